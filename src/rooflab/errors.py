@@ -1,0 +1,61 @@
+"""What can go wrong, as users see it.
+
+    RooflabError
+    ├── InputError        a field, a name or a file is wrong             exit 2
+    └── Infeasible        the question is fine and the answer is no      exit 1
+
+Every message is one line that says where (``file: field``), what, and the nearest valid value.
+``assert`` is kept for our own mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["Infeasible", "InputError", "RooflabError", "nearest", "unknown"]
+
+
+class RooflabError(Exception):
+    """Base of every error that Rooflab raises on purpose."""
+
+    exit_code = 2
+
+
+class InputError(RooflabError):
+    """A field has a value that cannot be used; `where` is the path of the field (``deployment.tp``)."""
+
+    def __init__(self, message: str, where: str = "") -> None:
+        self.message = message
+        self.where = where
+        super().__init__(f"{where}: {message}" if where else message)
+
+    def inside(self, prefix: str) -> InputError:
+        """The same error seen from one level further out: `prefix` is put before the field."""
+        separator = ": " if prefix.endswith((".yaml", ".yml", ".json", ".jsonl")) or not self.where else "."
+        return InputError(self.message, f"{prefix}{separator}{self.where}" if self.where else prefix)
+
+
+class Infeasible(RooflabError):
+    """The scenario is valid and cannot be done: it does not fit, or no deployment meets the SLO."""
+
+    exit_code = 1
+
+
+def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """Up to `n` of `known` most like `name`, best first; case is ignored."""
+    by_lower = {k.lower(): k for k in known}
+    return [by_lower[m] for m in get_close_matches(name.lower(), by_lower, n=n, cutoff=0.4)]
+
+
+def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> InputError:
+    """The error for a name that is not in a closed list, with the nearest ones."""
+    options = list(known)
+    close = nearest(name, options)
+    if not close and len(options) <= 12:
+        hint = f" Known: {', '.join(options)}."
+    elif close:
+        hint = f" Did you mean {', '.join(close)}?"
+    else:
+        hint = ""
+    return InputError(f"no {what} called {name!r}.{hint}", where)
