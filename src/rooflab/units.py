@@ -8,6 +8,7 @@ where text becomes a number and a number becomes text.  Prefixes k, M, G, T, P a
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -24,7 +25,7 @@ _PREFIX: Final[dict[str, float]] = {
 
 # dimension -> accepted base symbols and their size in SI; symbols that take a prefix are in _SCALES
 _BASES: Final[dict[str, dict[str, float]]] = {
-    "time": {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0},
+    "time": {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0},
     "bytes": {"B": 1.0, "b": 0.125, "bit": 0.125},
     "bandwidth": {"B/s": 1.0, "Bps": 1.0, "b/s": 0.125, "bps": 0.125, "bit/s": 0.125},
     "flops": {"FLOP/s": 1.0, "FLOPS": 1.0, "FLOPs": 1.0, "flops": 1.0, "OP/s": 1.0, "OPS": 1.0},
@@ -37,8 +38,36 @@ _BASES: Final[dict[str, dict[str, float]]] = {
     "count": {"": 1.0},
     "fraction": {"": 1.0, "%": 0.01},
 }  # fmt: skip
-_UNPREFIXED: Final = {"min", "h", "hour", "hours", "d", "day", "days", "sec", "%", "$", "/s", "/min", "/h", "USD", "usd", "rps", "qps", "req/s"}
-_DEFAULT: Final = {"time": "s", "bytes": "B", "bandwidth": "B/s", "flops": "FLOP/s", "rate": "/s", "power": "W", "energy": "J", "frequency": "Hz"}
+_UNPREFIXED: Final = {
+    "min",
+    "h",
+    "hour",
+    "hours",
+    "d",
+    "day",
+    "days",
+    "sec",
+    "%",
+    "$",
+    "/s",
+    "/min",
+    "/h",
+    "USD",
+    "usd",
+    "rps",
+    "qps",
+    "req/s",
+}
+_DEFAULT: Final = {
+    "time": "s",
+    "bytes": "B",
+    "bandwidth": "B/s",
+    "flops": "FLOP/s",
+    "rate": "/s",
+    "power": "W",
+    "energy": "J",
+    "frequency": "Hz",
+}
 
 
 def parse(value: object, dimension: str, where: str = "") -> float:
@@ -81,22 +110,20 @@ def _example(dimension: str) -> str:
 
 def significant(value: float, digits: int = 3) -> str:
     """`value` with `digits` significant digits, thousands separated, never in scientific notation below 1e15."""
-    if value != value:
+    if math.isnan(value):
         return "–"
     if value == 0:
         return "0"
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    from math import floor, log10
-
-    decimals = digits - 1 - floor(log10(abs(value)))
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
     rounded = round(value, decimals)
     return f"{rounded:,.{max(decimals, 0)}f}"
 
 
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     """`value` in `unit` with a decimal prefix that keeps it between 1 and 1000: ``format_quantity(4.1e9, "B") == "4.10 GB"``."""
-    if value != value or value in (float("inf"), float("-inf")) or value == 0:
+    if value == 0 or not math.isfinite(value):
         return f"{significant(value, digits)} {unit}"
     for prefix in ("E", "P", "T", "G", "M", "k", "", "m", "µ", "n"):
         scale = _PREFIX[prefix]

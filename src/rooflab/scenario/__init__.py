@@ -1,1 +1,4 @@
-"""The nouns of a scenario as frozen data, and reading them from files. Knows nothing of catalogues: names are resolved by a function handed in."""
+"""The nouns of a scenario as frozen data, and reading them from files.
+
+Knows nothing of catalogues: names are resolved by functions handed in.
+"""

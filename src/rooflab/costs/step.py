@@ -1,0 +1,240 @@
+"""The price of an engine step: what `estimate` solves over and `simulate` calls.
+
+An engine step takes `tokens` tokens through the model: one each for `n_decode` running sequences (whose
+contexts sum to `context`), and chunks of `n_prefill` prompts.  A prompt that already has p tokens and
+advances by q adds q to `prefill_tokens` and q·(p + (q+1)/2), the query-key pairs of causal attention, to
+`area`.  `rows` is how many positions need logits.
+
+    t = max(G, stream) + host_fixed + host_per_seq · (n_decode + n_prefill)
+    G = L + A + C − h − overlap_comm · min(L + A − h, C),   h = overlap_attention · min(L, A)
+    L = linear(tokens) + head(rows)                tables over token count: GEMMs, experts, norms
+    C = comm(tokens)                               a table: collectives and pipeline sends
+    A = Σ_kinds  [n_decode > 0]·dec_launch + n_decode·dec_seq + context_k·dec_ctx
+               + [n_prefill > 0]·pre_launch + prefill_tokens·pre_token + area_k·pre_area
+
+Kinds are the attention kinds of the model (full, sliding, latent, recurrent).  For a window w,
+context_k = n_decode · min(context / n_decode, w) and area_k = min(area, prefill_tokens · w): windows see
+the mean context, which is exact when contexts lie on one side of the window.
+
+Everything is stacked: a `StepCosts` holds D deployments as arrays with a leading axis, so that a plan
+over thousands prices each distinct step once and evaluates by index.  `StepCost` is one row of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["GRID", "KIND_FIELDS", "QUANTITIES", "SCALARS", "StepCost", "StepCosts", "StepResult", "fixed_step"]
+
+Array = npt.NDArray[np.float64]
+
+GRID: Final[Array] = np.unique(np.concatenate([np.arange(17.0), np.round(2.0 ** np.arange(4, 21.01, 0.25))]))
+"""Token counts at which tables are held: every integer to 16, then four an octave to 2^21."""
+
+QUANTITIES: Final = (
+    "linear_s", "comm_s", "head_s", "linear_j", "comm_j", "head_j",
+    "linear_flops", "linear_bytes", "comm_bytes", "head_flops", "head_bytes",
+)  # fmt: skip
+"""Rows of `tables`: seconds, dynamic joules (beyond idle, all devices) and work (all devices)."""
+
+KIND_FIELDS: Final = (
+    "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s",
+    "dec_seq_j", "dec_ctx_j", "pre_token_j", "pre_area_j",
+    "dec_seq_bytes", "dec_ctx_bytes", "dec_ctx_flops", "dec_seq_flops", "pre_token_bytes", "pre_area_flops", "pre_token_flops",
+)  # fmt: skip
+"""Columns of `kinds`, one row an attention kind; a kind without a window has window = inf."""
+
+SCALARS: Final = (
+    "host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "stream_s", "stream_j",
+    "idle_w", "tokens_per_decode", "peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s",
+)  # fmt: skip
+"""Columns of `scalars`. `idle_w` is the power of all devices and their hosts at rest;
+`tokens_per_decode` the tokens that a running sequence feeds a step (1, or 1 + drafted ones);
+the peaks are datasheet sums over all devices, for the bound."""
+
+_Q: Final = {name: i for i, name in enumerate(QUANTITIES)}
+_K: Final = {name: i for i, name in enumerate(KIND_FIELDS)}
+_S: Final = {name: i for i, name in enumerate(SCALARS)}
+
+
+class StepResult(NamedTuple):
+    """What a step takes; arrays shaped like the arguments."""
+
+    seconds: Array
+    joules: Array
+    linear_s: Array
+    attention_s: Array
+    comm_s: Array
+    host_s: Array
+    stream_s: Array
+    flops: Array
+    bytes: Array
+    link_bytes: Array
+
+
+@dataclass(frozen=True, slots=True)
+class StepCosts:
+    """Step prices of D deployments.
+
+    `tables` (D, len(QUANTITIES), len(GRID)), `kinds` (D, K, len(KIND_FIELDS)), `scalars` (D, len(SCALARS)).
+    """
+
+    tables: Array
+    kinds: Array
+    scalars: Array
+
+    def __len__(self) -> int:
+        return self.tables.shape[0]
+
+    def __getitem__(self, i: int) -> StepCost:
+        return StepCost(self.tables[i], self.kinds[i], self.scalars[i])
+
+    def scalar(self, name: str, which: npt.NDArray[np.intp]) -> Array:
+        """Column `name` of the scalars for the deployments `which`."""
+        out: Array = self.scalars[which, _S[name]]
+        return out
+
+    def step(
+        self,
+        which: npt.NDArray[np.intp],
+        *,
+        n_decode: Array,
+        context: Array,
+        n_prefill: Array,
+        prefill_tokens: Array,
+        area: Array,
+        rows: Array | None = None,
+    ) -> StepResult:
+        """Price of steps, one for each element of `which` (row of this stack); all arguments broadcast to its shape.
+
+        `context` and `area` are totals over sequences (tokens, query-key pairs). `rows` defaults to one
+        for each running sequence's token and one for each prompt.
+        """
+        s = self.scalars[which]
+        kinds = self.kinds[which]
+        fed = n_decode * s[:, _S["tokens_per_decode"]]
+        at_tokens = self._interpolate(which, fed + prefill_tokens)
+        at_rows = self._interpolate(which, fed + n_prefill if rows is None else rows)
+
+        def kind(name: str) -> Array:
+            out: Array = kinds[:, :, _K[name]]
+            return out
+
+        window = kind("window")
+        n, q, pairs = n_decode[:, None], prefill_tokens[:, None], np.broadcast_to(area[:, None], window.shape)
+        seen = n * np.minimum(context[:, None] / np.maximum(n, 1e-12), window)
+        limited = np.isfinite(window)
+        if limited.any():
+            pairs = np.where(limited, np.minimum(pairs, q * np.where(limited, window, 0.0)), pairs)
+        decoding, prefilling = (n_decode > 0)[:, None], (n_prefill > 0)[:, None]
+        launch = decoding * kind("dec_launch_s") + prefilling * kind("pre_launch_s")
+        attention = (launch + n * kind("dec_seq_s") + seen * kind("dec_ctx_s") + q * kind("pre_token_s") + pairs * kind("pre_area_s")).sum(
+            axis=1
+        )
+        attention_j = n * kind("dec_seq_j") + seen * kind("dec_ctx_j") + q * kind("pre_token_j") + pairs * kind("pre_area_j")
+        attention_flops = (
+            n * kind("dec_seq_flops") + seen * kind("dec_ctx_flops") + q * kind("pre_token_flops") + pairs * kind("pre_area_flops")
+        )
+        attention_bytes = n * kind("dec_seq_bytes") + seen * kind("dec_ctx_bytes") + q * kind("pre_token_bytes")
+
+        linear = at_tokens[:, _Q["linear_s"]] + at_rows[:, _Q["head_s"]]
+        comm = at_tokens[:, _Q["comm_s"]]
+        hidden = s[:, _S["overlap_attention"]] * np.minimum(linear, attention)
+        hidden = hidden + s[:, _S["overlap_comm"]] * np.minimum(linear + attention - hidden, comm)
+        stream = s[:, _S["stream_s"]]
+        host = s[:, _S["host_fixed_s"]] + s[:, _S["host_seq_s"]] * (n_decode + n_prefill)
+        seconds = np.maximum(linear + attention + comm - hidden, stream) + host
+        dynamic_j = at_tokens[:, _Q["linear_j"]] + at_tokens[:, _Q["comm_j"]] + at_rows[:, _Q["head_j"]] + s[:, _S["stream_j"]]
+        return StepResult(
+            seconds=seconds,
+            joules=dynamic_j + attention_j.sum(axis=1) + s[:, _S["idle_w"]] * seconds,
+            linear_s=linear,
+            attention_s=attention,
+            comm_s=comm,
+            host_s=host,
+            stream_s=stream,
+            flops=at_tokens[:, _Q["linear_flops"]] + at_rows[:, _Q["head_flops"]] + attention_flops.sum(axis=1),
+            bytes=at_tokens[:, _Q["linear_bytes"]] + at_rows[:, _Q["head_bytes"]] + attention_bytes.sum(axis=1),
+            link_bytes=at_tokens[:, _Q["comm_bytes"]],
+        )
+
+    def bound_s(self, which: npt.NDArray[np.intp], work: StepResult) -> Array:
+        """The physical limit of the same work: the longest of FLOPs, bytes and link bytes at their datasheet peaks."""
+        s = self.scalars[which]
+        compute_s, memory_s = work.flops / s[:, _S["peak_flops"]], work.bytes / s[:, _S["peak_bytes_per_s"]]
+        out: Array = np.maximum(np.maximum(compute_s, memory_s), work.link_bytes / s[:, _S["peak_link_bytes_per_s"]])
+        return out
+
+    def _interpolate(self, which: npt.NDArray[np.intp], at: Array) -> Array:
+        """Every quantity at token counts `at`, linear between grid points and beyond the last: (N, len(QUANTITIES))."""
+        at = np.asarray(at, dtype=np.float64)
+        i = np.clip(np.searchsorted(GRID, at, side="right") - 1, 0, len(GRID) - 2)
+        f = (at - GRID[i]) / (GRID[i + 1] - GRID[i])
+        low, high = self.tables[which, :, i], self.tables[which, :, i + 1]
+        out: Array = low + f[:, None] * (high - low)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """The step price of one deployment: `tables` (len(QUANTITIES), len(GRID)), `kinds` (K, len(KIND_FIELDS)), `scalars` (len(SCALARS))."""
+
+    tables: Array
+    kinds: Array
+    scalars: Array
+
+    def stack(self) -> StepCosts:
+        """This one as a stack of one."""
+        return StepCosts(self.tables[None], self.kinds[None], self.scalars[None])
+
+    def scalar(self, name: str) -> float:
+        """The scalar called `name`."""
+        return float(self.scalars[_S[name]])
+
+    def dense(self, quantity: str, max_tokens: int) -> Array:
+        """Table of `quantity` at every token count from 0 to `max_tokens`: what a compiled loop indexes, (max_tokens + 1,)."""
+        out: Array = np.interp(np.arange(max_tokens + 1.0), GRID, self.tables[_Q[quantity]])
+        if max_tokens > GRID[-1]:
+            slope = (self.tables[_Q[quantity], -1] - self.tables[_Q[quantity], -2]) / (GRID[-1] - GRID[-2])
+            beyond = np.arange(max_tokens + 1.0) > GRID[-1]
+            out[beyond] = self.tables[_Q[quantity], -1] + slope * (np.arange(max_tokens + 1.0)[beyond] - GRID[-1])
+        return out
+
+    def step(
+        self,
+        *,
+        n_decode: float = 0,
+        context: float = 0,
+        n_prefill: float = 0,
+        prefill_tokens: float = 0,
+        area: float = 0,
+        rows: float | None = None,
+    ) -> StepResult:
+        """Price of one step; see `StepCosts.step`."""
+        one = np.zeros(1, dtype=np.intp)
+        return self.stack().step(
+            one,
+            n_decode=np.array([float(n_decode)]),
+            context=np.array([float(context)]),
+            n_prefill=np.array([float(n_prefill)]),
+            prefill_tokens=np.array([float(prefill_tokens)]),
+            area=np.array([float(area)]),
+            rows=None if rows is None else np.array([float(rows)]),
+        )
+
+
+def fixed_step(seconds: float) -> StepCost:
+    """A step that takes `seconds` whatever it holds: for queueing theory and hand-worked logs."""
+    tables = np.zeros((len(QUANTITIES), len(GRID)))
+    kinds = np.zeros((1, len(KIND_FIELDS)))
+    kinds[0, _K["window"]] = np.inf
+    scalars = np.zeros(len(SCALARS))
+    scalars[_S["host_fixed_s"]] = seconds
+    scalars[_S["tokens_per_decode"]] = 1.0
+    for name in ("peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s"):
+        scalars[_S[name]] = np.inf
+    return StepCost(tables, kinds, scalars)
