@@ -88,7 +88,7 @@ class StepCosts:
     scalars: Array
 
     def __len__(self) -> int:
-        return self.tables.shape[0]
+        return len(self.tables)
 
     def __getitem__(self, i: int) -> StepCost:
         return StepCost(self.tables[i], self.kinds[i], self.scalars[i])

@@ -1,0 +1,156 @@
+"""The deployment: the engine, how the model is split and stored, and the limits of its scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from rooflab.errors import InputError, unknown
+from rooflab.scenario import fields
+from rooflab.scenario.dtype import dtype
+
+__all__ = ["ENGINES", "Deployment", "Speculation", "read_deployment"]
+
+ENGINES: Final = {
+    "vllm": "vLLM",
+    "sglang": "SGLang",
+    "trtllm": "TensorRT-LLM",
+    "lmdeploy": "LMDeploy",
+    "tgi": "TGI",
+    "transformers": "Transformers",
+    "deepspeed": "DeepSpeed-MII",
+    "llamacpp": "llama.cpp",
+    "mlx": "MLX",
+    "onnxruntime": "ONNX Runtime",
+    "pytorch": "PyTorch",
+    "neuron": "Neuron",
+    "fastertransformer": "FasterTransformer",
+    "ideal": "an engine without overhead",
+}
+_ENGINE_ALIASES: Final = {
+    "tensorrt-llm": "trtllm", "trt-llm": "trtllm", "tensorrt": "trtllm", "nim": "trtllm", "llama.cpp": "llamacpp", "llama-cpp": "llamacpp",
+    "hf": "transformers", "huggingface": "transformers", "deepspeed-mii": "deepspeed", "mii": "deepspeed", "turbomind": "lmdeploy",
+    "torch": "pytorch", "ft": "fastertransformer",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """Speculative decoding: `tokens` drafted a step, each accepted with probability `acceptance` while all before it were.
+
+    `draft_share`: time of drafting one token over a plain decode step of the target.
+    """
+
+    tokens: int
+    acceptance: float
+    draft_share: float = 0.05
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Expected tokens gained by a step: (1 − a^(k+1)) / (1 − a), the target's own token included (Leviathan et al. 2023, eq. 1)."""
+        if self.acceptance >= 1:
+            return self.tokens + 1.0
+        return (1 - self.acceptance ** (self.tokens + 1)) / (1 - self.acceptance)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """How a model is served.
+
+    Splits: `tp` tensor, `pp` pipeline, `ep` expert, `dp` attention-data, `cp` context parallel; one engine
+    uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
+    (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
+    """
+
+    engine: str = "vllm"
+    engine_version: str = ""
+    tp: int | None = None
+    pp: int = 1
+    ep: int | None = None
+    dp: int = 1
+    cp: int = 1
+    replicas: int | None = None
+    weights: str | None = None
+    activations: str | None = None
+    experts: str | None = None
+    kv: str | None = None
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    max_model_len: int | None = None
+    block_size: int = 16
+    gpu_memory_utilization: float = 0.9
+    chunked_prefill: bool = True
+    prefix_caching: bool = True
+    cuda_graphs: bool = True
+    host: Literal["fast", "slow"] = "fast"
+    speculation: Speculation | None = None
+    scheduler: str | None = None
+    policy: str = "fcfs"
+    preemption: Literal["recompute", "swap"] = "recompute"
+    router: str = "round-robin"
+
+    @property
+    def devices_per_replica(self) -> int:
+        """Devices that one engine uses; `tp` must have been chosen."""
+        assert self.tp is not None
+        return self.tp * self.pp * self.dp * self.cp
+
+    @property
+    def devices(self) -> int:
+        """Devices in use; `replicas` must have been chosen."""
+        assert self.replicas is not None
+        return self.devices_per_replica * self.replicas
+
+
+def _engine(value: Any, where: str) -> str:
+    name = str(value).strip().lower()
+    name = _ENGINE_ALIASES.get(name, name)
+    if name not in ENGINES:
+        raise unknown("engine", str(value), ENGINES, where)
+    return name
+
+
+def _format(value: Any, where: str) -> str:
+    return dtype(str(value), where).name
+
+
+def _speculation(value: Any, where: str) -> Speculation:
+    readers: Mapping[str, fields.Reader] = {
+        "tokens": fields.at_least(1),
+        "acceptance": fields.number(0, 1),
+        "draft_share": fields.number(0),
+    }
+    for key in ("tokens", "acceptance"):
+        if not isinstance(value, Mapping) or key not in value:
+            raise InputError("speculation needs tokens and acceptance, for example {tokens: 3, acceptance: 0.7}", where)
+    return fields.read(Speculation, value, where, readers)
+
+
+DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
+    "engine": _engine,
+    "engine_version": fields.text,
+    **{k: fields.at_least(1) for k in ("tp", "pp", "ep", "dp", "cp", "replicas")},
+    **dict.fromkeys(("weights", "activations", "experts", "kv"), _format),
+    "max_num_seqs": fields.at_least(1),
+    "max_num_batched_tokens": fields.at_least(1),
+    "max_model_len": fields.at_least(1),
+    "block_size": fields.at_least(1),
+    "gpu_memory_utilization": fields.number(0, 1, exclusive=True),
+    "chunked_prefill": fields.flag,
+    "prefix_caching": fields.flag,
+    "cuda_graphs": fields.flag,
+    "host": fields.choice("fast", "slow"),
+    "speculation": _speculation,
+    "scheduler": fields.text,
+    "policy": fields.text,
+    "preemption": fields.choice("recompute", "swap"),
+    "router": fields.text,
+}
+
+
+def read_deployment(value: Any, where: str = "deployment") -> Deployment:
+    """A deployment from its mapping; splits are checked against model and hardware later, when both are known."""
+    if isinstance(value, Deployment):
+        return value
+    return fields.read(Deployment, value, where, DEPLOYMENT_READERS)

@@ -1,0 +1,118 @@
+"""The scenario: four nouns and a wish, as plain frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rooflab.errors import InputError, unknown
+from rooflab.scenario.deployment import Deployment, read_deployment
+from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Model
+from rooflab.scenario.slo import SLO, read_slo
+from rooflab.scenario.technique import Technique, TechniqueCall
+from rooflab.scenario.workload import Workload, read_workload
+
+__all__ = ["FIELDS", "Resolvers", "Scenario", "read_file", "read_scenario"]
+
+FIELDS: Final = ("model", "hardware", "workload", "deployment", "techniques", "slo", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A model, on hardware, under a workload, in a deployment, with service levels.
+
+    `techniques` are the calls that the file names and that have been applied already; `rewrites` are functions
+    on a step's operators (techniques that act at that depth append theirs).
+    """
+
+    model: Model
+    hardware: Hardware
+    workload: Workload = Workload()
+    deployment: Deployment = Deployment()
+    slo: SLO = SLO()
+    techniques: tuple[TechniqueCall, ...] = ()
+    rewrites: tuple[Callable[..., Any], ...] = ()
+    name: str = ""
+
+    def __or__(self, technique: Technique) -> Scenario:
+        if not isinstance(technique, Technique):
+            return NotImplemented
+        return technique.apply(self)
+
+    def with_deployment(self, **changes: Any) -> Scenario:
+        """The same scenario with fields of its deployment replaced."""
+        return replace(self, deployment=replace(self.deployment, **changes))
+
+    def with_workload(self, **changes: Any) -> Scenario:
+        """The same scenario with fields of its workload replaced."""
+        return replace(self, workload=replace(self.workload, **changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Resolvers:
+    """Functions that turn a name, a path or an inline mapping into a noun: (value, where) -> noun."""
+
+    model: Callable[[Any, str], Model]
+    hardware: Callable[[Any, str], Hardware]
+    workload: Callable[[Workload, str], Workload]
+
+
+def read_scenario(value: Any, resolvers: Resolvers, where: str = "") -> Scenario:
+    """A scenario from its mapping. Techniques are kept as calls; whoever has the registry applies them."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"expected the fields {', '.join(FIELDS[:4])}, got {value!r}"[:300], where)
+    for key in value:
+        if key not in FIELDS:
+            raise unknown("field", str(key), FIELDS, where)
+    for key in ("model", "hardware"):
+        if value.get(key) is None:
+            raise InputError(f"no {key} given", where)
+    return Scenario(
+        model=resolvers.model(value["model"], "model"),
+        hardware=resolvers.hardware(value["hardware"], "hardware"),
+        workload=resolvers.workload(read_workload(value.get("workload") or {}), "workload"),
+        deployment=read_deployment(value.get("deployment") or {}),
+        slo=read_slo(value.get("slo") or {}),
+        techniques=_techniques(value.get("techniques") or (), "techniques"),
+        name=str(value.get("name") or ""),
+    )
+
+
+def _techniques(value: Any, where: str) -> tuple[TechniqueCall, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise InputError("expected a list such as [{splitwise: {prefill: 1, decode: 1}}]", where)
+    calls = []
+    for i, item in enumerate(value):
+        if isinstance(item, str):
+            calls.append((item, ()))
+        elif isinstance(item, Mapping) and len(item) == 1:
+            ((key, parameters),) = item.items()
+            calls.append((str(key), tuple(sorted((parameters or {}).items()))))
+        else:
+            raise InputError(f"{item!r} is not a technique (a name, or one name with its parameters)", f"{where}[{i}]")
+    return tuple(calls)
+
+
+def read_file(path: str | Path) -> Mapping[str, Any]:
+    """The mapping in a YAML or JSON scenario file. Raises InputError when it is missing or is not a mapping."""
+    import yaml
+
+    path = Path(path)
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError("no such file", str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", str(path)) from None
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        value = yaml.load(content, Loader=loader)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"not valid YAML ({problem})", str(path)) from None
+    if not isinstance(value, Mapping):
+        raise InputError(f"expected the fields {', '.join(FIELDS[:4])}, found {type(value).__name__}", str(path))
+    return value
