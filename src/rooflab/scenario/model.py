@@ -10,9 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rooflab.scenario.attention import Attention, CompressedAttention, Indexer, LatentAttention
+from rooflab.scenario.recurrent import LinearAttention, StateSpace
+
 __all__ = [
     "Attention",
     "Block",
+    "CompressedAttention",
     "Dense",
     "Experts",
     "FeedForward",
@@ -30,218 +34,7 @@ __all__ = [
 ModelKind = Literal["decoder", "encoder", "encoder-decoder", "vision"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """Softmax attention with `kv_heads` groups (MHA, GQA, MQA).
-
-    `window`: tokens that a query sees (None: all).  `cross`: keys come from the encoder.  `causal` False: encoder.
-    """
-
-    heads: int
-    kv_heads: int
-    head_dim: int
-    v_head_dim: int
-    window: int | None = None
-    causal: bool = True
-    cross: bool = False
-    qkv_bias: bool = False
-    out_bias: bool = False
-    qk_norm: Literal["", "head", "full"] = ""
-    output_gate: bool = False
-    sinks: bool = False
-    k_is_v: bool = False
-
-    @property
-    def q_width(self) -> int:
-        """Columns of the query projection, its output gate included."""
-        return self.heads * self.head_dim * (2 if self.output_gate else 1)
-
-    @property
-    def kv_width(self) -> int:
-        """Columns of the key and value projections together."""
-        return self.kv_heads * (self.head_dim + (0 if self.k_is_v else self.v_head_dim))
-
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Elements cached per token and layer."""
-        return self.kv_heads * (self.head_dim + self.v_head_dim)
-
-    @property
-    def state_elements(self) -> int:
-        """Elements of recurrent state per sequence."""
-        return 0
-
-    def parameters(self, hidden: int) -> int:
-        """Weights and biases of the projections, norms and sinks."""
-        n = hidden * (self.q_width + self.kv_width) + self.heads * self.v_head_dim * hidden
-        if self.qkv_bias:
-            n += self.q_width + self.kv_width
-        if self.out_bias:
-            n += hidden
-        if self.qk_norm == "head":
-            n += 2 * self.head_dim
-        elif self.qk_norm == "full":
-            n += (self.heads + self.kv_heads) * self.head_dim
-        return n + (self.heads if self.sinks else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Indexer:
-    """Learned selection of `top_k` cached tokens per query (DeepSeek sparse attention): small heads, one shared key."""
-
-    heads: int
-    head_dim: int
-    top_k: int
-
-
-@dataclass(frozen=True, slots=True)
-class LatentAttention:
-    """Multi-head latent attention (DeepSeek-V2, 2.1): the cache holds one compressed vector and one rotary key per token."""
-
-    heads: int
-    q_rank: int | None
-    kv_rank: int
-    nope_dim: int
-    rope_dim: int
-    v_dim: int
-    indexer: Indexer | None = None
-    output_gate: bool = False
-    causal: bool = True
-
-    @property
-    def head_dim(self) -> int:
-        """Width of a query head: the part without and the part with rotation."""
-        return self.nope_dim + self.rope_dim
-
-    @property
-    def window(self) -> int | None:
-        """Tokens that a query attends to, when an indexer selects them."""
-        return self.indexer.top_k if self.indexer else None
-
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Elements cached per token and layer: latent, rotary key, indexer key."""
-        return self.kv_rank + self.rope_dim + (self.indexer.head_dim if self.indexer else 0)
-
-    @property
-    def state_elements(self) -> int:
-        """Elements of recurrent state per sequence."""
-        return 0
-
-    def parameters(self, hidden: int) -> int:
-        """Weights of the down- and up-projections, norms and indexer."""
-        q_out = self.heads * self.head_dim
-        n = hidden * (self.kv_rank + self.rope_dim) + self.kv_rank + self.kv_rank * self.heads * (self.nope_dim + self.v_dim)
-        n += hidden * q_out if self.q_rank is None else hidden * self.q_rank + self.q_rank + self.q_rank * q_out
-        n += self.heads * self.v_dim * hidden
-        if self.output_gate:
-            n += hidden * self.heads * self.v_dim
-        if self.indexer:
-            i = self.indexer
-            n += (self.q_rank or hidden) * i.heads * i.head_dim + hidden * i.head_dim + 2 * i.head_dim + hidden * i.heads
-        return n
-
-
-@dataclass(frozen=True, slots=True)
-class LinearAttention:
-    """Gated linear attention with a delta rule (Gated DeltaNet, Kimi Delta Attention): a d_k x d_v state per value head.
-
-    `gate_rank`: rank of the decay gate (None: one scalar a head).  `output_gate_rank`: None is a full-rank gate.
-    """
-
-    k_heads: int
-    v_heads: int
-    k_dim: int
-    v_dim: int
-    conv: int
-    gate_rank: int | None = None
-    full_output_gate: bool = True
-
-    @property
-    def window(self) -> int | None:
-        """Nothing is cached per token."""
-        return None
-
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Nothing is cached per token."""
-        return 0
-
-    @property
-    def conv_width(self) -> int:
-        """Channels of the short convolution: queries, keys and values."""
-        return 2 * self.k_heads * self.k_dim + self.v_heads * self.v_dim
-
-    @property
-    def state_elements(self) -> int:
-        """Elements of recurrent state per sequence: the delta-rule state and the convolution's tail."""
-        return self.v_heads * self.k_dim * self.v_dim + self.conv_width * (self.conv - 1)
-
-    @property
-    def in_width(self) -> int:
-        """Columns of the input projections: q, k, v, output gate, decay and write gates."""
-        return self.conv_width + self.v_heads * self.v_dim + 2 * self.v_heads
-
-    def parameters(self, hidden: int) -> int:
-        """Weights of projections, convolution, gates and the output norm."""
-        value = self.v_heads * self.v_dim
-        if self.gate_rank is None:
-            n = hidden * self.in_width + 2 * self.v_heads
-        else:
-            decay = hidden * self.gate_rank + self.gate_rank * self.k_heads * self.k_dim + self.k_heads * self.k_dim + self.v_heads
-            gate = hidden * value if self.full_output_gate else hidden * self.gate_rank + self.gate_rank * value
-            n = hidden * (self.conv_width + self.v_heads) + decay + gate
-        return n + self.conv_width * self.conv + self.v_dim + value * hidden
-
-
-@dataclass(frozen=True, slots=True)
-class StateSpace:
-    """Mamba-2 (state-space duality): `heads` x `head_dim` channels, each with `state` numbers; B and C shared by `groups`."""
-
-    heads: int
-    head_dim: int
-    state: int
-    groups: int
-    conv: int
-    conv_bias: bool = True
-
-    @property
-    def window(self) -> int | None:
-        """Nothing is cached per token."""
-        return None
-
-    @property
-    def inner(self) -> int:
-        """Channels: heads x head_dim."""
-        return self.heads * self.head_dim
-
-    @property
-    def conv_width(self) -> int:
-        """Channels of the short convolution: x, B and C."""
-        return self.inner + 2 * self.groups * self.state
-
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Nothing is cached per token."""
-        return 0
-
-    @property
-    def state_elements(self) -> int:
-        """Elements of recurrent state per sequence."""
-        return self.inner * self.state + self.conv_width * (self.conv - 1)
-
-    @property
-    def in_width(self) -> int:
-        """Columns of the input projection: gate, x, B, C, dt."""
-        return self.inner + self.conv_width + self.heads
-
-    def parameters(self, hidden: int) -> int:
-        """Weights of projections, convolution, A, D, dt bias and the gated norm."""
-        conv = self.conv_width * (self.conv + (1 if self.conv_bias else 0))
-        return hidden * self.in_width + conv + 3 * self.heads + self.inner + self.inner * hidden
-
-
-Mixer = Attention | LatentAttention | LinearAttention | StateSpace
+Mixer = Attention | LatentAttention | CompressedAttention | LinearAttention | StateSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +76,7 @@ class Experts:
     bias: bool = False
     router_bias: bool = False
     latent: int | None = None
+    latent_norm: bool = False
 
     @property
     def matrices(self) -> int:
@@ -299,7 +93,7 @@ class Experts:
         """Weights that every token uses: router, shared experts, latent projections."""
         n = hidden * self.experts + (self.experts if self.router_bias else 0)
         n += self.matrices * hidden * self.shared_width + (hidden if self.shared_gate else 0)
-        return n + (2 * hidden * self.latent if self.latent else 0)
+        return n + (2 * hidden * self.latent + (self.latent if self.latent_norm else 0) if self.latent else 0)
 
     def parameters(self, hidden: int) -> int:
         """All weights."""
@@ -315,22 +109,28 @@ FeedForward = Dense | Experts
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One layer: mixers and a feed-forward, either of which may be absent, and `norms` normalisations of the hidden size."""
+    """One layer: mixers and a feed-forward, either of which may be absent, and `norms` normalisations of the hidden size.
+
+    `parallel`: mixer and feed-forward read the same input and are added once (GPT-J, PaLM, Falcon).  `extra_parameters`: small
+    per-layer weights that no part above names (hyper-connections, layer scales).
+    """
 
     mixers: tuple[Mixer, ...]
     ffn: FeedForward | None
     norms: int = 2
     norm_bias: bool = False
+    parallel: bool = False
+    extra_parameters: int = 0
 
     def parameters(self, hidden: int) -> int:
         """All weights of the layer."""
         n = sum(m.parameters(hidden) for m in self.mixers) + (self.ffn.parameters(hidden) if self.ffn else 0)
-        return n + self.norms * hidden * (2 if self.norm_bias else 1)
+        return n + self.norms * hidden * (2 if self.norm_bias else 1) + self.extra_parameters
 
     def active_parameters(self, hidden: int) -> int:
         """Weights of the layer that one token uses."""
         n = sum(m.parameters(hidden) for m in self.mixers) + (self.ffn.active_parameters(hidden) if self.ffn else 0)
-        return n + self.norms * hidden * (2 if self.norm_bias else 1)
+        return n + self.norms * hidden * (2 if self.norm_bias else 1) + self.extra_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +160,10 @@ class Vision:
 class Model:
     """A transformer (or hybrid) as shapes.
 
-    `runs` are the decoder's (or only) blocks, `encoder` those of an encoder-decoder.  `dtype` is the
-    checkpoint's own weight format; `expert_dtype` that of routed experts when it differs (gpt-oss: mxfp4).
+    `runs` are the decoder's (or only) blocks, `encoder` those of an encoder-decoder, `mtp` the multi-token-prediction blocks kept
+    beside the decoder and left out of `parameters`, as published counts mostly do.  `dtype` is the checkpoint's own weight
+    format; `expert_dtype` that of routed experts when it differs (gpt-oss: mxfp4); `kv_dtype` what the checkpoint asks of the cache.
+    `relative_buckets`: learned position biases per head, once a stack (T5).
     `other_parameters` counts what has no part in a step's cost worth naming (pooler, token types, norms of embeddings).
     """
 
@@ -382,7 +184,10 @@ class Model:
     vision: Vision | None = None
     dtype: str = "bf16"
     expert_dtype: str | None = None
+    kv_dtype: str | None = None
     max_context: int = 0
+    mtp: tuple[Run, ...] = ()
+    relative_buckets: int = 0
     sources: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -410,8 +215,45 @@ class Model:
     def parameters(self) -> int:
         """Total parameters."""
         stack = sum(r.count * r.block.parameters(self.hidden) for r in self.runs + self.encoder)
-        norms = (self.final_norm + (1 if self.encoder else 0)) * self.hidden * (2 if self.norm_bias else 1)
-        return stack + norms + self.embedding_parameters + self.head_parameters + self.other_parameters
+        stacks = 2 if self.encoder else 1
+        norms = stacks * self.final_norm * self.hidden * (2 if self.norm_bias else 1)
+        return stack + norms + self.embedding_parameters + self.head_parameters + self.other_parameters + self.relative_parameters
+
+    @property
+    def relative_parameters(self) -> int:
+        """Learned relative position biases: buckets x heads, once a stack."""
+        first = next((m for r in self.runs for m in r.block.mixers if isinstance(m, Attention)), None)
+        return self.relative_buckets * first.heads * (2 if self.encoder else 1) if first else 0
+
+    @property
+    def mtp_layers(self) -> int:
+        """Multi-token-prediction blocks stored beside the decoder."""
+        return sum(r.count for r in self.mtp)
+
+    @property
+    def mtp_parameters(self) -> int:
+        """Their weights: the block, the projection of hidden state and next embedding, three norms (DeepSeek-V3 report, 2.2)."""
+        joint = 2 * self.hidden * self.hidden + 3 * self.hidden
+        return sum(r.count * (r.block.parameters(self.hidden) + joint) for r in self.mtp)
+
+    @property
+    def kv_elements_per_token(self) -> int:
+        """Elements that one more token adds to the cache while every layer still keeps all of its window; cross-attention aside."""
+        return sum(r.count * m.kv_elements_per_token for r in self.runs for m in r.block.mixers if not _crosses(m))
+
+    @property
+    def cross_kv_elements_per_token(self) -> int:
+        """Elements cached per encoder token."""
+        return sum(r.count * m.kv_elements_per_token for r in self.runs for m in r.block.mixers if _crosses(m))
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of recurrent state per sequence."""
+        return sum(r.count * m.state_elements for r in self.runs for m in r.block.mixers)
+
+    def cached_elements(self, context: float) -> float:
+        """Elements kept for a sequence of `context` tokens: cache within its windows, and state."""
+        return sum(r.count * m.cached_elements(context) for r in self.runs for m in r.block.mixers if not _crosses(m))
 
     @property
     def active_parameters(self) -> int:
@@ -423,3 +265,7 @@ class Model:
     def is_moe(self) -> bool:
         """Whether any block has routed experts."""
         return any(isinstance(r.block.ffn, Experts) for r in self.runs + self.encoder)
+
+
+def _crosses(mixer: Mixer) -> bool:
+    return isinstance(mixer, Attention) and mixer.cross
