@@ -1,0 +1,238 @@
+"""Which constants price a device: its own table, else the nearest generation's, else a documented assumption.
+
+Constants are shares of datasheet peak, bandwidth and link rate plus launch times, so a device without measurements
+takes those of its nearest relative and scales with its own datasheet.  Every curve keeps a `Fit` that says where it
+comes from, and the whole says by which rule it was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import log
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from rooflab.costs.attention import DecodeCurve, PrefillCurve
+from rooflab.costs.collective import AllReduceCurve, CollectiveCurves, LinkCurve
+from rooflab.costs.elementwise import ElementwiseCurve
+from rooflab.costs.fit_file import Curve, Fit, FitFile, Provenance, load_fit_file
+from rooflab.costs.gemm import GemmCurve
+from rooflab.costs.moe import MoeCurve
+from rooflab.costs.recurrent import RecurrentCurve
+from rooflab.scenario.hardware import Device, Link
+
+__all__ = ["GEMM_COMPUTE", "KernelCalibration", "calibration_for", "engine_key", "link_curves"]
+
+# gemm and moe formats, and the arithmetic whose datasheet peak they are priced against
+GEMM_COMPUTE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "bf16": "bf16",
+        "fp8": "fp8",
+        "fp8_block": "fp8",
+        "int8": "bf16",  # weights only
+        "int8_w8a8": "int8",
+        "int4": "bf16",  # weights only
+        "mxfp4": "bf16",  # weights only
+        "nvfp4": "fp4",
+    }
+)
+
+# measured devices of a family; the one nearest in memory bandwidth stands for a device without a table
+_FAMILY_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "volta": ("a100-sxm-80gb",),
+    "turing": ("a100-sxm-80gb",),
+    "ampere": ("a100-sxm-80gb",),
+    "ada": ("l40s",),
+    "hopper": ("h100-sxm", "h200-sxm"),
+    "blackwell": ("b200-sxm", "b300-sxm", "gb200", "gb300"),
+    "blackwell-rtx": ("rtx-pro-6000-server",),
+    "intel-gpu": ("arc-pro-b60",),
+}
+_TABLES: Final = frozenset(name for names in _FAMILY_TABLES.values() for name in names)
+_ASSUMED_FAMILIES: Final = frozenset(
+    {"cdna2", "cdna3", "cdna4", "rdna", "gaudi", "tpu", "neuron", "ascend", "apple", "x86", "arm", "edge-arm", "fpga", "mcu"}
+)
+_KIND_DEFAULT: Final[Mapping[str, str]] = {
+    "gpu": "cdna3", "npu": "neuron", "tpu": "tpu", "cpu": "x86", "apple": "apple", "soc": "edge-arm", "fpga": "fpga", "mcu": "mcu",
+}  # fmt: skip
+
+# formats that stand in for one without a curve, nearest first
+_STAND_INS: Final[Mapping[str, tuple[str, ...]]] = {
+    "bf16": (),
+    "fp8": ("fp8_block", "int8_w8a8", "bf16"),
+    "fp8_block": ("fp8", "int8_w8a8", "bf16"),
+    "int8_w8a8": ("fp8", "fp8_block", "bf16"),
+    "int8": ("int4", "bf16"),
+    "int4": ("int8", "mxfp4", "bf16"),
+    "mxfp4": ("int4", "bf16"),
+    "nvfp4": ("fp8", "fp8_block", "bf16"),
+}
+# kernels shared by a whole vendor stack: where to look when the device's own file has none
+_BORROW: Final[Mapping[str, str]] = {"gemm/int8": "a100-sxm-80gb", "gemm/int4": "a100-sxm-80gb", "gemm/int8_w8a8": "a100-sxm-80gb"}
+
+_ENGINES: Final[Mapping[str, str]] = {"tensorrt-llm": "trtllm", "trt-llm": "trtllm", "nim": "trtllm", "dynamo": "trtllm"}
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCalibration:
+    """All kernel constants of one device under one engine.
+
+    `gemm` and `moe` by format (keys of GEMM_COMPUTE), attention by cache format ("bf16", "fp8").  `scale_up` holds the
+    collectives of the device's own link; `collectives(link)` gives those of any other.  `mla_layer_s` is what an MLA
+    layer's module takes beyond its parts, in decode.  `fits` by kernel key ("gemm/bf16"); `source` and `provenance`
+    speak for the whole, `rule` says in words how it was chosen, `in_table` whether the device itself was measured.
+    """
+
+    device: str
+    engine: str
+    rule: str
+    source: str
+    provenance: Provenance
+    in_table: bool
+    gemm: Mapping[str, GemmCurve]
+    moe: Mapping[str, MoeCurve]
+    prefill: Mapping[str, PrefillCurve]
+    decode: Mapping[str, DecodeCurve]
+    mla_prefill: Mapping[str, PrefillCurve]
+    mla_decode: Mapping[str, DecodeCurve]
+    mla_layer_s: float
+    gdn_decode: RecurrentCurve
+    gdn_prefill: RecurrentCurve
+    mamba2_decode: RecurrentCurve
+    mamba2_prefill: RecurrentCurve
+    elementwise: ElementwiseCurve
+    scale_up: CollectiveCurves
+    moe_all_to_all: LinkCurve
+    scale_up_link: str
+    fits: Mapping[str, Fit] = field(compare=False)
+
+    def collectives(self, link: Link) -> CollectiveCurves:
+        """Curves of a link: the fitted ones for the device's own, else latency and bandwidth of the datasheet."""
+        return self.scale_up if link.key == self.scale_up_link else link_curves(link)
+
+
+def engine_key(engine: str) -> str:
+    """The name under which an engine's constants are filed: "tensorrt-llm" and "nim" are "trtllm"."""
+    name = engine.strip().lower()
+    return _ENGINES.get(name, name)
+
+
+def link_curves(link: Link) -> CollectiveCurves:
+    """Collectives of a link without measurements: datasheet latency a hop, 80 % of the rate (70 % in a reduction), 5 µs a launch.
+
+    5 µs is the floor of library collectives in every table; a ring of n ranks makes 2(n−1) hops.
+    """
+    share = 0.5 if link.topology == "bus" else 0.8  # peers on a bus share it through the host bridge
+    launch_s, hop_s = 5e-6, link.latency_s
+    once = LinkCurve(a_s=launch_s, r_s=hop_s, b=share)
+    return CollectiveCurves(
+        all_reduce=AllReduceCurve(a_s=launch_s, r_s=2 * hop_s, b1=share, b2=share * 0.875, x_s=launch_s),
+        all_gather=once,
+        reduce_scatter=once,
+        all_to_all=once,
+        send=LinkCurve(a_s=launch_s + hop_s, r_s=0.0, b=share),
+    )
+
+
+def _choose(device: Device) -> tuple[str, str]:
+    """The file for a device, and the rule that chose it, in words."""
+    if device.key in _TABLES:
+        return device.key, "its own kernel tables"
+    relatives = _FAMILY_TABLES.get(device.family)
+    if relatives:
+        near = min(relatives, key=lambda name: abs(log(load_fit_file(name).memory_bytes_per_s / device.memory_bytes_per_s)))
+        return near, f"shares of peak and launch times of {near}, the nearest measured relative, on the datasheet of {device.key}"
+    if device.family in _ASSUMED_FAMILIES:
+        return device.family, f"documented assumptions for {device.family}; no kernel tables"
+    name = _KIND_DEFAULT[device.kind]
+    return name, f"documented assumptions for {name}, the default of kind {device.kind!r}; family {device.family!r} is not known"
+
+
+@lru_cache(maxsize=256)
+def calibration_for(device: Device, engine: str = "") -> KernelCalibration:
+    """The constants of `device` under `engine` ("" or an engine without tables of its own: all engines together)."""
+    name, rule = _choose(device)
+    file, engine = load_fit_file(name), engine_key(engine)
+    look = _Lookup(file, engine)
+    gemm = {fmt: cast(GemmCurve, look.format("gemm", fmt)) for fmt in GEMM_COMPUTE}
+    moe = {fmt: cast(MoeCurve, look.format("moe", fmt)) for fmt in GEMM_COMPUTE}
+    in_table = device.key in _TABLES
+    measured = name in _TABLES
+    if (measured and device.scale_up.topology in ("switch", "mesh")) or in_table:
+        scale_up = CollectiveCurves(
+            all_reduce=look.one("all_reduce"),
+            all_gather=look.one("all_gather"),
+            reduce_scatter=look.one("reduce_scatter"),
+            all_to_all=look.one("all_to_all"),
+            send=look.one("send"),
+        )
+    else:
+        scale_up = link_curves(device.scale_up)
+    return KernelCalibration(
+        device=device.key,
+        engine=engine,
+        rule=rule,
+        source=file.source,
+        provenance="fitted" if measured else "assumed",
+        in_table=in_table,
+        gemm=MappingProxyType(gemm),
+        moe=MappingProxyType(moe),
+        prefill=look.caches("prefill"),
+        decode=look.caches("decode"),
+        mla_prefill=look.caches("mla_prefill"),
+        mla_decode=look.caches("mla_decode"),
+        mla_layer_s=cast(ElementwiseCurve, look.one("mla_layer")).t0_s,
+        gdn_decode=look.one("gdn_decode"),
+        gdn_prefill=look.one("gdn_prefill"),
+        mamba2_decode=look.one("mamba2_decode"),
+        mamba2_prefill=look.one("mamba2_prefill"),
+        elementwise=look.one("elementwise"),
+        scale_up=scale_up,
+        moe_all_to_all=look.one("moe_all_to_all"),
+        scale_up_link=device.scale_up.key,
+        fits=MappingProxyType(look.fits),
+    )
+
+
+class _Lookup:
+    """Finds curves in a file, then in the general assumptions, and notes where each came from."""
+
+    def __init__(self, file: FitFile, engine: str) -> None:
+        self.file, self.engine = file, engine
+        self.fits: dict[str, Fit] = {}
+
+    def _take(self, key: str, found: tuple[Curve, Fit]) -> Any:
+        self.fits[key] = found[1]
+        return found[0]
+
+    def one(self, key: str) -> Any:
+        """The curve of `key`, from this file or from the general one."""
+        found = self.file.find(self.engine, key) or load_fit_file("general").find("", key)
+        if found is None:
+            raise AssertionError(f"no constants for {key} in {self.file.device}")
+        return self._take(key, found)
+
+    def format(self, kernel: str, name: str) -> Any:
+        """The curve of a number format, or of the nearest format with one."""
+        key = f"{kernel}/{name}"
+        found = self.file.find(self.engine, key)
+        if found is None and key in _BORROW and self.file.device in _TABLES:
+            found = load_fit_file(_BORROW[key]).find("", key)
+        for other in _STAND_INS[name]:
+            found = found or self.file.find(self.engine, f"{kernel}/{other}")
+        if found is None:
+            raise AssertionError(f"no constants for {key} in {self.file.device}")
+        return self._take(key, found)
+
+    def caches(self, kernel: str) -> Mapping[str, Any]:
+        """The curves of a kernel by cache format; a file without fp8 uses those of bf16."""
+        curves = {}
+        for name in ("bf16", "fp8"):
+            found = self.file.find(self.engine, f"{kernel}/{name}") or self.file.find(self.engine, f"{kernel}/bf16")
+            found = found or load_fit_file("general").find("", f"{kernel}/{name}")
+            if found is None:
+                raise AssertionError(f"no constants for {kernel}/{name} in {self.file.device}")
+            curves[name] = self._take(f"{kernel}/{name}", found)
+        return MappingProxyType(curves)

@@ -1,0 +1,72 @@
+"""Mixture-of-experts feed-forward on one rank: routing passes, two grouped GEMMs, activation, combination.
+
+    A = T·K/ep,  touched = min(A, (E/ep)·(1 − exp(−α·A·ep/E)))          α = ∞: balanced routing
+    t = t0 + max( 2·M·h·i·(A + pad·touched) / (P·ec),  touched·M·h·i·wb / (BW·em) ) + a·A·(2h + M·i)·2 / BW
+
+M matrices an expert (3 gated, 2 not), h width that experts see (the latent width in latent MoE), i expert width on
+this rank.  `pad` is the tokens of work that every touched expert costs beyond its own: the ramp of grouped-GEMM
+efficiency.  The last term is what permutes, quantises, activates and combines tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rooflab.costs.quantity import Real, only_if
+
+__all__ = ["MoeCurve", "experts_touched", "moe_s"]
+
+
+@dataclass(frozen=True, slots=True)
+class MoeCurve:
+    """`t0_s` launches; `ec`, `em` shares of peak and bandwidth; `a` activation passes; `pad_tokens` an expert; `alpha` routing skew."""
+
+    t0_s: float
+    ec: float
+    em: float
+    a: float
+    pad_tokens: float
+    alpha: float = 1.0
+
+
+def experts_touched(assignments: Real, experts: Real, alpha: Real) -> Real:
+    """How many of a rank's `experts` get a token when `assignments` token-expert pairs arrive; `alpha` inf: balanced.
+
+    1 is uniform random routing; skewed routing touches fewer.
+    """
+    safe = np.maximum(experts, 1e-9)
+    random = experts * -np.expm1(-np.minimum(alpha * (assignments / safe), 700.0))
+    return np.minimum(assignments, random)
+
+
+def moe_s(
+    tokens: Real,
+    *,
+    hidden: Real,
+    width: Real,
+    experts: Real,
+    top_k: Real,
+    ep: Real = 1.0,
+    matrices: Real = 3.0,
+    weight_bytes: Real,
+    peak_flops: Real,
+    bytes_per_s: Real,
+    curve: MoeCurve,
+    alpha: Real | None = None,
+    imbalance: Real = 1.0,
+) -> Real:
+    """Seconds of one MoE layer's experts for `tokens` (of all ranks of the expert-parallel group together).
+
+    `width`: expert width on this rank (after tensor parallelism of the experts); `experts`: all of the layer;
+    `imbalance`: load of the hottest rank over the mean; `alpha` overrides the curve's (np.inf: balanced).
+    """
+    here = experts / ep
+    assignments = np.minimum(tokens * top_k / ep * imbalance, tokens * np.minimum(top_k, here))
+    touched = experts_touched(assignments, here, curve.alpha if alpha is None else alpha)
+    weights = matrices * hidden * width
+    compute_s = 2.0 * weights * (assignments + curve.pad_tokens * touched) / (peak_flops * curve.ec)
+    memory_s = touched * weights * weight_bytes / (bytes_per_s * curve.em)
+    passes_s = curve.a * assignments * (2.0 * hidden + matrices * width) * 2.0 / bytes_per_s
+    return only_if(assignments, curve.t0_s + np.maximum(compute_s, memory_s) + passes_s)

@@ -1,0 +1,38 @@
+"""Recurrent mixers: state-space (Mamba-2), gated delta rule and short convolutions.
+
+Decode reads and writes a fixed state a sequence:          t = t0 + B·2·state·e / (BW·em)
+Prefill runs in chunks, linear in tokens:                  t = t0 + flops / (P·ec) + bytes / (BW·em)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rooflab.costs.quantity import Real, only_if
+
+__all__ = ["RecurrentCurve", "recurrent_decode_s", "recurrent_prefill_s"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentCurve:
+    """`t0_s` launches of a layer's mixer (convolution and scan), `em` share of bandwidth, `ec` share of bf16 peak (prefill)."""
+
+    t0_s: float
+    em: float
+    ec: float = 0.1
+
+
+def recurrent_decode_s(
+    sequences: Real, *, state_elements: Real, token_bytes: Real, state_bytes: Real = 4.0, bytes_per_s: Real, curve: RecurrentCurve
+) -> Real:
+    """Seconds for one token of each of `sequences`; `token_bytes`: inputs and outputs a token; state is read and written once."""
+    moved = sequences * (2.0 * state_elements * state_bytes + token_bytes)
+    return only_if(sequences, curve.t0_s + moved / (bytes_per_s * curve.em))
+
+
+def recurrent_prefill_s(
+    tokens: Real, *, flops_per_token: Real, token_bytes: Real, peak_flops: Real, bytes_per_s: Real, curve: RecurrentCurve
+) -> Real:
+    """Seconds for `tokens` prompt tokens of all sequences; `flops_per_token` of the chunked form, `token_bytes` moved a token."""
+    compute_s = tokens * flops_per_token / (peak_flops * curve.ec)
+    return only_if(tokens, curve.t0_s + compute_s + tokens * token_bytes / (bytes_per_s * curve.em))
