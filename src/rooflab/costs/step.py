@@ -9,6 +9,7 @@ advances by q adds q to `prefill_tokens` and q·(p + (q+1)/2), the query-key pai
     G = L + A + C − h − overlap_comm · min(L + A − h, C),   h = overlap_attention · min(L, A)
     L = linear(tokens) + head(rows)                tables over token count: GEMMs, experts, norms
     C = comm(tokens)                               a table: collectives and pipeline sends
+    joules = min(Σ dynamic joules, dynamic_limit_w · t) + idle_w · t
     A = Σ_kinds  [n_decode > 0]·dec_launch + n_decode·dec_seq + context_k·dec_ctx
                + [n_prefill > 0]·pre_launch + prefill_tokens·pre_token + area_k·pre_area
 
@@ -50,9 +51,10 @@ KIND_FIELDS: Final = (
 
 SCALARS: Final = (
     "host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "stream_s", "stream_j",
-    "idle_w", "tokens_per_decode", "peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s",
+    "idle_w", "dynamic_limit_w", "tokens_per_decode", "peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s",
 )  # fmt: skip
-"""Columns of `scalars`. `idle_w` is the power of all devices and their hosts at rest;
+"""Columns of `scalars`. `idle_w` is the power of all devices and their hosts at rest, `dynamic_limit_w` what the
+devices may draw beyond it (their power limit; kernel times were measured under it);
 `tokens_per_decode` the tokens that a running sequence feeds a step (1, or 1 + drafted ones);
 the peaks are datasheet sums over all devices, for the bound."""
 
@@ -151,7 +153,7 @@ class StepCosts:
         dynamic_j = at_tokens[:, _Q["linear_j"]] + at_tokens[:, _Q["comm_j"]] + at_rows[:, _Q["head_j"]] + s[:, _S["stream_j"]]
         return StepResult(
             seconds=seconds,
-            joules=dynamic_j + attention_j.sum(axis=1) + s[:, _S["idle_w"]] * seconds,
+            joules=np.minimum(dynamic_j + attention_j.sum(axis=1), s[:, _S["dynamic_limit_w"]] * seconds) + s[:, _S["idle_w"]] * seconds,
             linear_s=linear,
             attention_s=attention,
             comm_s=comm,
@@ -235,6 +237,6 @@ def fixed_step(seconds: float) -> StepCost:
     scalars = np.zeros(len(SCALARS))
     scalars[_S["host_fixed_s"]] = seconds
     scalars[_S["tokens_per_decode"]] = 1.0
-    for name in ("peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s"):
+    for name in ("peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s", "dynamic_limit_w"):
         scalars[_S[name]] = np.inf
     return StepCost(tables, kinds, scalars)
