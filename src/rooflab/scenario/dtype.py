@@ -41,6 +41,7 @@ DTYPES: Final[dict[str, DType]] = {
         DType("fp8-block", 8 + 32 / (128 * 128), 8, "fp8"),  # 128 x 128 blocks, fp32 scale (DeepSeek-V3 report, 3.3)
         DType("int8", 8, 8, "int8"),
         DType("int4", 4 + 20 / 128, 4, "int4"),  # AWQ, GPTQ: group 128, fp16 scale and int4 zero
+        DType("int4-g32", 4 + 16 / 32, 4, "int4"),  # symmetric, group 32, bf16 scale (Kimi-K2.5)
         DType("mxfp4", 4 + 8 / 32, 4, "fp4"),  # OCP MX: 8-bit exponent per 32
         DType("nvfp4", 4 + 8 / 16, 4, "fp4"),  # fp8 scale per 16
         DType("q8_0", 8 + 16 / 32, 8, "int8"),  # GGUF block of 32, fp16 scale

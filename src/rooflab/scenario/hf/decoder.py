@@ -1,0 +1,112 @@
+"""Decoders whose layers are a mixer and a feed-forward: most language models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rooflab.scenario.hf.config import HIDDEN, LAYERS, POSITIONS, VOCAB, Config
+from rooflab.scenario.hf.family import Family
+from rooflab.scenario.hf.feedforward import feed_forward
+from rooflab.scenario.hf.mixers import layer_kinds, mamba1, mamba2, mixer, softmax
+from rooflab.scenario.model import Block, Experts, Mixer, Model, Run
+
+__all__ = ["assemble", "decoder_blocks", "norms_of", "read_decoder", "runs"]
+
+
+def runs(blocks: Iterable[Block]) -> tuple[Run, ...]:
+    """Equal blocks gathered, in the order in which they first appear."""
+    counted: dict[Block, int] = {}
+    for block in blocks:
+        counted[block] = counted.get(block, 0) + 1
+    return tuple(Run(count, block) for block, count in counted.items())
+
+
+def read_decoder(c: Config, family: Family, name: str) -> Model:
+    """A decoder whose blocks follow from `layer_types` and its kin."""
+    blocks = decoder_blocks(c, family)
+    return assemble(c, family, name, blocks)
+
+
+def decoder_blocks(c: Config, family: Family) -> list[Block]:
+    """The blocks in order."""
+    layers = c.count(*LAYERS)
+    norms, bias, parallel = norms_of(c, family)
+    hidden = c.count(*HIDDEN)
+    blocks = []
+    for i, kind in enumerate(layer_kinds(c, family)):
+        ffn = feed_forward(c, family, i, layers)
+        gemma_moe = c.text("model_type").startswith("gemma4") and isinstance(ffn, Experts)
+        extra = _hyper_connections(c, hidden) + (hidden + ffn.experts if gemma_moe and isinstance(ffn, Experts) else 0)
+        blocks.append(Block(_mixers(c, family, kind, i), ffn, norms + (3 if gemma_moe else 0), bias, parallel, extra))
+    return blocks
+
+
+def _mixers(c: Config, family: Family, kind: str, layer: int) -> tuple[Mixer, ...]:
+    if kind == "hybrid":
+        return (softmax(c, family), mamba2(c))
+    if kind == "mamba" and not c.has("mamba_n_heads", "mamba_num_heads"):
+        return (mamba1(c),)
+    return (mixer(c, family, kind, layer),)
+
+
+def norms_of(c: Config, family: Family) -> tuple[int, bool, bool]:
+    """Norms of a block, whether they have biases, and whether mixer and feed-forward are parallel."""
+    norms, bias, parallel = family.norms, family.norm_bias, family.parallel
+    model_type = c.text("model_type")
+    if model_type == "falcon":
+        parallel = c.flag("parallel_attn", True)
+        two = c.flag("new_decoder_architecture") and c.whole("num_ln_in_parallel_attn", default=2) == 2
+        norms = 2 if two or not parallel else 1
+    elif model_type == "gpt_neox":
+        parallel = c.flag("use_parallel_residual", True)
+    elif model_type == "stablelm" and c.flag("use_parallel_residual"):
+        norms, parallel = 1, True
+    elif model_type == "mpt":
+        bias = not c.flag("no_bias", True)
+    return norms, bias, parallel
+
+
+def _hyper_connections(c: Config, hidden: int) -> int:
+    """Weights that mix `hc_mult` residual streams before and after each of the two halves of a layer (DeepSeek-V4)."""
+    streams = c.maybe("hc_mult")
+    if not streams:
+        return 0
+    mixes = (2 + streams) * streams
+    return 2 * (mixes * streams * hidden + mixes + 3)
+
+
+def assemble(c: Config, family: Family, name: str, blocks: Sequence[Block], mtp: tuple[Run, ...] | None = None) -> Model:
+    """The model around `blocks`: embeddings, positions, head, final norm."""
+    hidden, vocab = c.count(*HIDDEN), c.count(*VOCAB)
+    context = c.whole(*POSITIONS, default=0)
+    positions = context + family.position_offset if family.learned_positions else _mpt_positions(c, context)
+    model_type = c.text("model_type")
+    streams = c.maybe("hc_mult") or 0
+    return Model(
+        name=name,
+        kind="decoder",
+        family=model_type,
+        hidden=hidden,
+        vocab=vocab,
+        runs=runs(blocks),
+        tied=c.flag("tie_word_embeddings", family.tied),
+        head_bias=family.head_bias,
+        positions=positions,
+        final_norm=family.final_norm,
+        norm_bias=norms_of(c, family)[1],
+        other_parameters=(2 * hidden if model_type == "bloom" else 0) + streams * (streams * hidden + 1) + (1 if streams else 0),
+        max_context=context,
+        mtp=_mtp(c, blocks) if mtp is None else mtp,
+    )
+
+
+def _mpt_positions(c: Config, context: int) -> int:
+    attention = c.sub("attn_config")
+    alibi = c.flag("alibi") or (attention is not None and attention.flag("alibi"))
+    return context if c.flag("learned_pos_emb", c.text("model_type") == "mpt") and not alibi else 0
+
+
+def _mtp(c: Config, blocks: Sequence[Block]) -> tuple[Run, ...]:
+    """Multi-token-prediction layers: blocks like the decoder's last one."""
+    count = c.whole("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", default=0)
+    return (Run(count, blocks[-1]),) if count else ()
