@@ -1,98 +1,31 @@
-"""The workload: how long requests are and how they come."""
+"""The workload: how long requests are, how they come, and who sends them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final, Literal
 
-from rooflab import units
-from rooflab.errors import InputError, unknown
+from rooflab.errors import InputError
 from rooflab.scenario import fields
+from rooflab.scenario.lengths import Lengths, quantiles, read_lengths
+from rooflab.scenario.traffic import (
+    Adapters,
+    Clients,
+    Diurnal,
+    Prefixes,
+    RequestClass,
+    Sessions,
+    read_adapters,
+    read_classes,
+    read_clients,
+    read_diurnal,
+    read_prefixes,
+    read_sessions,
+)
 
 __all__ = ["Lengths", "Mode", "Workload", "quantiles", "read_lengths", "read_workload"]
 
 Mode = Literal["open", "closed", "static", "max-throughput", "trace"]
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """A distribution of token counts.
-
-    kind "fixed" (mean), "uniform" (low to high), "lognormal" (mean, cv, cut to low..high),
-    "exponential" (mean, cut), "quantiles" (`table`: values at evenly spaced probabilities from 0 to 1).
-    `mean` and `cv` (standard deviation over mean) hold for every kind.
-    """
-
-    kind: Literal["fixed", "uniform", "lognormal", "exponential", "quantiles"]
-    mean: float
-    cv: float = 0.0
-    low: float = 1.0
-    high: float = float("inf")
-    table: tuple[float, ...] = ()
-
-
-_RANGE: Final = re.compile(r"^\s*(\d[\d_]*)\s*(?:\.\.|-|to)\s*(\d[\d_]*)\s*$")
-
-
-def read_lengths(value: Any, where: str) -> Lengths:
-    """Lengths from ``1024``, ``"100..2000"`` (uniform) or ``{lognormal: {mean: 1155, cv: 1.1, high: 8192}}``."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _fixed(float(value), where)
-    if isinstance(value, str):
-        match = _RANGE.match(value)
-        if match is None:
-            return _fixed(units.parse(value, "tokens", where), where)
-        return _uniform(float(match[1].replace("_", "")), float(match[2].replace("_", "")), where)
-    if isinstance(value, Mapping) and len(value) == 1:
-        ((kind, spec),) = value.items()
-        if kind == "quantiles" and isinstance(spec, (list, tuple)):
-            return quantiles([float(x) for x in spec], where)
-        if kind in ("uniform", "lognormal", "exponential") and isinstance(spec, Mapping):
-            readers: dict[str, fields.Reader] = {
-                "mean": fields.quantity("tokens"),
-                "cv": fields.number(0),
-                "low": fields.quantity("tokens"),
-                "high": fields.quantity("tokens"),
-            }
-            for key in spec:
-                if key not in readers:
-                    raise unknown("field", str(key), readers, f"{where}.{kind}")
-            got = {key: readers[key](v, f"{where}.{kind}.{key}") for key, v in spec.items()}
-            if kind == "uniform":
-                if not {"low", "high"} <= got.keys():
-                    raise InputError("uniform lengths need low and high", where)
-                return _uniform(got["low"], got["high"], where)
-            if "mean" not in got:
-                raise InputError(f"{kind} lengths need a mean", where)
-            return Lengths(kind, got["mean"], got.get("cv", 1.0), got.get("low", 1.0), got.get("high", float("inf")))
-        raise unknown("length distribution", str(kind), ("uniform", "lognormal", "exponential", "quantiles"), where)
-    raise InputError(f"{value!r} is not a token count, a range such as 100..2000, or a distribution", where)
-
-
-def quantiles(table: list[float], where: str = "") -> Lengths:
-    """Lengths whose quantile function runs in straight lines through `table`, at evenly spaced probabilities."""
-    if len(table) < 2 or any(b < a for a, b in pairwise(table)) or table[0] < 0:
-        raise InputError("quantiles must be at least two non-decreasing token counts", where)
-    pieces = list(pairwise(table))
-    mean = sum(a + b for a, b in pieces) / 2 / len(pieces)
-    square = sum(a * a + a * b + b * b for a, b in pieces) / 3 / len(pieces)
-    return Lengths("quantiles", mean, max(square / mean**2 - 1, 0.0) ** 0.5 if mean else 0.0, table[0], table[-1], tuple(table))
-
-
-def _fixed(mean: float, where: str) -> Lengths:
-    if not 0 <= mean < float("inf"):
-        raise InputError(f"{mean:g} is not a token count", where)
-    return Lengths("fixed", mean, 0.0, mean, mean)
-
-
-def _uniform(low: float, high: float, where: str) -> Lengths:
-    if high < low:
-        raise InputError(f"the range {low:g}..{high:g} runs backwards", where)
-    mean = (low + high) / 2
-    return Lengths("uniform", mean, (high - low) / 12**0.5 / mean if mean else 0.0, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +34,17 @@ class Workload:
 
     `rate` (requests/s, open loop), `concurrency` (closed loop: a finished request is replaced at once),
     `batch` (all start together, none joins), `scenario` "max-throughput" (as many as fit) or "batch1",
-    `trace` (a file).  `like` names a shipped workload whose lengths and burstiness are used.
+    `trace` (a file; with `rate` its clock is stretched to that mean rate, with `concurrency` only its lengths count).
+    `like` names a shipped workload whose lengths, correlation, burstiness and sessions are used where none are given.
     `rounds`, `length_jitter` and `start` describe a closed-loop client: requests per user, spread of
-    lengths below the nominal, and whether all users start at once.
+    lengths below the nominal, and whether all users start at once or ("staggered") as if they had been at it for long:
+    the first answer of each is cut at a uniformly random point.
+
+    Open-loop `arrivals`: "poisson"; "gamma", gaps with coefficient of variation `arrivals_cv`; "uniform", equal gaps;
+    "burst", groups of `burst_size` at once, the groups Poisson; "diurnal", Poisson with the rate that `diurnal` describes.
+    `correlation` is the rank correlation of isl and osl; `shared_prefix` tokens at the start of every prompt are
+    the same (`prefixes`: several such); `predict_cv` is the error of length predictions (a factor, lognormal).
+    With `sessions` of `prompt: new`, isl counts new tokens and prefixes come on top; a `rate` counts requests, not sessions.
     """
 
     isl: Lengths = Lengths("fixed", 1024.0, 0.0, 1024.0, 1024.0)
@@ -122,6 +63,15 @@ class Workload:
     start: Literal["burst", "staggered"] = "burst"
     shared_prefix: int = 0
     seed: int = 0
+    correlation: float = 0.0
+    burst_size: int = 16
+    diurnal: Diurnal = Diurnal()
+    sessions: Sessions | None = None
+    classes: tuple[RequestClass, ...] = ()
+    prefixes: Prefixes | None = None
+    clients: Clients = Clients()
+    adapters: Adapters | None = None
+    predict_cv: float = 0.0
 
     @property
     def mode(self) -> Mode:
@@ -135,6 +85,55 @@ class Workload:
         if self.batch is not None or self.scenario == "batch1":
             return "static"
         return "max-throughput"
+
+    @property
+    def mean_prompt_tokens(self) -> float:
+        """Mean tokens of a whole prompt: isl and, in sessions of `prompt: new`, prefix and the conversation so far.
+
+        A session of T turns repeats (isl + osl) · T (T − 1) / 2 tokens; sessions are weighted by their turns.
+        """
+        return self._class_mean("isl") + self._on_top + self._repeated
+
+    @property
+    def mean_reused_tokens(self) -> float:
+        """Mean tokens of a prompt that an unlimited, always warm prefix cache would hold."""
+        if self.sessions is not None and self.sessions.prompt == "new":
+            return self._on_top + self._repeated
+        prefix = self.prefixes
+        shared = prefix.share * prefix.tokens if prefix is not None else float(self.shared_prefix)
+        return min(shared, self._class_mean("isl"))
+
+    @property
+    def mean_output_tokens(self) -> float:
+        """Mean tokens of an answer, over the classes."""
+        return self._class_mean("osl")
+
+    @property
+    def _on_top(self) -> float:
+        if self.sessions is None or self.sessions.prompt == "whole":
+            return 0.0
+        return float(self.shared_prefix) if self.prefixes is None else self.prefixes.share * self.prefixes.tokens
+
+    @property
+    def _repeated(self) -> float:
+        if self.sessions is None or self.sessions.prompt == "whole":
+            return 0.0
+        turns = self.sessions.turns
+        earlier = (turns.mean * (1 + turns.cv**2) - 1) / 2
+        return earlier * (self._class_mean("isl") + self._class_mean("osl"))
+
+    def _class_mean(self, name: Literal["isl", "osl"]) -> float:
+        mean = (self.isl if name == "isl" else self.osl).mean
+        if not self.classes:
+            return mean
+        total = sum(c.share for c in self.classes)
+        return sum(c.share * (own.mean if (own := getattr(c, name)) is not None else mean) for c in self.classes) / total
+
+
+def _signed_fraction(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 <= value <= 1:
+        raise InputError(f"{value!r} is not a correlation from -1 to 1", where)
+    return float(value)
 
 
 WORKLOAD_READERS: Final[dict[str, fields.Reader]] = {
@@ -154,6 +153,15 @@ WORKLOAD_READERS: Final[dict[str, fields.Reader]] = {
     "start": fields.choice("burst", "staggered"),
     "shared_prefix": fields.integer,
     "seed": fields.integer,
+    "correlation": _signed_fraction,
+    "burst_size": fields.at_least(1),
+    "diurnal": read_diurnal,
+    "sessions": read_sessions,
+    "classes": read_classes,
+    "prefixes": read_prefixes,
+    "clients": read_clients,
+    "adapters": read_adapters,
+    "predict_cv": fields.number(0),
 }
 
 
@@ -167,4 +175,8 @@ def read_workload(value: Any, where: str = "workload") -> Workload:
         raise InputError(f"{' and '.join(given)} exclude each other; keep one", where)
     if workload.isl.mean <= 0:
         raise InputError("a prompt has at least one token", f"{where}.isl")
+    if workload.prefixes is not None and workload.shared_prefix:
+        raise InputError("shared_prefix and prefixes exclude each other; keep one", where)
+    if workload.trace is not None and workload.like is not None:
+        raise InputError("trace and like exclude each other; keep one", where)
     return workload
