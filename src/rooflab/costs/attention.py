@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _TILE_ROWS = 16  # rows of the tensor-core instruction that decode kernels fill with the query heads of one group
+_FULL_HEAD = 128.0  # head size from which prefill kernels fill the tensor cores
 _PREFILL_IO = 0.4  # share of bandwidth that a prefill kernel's reads and writes reach
 
 
@@ -53,10 +54,11 @@ class DecodeCurve:
 
 @dataclass(frozen=True, slots=True)
 class PrefillCurve:
-    """`t0_s` launch; `e` share of the bf16 peak, also with an fp8 cache."""
+    """`t0_s` launch; `e` share of the bf16 peak, also with an fp8 cache; heads narrower than 128 reach e·(d/128)^narrow."""
 
     t0_s: float
     e: float
+    narrow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,16 @@ class DecodeTerms:
     memory_per_token_s: Real
     compute_per_sequence_s: Real
     compute_per_token_s: Real
+
+    def straight(self) -> tuple[Real, Real]:
+        """(seconds a sequence, seconds a context token) without the maximum.
+
+        The same side of it wins for both, but for the query's own bytes, so t ≈ fixed + B·first + S·second, never less.
+        """
+        return (
+            np.maximum(self.memory_per_sequence_s, self.compute_per_sequence_s),
+            np.maximum(self.memory_per_token_s, self.compute_per_token_s),
+        )
 
     def seconds(self, sequences: Real, context_tokens: Real) -> Real:
         """Seconds for B `sequences` whose contexts sum to `context_tokens`; 0 without sequences."""
@@ -217,7 +229,8 @@ def prefill_attention_s(
     v_dim = head_dim if v_head_dim is None else v_head_dim
     flops = 2.0 * heads * (head_dim + v_dim) * pairs
     io = 2.0 * query_tokens * heads * (head_dim + v_dim) + context_tokens * kv_heads * (head_dim + v_dim) * kv_bytes
-    return only_if(query_tokens, curve.t0_s + flops / (peak_flops * curve.e) + io / (bytes_per_s * _PREFILL_IO))
+    reached = curve.e * np.minimum(head_dim / _FULL_HEAD, 1.0) ** curve.narrow
+    return only_if(query_tokens, curve.t0_s + flops / (peak_flops * reached) + io / (bytes_per_s * _PREFILL_IO))
 
 
 def mla_prefill_s(

@@ -6,7 +6,9 @@ ring (2(n−1)/n of the message) for large ones; the faster is used:
 
     t = min( a + r(n−1) + (n−1)·S/(b1·L),  a + x + r(n−1) + 2(n−1)/n·S/(b2·L) )
 
-The others move (n−1)/n of S once: t = a + r(n−1) + (n−1)/n·S/(b·L).
+The others move (n−1)/n of S once: t = a + r(n−1) + (n−1)/n·S/(b·L).  Ranks behind one host bridge share it: there
+the rate of a link falls as (2/n)^share.  An expert-parallel exchange (dispatch or combine) sends each token once to
+every other rank that holds one of its experts.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ __all__ = [
     "all_gather_s",
     "all_reduce_s",
     "all_to_all_s",
+    "exchange_bytes",
     "hierarchical_all_reduce_s",
+    "moe_exchange_s",
     "reduce_scatter_s",
     "send_s",
 ]
@@ -32,22 +36,27 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class AllReduceCurve:
-    """`a_s` launch, `r_s` a further rank, `b1` and `b2` shares of link rate in one and two shots, `x_s` extra of two shots."""
+    """`a_s` launch, `r_s` a further rank, `b1` and `b2` shares of link rate in one and two shots, `x_s` extra of two shots.
+
+    `share`: how the rate falls with ranks on a shared bus, 0 on a switch.
+    """
 
     a_s: float
     r_s: float
     b1: float
     b2: float
     x_s: float
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LinkCurve:
-    """`a_s` launch, `r_s` a further rank, `b` share of the link rate."""
+    """`a_s` launch, `r_s` a further rank, `b` share of the link rate; `share` as in AllReduceCurve."""
 
     a_s: float
     r_s: float
     b: float
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +74,9 @@ def all_reduce_s(message_bytes: Real, ranks: Real, *, link_bytes_per_s: Real, cu
     """Seconds to sum `message_bytes` over `ranks`; 0 for one rank or an empty message."""
     others = np.maximum(ranks - 1.0, 0.0)
     start_s = curve.a_s + curve.r_s * others
-    one_shot = start_s + others * message_bytes / (curve.b1 * link_bytes_per_s)
-    two_shot = start_s + curve.x_s + 2.0 * others / np.maximum(ranks, 1.0) * message_bytes / (curve.b2 * link_bytes_per_s)
+    wire_s = message_bytes / link_bytes_per_s * _crowding(ranks, curve.share)
+    one_shot = start_s + others * wire_s / curve.b1
+    two_shot = start_s + curve.x_s + 2.0 * others / np.maximum(ranks, 1.0) * wire_s / curve.b2
     return only_if(others * message_bytes, np.minimum(one_shot, two_shot))
 
 
@@ -114,7 +124,27 @@ def hierarchical_all_reduce_s(
     return np.where(np.asarray(hosts) > 1, legs_s, local_s)[()]
 
 
+def exchange_bytes(tokens: Real, *, hidden: Real, element_bytes: Real, top_k: Real, ranks: Real) -> Real:
+    """Bytes a rank sends to others in one phase of an expert-parallel exchange of its `tokens`.
+
+    A token goes once to each of the other ranks that hold one of its `top_k` experts, (n−1)·(1 − (1 − 1/n)^K) of them.
+    """
+    reached = (ranks - 1.0) * -np.expm1(top_k * np.log1p(-1.0 / np.maximum(ranks, 1.0 + 1e-12)))
+    return tokens * hidden * element_bytes * np.maximum(reached, 0.0)
+
+
+def moe_exchange_s(sent_bytes: Real, ranks: Real, *, link_bytes_per_s: Real, curve: LinkCurve) -> Real:
+    """Seconds of one phase (dispatch or combine) in which a rank sends `sent_bytes` to others, see `exchange_bytes`."""
+    others = np.maximum(ranks - 1.0, 0.0)
+    wire_s = sent_bytes / (curve.b * link_bytes_per_s) * _crowding(ranks, curve.share)
+    return only_if(others * sent_bytes, curve.a_s + curve.r_s * others + wire_s)
+
+
 def _once(message_bytes: Real, ranks: Real, link_bytes_per_s: Real, curve: LinkCurve) -> Real:
     others = np.maximum(ranks - 1.0, 0.0)
-    wire_s = others / np.maximum(ranks, 1.0) * message_bytes / (curve.b * link_bytes_per_s)
+    wire_s = others / np.maximum(ranks, 1.0) * message_bytes / (curve.b * link_bytes_per_s) * _crowding(ranks, curve.share)
     return only_if(others * message_bytes, curve.a_s + curve.r_s * others + wire_s)
+
+
+def _crowding(ranks: Real, share: float) -> Real:
+    return np.maximum(ranks / 2.0, 1.0) ** share

@@ -5,7 +5,8 @@
 
 M matrices an expert (3 gated, 2 not), h width that experts see (the latent width in latent MoE), i expert width on
 this rank.  `pad` is the tokens of work that every touched expert costs beyond its own: the ramp of grouped-GEMM
-efficiency.  The last term is what permutes, quantises, activates and combines tokens.
+efficiency.  The last term is what permutes, quantises, activates and combines tokens.  Under expert parallelism a
+step waits for the hottest rank, which skewed routing gives ep^heat times the mean load.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ __all__ = ["MoeCurve", "experts_touched", "moe_s"]
 
 @dataclass(frozen=True, slots=True)
 class MoeCurve:
-    """`t0_s` launches; `ec`, `em` shares of peak and bandwidth; `a` activation passes; `pad_tokens` an expert; `alpha` routing skew."""
+    """`t0_s` launches; `ec`, `em` shares of peak and bandwidth; `a` activation passes; `pad_tokens` an expert.
+
+    `alpha`, `heat`: skewed (power-law 1.2) routing, see `experts_touched` and the module.
+    """
 
     t0_s: float
     ec: float
@@ -29,6 +33,7 @@ class MoeCurve:
     a: float
     pad_tokens: float
     alpha: float = 1.0
+    heat: float = 0.0
 
 
 def experts_touched(assignments: Real, experts: Real, alpha: Real) -> Real:
@@ -55,16 +60,20 @@ def moe_s(
     bytes_per_s: Real,
     curve: MoeCurve,
     alpha: Real | None = None,
-    imbalance: Real = 1.0,
+    imbalance: Real | None = None,
 ) -> Real:
     """Seconds of one MoE layer's experts for `tokens` (of all ranks of the expert-parallel group together).
 
     `width`: expert width on this rank (after tensor parallelism of the experts); `experts`: all of the layer;
-    `imbalance`: load of the hottest rank over the mean; `alpha` overrides the curve's (np.inf: balanced).
+    `alpha` overrides the curve's routing skew (np.inf: balanced); `imbalance`, the load of the hottest rank over the
+    mean, is ep^heat by default, 1 when balanced.
     """
     here = experts / ep
+    alpha = curve.alpha if alpha is None else alpha
+    if imbalance is None:
+        imbalance = np.where(np.isinf(alpha), 1.0, np.asarray(ep) ** curve.heat)
     assignments = np.minimum(tokens * top_k / ep * imbalance, tokens * np.minimum(top_k, here))
-    touched = experts_touched(assignments, here, curve.alpha if alpha is None else alpha)
+    touched = experts_touched(assignments, here, alpha)
     weights = matrices * hidden * width
     compute_s = 2.0 * weights * (assignments + curve.pad_tokens * touched) / (peak_flops * curve.ec)
     memory_s = touched * weights * weight_bytes / (bytes_per_s * curve.em)

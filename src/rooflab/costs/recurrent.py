@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from rooflab.costs.quantity import Real, only_if
 
-__all__ = ["RecurrentCurve", "recurrent_decode_s", "recurrent_prefill_s"]
+__all__ = [
+    "RecurrentCurve",
+    "gated_delta_flops_per_token",
+    "gated_delta_token_bytes",
+    "recurrent_decode_s",
+    "recurrent_prefill_s",
+    "state_space_flops_per_token",
+]
+
+_CHUNK = 64  # tokens that chunked kernels treat as one block
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +45,19 @@ def recurrent_prefill_s(
     """Seconds for `tokens` prompt tokens of all sequences; `flops_per_token` of the chunked form, `token_bytes` moved a token."""
     compute_s = tokens * flops_per_token / (peak_flops * curve.ec)
     return only_if(tokens, curve.t0_s + compute_s + tokens * token_bytes / (bytes_per_s * curve.em))
+
+
+def gated_delta_flops_per_token(v_heads: Real, key_dim: Real, value_dim: Real) -> Real:
+    """FLOPs a prompt token of the chunked gated delta rule: three products with the state, four inside the chunk (half masked)."""
+    return v_heads * (6.0 * key_dim * value_dim + _CHUNK * 2.0 * (key_dim + value_dim))
+
+
+def gated_delta_token_bytes(k_heads: Real, v_heads: Real, key_dim: Real, value_dim: Real) -> Real:
+    """bf16 bytes a token: convolution reads and writes q, k, v; the rule reads them and writes its output."""
+    mixed = 2.0 * k_heads * key_dim + v_heads * value_dim
+    return 2.0 * (3.0 * mixed + v_heads * value_dim)
+
+
+def state_space_flops_per_token(heads: Real, head_dim: Real, state: Real) -> Real:
+    """FLOPs a prompt token of the chunked state-space form (Mamba-2, section 6): two products with the state, two inside the chunk."""
+    return heads * (4.0 * head_dim * state + _CHUNK * (head_dim + state))
