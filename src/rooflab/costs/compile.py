@@ -1,0 +1,176 @@
+"""Deployments → `StepCosts`: every operator priced at every token count of the grid, for many splits at once.
+
+Deployments that share formats, engine and host differ only in their degrees of parallelism, which are arrays
+in the operators' shapes; each such group is one pass over the operator list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rooflab.costs.engine import engine_overhead
+from rooflab.costs.kinds import kind_row
+from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
+from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, Array, StepCosts
+from rooflab.operators.formats import Formats, formats_of
+from rooflab.operators.ops import AttentionOp, Operator, RecurrentOp, Transfer
+from rooflab.operators.split import Split
+from rooflab.operators.step import step_operators
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Model
+
+__all__ = ["Rewrite", "compile_steps", "price_operators"]
+
+Rewrite = Callable[[Sequence[Operator]], Sequence[Operator]]
+"""A technique at operator depth: the operators of a step, rewritten."""
+
+_Q = {name: i for i, name in enumerate(QUANTITIES)}
+_S = {name: i for i, name in enumerate(SCALARS)}
+
+
+def compile_steps(
+    model: Model, hardware: Hardware, deployments: Sequence[Deployment], rewrites: Sequence[Rewrite] = (), cross_tokens: float = 0.0
+) -> StepCosts:
+    """Step prices of `deployments` (with `tp` chosen) of one model on one hardware, in their order.
+
+    `cross_tokens`: encoder tokens that a decoder's cross-attention reads a sequence.
+    """
+    groups: dict[Any, list[int]] = {}
+    for i, d in enumerate(deployments):
+        key = (formats_of(model, hardware.device, d), d.engine, d.host, d.cuda_graphs, d.speculation)
+        groups.setdefault(key, []).append(i)
+    parts = [(rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens)) for rows in groups.values()]
+    first = parts[0][1]
+    out = StepCosts(
+        np.empty((len(deployments), *first.tables.shape[1:])),
+        np.empty((len(deployments), *first.kinds.shape[1:])),
+        np.empty((len(deployments), len(SCALARS))),
+    )
+    for rows, part in parts:
+        out.tables[rows], out.kinds[rows], out.scalars[rows] = part.tables, part.kinds, part.scalars
+    return out
+
+
+def _column(values: Sequence[int]) -> Array:
+    return np.array(values, dtype=np.float64)[:, None]
+
+
+def price_operators(operators: Sequence[Operator], bench: Bench) -> list[tuple[Operator, Price]]:
+    """Prices of all operators that a token count alone prices; attention and recurrent mixers are priced by `kinds`."""
+    return [(op, price(op, bench)) for op in operators if not isinstance(op, (AttentionOp, RecurrentOp))]
+
+
+def _compile_group(
+    model: Model, hardware: Hardware, deployments: list[Deployment], rewrites: Sequence[Rewrite], cross_tokens: float
+) -> StepCosts:
+    d0 = deployments[0]
+    formats = formats_of(model, hardware.device, d0)
+    overhead = engine_overhead(d0, moe=model.is_moe)
+    bench = bench_for(hardware, d0.engine, overhead)
+    split = Split(
+        tp=_column([d.tp or 1 for d in deployments]),
+        pp=_column([d.pp for d in deployments]),
+        ep=_column([d.ep or 1 for d in deployments]),
+        dp=_column([d.dp for d in deployments]),
+        cp=_column([d.cp for d in deployments]),
+    )
+    grid = GRID[None, :]
+    operators: Sequence[Operator] = step_operators(model, formats, split, grid, grid)
+    for rewrite in rewrites:
+        operators = rewrite(operators)
+
+    n = len(deployments)
+    ranks = np.asarray(split.ranks)
+    tables = np.zeros((n, len(QUANTITIES), len(GRID)))
+    kinds, streams = [], np.zeros((n, 2))
+    for op in operators:
+        if isinstance(op, (AttentionOp, RecurrentOp)):
+            row = kind_row(op, bench, formats, cross_tokens)
+            kinds.append({k: np.broadcast_to(np.asarray(v, dtype=np.float64).reshape(-1), (n,)) for k, v in row.items()})
+            continue
+        p = price(op, bench)
+        if isinstance(op, Transfer):
+            streams[:, 0] += np.broadcast_to(np.asarray(p.seconds).reshape(-1), (n,))
+            streams[:, 1] += np.broadcast_to(np.asarray(p.joules * ranks).reshape(-1), (n,))
+            continue
+        _add(tables, op, p, ranks)
+
+    kind_array = np.zeros((n, max(len(kinds), 1), len(KIND_FIELDS)))
+    kind_array[:, :, 0] = np.inf
+    whole = {name for name in KIND_FIELDS if name.endswith(("_j", "_bytes", "_flops"))}
+    for j, coefficients in enumerate(kinds):
+        for c, name in enumerate(KIND_FIELDS):
+            kind_array[:, j, c] = coefficients[name] * (ranks[:, 0] if name in whole else 1.0)
+    scalars = _scalars(model, hardware, deployments, formats, bench, streams)
+    costs = StepCosts(tables, _merge(kind_array), scalars)
+    return _with_drafting(costs, d0)
+
+
+def _add(tables: Array, op: Operator, p: Price, ranks: Array) -> None:
+    """Add one priced operator to the tables of its part: head, communication, or the rest."""
+    part = "head" if op.group == "head" else "comm" if op.group == "comm" else "linear"
+    tables[:, _Q[f"{part}_s"]] += p.seconds
+    tables[:, _Q[f"{part}_j"]] += p.joules * ranks
+    if part != "comm":
+        tables[:, _Q[f"{part}_flops"]] += p.flops * ranks
+        tables[:, _Q[f"{part}_bytes"]] += p.bytes * ranks
+    if part == "comm":
+        tables[:, _Q["comm_bytes"]] += p.link_bytes * ranks
+
+
+def _merge(kinds: Array) -> Array:
+    """Kinds with the same window are one: prices add (the same attention in different runs of blocks)."""
+    windows = kinds[0, :, 0]
+    if any((kinds[:, :, 0] != windows).ravel()):
+        return kinds
+    distinct = list(dict.fromkeys(windows.tolist()))
+    out = np.empty((len(kinds), len(distinct), kinds.shape[2]))
+    for j, window in enumerate(distinct):
+        out[:, j] = kinds[:, windows == window].sum(axis=1)
+        out[:, j, 0] = window
+    return out
+
+
+def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], formats: Formats, bench: Bench, streams: Array) -> Array:
+    device, d0 = hardware.device, deployments[0]
+    devices = np.array([d.devices_per_replica for d in deployments], dtype=np.float64)
+    pairs = [(formats.weights, formats.activations), (formats.plain, formats.plain)]
+    if model.is_moe:
+        pairs.append((formats.experts, formats.expert_activations))
+    limit_w = min(device.tdp_w, hardware.power_limit_w or device.tdp_w)
+    scalars = np.zeros((len(deployments), len(SCALARS)))
+    scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers
+    scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s
+    scalars[:, _S["stream_s"]], scalars[:, _S["stream_j"]] = streams[:, 0], streams[:, 1]
+    scalars[:, _S["idle_w"]] = devices * device.idle_w
+    scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w - device.idle_w, 0.0)
+    scalars[:, _S["tokens_per_decode"]] = 1.0 + (d0.speculation.tokens if d0.speculation else 0)
+    scalars[:, _S["peak_flops"]] = devices * max(bench.device.peak(compute_of(w, a)) for w, a in pairs)
+    scalars[:, _S["peak_bytes_per_s"]] = devices * device.memory_bytes_per_s
+    scalars[:, _S["peak_link_bytes_per_s"]] = devices * max(device.scale_up.bytes_per_s, hardware.network.bytes_per_s)
+    return scalars
+
+
+def _with_drafting(costs: StepCosts, deployment: Deployment) -> StepCosts:
+    """Add the time of drafting: `tokens` draft steps, each a share of the target's decode step, linear in sequences."""
+    if deployment.speculation is None:
+        return costs
+    which = np.arange(len(costs))
+    zeros = np.zeros(len(costs))
+
+    def decode_s(n: float) -> Array:
+        plain = replace(costs, scalars=costs.scalars.copy())
+        plain.scalars[:, _S["tokens_per_decode"]] = 1.0
+        return plain.step(which, n_decode=zeros + n, context=zeros + n * 1024.0, n_prefill=zeros, prefill_tokens=zeros, area=zeros).seconds
+
+    share = deployment.speculation.tokens * deployment.speculation.draft_share
+    one, many = decode_s(1.0), decode_s(64.0)
+    scalars = costs.scalars.copy()
+    scalars[:, _S["host_fixed_s"]] += share * (one - (many - one) / 63.0)
+    scalars[:, _S["host_seq_s"]] += share * (many - one) / 63.0
+    return replace(costs, scalars=scalars)

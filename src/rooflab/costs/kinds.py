@@ -1,0 +1,104 @@
+"""Attention kinds and recurrent mixers → the coefficients of `costs.step` (seconds, joules and work per sequence, cached token, pair)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rooflab.costs.attention import _PREFILL_IO, DecodeTerms, decode_terms, mla_decode_terms
+from rooflab.costs.price import Bench
+from rooflab.costs.step import KIND_FIELDS
+from rooflab.operators.formats import Formats
+from rooflab.operators.ops import AttentionOp, Real, RecurrentOp
+
+__all__ = ["kind_row"]
+
+_STATE_BYTES = 4.0
+"""Recurrent states are kept in fp32 by the engines' kernels."""
+
+
+def kind_row(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float = 0.0) -> dict[str, Real]:
+    """Coefficients of one mixer on one rank, all its layers together; keys are KIND_FIELDS.
+
+    A cross-attention reads the `cross_tokens` of the encoder whatever the context, so its tokens move to the sequence's coefficient.
+    """
+    row: dict[str, Real] = dict.fromkeys(KIND_FIELDS, 0.0)
+    row |= _recurrent(op, bench) if isinstance(op, RecurrentOp) else _attention(op, bench, formats)
+    if op.name.startswith("cross"):
+        for unit in ("s", "j", "bytes", "flops"):
+            row[f"dec_seq_{unit}"] = row[f"dec_seq_{unit}"] + row[f"dec_ctx_{unit}"] * cross_tokens
+            row[f"dec_ctx_{unit}"] = row[f"dec_ctx_{unit}"] * 0.0
+    return row
+
+
+def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Real]:
+    device, kernels = bench.device, bench.kernels
+    cache = "bf16" if op.kv.element_bits >= 16 else "fp8"
+    compute = "fp32" if formats.plain.name == "fp32" else "bf16"
+    peak, bandwidth = bench.peak(compute), device.memory_bytes_per_s
+    terms: DecodeTerms
+    if op.latent:
+        rank, rope = op.latent
+        terms = mla_decode_terms(
+            heads=op.heads,
+            kv_rank=rank,
+            rope_dim=rope,
+            kv_bytes=op.kv.bytes,
+            peak_flops=peak,
+            bytes_per_s=bandwidth,
+            curve=kernels.mla_decode[cache],
+        )
+    else:
+        terms = decode_terms(
+            heads=op.heads,
+            kv_heads=op.kv_heads,
+            head_dim=op.head_dim,
+            v_head_dim=op.v_head_dim,
+            kv_bytes=op.kv.bytes,
+            peak_flops=peak,
+            bytes_per_s=bandwidth,
+            curve=kernels.decode[cache],
+        )
+    prefill = (kernels.mla_prefill if op.latent else kernels.prefill)[cache]
+    seq_share, ctx_share = op.count * op.share, op.count * op.share * op.context_share
+    ctx_bytes = ctx_share * op.cache_elements * op.kv.bytes
+    ctx_flops, area_flops = ctx_share * op.decode_flops_per_pair, ctx_share * op.prefill_flops_per_pair
+    # queries read and outputs written, and this token's own keys and values
+    token_bytes = seq_share * (op.q_elements * 2.0 + op.cache_elements * op.kv.bytes)
+    joule_flop, joule_byte = bench.j_per_flop(compute), bench.j_per_byte
+    return {
+        "window": op.window,
+        "dec_launch_s": op.count * (terms.fixed_s + (kernels.mla_layer_s if op.latent else 0.0)),
+        # both terms of the maximum grow with sequences and context in the same ratio (s0), so coefficients are compared alone
+        "dec_seq_s": seq_share * np.maximum(terms.memory_per_sequence_s, terms.compute_per_sequence_s),
+        "dec_ctx_s": ctx_share * np.maximum(terms.memory_per_token_s, terms.compute_per_token_s),
+        "pre_launch_s": op.count * prefill.t0_s,
+        "pre_token_s": token_bytes / (bandwidth * _PREFILL_IO),
+        "pre_area_s": area_flops / (peak * prefill.e),
+        "dec_seq_j": 0.0,
+        "dec_ctx_j": ctx_flops * joule_flop + ctx_bytes * joule_byte,
+        "pre_token_j": token_bytes * joule_byte,
+        "pre_area_j": area_flops * joule_flop,
+        "dec_ctx_bytes": ctx_bytes,
+        "dec_ctx_flops": ctx_flops,
+        "pre_area_flops": area_flops,
+    }
+
+
+def _recurrent(op: RecurrentOp, bench: Bench) -> dict[str, Real]:
+    kernels, bandwidth = bench.kernels, bench.device.memory_bytes_per_s
+    decode, prefill = (kernels.gdn_decode, kernels.gdn_prefill) if op.kind == "gdn" else (kernels.mamba2_decode, kernels.mamba2_prefill)
+    share = op.count * op.share
+    state_bytes = 2.0 * op.state_elements * _STATE_BYTES
+    decode_flops = share * 6.0 * op.state_elements
+    return {
+        "window": float("inf"),
+        "dec_launch_s": op.count * decode.t0_s,
+        "dec_seq_s": share * (state_bytes + op.token_bytes) / (bandwidth * decode.em),
+        "pre_launch_s": op.count * prefill.t0_s,
+        "pre_token_s": share * (op.flops_per_token / (bench.peak("bf16") * prefill.ec) + op.token_bytes / (bandwidth * prefill.em)),
+        "dec_seq_j": decode_flops * bench.j_per_flop("bf16") + share * state_bytes * bench.j_per_byte,
+        "pre_token_j": share * (op.flops_per_token * bench.j_per_flop("bf16") + op.token_bytes * bench.j_per_byte),
+        "dec_seq_bytes": share * state_bytes,
+        "dec_seq_flops": decode_flops,
+        "pre_token_flops": share * op.flops_per_token,
+    }

@@ -1,0 +1,203 @@
+"""The price of one operator on one device: seconds, work and dynamic joules, from its shape and the calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rooflab.costs import collective as comm
+from rooflab.costs.calibration import GEMM_COMPUTE, KernelCalibration, calibration_for
+from rooflab.costs.elementwise import elementwise_s
+from rooflab.costs.engine import EngineOverhead
+from rooflab.costs.gemm import batched_gemm_s
+from rooflab.costs.moe import experts_touched, moe_s
+from rooflab.costs.power import clock_of, energy_factor, power_curve
+from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
+from rooflab.scenario.dtype import DType
+from rooflab.scenario.hardware import Device, Hardware
+
+__all__ = ["Bench", "Price", "bench_for", "compute_of", "format_key", "price"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Per device and step, all occurrences together: seconds, dynamic joules, FLOPs, bytes of weights or cache, bytes on links."""
+
+    seconds: Real
+    joules: Real
+    flops: Real
+    bytes: Real
+    link_bytes: Real
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A device with everything that prices work on it: hardware, kernel curves, engine overhead, clock, joules a unit of work."""
+
+    hardware: Hardware
+    kernels: KernelCalibration
+    overhead: EngineOverhead
+    clock: float
+    j_per_tdp_flop: float
+    j_per_byte: float
+    j_per_link_byte: float
+
+    @property
+    def device(self) -> Device:
+        """The device."""
+        return self.hardware.device
+
+    def peak(self, compute: str) -> float:
+        """Peak FLOP/s of a format at the present clock."""
+        return self.device.peak(compute) * self.clock
+
+    def j_per_flop(self, compute: str) -> float:
+        """Dynamic joules a FLOP of a format."""
+        return self.j_per_tdp_flop / self.device.peak(compute)
+
+
+def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Bench:
+    """The bench of `hardware` under `engine`."""
+    device, curve, clock = hardware.device, power_curve(hardware), clock_of(hardware)
+    room_w = device.tdp_w - device.idle_w
+    return Bench(
+        hardware=hardware,
+        kernels=calibration_for(device, engine),
+        overhead=overhead,
+        clock=clock,
+        j_per_tdp_flop=curve.compute * room_w * energy_factor(clock),
+        j_per_byte=curve.memory * room_w / device.memory_bytes_per_s,
+        j_per_link_byte=curve.link * room_w / device.scale_up.bytes_per_s,
+    )
+
+
+def compute_of(weight: DType, act: DType) -> str:
+    """Arithmetic of a product: the wider operand decides."""
+    return weight.compute if weight.bits > act.bits else act.compute
+
+
+def format_key(weight: DType, act: DType) -> str:
+    """Which curve prices a product with these operands (keys of `costs.calibration.GEMM_COMPUTE`)."""
+    if weight.element_bits >= 16:
+        return "bf16"
+    quantised = act.element_bits <= 8
+    if weight.element_bits == 8:
+        if weight.compute == "fp8":
+            return {"fp8-block": "fp8_block"}.get(weight.name, "fp8") if quantised else "int8"
+        return "int8_w8a8" if quantised and act.compute == "int8" else "int8"
+    if weight.compute == "fp4":
+        return "nvfp4" if act.compute == "fp4" else "mxfp4"
+    return "int4"
+
+
+def price(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, bench: Bench) -> Price:
+    """Seconds and work of every occurrence of `operator` in a step, on one device."""
+    if isinstance(operator, Gemm):
+        return _gemm(operator, bench)
+    if isinstance(operator, ExpertGemm):
+        return _experts(operator, bench)
+    if isinstance(operator, Elementwise):
+        return _elementwise(operator, bench)
+    if isinstance(operator, Collective):
+        return _collective(operator, bench)
+    tier = next((t for t in bench.hardware.tiers if t.name == operator.tier), None)
+    assert tier is not None, f"no tier {operator.tier}"
+    seconds = operator.count * operator.bytes / tier.bytes_per_s
+    zero = operator.bytes * 0.0
+    return Price(seconds, operator.count * operator.bytes * bench.j_per_byte, zero, zero, zero)
+
+
+def _peak(weight: DType, act: DType, bench: Bench) -> tuple[float, str]:
+    """Peak that a product is priced against, and its arithmetic format.
+
+    A curve is fitted as a share of one format's peak (GEMM_COMPUTE); where the arithmetic is wider or narrower
+    than that (fp32 on a CPU, int8 activations with int4 weights) the peak is that of the real arithmetic.
+    """
+    compute = compute_of(weight, act)
+    nominal = GEMM_COMPUTE[format_key(weight, act)]
+    compute = nominal if compute in ("bf16", "fp16") and nominal == "bf16" else compute
+    compute = "fp16" if compute == "bf16" and weight.name == "fp16" else compute
+    return bench.peak(compute), compute
+
+
+def _gemm(op: Gemm, bench: Bench) -> Price:
+    peak, compute = _peak(op.weight, op.act, bench)
+    seconds = batched_gemm_s(
+        op.batch,
+        op.m,
+        op.n,
+        op.k,
+        weight_bytes=op.weight.bytes,
+        act_bytes=op.act.bytes,
+        peak_flops=peak,
+        bytes_per_s=bench.device.memory_bytes_per_s,
+        curve=bench.kernels.gemm[format_key(op.weight, op.act)],
+    )
+    joules = op.flops * bench.j_per_flop(compute) + op.memory_bytes * bench.j_per_byte
+    return Price(op.count * seconds, op.count * joules, op.count * op.flops, op.count * op.weight_bytes, op.m * 0.0)
+
+
+def _experts(op: ExpertGemm, bench: Bench) -> Price:
+    peak, compute = _peak(op.weight, op.act, bench)
+    curve = bench.kernels.moe[format_key(op.weight, op.act)]
+    seconds = moe_s(
+        op.tokens,
+        hidden=op.hidden,
+        width=op.width,
+        experts=op.experts,
+        top_k=op.top_k,
+        ep=op.ep,
+        matrices=op.matrices,
+        weight_bytes=op.weight.bytes,
+        peak_flops=peak,
+        bytes_per_s=bench.device.memory_bytes_per_s,
+        curve=curve,
+    )
+    touched = experts_touched(op.assignments, op.experts / op.ep, curve.alpha)
+    weights = touched * op.matrices * op.hidden * op.width * op.weight.bytes
+    moved = weights + op.assignments * 4.0 * op.hidden
+    joules = op.flops * bench.j_per_flop(compute) + moved * bench.j_per_byte
+    return Price(op.count * seconds, op.count * joules, op.count * op.flops, op.count * weights, op.tokens * 0.0)
+
+
+def _elementwise(op: Elementwise, bench: Bench) -> Price:
+    # launches of small kernels are part of the engine's time a layer, not of each pass
+    seconds = elementwise_s(op.moved_bytes, bytes_per_s=bench.device.memory_bytes_per_s, curve=bench.kernels.elementwise, kernels=0.0)
+    zero = op.moved_bytes * 0.0
+    return Price(op.count * seconds, op.count * op.moved_bytes * bench.j_per_byte, zero, zero, zero)
+
+
+def _collective(op: Collective, bench: Bench) -> Price:
+    hardware, device = bench.hardware, bench.device
+    here = float(hardware.devices_per_host)
+    ranks = np.asarray(op.ranks, dtype=np.float64)
+    inside_ranks, hosts = np.minimum(ranks, here), np.ceil(ranks / here)
+    inside, across = bench.kernels.collectives(device.scale_up), bench.kernels.collectives(hardware.network)
+    local, remote = device.scale_up.bytes_per_s, hardware.network.bytes_per_s
+    size = op.message_bytes
+    seconds: Real
+    if op.kind == "all_reduce":
+        seconds = bench.overhead.skew * comm.hierarchical_all_reduce_s(
+            size, inside_ranks, hosts, inside_bytes_per_s=local, across_bytes_per_s=remote, inside=inside, across=across
+        )
+    elif op.kind == "send":
+        # stages that fill whole hosts talk over the network, smaller ones over the host's own links
+        over_network = np.asarray(hardware.count > hardware.devices_per_host)
+        seconds = np.where(
+            over_network,
+            comm.send_s(size, link_bytes_per_s=remote, curve=across.send),
+            comm.send_s(size, link_bytes_per_s=local, curve=inside.send),
+        )
+    else:
+        gathering = op.kind == "all_gather"
+        one = comm.all_gather_s if gathering else comm.all_to_all_s
+        near = inside.all_gather if gathering else bench.kernels.moe_all_to_all
+        far = across.all_gather if gathering else across.all_to_all
+        local_s = one(size * inside_ranks / np.maximum(ranks, 1.0), inside_ranks, link_bytes_per_s=local, curve=near)
+        # what crosses hosts leaves each device over its own port
+        crossing = size * (1.0 - inside_ranks / np.maximum(ranks, 1.0)) * hosts / np.maximum(hosts - 1.0, 1.0)
+        seconds = np.maximum(local_s, one(crossing, hosts, link_bytes_per_s=remote, curve=far))
+    link = op.link_bytes
+    zero = link * 0.0
+    return Price(op.count * seconds, op.count * link * bench.j_per_link_byte, zero, zero, op.count * link)

@@ -1,0 +1,73 @@
+"""Which number formats a deployment really computes in: the checkpoint's, the user's, and what the device can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.dtype import DType, dtype
+from rooflab.scenario.hardware import Device
+from rooflab.scenario.model import Model
+
+__all__ = ["Formats", "formats_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """Formats of one deployment: linear layers, routed experts, KV cache, and everything that is never quantised (`plain`)."""
+
+    weights: DType
+    activations: DType
+    experts: DType
+    expert_activations: DType
+    kv: DType
+    plain: DType
+
+
+@lru_cache(maxsize=4096)
+def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
+    """Formats from, in this order, the deployment, the checkpoint, and the engine's defaults.
+
+    Activations follow the weights where the device computes in that format (fp8 weights on Hopper: fp8;
+    on Ampere: weight-only, bf16).  4-bit integer weights are weight-only; nvfp4 is 4-bit on both sides where
+    the units exist.  The cache is 16-bit unless asked for, but TensorRT-LLM pairs fp8 and nvfp4 checkpoints with an fp8 cache.
+    A checkpoint whose experts alone are quantised keeps its attention in 16 bits.
+    """
+    named = dtype(deployment.weights) if deployment.weights else dtype(model.dtype)
+    plain = named if named.name in ("fp16", "fp32") else dtype("bf16")
+    split_checkpoint = model.expert_dtype is not None and deployment.weights in (None, model.expert_dtype)
+    if deployment.experts:
+        experts = dtype(deployment.experts)
+    elif split_checkpoint and model.expert_dtype:
+        experts = dtype(model.expert_dtype)
+    else:
+        experts = named
+    weights = dtype(model.dtype) if split_checkpoint else named
+    given = dtype(deployment.activations) if deployment.activations else None
+    if deployment.kv:
+        kv = dtype(deployment.kv)
+    elif deployment.engine == "trtllm" and experts.name in ("fp8", "fp8-block", "nvfp4"):
+        kv = dtype("fp8")
+    else:
+        kv = dtype(model.kv_dtype) if model.kv_dtype else plain
+    return Formats(
+        weights=weights,
+        activations=given if given and weights.bits < 16 else _activations(weights, device, plain),
+        experts=experts,
+        expert_activations=given if given and experts.bits < 16 else _activations(experts, device, plain),
+        kv=kv,
+        plain=plain,
+    )
+
+
+def _activations(weights: DType, device: Device, plain: DType) -> DType:
+    """What engines feed a matrix product whose weights are in `weights`."""
+    has = device.peak_flops
+    if weights.name in ("fp8", "fp8-block") and has.get("fp8"):
+        return dtype("fp8")
+    if weights.name == "nvfp4" and has.get("fp4"):
+        return dtype("nvfp4")
+    if weights.name == "mxfp4" and has.get("fp4"):
+        return dtype("fp8")
+    return plain

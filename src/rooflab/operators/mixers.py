@@ -1,0 +1,198 @@
+"""Mixers → operators: grouped-query, latent, compressed and linear attention, and state-space layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import singledispatch
+
+import numpy as np
+
+from rooflab.operators.formats import Formats
+from rooflab.operators.ops import AttentionOp, Elementwise, Gemm, Operator, Real, RecurrentOp
+from rooflab.operators.split import Split
+from rooflab.scenario.model import Attention, CompressedAttention, Indexer, LatentAttention, LinearAttention, Mixer, StateSpace
+
+__all__ = ["mixer_operators"]
+
+_SCAN_CHUNK = 64.0
+"""Tokens of a chunk in the chunked form of linear attention and state-space duality (Mamba-2, section 6; Gated DeltaNet, 3.3)."""
+
+
+@singledispatch
+def mixer_operators(mixer: Mixer, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    """Operators of `count` mixers of this kind on one rank that sees `m` tokens of width `h`."""
+    raise AssertionError(f"no operators for {type(mixer).__name__}")
+
+
+def _proj(name: str, count: float, m: Real, n: Real, k: Real, formats: Formats) -> Gemm:
+    return Gemm(name, "attention", count, m, n, k, formats.weights, formats.activations)
+
+
+def _kv_heads(kv_heads: int, tp: Real) -> Real:
+    """KV heads on a rank: never less than one; below that they are replicated."""
+    return np.maximum(kv_heads / tp, 1.0)
+
+
+@mixer_operators.register
+def _attention(mixer: Attention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    kv_heads = _kv_heads(mixer.kv_heads, split.tp)
+    kv_width = kv_heads * (mixer.kv_width / mixer.kv_heads)
+    q_width = mixer.q_width / split.tp
+    yield _proj("qkv", count, m, q_width if mixer.cross else q_width + kv_width, h, formats)
+    cached = kv_heads * (mixer.head_dim + mixer.v_head_dim)
+    yield Elementwise(
+        "rotary and cache write", "attention", count, m * (2.0 * mixer.heads * mixer.head_dim / split.tp + 2.0 * cached) * 2.0
+    )
+    window = float("inf") if mixer.window is None else float(mixer.window)
+    yield AttentionOp(
+        ("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "") + "attention",
+        "attention",
+        count,
+        mixer.heads / split.tp,
+        kv_heads,
+        float(mixer.head_dim),
+        float(mixer.v_head_dim),
+        formats.kv,
+        # a token of a fixed chunk sees half of it on average
+        window=(window + 1.0) / 2.0 if mixer.chunked else window,
+        share=1.0 / np.asarray(split.dp, dtype=np.float64),
+        context_share=1.0 / np.asarray(split.cp, dtype=np.float64),
+        causal=mixer.causal,
+    )
+    if mixer.indexer:
+        yield from _indexer(mixer.indexer, count, h, h, formats, split, m, 1.0)
+    yield _proj("attention out", count, m, h, mixer.heads * mixer.v_head_dim / split.tp, formats)
+
+
+def _indexer(
+    indexer: Indexer, count: float, h: float, q_in: float, formats: Formats, split: Split, m: Real, ratio: float
+) -> Iterator[Operator]:
+    """Every rank scores all cached tokens: the indexer is replicated, its keys are one small vector a token."""
+    if indexer.own:
+        yield Gemm(
+            "indexer query", "attention", count, m, float(indexer.heads * indexer.head_dim), q_in, formats.weights, formats.activations
+        )
+        yield Gemm("indexer key", "attention", count, m, float(indexer.head_dim + indexer.heads), h, formats.weights, formats.activations)
+    yield AttentionOp(
+        "indexer",
+        "attention",
+        count,
+        float(indexer.heads),
+        1.0,
+        float(indexer.head_dim),
+        0.0,
+        formats.kv,
+        share=1.0 / np.asarray(split.dp, dtype=np.float64),
+        context_share=1.0 / (np.asarray(split.cp, dtype=np.float64) * ratio),
+        indexer=True,
+    )
+
+
+@mixer_operators.register
+def _latent(mixer: LatentAttention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    heads = mixer.heads / split.tp
+    q_in = float(mixer.q_rank or h)
+    down = float(mixer.kv_rank + mixer.rope_dim + (mixer.q_rank or 0))
+    yield _proj("latent down", count, m, down, h, formats)
+    yield _proj("query up", count, m, heads * mixer.head_dim, q_in, formats)
+    # the same FLOPs whether keys and values are expanded (prefill) or absorbed into query and output (decode)
+    yield Gemm(
+        "key-value up",
+        "attention",
+        count,
+        m,
+        float(mixer.nope_dim + mixer.v_dim),
+        float(mixer.kv_rank),
+        formats.plain,
+        formats.plain,
+        heads,
+    )
+    yield Elementwise(
+        "rotary and cache write", "attention", count, m * (2.0 * heads * mixer.head_dim + mixer.kv_rank + mixer.rope_dim) * 2.0
+    )
+    yield AttentionOp(
+        "latent attention",
+        "attention",
+        count,
+        heads,
+        heads,
+        float(mixer.head_dim),
+        float(mixer.v_dim),
+        formats.kv,
+        window=float("inf") if mixer.window is None else float(mixer.window),
+        share=1.0 / np.asarray(split.dp, dtype=np.float64),
+        context_share=1.0 / np.asarray(split.cp, dtype=np.float64),
+        latent=(float(mixer.kv_rank), float(mixer.rope_dim)),
+    )
+    if mixer.indexer:
+        yield from _indexer(mixer.indexer, count, h, q_in, formats, split, m, 1.0)
+    if mixer.output_gate:
+        yield _proj("output gate", count, m, heads * mixer.v_dim, h, formats)
+    yield _proj("attention out", count, m, h, heads * mixer.v_dim, formats)
+
+
+@mixer_operators.register
+def _compressed(mixer: CompressedAttention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    heads = mixer.heads / split.tp
+    d, wide = float(mixer.head_dim), float(mixer.head_dim * (2 if mixer.overlap else 1))
+    yield _proj("latent down", count, m, mixer.q_rank + d + (2.0 * wide if mixer.ratio else 0.0), h, formats)
+    yield _proj("query up", count, m, heads * d, float(mixer.q_rank), formats)
+    share = 1.0 / np.asarray(split.dp, dtype=np.float64)
+    part = 1.0 / np.asarray(split.cp, dtype=np.float64)
+    one = np.asarray(split.tp, dtype=np.float64) * 0.0 + 1.0  # the single key-value head is replicated
+
+    def attend(name: str, window: float, context_share: Real) -> AttentionOp:
+        # key and value are one vector, so the cache is read once: half the elements of a separate pair
+        return AttentionOp(
+            name, "attention", count, heads, one / 2.0, d, d, formats.kv, window=window, share=share, context_share=context_share
+        )
+
+    yield attend("window attention", float(mixer.window), part)
+    if mixer.ratio:
+        chosen = mixer.indexer.top_k * float(mixer.ratio) if mixer.indexer else float("inf")
+        yield attend("compressed attention", chosen, part / mixer.ratio)
+        if mixer.indexer:
+            yield from _indexer(mixer.indexer, count, h, float(mixer.q_rank), formats, split, m, float(mixer.ratio))
+    groups = mixer.o_groups / split.tp
+    yield _proj("output down", count, m, mixer.o_rank * groups, heads * d / np.maximum(groups, 1.0), formats)
+    yield _proj("attention out", count, m, h, mixer.o_rank * groups, formats)
+
+
+@mixer_operators.register
+def _linear(mixer: LinearAttention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    value = mixer.v_heads * mixer.v_dim / split.tp
+    yield _proj("linear in", count, m, mixer.in_width / split.tp, h, formats)
+    yield Elementwise("short convolution", "attention", count, m * mixer.conv_width / split.tp * 4.0)
+    state = mixer.v_heads * mixer.k_dim * mixer.v_dim / split.tp
+    within_chunk = 2.0 * _SCAN_CHUNK * mixer.v_heads * (2.0 * mixer.k_dim + 2.0 * mixer.v_dim) / split.tp
+    yield RecurrentOp(
+        "delta rule",
+        "attention",
+        count,
+        "gdn",
+        state,
+        (mixer.conv_width / split.tp + value) * 2.0,
+        6.0 * state + within_chunk,
+        1.0 / np.asarray(split.dp, dtype=np.float64),
+    )
+    yield _proj("linear out", count, m, h, value, formats)
+
+
+@mixer_operators.register
+def _state_space(mixer: StateSpace, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    inner = mixer.inner / split.tp
+    yield _proj("state-space in", count, m, mixer.in_width / split.tp, h, formats)
+    yield Elementwise("short convolution", "attention", count, m * mixer.conv_width / split.tp * 4.0)
+    state = mixer.inner * mixer.state / split.tp
+    within_chunk = 2.0 * _SCAN_CHUNK * (inner + mixer.groups * mixer.state / split.tp)
+    yield RecurrentOp(
+        "state-space scan",
+        "attention",
+        count,
+        "mamba2",
+        state,
+        (mixer.conv_width / split.tp + inner) * 2.0,
+        4.0 * state + within_chunk,
+        1.0 / np.asarray(split.dp, dtype=np.float64),
+    )
+    yield _proj("state-space out", count, m, h, inner, formats)

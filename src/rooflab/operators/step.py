@@ -1,0 +1,127 @@
+"""A model and a step's token count → operators of one device.
+
+Per block: one fused QKV product, attention, the output product, the feed-forward (two products, or routed
+and shared experts), about ten passes over the hidden state (norms, residuals, rotary embedding,
+activations), and the collectives of the split: an all-reduce behind the mixer and one behind the
+feed-forward under tensor parallelism; dispatch and combine all-to-alls where experts are spread over
+data-parallel ranks.  The head computes logits for `rows` positions only and reads them twice (sampling).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rooflab.operators.formats import Formats
+from rooflab.operators.mixers import mixer_operators
+from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Operator, Real
+from rooflab.operators.split import Split
+from rooflab.scenario.model import Block, Dense, Experts, Model
+
+__all__ = ["HIDDEN_PASSES", "step_operators"]
+
+HIDDEN_PASSES = 10.0
+"""Reads and writes of the hidden state a block makes outside its products (fitted with the engine constants in the first study)."""
+
+
+def step_operators(model: Model, formats: Formats, split: Split, tokens: Real, rows: Real) -> tuple[Operator, ...]:
+    """Operators of one rank for a step of `tokens` (all of the engine) with logits at `rows` positions.
+
+    `tokens` and `rows` may be arrays that broadcast with those of `split`.  Pipeline stages are laid end to end:
+    counts are those of the whole depth.
+    """
+    m = split.tokens_here(tokens)
+    operators: list[Operator] = [_embedding(model, formats, m)]
+    for run in model.runs:
+        operators += _block(run.block, float(run.count), model.hidden, formats, split, tokens, m)
+    crossings = np.maximum(np.asarray(split.pp, dtype=np.float64) - 1.0, 0.0)
+    operators.append(Collective("pipeline send", "comm", crossings, "send", m * model.hidden * 2.0, split.pp))
+    if model.head:
+        operators += _head(model, formats, split, split.tokens_here(rows))
+    return tuple(operators)
+
+
+def _embedding(model: Model, formats: Formats, m: Real) -> Operator:
+    if model.vision:
+        v = model.vision
+        return Gemm(
+            "patch embedding", "embedding", 1.0, m, float(model.hidden), float(v.channels * v.patch**2), formats.plain, formats.plain
+        )
+    return Elementwise("token embedding", "embedding", 1.0, m * model.hidden * 4.0)
+
+
+def _head(model: Model, formats: Formats, split: Split, rows: Real) -> Iterator[Operator]:
+    width = float(model.vision.classes if model.vision else model.vocab)
+    weight = formats.weights if formats.weights.name.startswith("q") else formats.plain
+    yield Gemm("head", "head", 1.0, rows, width / split.tp, float(model.hidden), weight, formats.plain)
+    yield Elementwise("logits", "head", 1.0, rows * width / split.tp * 2.0 * 2.0, 2.0)
+    yield Collective("logits gather", "head", 1.0, "all_gather", rows * width * 2.0, split.tp)
+
+
+def _block(block: Block, count: float, hidden: int, formats: Formats, split: Split, tokens: Real, m: Real) -> Iterator[Operator]:
+    h = float(hidden)
+    for mixer in block.mixers:
+        yield from mixer_operators(mixer, count, h, formats, split, m)
+        if not block.parallel:
+            yield Collective("mixer all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
+    if isinstance(block.ffn, Dense):
+        yield from _dense(block.ffn, count, h, formats, split, m)
+    elif isinstance(block.ffn, Experts):
+        yield from _experts(block.ffn, count, h, formats, split, tokens, m)
+    elif block.parallel:
+        yield Collective("mixer all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
+    parts = len(block.mixers) + (block.ffn is not None)
+    yield Elementwise("norms and residuals", "norm", count, m * h * 2.0 * HIDDEN_PASSES * parts / 2.0)
+
+
+def _dense(ffn: Dense, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    width, up = ffn.width / split.tp, float(ffn.matrices - 1)
+    yield Gemm("ffn up", "ffn", count, m, up * width, h, formats.weights, formats.activations)
+    yield Elementwise("activation", "ffn", count, m * width * 2.0 * ffn.matrices)
+    yield Gemm("ffn down", "ffn", count, m, h, width, formats.weights, formats.activations)
+    yield Collective("ffn all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
+
+
+def _experts(ffn: Experts, count: float, h: float, formats: Formats, split: Split, tokens: Real, m: Real) -> Iterator[Operator]:
+    inner = float(ffn.latent or h)
+    yield Gemm("router", "experts", count, m, float(ffn.experts), h, formats.plain, formats.plain)
+    if ffn.latent:
+        yield Gemm("latent down", "experts", count, m, inner, h, formats.weights, formats.activations)
+        yield Gemm("latent up", "experts", count, m, h, inner, formats.weights, formats.activations)
+    yield ExpertGemm(
+        "experts",
+        "experts",
+        count,
+        tokens + 0.0 * m,
+        inner,
+        ffn.width / split.expert_tp,
+        float(ffn.experts),
+        float(ffn.top_k),
+        split.ep,
+        float(ffn.matrices),
+        formats.experts,
+        formats.expert_activations,
+    )
+    if ffn.shared_width:
+        width, up = ffn.shared_width / split.tp, float(ffn.matrices - 1)
+        yield Gemm("shared expert up", "experts", count, m, up * width, h, formats.experts, formats.expert_activations)
+        yield Gemm("shared expert down", "experts", count, m, h, width, formats.experts, formats.expert_activations)
+    yield from _expert_comm(ffn, count, inner, formats, split, m)
+
+
+def _expert_comm(ffn: Experts, count: float, inner: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+    """Without data-parallel attention every rank has all tokens and the sum is one all-reduce; with it, tokens travel.
+
+    A token goes to at most min(top_k, ep) ranks, once each.
+    """
+    travels = np.asarray(split.dp, dtype=np.float64) > 1.0
+    copies = np.minimum(ffn.top_k, split.ep)
+    here = np.where(travels, 0.0, m * inner * 2.0)
+    sent = np.where(travels, m / split.tp * copies * inner, 0.0)
+    dispatch_bytes = 1.0 if formats.expert_activations.bits <= 8 else 2.0
+    yield Collective("experts all-reduce", "comm", count, "all_reduce", here, split.tp)
+    yield Collective("expert dispatch", "comm", count, "all_to_all", sent * dispatch_bytes, split.ranks)
+    yield Collective("expert combine", "comm", count, "all_to_all", sent * 2.0, split.ranks)
+    gathered = np.where(travels & (np.asarray(split.tp) > 1.0), m * inner * 2.0, 0.0)
+    yield Collective("expert gather", "comm", count, "all_gather", gathered, split.tp)
