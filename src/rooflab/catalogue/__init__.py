@@ -1,1 +1,1 @@
-"""To be described with its first module."""
+"""Facts as data files, with a source per figure: devices, links, hosts, prices, grid carbon, models, engines."""

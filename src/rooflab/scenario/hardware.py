@@ -27,7 +27,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A memory beyond the device's own: host DRAM, CXL, NVMe; `bytes_per_s` is the path from the device to it, each way."""
+    """A memory beyond the device's own: host DRAM, CXL, NVMe; `bytes_per_s` is the path from the device to it, each way.
+
+    Both are one device's share: a host's memory divided by its devices, its path limited by the device's host link.
+    """
 
     name: str
     bytes: float
@@ -40,7 +43,9 @@ class Device:
 
     `peak_flops`: dense peak by arithmetic format (bf16, fp16, fp8, fp4, int8, int4, fp32, tf32), FLOP/s or OP/s.
     `family` chooses the calibration (ampere, hopper, blackwell, cdna3, ...).  `sources` gives the
-    source of a figure by field name.
+    source of a figure by field name.  A card of several dies (MI250X) is one device with the sum of its
+    dies' figures and `dies` says how many.  `sm_count` (SMs, compute units, Xe cores), `l2_bytes` and
+    `boost_hz` (the clock at which the peaks are stated) are 0 where unknown.
     """
 
     key: str
@@ -56,6 +61,10 @@ class Device:
     scale_up: Link
     host_link: Link
     year: int = 0
+    dies: int = 1
+    sm_count: int = 0
+    l2_bytes: float = 0.0
+    boost_hz: float = 0.0
     usd_per_hour: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
 
@@ -97,7 +106,7 @@ class Hardware:
 
     Inside a host (a scale-up domain: 8 GPUs of an HGX board, 72 of an NVL72 rack) devices talk over
     `device.scale_up`; between hosts over `network` (bytes/s per device).  `host_power_w` is what a host draws
-    beyond its devices, `tiers` the memories behind the device's own.
+    beyond its devices, `tiers` the memories behind the device's own.  `sources` says where defaults come from.
     """
 
     device: Device
@@ -114,6 +123,7 @@ class Hardware:
     usd_per_device_hour: float | None = None
     power_limit_w: float | None = None
     clock: float = 1.0
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def hosts(self) -> int:
