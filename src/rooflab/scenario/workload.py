@@ -96,12 +96,16 @@ class Workload:
 
     @property
     def mean_reused_tokens(self) -> float:
-        """Mean tokens of a prompt that an unlimited, always warm prefix cache would hold."""
+        """Mean tokens of a prompt that an unlimited, always warm prefix cache would hold.
+
+        In sessions of `prompt: whole` a later turn is taken to repeat all of its prompt, which is a little too much.
+        """
         if self.sessions is not None and self.sessions.prompt == "new":
             return self._on_top + self._repeated
         prefix = self.prefixes
-        shared = prefix.share * prefix.tokens if prefix is not None else float(self.shared_prefix)
-        return min(shared, self._class_mean("isl"))
+        shared = min(prefix.share * prefix.tokens if prefix is not None else float(self.shared_prefix), self._class_mean("isl"))
+        first = 1.0 if self.sessions is None else 1 / self.sessions.turns.mean
+        return first * shared + (1 - first) * self._class_mean("isl")
 
     @property
     def mean_output_tokens(self) -> float:
