@@ -207,7 +207,7 @@ class Model:
     def head_parameters(self) -> int:
         """Output projection stored apart from the embedding."""
         if self.vision:
-            return self.hidden * self.vision.classes + self.vision.classes
+            return (self.hidden * self.vision.classes + self.vision.classes) if self.head else 0
         bias = self.vocab if self.head_bias else 0
         return (0 if self.tied or not self.head else self.vocab * self.hidden) + bias
 

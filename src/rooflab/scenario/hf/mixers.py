@@ -157,7 +157,9 @@ def _qk_norm(c: Config, family: Family) -> Literal["", "head", "full"]:
         return ""
     if c.has("qk_norm_type"):
         return "full" if c.text("qk_norm_type") == "per_layer" else "head"
-    return family.qk_norm or ("head" if c.flag("use_qk_norm") else "")
+    if c.flag("use_qk_norm") and not family.qk_norm:
+        return "full" if family.parallel else "head"  # Cohere scales every column
+    return family.qk_norm
 
 
 def _block_indexer(c: Config, layer: int) -> Indexer | None:

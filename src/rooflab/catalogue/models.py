@@ -1,0 +1,241 @@
+"""Models by name, path or inline config; facts in ``data/models.json``, read by `rooflab.scenario.hf_config`.
+
+An entry holds the config keys that matter for cost (or ``like``: another entry whose keys it takes over), the formats of the
+checkpoint where they are not bf16 (weights, routed experts, cache), the published count and where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from rooflab.catalogue._data import load
+from rooflab.catalogue.names import NameIndex, spellings, without_owner
+from rooflab.errors import InputError
+from rooflab.scenario.hf_config import model_from_config
+from rooflab.scenario.model import Model, Run
+
+__all__ = ["entry", "list_models", "model", "resolve"]
+
+# a format at the end of a name, and what it is here
+_PRECISION: Final = re.compile(
+    r"[-_ .](?P<name>nvfp4|mxfp4|fp4|fp8[-_]block|fp8|int8|int4|awq|gptq|w4a16|w8a8|bf16|fp16)(?:[-_ ]?(?:kv|dynamic|static|v\d))*$",
+    re.IGNORECASE,
+)
+_FORMATS: Final = {
+    "nvfp4": "nvfp4", "fp4": "nvfp4", "mxfp4": "mxfp4", "fp8-block": "fp8-block", "fp8": "fp8", "int8": "int8", "w8a8": "int8",
+    "int4": "int4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "bf16": "bf16", "fp16": "fp16",
+}  # fmt: skip
+# what a name says of the training or of the benchmark and not of the shapes
+_REMARK: Final = re.compile(
+    r"[-_ ](?:instruct|chat|hf|it|base|sft|thinking|preview|edge|99(?:\.9)?|\d{4}|lora|q-?lora|adapter|full(?:[- ](?:finetune|parameter))?"
+    r"|weights only|rlhf step \d|\+? ?deepspeed zero\d|gguf|ft|rl)$",
+    re.IGNORECASE,
+)
+_INSIDE: Final = re.compile(r"[-_ ](?:instruct|chat)(?=[-_ ])", re.IGNORECASE)
+_BRACKET: Final = re.compile(r"\s*\([^)]*\)\s*$")
+_MAKER: Final = re.compile(r"^(?:meta|nvidia|openbuddy)[-_ ]", re.IGNORECASE)
+_TRUNCATED: Final = re.compile(r"\s+truncated to (\d+) layers$", re.IGNORECASE)
+
+
+@cache
+def _index() -> NameIndex:
+    index = NameIndex("model")
+    entries = load("models")
+    for key, facts in entries.items():
+        index.add(key, key)
+        for alias in facts.get("aliases", ()):
+            index.add(alias, key)
+    for key in entries:
+        for spelling in _readings(without_owner(key), precision=False):
+            for form in spellings(spelling):
+                index.keys.setdefault(form, key)
+    return index
+
+
+def _readings(label: str, *, precision: bool = True) -> Iterator[str]:
+    """`label`, then with one remark after another taken off its end, then without a maker's name or words inside."""
+    seen = [label]
+    text = label.strip()
+    while True:
+        shorter = _BRACKET.sub("", _REMARK.sub("", text))
+        if precision and shorter == text:
+            shorter = _PRECISION.sub("", text)
+        if shorter == text or not shorter:
+            break
+        text = shorter
+        seen.append(text)
+    for reading in list(seen):
+        seen.append(_INSIDE.sub("", reading))
+    yield from seen
+    for reading in seen:
+        bare = without_owner(reading)
+        if _MAKER.match(bare):
+            yield _MAKER.sub("", bare)
+
+
+@cache
+def resolve(label: str, where: str = "model") -> str:
+    """The catalogue key of the model called `label`; InputError with the nearest names.
+
+    Exact names and aliases first; then without remarks (instruct, chat, fp8, -99.9, ...); then a beginning that only one
+    architecture has (``qwen3-235b``).
+    """
+    index = _index()
+    readings = list(_readings(_TRUNCATED.sub("", label)))
+    key = index.find(readings)
+    if key is None:
+        for reading in readings:
+            roots = {_root(k) for k in index.starting(reading)}
+            if len(roots) == 1:
+                return roots.pop()
+        raise index.unknown(label, where)
+    return key
+
+
+def _root(key: str) -> str:
+    facts = load("models")[key]
+    return _root(facts["like"]) if "like" in facts and "config" not in facts else key
+
+
+def entry(key: str) -> dict[str, Any]:
+    """The facts of a catalogue key as they stand in the data file: published count, source, aliases; `key` must exist."""
+    facts: dict[str, Any] = load("models")[key]
+    return facts
+
+
+def _config(key: str) -> dict[str, Any]:
+    facts = entry(key)
+    own = {name: _unfold(value) for name, value in facts.get("config", {}).items()}
+    return {**_config(facts["like"]), **own} if "like" in facts else own
+
+
+def _unfold(value: Any) -> Any:
+    """A list written as a repeated cycle or as runs of equal values."""
+    if isinstance(value, dict) and "cycle" in value:
+        cycle = value["cycle"]
+        return [cycle[i % len(cycle)] for i in range(value["length"])]
+    if isinstance(value, dict) and "runs" in value:
+        return [item for item, count in value["runs"] for _ in range(count)]
+    return value
+
+
+def model(value: object, where: str = "model") -> Model:
+    """A model from a name, the path of a config.json or of a folder with one, or an inline config.
+
+    An inline config may start from a catalogue model: ``{like: NAME, num_hidden_layers: 2}``.  A format at the end of a name
+    (``-FP8``, ``-NVFP4``) sets the model's formats.  Raises InputError.
+    """
+    if isinstance(value, Model):
+        return value
+    if isinstance(value, Mapping):
+        return _inline(value, where)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{value!r} is not a model: give a name, a path to a config.json, or its fields", where)
+    path = _path(value)
+    return _from_file(path) if path else _named(value, where)
+
+
+def _path(label: str) -> Path | None:
+    path = Path(label).expanduser()
+    if path.suffix == ".json" or label.startswith(("./", "../", "/", "~")):
+        path = path / "config.json" if path.is_dir() else path
+        if not path.is_file():
+            raise InputError("no such file", str(path))
+        return path
+    return path / "config.json" if (path / "config.json").is_file() else None
+
+
+def _from_file(path: Path) -> Model:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as JSON ({error})", str(path)) from error
+    if not isinstance(config, dict):
+        raise InputError("is not a config.json: a group of fields is expected", str(path))
+    name = str(config.get("_name_or_path") or "") or path.parent.name or path.stem
+    found = model_from_config(config, name, str(path))
+    return replace(found, sources=(str(path), *found.sources))
+
+
+def _inline(config: Mapping[str, Any], where: str) -> Model:
+    fields = dict(config)
+    name = str(fields.pop("name", "") or fields.get("_name_or_path") or fields.get("like") or "inline")
+    like = fields.pop("like", None)
+    if like is None:
+        found = model_from_config(fields, name, where)
+        return replace(found, sources=("given inline", *found.sources))
+    key = resolve(str(like), f"{where}.like")
+    found = model_from_config({**_config(key), **fields}, name, where)
+    return replace(_formats(found, _entry_formats(key)), sources=(f"{key} with {', '.join(fields) or 'no'} changed", *found.sources))
+
+
+@cache
+def _named(label: str, where: str) -> Model:
+    key = resolve(label, where)
+    found = model_from_config(_config(key), key, where)
+    found = replace(_formats(found, _entry_formats(key)), sources=(entry(key)["source"], *found.sources))
+    precision = _PRECISION.search(_BRACKET.sub("", label))
+    if precision and not _PRECISION.search(key):
+        found = _requantised(found, _FORMATS[precision["name"].lower().replace("_", "-")])
+    truncated = _TRUNCATED.search(label)
+    return _truncate(found, int(truncated[1]), label) if truncated else found
+
+
+def _entry_formats(key: str) -> list[str | None]:
+    """Formats of weights, routed experts and cache of a catalogue key."""
+    facts = entry(key)
+    if "formats" in facts:
+        return list(facts["formats"])
+    return ["bf16"]
+
+
+def _formats(found: Model, formats: list[str | None]) -> Model:
+    weights, experts, kv = [*formats, None, None][:3]
+    return replace(found, dtype=weights or "bf16", expert_dtype=experts, kv_dtype=kv)
+
+
+def _requantised(found: Model, name: str) -> Model:
+    """The model in the format its name ends in; four-bit float of a mixture is for its experts, as such checkpoints are made."""
+    if name == "fp8" and found.dtype.startswith("fp8"):
+        return found
+    if name in ("nvfp4", "mxfp4") and found.is_moe:
+        return replace(found, dtype="bf16", expert_dtype=name)
+    return replace(found, dtype=name, expert_dtype=None)
+
+
+def _truncate(found: Model, layers: int, label: str) -> Model:
+    left, kept = layers, []
+    for run in found.runs:
+        take = min(run.count, left)
+        left -= take
+        if take:
+            kept.append(Run(take, run.block))
+    return replace(found, name=label, runs=tuple(kept))
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Every model of the catalogue: key, params, active, layers, hidden, heads, kv, dtype, source; in the order of the data file."""
+    listing = []
+    for key in load("models"):
+        found = _named(key, "model")
+        mixers = [m for run in found.runs for m in run.block.mixers]
+        listing.append(
+            {
+                "key": key,
+                "params": found.parameters,
+                "active": found.active_parameters,
+                "layers": found.layers,
+                "hidden": found.hidden,
+                "heads": max((getattr(m, "heads", 0) for m in mixers), default=0),
+                "kv": found.kv_elements_per_token,
+                "dtype": found.dtype if found.expert_dtype is None else f"{found.dtype}/{found.expert_dtype}",
+                "source": entry(key)["source"],
+            }
+        )
+    return listing
