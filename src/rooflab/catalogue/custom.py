@@ -26,8 +26,8 @@ _TDP_W = 400.0
 _IDLE_SHARE = 0.1
 
 
-def custom_device(given: Mapping[str, Any], where: str) -> Device:
-    """A device from FIELDS: at least `memory`, `bandwidth` and `peak`, or `like` another with what differs.
+def custom_device(given: Mapping[str, Any], where: str) -> tuple[Device, Device | None]:
+    """A device from FIELDS, and the one it is `like`: at least `memory`, `bandwidth` and `peak`, or `like` with what differs.
 
     `peak` is one rate (taken as bf16 and fp16) or a mapping of FORMATS to rates, dense.  Raises InputError for
     unknown fields and figures that are not positive.
@@ -35,11 +35,11 @@ def custom_device(given: Mapping[str, Any], where: str) -> Device:
     for key in given:
         if key not in FIELDS:
             raise unknown("device field", str(key), FIELDS, where)
-    base = device(str(given["like"]), f"{where}.like") if given.get("like") is not None else None
+    like = device(str(given["like"]), f"{where}.like") if given.get("like") is not None else None
     missing = [key for key in ("memory", "bandwidth", "peak") if given.get(key) is None]
-    if base is None and missing:
+    if like is None and missing:
         raise InputError(f"a device spelled out needs memory, bandwidth and peak (or like: a known one); {missing[0]} is missing", where)
-    base = base or _blank(str(given.get("name", "custom")))
+    base = like or _blank(str(given.get("name", "custom")))
     changes: dict[str, Any] = {"key": str(given.get("name", f"{base.key}-changed")), "name": str(given.get("name", base.name))}
     changes |= _quantities(given, where)
     changes |= _words(given, where)
@@ -54,7 +54,7 @@ def custom_device(given: Mapping[str, Any], where: str) -> Device:
     built = replace(base, **changes, sources={**base.sources, **sources})
     if built.idle_w >= built.tdp_w:
         raise InputError(f"idle power ({built.idle_w:g} W) must lie below the TDP ({built.tdp_w:g} W)", f"{where}.idle")
-    return built
+    return built, like
 
 
 def _blank(name: str) -> Device:

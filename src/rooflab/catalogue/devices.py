@@ -12,7 +12,7 @@ from rooflab.catalogue.links import link
 from rooflab.errors import InputError, unknown
 from rooflab.scenario.hardware import Device, Link
 
-__all__ = ["device", "device_key", "list_devices", "row"]
+__all__ = ["device", "device_key", "known", "list_devices", "row"]
 
 # words that never tell two devices apart: vendors, brands, memory technologies, remarks of benchmark tables
 _NOISE = frozenset(
@@ -156,6 +156,11 @@ def _host_link(facts: dict[str, Any]) -> Link:
     """The way to the host; where the memory is shared with it, a copy at the rate of that memory."""
     found = link(facts["host_link"])
     return replace(found, bytes_per_s=facts["memory_gb_per_s"] * 1e9) if found.key == "unified" else found
+
+
+def known(found: Device) -> bool:
+    """Whether a device is the catalogue's own and not one spelled out in a scenario."""
+    return found.key in load("devices")["devices"]
 
 
 def row(key: str) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def grid(region: str = DEFAULT_REGION, where: str = "hardware.grid") -> tuple[fl
     entry = _index().get(squash(region))
     if entry is None:
         rows = load("grid")["grid"]
-        raise unknown("grid region", region, [*(e["name"] for e in rows), *(e["region"] for e in rows)], where)
+        names = [e["name"] for e in rows if "," not in e["name"]]
+        raise unknown("grid region", region, [*names, *(e["region"] for e in rows)], where)
     year = f", {entry['year']}" if entry["year"] else ""
     return float(entry["gco2e_per_kwh"]), f"{entry['name']}{year}: {cite(load('grid')['sources'], entry['source'])}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rooflab import units
 from rooflab.catalogue.custom import custom_device, linked, read_tiers
-from rooflab.catalogue.devices import device, device_key, list_devices
+from rooflab.catalogue.devices import device, device_key, known, list_devices
 from rooflab.catalogue.grid import grid, pue
 from rooflab.catalogue.hosts import Host, host, host_key, usual_host
 from rooflab.catalogue.links import link, network
@@ -49,6 +49,8 @@ def hardware(spec: object, where: str = "hardware") -> Hardware:
 
 @lru_cache(maxsize=4096)
 def _from_text(text: str, where: str) -> Hardware:
+    if not text.strip():
+        raise InputError("is empty (for example 8 x h100-sxm)", where)
     count, name = _split_count(text, where)
     key = host_key(name)
     if key is not None:
@@ -86,7 +88,7 @@ def _with_hosts(error: InputError, name: str, where: str) -> InputError:
 
 def _assemble(found: Device, count: int, box: Host) -> Hardware:
     """`count` devices in hosts like `box`, with every default of the catalogue."""
-    asked = price(found.key) if found.sources else None
+    asked = price(found.key) if known(found) else None
     outside = box.key in _IN_A_DATA_CENTRE_NOT
     ratio, ratio_source = (1.0, "no data centre around it (assumed)") if outside else pue()
     carbon, carbon_source = grid()
@@ -142,26 +144,28 @@ def _from_mapping(spec: Mapping[str, Any], where: str) -> Hardware:
             raise unknown("field", str(key), KEYS, where)
     fields = _Fields(spec, where)
     box = host(str(spec["host"]), fields.path("host")) if spec.get("host") is not None else None
-    found, implied_count = _device_of(fields, box)
+    found, implied_count, like = _device_of(fields, box)
     count = _whole(spec["count"], fields.path("count")) if spec.get("count") is not None else implied_count
     if count is None:
         count = box.devices if box else 1
-    built = _assemble(found, count, box or usual_host(found, count))
+    built = _assemble(found, count, box or usual_host(like or found, count))
     return _overridden(built, fields)
 
 
-def _device_of(fields: _Fields, box: Host | None) -> tuple[Device, int | None]:
+def _device_of(fields: _Fields, box: Host | None) -> tuple[Device, int | None, Device | None]:
+    """The device, the count that its name states ("8 x h100"), and the known device that one spelled out is like."""
     given, where = fields.get("device"), fields.path("device")
     if given is None:
         if box is None or not box.device:
             raise InputError("needs a device (for example device: h100-sxm)", fields.where)
-        return device(box.device, where), None
+        return device(box.device, where), None, None
     if isinstance(given, Mapping):
-        return custom_device(given, where), None
+        found, like = custom_device(given, where)
+        return found, None, like
     if not isinstance(given, str):
         raise InputError(f"{given!r} is not a device (for example h100-sxm)", where)
     count, name = _split_count(given, where)
-    return device(name, where), count
+    return device(name, where), count, None
 
 
 def _overridden(built: Hardware, fields: _Fields) -> Hardware:
@@ -199,6 +203,8 @@ def _whole(value: object, where: str) -> int:
 
 def _power_limit(found: Device, fields: _Fields) -> float:
     limit = units.parse(fields.get("power_limit"), "power", fields.path("power_limit"))
+    if limit > found.tdp_w:
+        raise InputError(f"{fields.get('power_limit')!r} is above the TDP of {found.key} ({found.tdp_w:g} W)", fields.path("power_limit"))
     if limit <= found.idle_w:
         raise InputError(
             f"{fields.get('power_limit')!r} is not above what {found.key} draws at rest ({found.idle_w:g} W)", fields.path("power_limit")

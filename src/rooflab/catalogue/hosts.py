@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from rooflab.catalogue._data import cite, load, squash
-from rooflab.catalogue.devices import device, row
+from rooflab.catalogue.devices import device, known, row
 from rooflab.catalogue.links import link
 from rooflab.errors import unknown
 from rooflab.scenario.hardware import Device, Link
@@ -82,7 +82,7 @@ def usual_host(found: Device, count: int = 8) -> Host:
     several; eight-board or eight-card servers for other accelerators; one machine or board for processors, Apple
     chips and everything with memory shared with the host.
     """
-    named = row(found.key).get("host") if found.key in load("devices")["devices"] else None
+    named = row(found.key).get("host") if known(found) else None
     if named:
         return host(named)
     if found.kind in _ON_ONE_BOARD or found.family == "edge-arm":
