@@ -165,6 +165,21 @@ def test_defaults_of_a_host() -> None:
     assert "assumed" in found.sources["gco2e_per_kwh"]
 
 
+def test_a_bridge_joins_as_many_cards_as_it_joins() -> None:
+    assert hardware("2 x h100-nvl").device.scale_up.bytes_per_s == 300e9
+    assert hardware("4 x h100-nvl").device.scale_up == link("pcie-5-x16")
+    assert hardware("4 x h200-nvl").device.scale_up.bytes_per_s == 450e9
+    assert hardware("8 x h200-nvl").device.scale_up == link("pcie-5-x16")
+    assert hardware("2 x rtx-3090").device.scale_up == link("pcie-4-x16"), "the bridge of a 3090 is bought apart"
+    assert hardware({"device": "rtx-3090", "count": 2, "scale_up": "nvlink-3-bridge-ga102"}).device.scale_up.bytes_per_s == 56.25e9
+
+
+def test_devices_of_one_host_are_joined() -> None:
+    for key in KEYS:
+        found = hardware(f"8 x {key}")
+        assert found.devices_per_host == 1 or found.device.scale_up.bytes_per_s > 0, key
+
+
 def test_a_mapping_overrides() -> None:
     found = hardware(
         {
@@ -212,6 +227,7 @@ def test_a_device_spelled_out() -> None:
         ({"device": "h100", "pue": 0.8}, ["hardware.pue"]),
         ({"device": "h100", "host": "dgx-h101"}, ["hardware.host", "dgx-h100"]),
         ({"device": "h100", "tiers": ["cxl"]}, ["hardware.tiers.0", "dram"]),
+        ({"device": "m3 max", "count": 4, "devices_per_host": 4}, ["hardware.devices_per_host", "scale_up"]),
         ({"count": 8}, ["needs a device"]),
         ({"device": {"memory": "80 GB", "peak": "1 PFLOP/s"}}, ["hardware.device", "bandwidth is missing"]),
         ({"device": {"memory": "80 GB", "bandwith": "3 TB/s"}}, ["bandwidth"]),

@@ -13,7 +13,7 @@ from rooflab.catalogue.custom import custom_device, linked, read_tiers
 from rooflab.catalogue.devices import device, device_key, known, list_devices
 from rooflab.catalogue.grid import grid, pue
 from rooflab.catalogue.hosts import Host, host, host_key, usual_host
-from rooflab.catalogue.links import link, network
+from rooflab.catalogue.links import link, network, reach
 from rooflab.catalogue.prices import TIERS, price
 from rooflab.errors import InputError, nearest, unknown
 from rooflab.scenario.hardware import Device, Hardware, Tier
@@ -88,6 +88,11 @@ def _with_hosts(error: InputError, name: str, where: str) -> InputError:
 
 def _assemble(found: Device, count: int, box: Host) -> Hardware:
     """`count` devices in hosts like `box`, with every default of the catalogue."""
+    if min(count, box.devices) > reach(found.scale_up.key):
+        # A bridge joins two or four cards; more of them talk at the rate of the slowest hop, PCIe between bridged groups.
+        found = replace(
+            found, scale_up=found.host_link, sources={**found.sources, "scale_up": f"{found.scale_up.key} joins fewer cards; PCIe"}
+        )
     asked = price(found.key) if known(found) else None
     outside = box.key in _IN_A_DATA_CENTRE_NOT
     ratio, ratio_source = (1.0, "no data centre around it (assumed)") if outside else pue()
@@ -191,7 +196,13 @@ def _overridden(built: Hardware, fields: _Fields) -> Hardware:
         changes["gco2e_per_kwh"], sources["gco2e_per_kwh"] = _carbon(fields)
     if fields.get("price") is not None:
         changes["usd_per_device_hour"], sources["usd_per_device_hour"] = _price(built.device, fields)
-    return replace(built, **changes, sources=sources)
+    result = replace(built, **changes, sources=sources)
+    if result.device.scale_up.topology == "none" and min(result.count, result.devices_per_host) > 1:
+        raise InputError(
+            f"{result.device.key} has no link between devices of a host; give scale_up or devices_per_host: 1",
+            f"{fields.where}.devices_per_host",
+        )
+    return result
 
 
 def _whole(value: object, where: str) -> int:

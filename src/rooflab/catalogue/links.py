@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from typing import Any
@@ -11,7 +12,7 @@ from rooflab.catalogue._data import cite, load, squash
 from rooflab.errors import InputError, unknown
 from rooflab.scenario.hardware import Link
 
-__all__ = ["link", "list_links", "network"]
+__all__ = ["link", "list_links", "network", "reach"]
 
 _RATE = re.compile(r"^\s*[\d.]")
 
@@ -38,6 +39,11 @@ def link(name: str, where: str = "link") -> Link:
         raise unknown("link", name, rows, where)
     row = rows[key]
     return Link(key, row["gb_per_s"] * 1e9, row["latency_us"] * 1e-6, row["topology"])
+
+
+def reach(key: str) -> float:
+    """How many devices a link joins at most: 2 or 4 for a bridge between cards, else no limit."""
+    return float(load("links")["links"].get(key, {}).get("reach", math.inf))
 
 
 def network(value: object, where: str = "hardware.network", per_device: float = 1.0) -> Link:
