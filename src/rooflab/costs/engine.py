@@ -1,6 +1,7 @@
 """What an engine adds to a step beyond its kernels: host time, launches outside graphs, skew of collectives.
 
     step += fixed + layer · layers + sequence · sequences;  all-reduces take `skew` times the kernel's time
+    TTFT += frontend;  in a closed loop a prompt meets `convoy` others that arrive with it
 
 Constants by engine, in `fits/engines.json`, each with its provenance. Without evidence an engine gets the
 prior: 0.5 ms, 5 µs a layer, 10 µs a sequence.
@@ -22,12 +23,16 @@ __all__ = ["EngineOverhead", "engine_overhead"]
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds per step, per layer, per sequence; factor on all-reduce time; where the numbers come from."""
+    """Seconds per step, per layer, per sequence; factor on all-reduce time; request handling before the first step (`frontend_s`);
+    prompts that arrive together in a closed loop (`convoy`); where the numbers come from.
+    """
 
     fixed_s: float
     layer_s: float
     sequence_s: float
     skew: float
+    frontend_s: float
+    convoy: float
     provenance: str
     source: str
 
@@ -50,6 +55,8 @@ def _overhead(engine: str, host: str, cuda_graphs: bool, moe: bool) -> EngineOve
         layer_s=entry["layer_s"] + eager_s,
         sequence_s=entry["sequence_s"] + slow["sequence_s"],
         skew=entry.get("skew", 1.0),
+        frontend_s=entry.get("frontend_s", table["prior"]["frontend_s"]),
+        convoy=entry.get("convoy", table["prior"]["convoy"]),
         provenance=entry["provenance"],
         source=entry["source"],
     )

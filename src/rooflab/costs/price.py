@@ -68,7 +68,7 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
         clock=clock,
         j_per_tdp_flop=curve.compute * room_w * energy_factor(clock),
         j_per_byte=curve.memory * room_w / device.memory_bytes_per_s,
-        j_per_link_byte=curve.link * room_w / device.scale_up.bytes_per_s,
+        j_per_link_byte=curve.link * room_w / max(device.scale_up.bytes_per_s, 1e9),
     )
 
 
@@ -174,7 +174,8 @@ def _collective(op: Collective, bench: Bench) -> Price:
     ranks = np.asarray(op.ranks, dtype=np.float64)
     inside_ranks, hosts = np.minimum(ranks, here), np.ceil(ranks / here)
     inside, across = bench.kernels.collectives(device.scale_up), bench.kernels.collectives(hardware.network)
-    local, remote = device.scale_up.bytes_per_s, hardware.network.bytes_per_s
+    # devices that are not joined never share a split (the split is refused); 1 B/s keeps their unused prices finite
+    local, remote = max(device.scale_up.bytes_per_s, 1.0), max(hardware.network.bytes_per_s, 1.0)
     size = op.message_bytes
     seconds: Real
     if op.kind == "all_reduce":

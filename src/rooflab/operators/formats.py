@@ -32,9 +32,11 @@ def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
     Activations follow the weights where the device computes in that format (fp8 weights on Hopper: fp8;
     on Ampere: weight-only, bf16).  4-bit integer weights are weight-only; nvfp4 is 4-bit on both sides where
     the units exist.  The cache is 16-bit unless asked for, but TensorRT-LLM pairs fp8 and nvfp4 checkpoints with an fp8 cache.
+    Accelerators serve checkpoints stored in fp32 as bf16, as engines do by default.
     A checkpoint whose experts alone are quantised keeps its attention in 16 bits.
     """
-    named = dtype(deployment.weights) if deployment.weights else dtype(model.dtype)
+    stored = "bf16" if model.dtype == "fp32" and device.kind in ("gpu", "npu", "tpu") else model.dtype
+    named = dtype(deployment.weights) if deployment.weights else dtype(stored)
     plain = named if named.name in ("fp16", "fp32") else dtype("bf16")
     split_checkpoint = model.expert_dtype is not None and deployment.weights in (None, model.expert_dtype)
     if deployment.experts:
@@ -43,7 +45,7 @@ def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
         experts = dtype(model.expert_dtype)
     else:
         experts = named
-    weights = dtype(model.dtype) if split_checkpoint else named
+    weights = dtype(stored) if split_checkpoint else named
     given = dtype(deployment.activations) if deployment.activations else None
     if deployment.kv:
         kv = dtype(deployment.kv)

@@ -56,14 +56,14 @@ class Speculation:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """How a model is served.
+    """How a model is served.  An empty `engine` is the usual one for the hardware.
 
     Splits: `tp` tensor, `pp` pipeline, `ep` expert, `dp` attention-data, `cp` context parallel; one engine
     uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
     (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
     """
 
-    engine: str = "vllm"
+    engine: str = ""
     engine_version: str = ""
     tp: int | None = None
     pp: int = 1

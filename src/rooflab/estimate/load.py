@@ -1,0 +1,148 @@
+"""How a workload loads one engine: the mean step of a steady state, in closed form and for arrays of cases.
+
+With N sequences running and prompts of I tokens for outputs of O, a fraction f of steps carries a prompt chunk
+of q tokens besides the N decodes:
+
+    q = min(I · max(1, N/O), chunk − N)         (several prompts share a step when they arrive faster than steps)
+    f = min(1, N·I / (O·q))                     (tokens in = tokens out)
+    TPOT = ((1 − f)·T(N) + f·T(N + q)) · max(1, N·I / (O·q))
+
+Without chunking a prompt stops the decodes: TPOT = T(N) + (N/O)·T_prefill(I) (vLLM v0, Orca).
+T is the shared step cost at the mean context I + O/2, so the weights that a step reads are shared by prompt and decodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.costs.step import StepCosts, StepResult
+
+__all__ = ["Case", "Steady", "decode_step", "prefill_seconds", "steady_state"]
+
+Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One engine's load per row: index into the step costs, mean prompt and output, chunk (tokens a step), causal or not.
+
+    `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an
+    encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one;
+    `yields`: tokens a sequence gains a step (speculation).  `encoder`: prices of the stack that reads prompts, if another one.
+    """
+
+    which: Index
+    isl: Array
+    prompt: Array
+    osl: Array
+    chunk: Array
+    chunked: npt.NDArray[np.bool_]
+    lanes: Array
+    stage_balance: Array
+    yields: Array
+    causal: npt.NDArray[np.bool_]
+    encoder: StepCosts | None = None
+
+    def take(self, rows: Index | npt.NDArray[np.bool_]) -> Case:
+        """The cases of `rows`."""
+        columns = {name: getattr(self, name)[rows] for name in Case.__dataclass_fields__ if name != "encoder"}
+        return Case(**columns, encoder=self.encoder)
+
+
+class Steady(NamedTuple):
+    """Per engine: mean time per output token, share and time of mixed steps, plain step; work and energy a second; N that decodes."""
+
+    tpot_s: Array
+    plain_s: Array
+    mixed_s: Array
+    mixed_share: Array
+    stretch: Array
+    parts: StepResult
+    bound_s: Array
+    step_s: Array
+
+
+def decode_step(costs: StepCosts, case: Case, n: Array, context: Array | None = None) -> StepResult:
+    """A step of `n` decoding sequences at the mean context (or `context` tokens each)."""
+    zero = np.zeros_like(n)
+    each = case.prompt + case.osl / 2 if context is None else context
+    return costs.step(case.which, n_decode=n, context=n * each, n_prefill=zero, prefill_tokens=zero, area=zero)
+
+
+def _pairs(case: Case, tokens: Array, prompts: Array) -> Array:
+    """Query-key pairs of `tokens` prompt tokens that belong to `prompts` whole prompts or parts of one."""
+    # a token meets half of its own prompt on average, and all of a prefix that was cached before it
+    own = np.minimum(tokens, prompts * case.isl) * case.isl
+    cached = tokens * np.maximum(case.prompt - case.isl, 0.0)
+    return np.where(case.causal, own / 2 + cached, own)
+
+
+def prefill_seconds(costs: StepCosts, case: Case, prompts: Array) -> tuple[Array, StepResult]:
+    """Seconds until `prompts` prompts that start together are through, in steps of at most `chunk` tokens; and the mean step."""
+    total = prompts * case.isl
+    steps = np.maximum(np.ceil(total / case.chunk), 1.0)
+    zero = np.zeros_like(total)
+    per_step = np.maximum(prompts / steps, 1e-9)
+    result = (case.encoder or costs).step(
+        case.which,
+        n_decode=zero,
+        context=zero,
+        n_prefill=np.maximum(per_step, np.minimum(prompts, 1.0)),
+        prefill_tokens=total / steps,
+        area=_pairs(case, total, prompts) / steps,
+        rows=np.maximum(per_step, 1.0),
+    )
+    return steps * result.seconds, result
+
+
+def mixed_step(costs: StepCosts, case: Case, n: Array, q: Array) -> StepResult:
+    """A step of `n` decodes and `q` prompt tokens."""
+    prompts = np.maximum(q / case.isl, 1.0)
+    return costs.step(
+        case.which,
+        n_decode=n,
+        context=n * (case.prompt + case.osl / 2),
+        n_prefill=np.where(q > 0, prompts, 0.0),
+        prefill_tokens=q,
+        area=_pairs(case, q, prompts),
+    )
+
+
+def steady_state(costs: StepCosts, case: Case, running: Array) -> Steady:
+    """The steady state of engines with `running` sequences each (all lanes together)."""
+    n = np.maximum(running / case.lanes, 1e-9)
+    tokens_out = np.maximum(case.osl / case.yields, 1e-9)  # steps a sequence stays
+    plain = decode_step(costs, case, n)
+    room = np.maximum(case.chunk - n, np.minimum(case.chunk, 64.0))
+    q = np.minimum(case.isl * np.maximum(1.0, n / tokens_out), room)
+    demand = n * case.isl / (tokens_out * q)
+    share = np.minimum(demand, 1.0)
+    stretch = np.maximum(demand, 1.0)
+    mixed = mixed_step(costs, case, n, q)
+    alone_s, alone = prefill_seconds(costs, case, np.ones_like(n))
+    # without chunking: prompts run by themselves and each stops all decodes
+    stop_s = n / tokens_out * alone_s
+    blended_s = (1 - share) * plain.seconds + share * mixed.seconds
+    step_s = np.where(case.chunked, blended_s * stretch, plain.seconds + stop_s)
+    chunked = case.chunked
+    extra = n / tokens_out * np.maximum(np.ceil(case.isl / case.chunk), 1.0)
+    parts = StepResult(
+        *(np.where(chunked, ((1 - share) * a + share * b) * stretch, a + extra * c) for a, b, c in zip(plain, mixed, alone, strict=True))
+    )
+    bound_plain, bound_mixed, bound_alone = (costs.bound_s(case.which, r) for r in (plain, mixed, alone))
+    bound_s = np.where(chunked, ((1 - share) * bound_plain + share * bound_mixed) * stretch, bound_plain + extra * bound_alone)
+    return Steady(
+        tpot_s=step_s / case.yields / case.stage_balance,
+        plain_s=plain.seconds,
+        mixed_s=np.where(chunked, mixed.seconds, plain.seconds + alone_s),
+        mixed_share=np.where(chunked, share, np.minimum(n / tokens_out, 1.0)),
+        stretch=stretch,
+        parts=parts,
+        bound_s=bound_s,
+        step_s=step_s,
+    )

@@ -1,0 +1,220 @@
+"""The ways a workload can load an engine, solved in closed form over arrays of cases.
+
+static         B sequences start together: prefill of the batch, then decode at the mean context; more than fit run in waves.
+closed         C users, each with one request in flight: N = min(C, what fits) sequences; the rest queue.
+max-throughput as closed, with as many users as fit.
+open           requests at rate λ: N solves Little's law N = λ·(O·TPOT(N)); prompts queue for the step's token budget
+               (M/G/1) and, near capacity, requests queue for a place (M/M/c, Sakasegawa's approximation).
+
+Latencies come as mean, p50, p90 and p99.  Closed loop: all users start at once, so a share 1/n of the requests
+(n rounds) waits for up to C prefills; later ones meet a convoy of `convoy` prompts on average.  Open loop: waits are
+exponential beyond the mean step, time per token spreads with the Poisson counts of neighbours and of prompts met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.costs.step import StepCosts, StepResult
+from rooflab.estimate.load import Case, Steady, decode_step, prefill_seconds, steady_state
+
+__all__ = ["STATS", "Outcome", "closed_loop", "open_loop", "static_batch"]
+
+Array = npt.NDArray[np.float64]
+
+STATS: Final = ("mean", "p50", "p90", "p99")
+_TAIL: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_NORMAL: Final = {"p50": 0.0, "p90": 1.2816, "p99": 2.3263}  # standard normal quantiles
+_ROUNDS: Final = 12  # fixed-point rounds of the open loop; the error shrinks by the load at each
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Per engine: sequences running and in flight, requests/s, latencies by statistic, mean step's work, energy and bound."""
+
+    running: Array
+    requests_per_s: Array
+    ttft_s: dict[str, Array]
+    tpot_s: dict[str, Array]
+    e2e_s: dict[str, Array]
+    power_w: Array
+    parts: StepResult
+    step_s: Array
+    bound_s: Array
+    utilisation: Array
+    saturated: npt.NDArray[np.bool_]
+    waves: Array
+
+
+def static_batch(costs: StepCosts, case: Case, batch: Array, capacity: Array) -> Outcome:
+    """`batch` sequences that start together; `capacity` is how many fit at once (the rest run in further waves)."""
+    waves = np.maximum(np.ceil(batch / np.maximum(capacity, 1.0)), 1.0)
+    n = batch / waves
+    lane = n / case.lanes
+    ttft_s, prefill = prefill_seconds(costs, case, lane)
+    fill_steps = np.maximum(np.ceil(lane * case.isl / case.chunk), 1.0)
+    ttft_s = ttft_s * (1 + (case.lanes - 1) / (case.lanes * case.stage_balance))  # lanes fill the pipeline one behind the other
+    decode = decode_step(costs, case, lane)
+    steps = np.maximum(case.osl - 1, 0.0) / case.yields
+    tpot_s = decode.seconds / case.yields / case.stage_balance
+    wave_s = ttft_s + steps * case.yields * tpot_s
+    total_s = waves * wave_s
+    parts = StepResult(*((fill_steps * a + steps * b) for a, b in zip(prefill, decode, strict=True)))
+    parts = StepResult(*(p * case.lanes for p in parts))
+    busy_s = fill_steps * prefill.seconds + steps * decode.seconds
+    bound_s = (fill_steps * costs.bound_s(case.which, prefill) + steps * costs.bound_s(case.which, decode)) * case.lanes
+    same = dict.fromkeys(STATS, ttft_s)
+    tpot = dict.fromkeys(STATS, np.where(case.osl > 1, tpot_s, np.nan))
+    return Outcome(
+        running=n,
+        requests_per_s=batch / total_s,
+        ttft_s=same,
+        tpot_s=tpot,
+        e2e_s=dict.fromkeys(STATS, wave_s * (waves + 1) / 2),
+        power_w=_power(parts.joules, parts.seconds, busy_s * case.lanes),
+        parts=parts,
+        step_s=busy_s * case.lanes,
+        bound_s=bound_s,
+        utilisation=np.ones_like(batch),
+        saturated=np.zeros(len(batch), dtype=bool),
+        waves=waves,
+    )
+
+
+def _power(joules: Array, seconds: Array, over_s: Array) -> Array:
+    return np.where(over_s > 0, joules / np.maximum(over_s, 1e-12), 0.0) + 0.0 * seconds
+
+
+def closed_loop(
+    costs: StepCosts,
+    case: Case,
+    users: Array,
+    capacity: Array,
+    *,
+    rounds: Array,
+    frontend_s: Array,
+    convoy: Array,
+    burst: npt.NDArray[np.bool_],
+) -> Outcome:
+    """`users` with one request in flight each; `capacity` sequences fit."""
+    running = np.minimum(users, np.maximum(capacity, 1.0))
+    steady = steady_state(costs, case, running)
+    alone_s, _ = prefill_seconds(costs, case, np.ones_like(users))
+    tpot_s = steady.tpot_s
+    stay_s = case.osl * tpot_s
+    queue_s = np.maximum(users - running, 0.0) * stay_s / running
+    half = (running + 1) / 2
+    first = np.where(burst, 1.0 / rounds, 0.0)
+    wait = alone_s * (first * half + (1 - first) * np.minimum(convoy, half))
+    ttft = {"mean": frontend_s + wait + queue_s}
+    for name, p in _TAIL.items():
+        among_first = (p - (1 - first)) / np.maximum(first, 1e-9)  # quantile within the opening burst
+        later = alone_s * np.minimum(1 + (np.minimum(convoy, half) - 1) * -np.log1p(-p), half * 2)
+        opening = np.clip(among_first, 0.0, 1.0) * running * alone_s
+        ttft[name] = frontend_s + queue_s + np.maximum(later, opening)
+    tpot = _spread(costs, case, steady, running, fixed=True)
+    requests_per_s = users / (ttft["mean"] + np.maximum(case.osl - 1, 0.0) * tpot_s)
+    # sequences that wait or prefill do not decode, so the engine never does more than N at this pace
+    requests_per_s = np.minimum(requests_per_s, running / np.maximum(stay_s, 1e-12))
+    return Outcome(
+        running=running,
+        requests_per_s=requests_per_s,
+        ttft_s=ttft,
+        tpot_s=tpot,
+        e2e_s={s: ttft[s] + np.maximum(case.osl - 1, 0.0) * tpot[s] for s in STATS},
+        power_w=_power(steady.parts.joules, steady.step_s, steady.step_s) * case.lanes * case.stage_balance,
+        parts=steady.parts,
+        step_s=steady.step_s,
+        bound_s=steady.bound_s,
+        utilisation=np.ones_like(users),
+        saturated=users > running,
+        waves=np.maximum(users / running, 1.0),
+    )
+
+
+def _spread(costs: StepCosts, case: Case, steady: Steady, running: Array, *, fixed: bool) -> dict[str, Array]:
+    """Time per output token by statistic: the prompts met in O steps are Poisson, and so are the neighbours of an open loop.
+
+    A request that meets k prompt chunks in its O steps takes T(N)·O + k·(T(N+q) − T(N)).
+    """
+    steps = np.maximum(case.osl / case.yields, 1.0)
+    extra_s = np.maximum(steady.mixed_s - steady.plain_s, 0.0) * steady.stretch
+    out = {"mean": steady.tpot_s}
+    slope = (
+        0.0
+        if fixed
+        else (steady.plain_s - decode_step(costs, case, np.maximum(running / case.lanes / 2, 1e-9)).seconds) / np.maximum(running / 2, 1e-9)
+    )
+    for name, z in _NORMAL.items():
+        met = z * np.sqrt(np.maximum(steady.mixed_share, 0.0) / steps)
+        near = z * np.sqrt(running) * slope
+        out[name] = steady.tpot_s + (met * extra_s + np.maximum(near, 0.0)) / case.yields / case.stage_balance
+    # the median of steps that are mostly plain is a plain step
+    return out
+
+
+def open_loop(
+    costs: StepCosts, case: Case, rate: Array, capacity: Array, *, frontend_s: Array, arrivals_cv: Array, isl_cv: Array, osl_cv: Array
+) -> Outcome:
+    """Requests at `rate` a second an engine; `capacity` sequences fit. Beyond saturation the queue grows and latencies are infinite."""
+    full = steady_state(costs, case, capacity)
+    stay_full_s = np.maximum(case.osl * full.tpot_s, 1e-9)
+    alone_s, _ = prefill_seconds(costs, case, np.ones_like(rate))
+    prefill_only = case.osl <= 1
+    most = np.where(prefill_only, 1.0 / alone_s, capacity / stay_full_s)
+    load = rate / most
+    saturated = load >= 1.0
+    running = np.minimum(rate * case.osl * decode_step(costs, case, np.ones_like(rate)).seconds, capacity)
+    for _ in range(_ROUNDS):
+        steady = steady_state(costs, case, np.clip(running, 1e-6, capacity))
+        running = np.where(saturated, capacity, np.minimum(rate * case.osl * steady.tpot_s, capacity))
+    running = np.clip(running, 1e-6, capacity)
+    steady = steady_state(costs, case, running)
+    busy = np.minimum(running, 1.0)  # share of time with anything to decode, as long as little runs
+
+    # a prompt waits for the step in flight, then for prompts before it, then runs in a step with the decodes
+    residual_s = busy * (steady.plain_s * (1 - steady.mixed_share) + steady.mixed_s * steady.mixed_share) / 2
+    service_s = np.where(case.chunked, steady.mixed_s, alone_s) * np.maximum(np.ceil(case.isl / case.chunk), 1.0)
+    several = np.maximum(case.chunk / np.maximum(case.isl, 1.0), 1.0)  # prompts that share a chunk
+    prompt_load = np.minimum(rate * service_s / several, 0.999)
+    burstiness = (arrivals_cv**2 + isl_cv**2) / 2
+    prompt_wait_s = prompt_load * service_s * burstiness / (1 - prompt_load)
+    rho = np.minimum(load, 0.9999)
+    stay_s = np.maximum(case.osl * steady.tpot_s, 1e-9)
+    slots = np.maximum(capacity, 1.0)
+    place_wait_s = rho ** (np.sqrt(2 * (slots + 1)) - 1) / (slots * (1 - rho)) * stay_s * (arrivals_cv**2 + osl_cv**2) / 2
+    base_s = frontend_s + residual_s + service_s
+    wait_s = prompt_wait_s + place_wait_s
+    waiting_share = np.clip(np.maximum(prompt_load, rho ** np.sqrt(2 * (slots + 1))), 1e-9, 1.0)
+    ttft = {"mean": base_s + wait_s}
+    for name, p in _TAIL.items():
+        beyond = np.maximum(np.log(waiting_share / (1 - p)), 0.0)
+        ttft[name] = base_s + (2 * p - 1) * residual_s + wait_s / waiting_share * beyond
+    tpot = _spread(costs, case, steady, running, fixed=False)
+    longest: dict[str, Array] = {"mean": np.ones_like(osl_cv), **{s: 1 + z * osl_cv for s, z in _NORMAL.items()}}
+    for stat in STATS:
+        ttft[stat] = np.where(saturated, np.inf, ttft[stat])
+    e2e = {s: ttft[s] + np.maximum(case.osl * longest[s] - 1, 0.0) * tpot[s] for s in STATS}
+    served = np.minimum(rate, most)
+    steps_per_s = np.where(saturated, 1.0 / steady.step_s, served * case.osl / case.yields / np.maximum(running / case.lanes, 1e-9))
+    busy_share = np.minimum(steps_per_s * steady.step_s, 1.0)
+    idle_w = costs.scalar("idle_w", case.which)
+    working_w = steady.parts.joules / steady.step_s
+    return Outcome(
+        running=running,
+        requests_per_s=served,
+        ttft_s=ttft,
+        tpot_s=tpot,
+        e2e_s=e2e,
+        power_w=idle_w + busy_share * np.maximum(working_w - idle_w, 0.0),
+        parts=steady.parts,
+        step_s=steady.step_s,
+        bound_s=steady.bound_s,
+        utilisation=np.minimum(load, 1.0),
+        saturated=saturated,
+        waves=np.ones_like(rate),
+    )

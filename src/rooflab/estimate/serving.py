@@ -1,0 +1,244 @@
+"""Scenarios → closed-form serving metrics, one or a hundred thousand at a time.
+
+Scenarios are grouped by model and hardware; each group's distinct deployments are priced once and every
+scenario is then a row of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.costs.compile import compile_steps
+from rooflab.costs.engine import engine_overhead
+from rooflab.costs.step import StepCosts
+from rooflab.errors import Infeasible, RooflabError
+from rooflab.estimate.complete import complete_deployment, resident_tokens
+from rooflab.estimate.load import Case
+from rooflab.estimate.modes import Outcome, closed_loop, open_loop, static_batch
+from rooflab.estimate.money import bill
+from rooflab.estimate.result import Estimate, metrics_of
+from rooflab.memory.account import MemoryAccount, account
+from rooflab.memory.explain import does_not_fit
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Model
+from rooflab.scenario.scenario import Scenario
+
+__all__ = ["estimate", "estimate_many", "evaluate"]
+
+Array = npt.NDArray[np.float64]
+
+_MODES: Final = ("static", "closed", "open")
+_UNCHUNKED: Final = ("fastertransformer", "transformers", "pytorch", "onnxruntime")
+"""Engines that always prefill whole prompts."""
+
+
+def estimate(scenario: Scenario) -> Estimate:
+    """Closed-form metrics of one scenario. Raises InputError for an impossible split, Infeasible when it does not fit."""
+    result = estimate_many([scenario])[0]
+    if isinstance(result, RooflabError):
+        raise result
+    return result
+
+
+def estimate_many(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
+    """Metrics of each scenario, in order; a scenario that cannot be done yields the error that `estimate` would raise."""
+    results: list[Estimate | RooflabError | None] = [None] * len(scenarios)
+    groups: dict[tuple[int, int, tuple[Any, ...], float], list[int]] = {}
+    completed: dict[Any, Deployment | RooflabError] = {}
+    deployments: list[Deployment | None] = [None] * len(scenarios)
+    for i, s in enumerate(scenarios):
+        length, cross = resident_tokens(s.model, s.workload)
+        key = (id(s.model), id(s.hardware), s.deployment, (length, cross) if s.deployment.tp is None else None)
+        done = completed.get(key)
+        if done is None:
+            done = completed[key] = _attempt(s, length, cross)
+        if isinstance(done, RooflabError):
+            results[i] = done
+            continue
+        deployments[i] = done
+        cross_tokens = cross if s.model.kind == "encoder-decoder" else 0.0
+        groups.setdefault((id(s.model), id(s.hardware), s.rewrites, cross_tokens), []).append(i)
+    for rows in groups.values():
+        chosen = [deployments[i] for i in rows]
+        for i, result in zip(rows, evaluate([scenarios[i] for i in rows], [d for d in chosen if d is not None]), strict=True):
+            results[i] = result
+    return [r for r in results if r is not None]
+
+
+def _attempt(s: Scenario, length: float, cross: float) -> Deployment | RooflabError:
+    try:
+        return complete_deployment(s.model, s.hardware, s.deployment, length, cross)
+    except RooflabError as error:
+        return error
+
+
+def evaluate(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> list[Estimate | RooflabError]:
+    """Metrics of scenarios that share model, hardware and rewrites, under completed `deployments`."""
+    model, hardware = scenarios[0].model, scenarios[0].hardware
+    place: dict[Deployment, int] = {}
+    which = np.array([place.setdefault(d, len(place)) for d in deployments], dtype=np.intp)
+    distinct = list(place)
+    priced: dict[Deployment, int] = {}
+    priced_row = np.array([priced.setdefault(_priced(d), len(priced)) for d in distinct], dtype=np.intp)
+    _, cross = resident_tokens(model, scenarios[0].workload)
+    costs = compile_steps(model, hardware, list(priced), scenarios[0].rewrites, cross)
+    encoder = _encoder_costs(model, hardware, list(priced), scenarios[0])
+    memory = account(model, hardware, distinct)
+    table = _Table(scenarios, distinct, which, model, memory)
+    outcome = _solve(table, costs, encoder, priced_row[which])
+    columns = metrics_of(table, outcome, costs, priced_row[which], bill(hardware))
+    out: list[Estimate | RooflabError] = []
+    names = list(columns)
+    rows = np.array([columns[name] for name in names]).T.tolist()
+    for i, scenario in enumerate(scenarios):
+        if table.capacity[i] < 1.0:
+            out.append(Infeasible(does_not_fit(model, hardware, deployments[i], float(table.length[i]))))
+            continue
+        final = replace(scenario, deployment=deployments[i])
+        out.append(Estimate(final, dict(zip(names, rows[i], strict=True)), outcome.saturated[i].item()))
+    return out
+
+
+def _priced(d: Deployment) -> Deployment:
+    """The part of a deployment that its step price depends on."""
+    return Deployment(
+        engine=d.engine, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights, activations=d.activations,
+        experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
+    )  # fmt: skip
+
+
+def _encoder_costs(model: Model, hardware: Hardware, priced: list[Deployment], scenario: Scenario) -> StepCosts | None:
+    """Step prices of the encoder of an encoder-decoder, as a model of its own."""
+    if model.kind != "encoder-decoder":
+        return None
+    tower = replace(model, kind="encoder", runs=model.encoder, encoder=(), head=False)
+    return compile_steps(tower, hardware, priced, scenario.rewrites)
+
+
+class _Table:
+    """Workload and limits of each scenario as columns."""
+
+    def __init__(
+        self, scenarios: Sequence[Scenario], distinct: list[Deployment], which: npt.NDArray[np.intp], model: Model, memory: MemoryAccount
+    ):
+        w = [s.workload for s in scenarios]
+        self.scenarios, self.model, self.which, self.distinct, self.memory = scenarios, model, which, distinct, memory
+
+        def column(values: list[Any]) -> Array:
+            return np.array(values, dtype=np.float64)
+
+        def by_deployment(values: list[Any]) -> Array:
+            out: Array = column(values)[which]
+            return out
+
+        prompt = column([x.mean_prompt_tokens for x in w])
+        caching = by_deployment([d.prefix_caching for d in distinct])
+        reused = column([x.mean_reused_tokens for x in w]) * caching
+        self.isl = np.maximum(prompt - reused, 1.0)
+        # what an encoder reads never enters the decoder's own cache
+        self.prompt = prompt if model.kind == "decoder" else np.zeros_like(prompt)
+        self.osl = column([x.mean_output_tokens for x in w]) * (model.kind not in ("encoder", "vision"))
+        if model.vision:
+            self.isl = np.full_like(self.isl, model.vision.patches + 1.0)
+        self.isl_cv, self.osl_cv = column([x.isl.cv for x in w]), column([x.osl.cv for x in w])
+        self.arrivals_cv = column([x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w])
+        self.rounds = column([x.rounds for x in w])
+        self.burst = np.array([x.start == "burst" for x in w])
+        modes = ["static" if x.mode == "static" else "open" if x.mode in ("open", "trace") else "closed" for x in w]
+        self.mode = np.array([_MODES.index(m) for m in modes])
+        self.replicas = by_deployment([d.replicas for d in distinct])
+        self.devices = by_deployment([d.devices for d in distinct])
+        self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
+        engines = [d.engine for d in distinct]
+        overheads = [engine_overhead(d, moe=model.is_moe) for d in distinct]
+        self.frontend_s = by_deployment([o.frontend_s for o in overheads])
+        self.convoy = by_deployment([o.convoy for o in overheads])
+        # engines without a scheduler take the whole batch in one step
+        whole = np.array([e in _UNCHUNKED or model.kind != "decoder" for e in engines])[which]
+        self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
+        self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
+        self.lanes = by_deployment([d.pp for d in distinct])
+        per_stage = [-(-model.layers // d.pp) * d.pp / model.layers for d in distinct]
+        self.balance = by_deployment([1.0 / x for x in per_stage])
+        self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
+        wanted = [x.concurrency or 0 for x in w]
+        self.users = column(wanted)
+        self.rate = column([x.rate or 0.0 for x in w])
+        self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
+        cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
+        here = MemoryAccount(*(_rows(getattr(memory, f), which) for f in MemoryAccount.__dataclass_fields__))
+        self.length = self.prompt + self.osl
+        self.capacity = np.where(here.fits, np.minimum(here.sequences(self.length, cross), 1e9), 0.0)
+        # a running engine holds sequences at all stages of their growth: on average half the output is there
+        self.capacity_steady = np.where(here.fits, np.minimum(here.sequences(self.prompt + self.osl / 2, cross), 1e9), 0.0)
+        self.memory_rows = here
+        self.causal = np.full(len(w), model.kind == "decoder")
+
+
+def _rows(value: Any, which: npt.NDArray[np.intp]) -> Any:
+    if isinstance(value, tuple):
+        return tuple((b[which], window) for b, window in value)
+    return value[which]
+
+
+def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
+    """Outcomes of all rows, each by its mode."""
+    osl = np.maximum(t.osl, 1.0)
+    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, encoder)
+    limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
+    parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
+    static, closed, opened = (t.mode == i for i in range(3))
+    if static.any():
+        c = case.take(static)
+        batch = t.batch[static] / t.replicas[static]
+        capacity = np.maximum(np.floor(t.capacity[static]), 1.0)
+        parts.append((static, static_batch(costs, c, np.maximum(batch, 1.0), capacity)))
+    if closed.any():
+        c = case.take(closed)
+        users = np.where(t.users[closed] > 0, t.users[closed] / t.replicas[closed], limit[closed])
+        parts.append(
+            (
+                closed,
+                closed_loop(
+                    costs, c, users, limit[closed], rounds=t.rounds[closed], frontend_s=t.frontend_s[closed],
+                    convoy=t.convoy[closed], burst=t.burst[closed],
+                ),
+            )
+        )  # fmt: skip
+    if opened.any():
+        c = case.take(opened)
+        parts.append(
+            (
+                opened,
+                open_loop(
+                    costs, c, t.rate[opened] / t.replicas[opened], limit[opened], frontend_s=t.frontend_s[opened],
+                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened],
+                ),
+            )
+        )  # fmt: skip
+    return _join(parts, len(t.isl))
+
+
+def _join(parts: list[tuple[npt.NDArray[np.bool_], Outcome]], n: int) -> Outcome:
+    """One outcome from those of disjoint masks."""
+    if len(parts) == 1:
+        return parts[0][1]
+
+    def join(values: list[Any]) -> Any:
+        first = values[0]
+        if isinstance(first, dict):
+            return {k: join([v[k] for v in values]) for k in first}
+        if isinstance(first, tuple):
+            return type(first)(*(join(list(column)) for column in zip(*values, strict=True)))
+        out = np.empty(n, dtype=first.dtype)
+        for (mask, _), v in zip(parts, values, strict=True):
+            out[mask] = v
+        return out
+
+    return Outcome(**{f: join([getattr(o, f) for _, o in parts]) for f in Outcome.__dataclass_fields__})

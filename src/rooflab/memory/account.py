@@ -1,0 +1,187 @@
+"""What must be resident on each device, and how many sequences the rest holds.
+
+    memory · utilisation = weights + activations + workspace + engine reserve + [KV cache and states]
+
+Weights are those of the operators themselves (one rank's products, all experts of the rank), so a split
+that replicates something pays for it.  The fullest pipeline stage counts.  Cache is paged per layer kind:
+full attention keeps every token, a sliding window its window, a recurrent layer a state.
+Arrays run over deployments of one model on one hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from rooflab.operators.formats import Formats, formats_of
+from rooflab.operators.ops import ExpertGemm, Gemm
+from rooflab.operators.split import Split
+from rooflab.operators.step import step_operators
+from rooflab.scenario.attention import Attention
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Experts, LinearAttention, Model, StateSpace
+
+__all__ = ["MemoryAccount", "account"]
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+_RESERVE_BYTES: Final = {"gpu": 2.0e9, "npu": 2.0e9, "tpu": 1.0e9}
+"""Driver context, communication buffers and captured graphs of a server-class engine; assumed (nvidia-smi shows 1.5 to 2.5 GB)."""
+_RESERVE_SHARE: Final = 0.05
+"""The same on small devices: at most this share of memory."""
+_STATE_BYTES: Final = 4.0
+"""Recurrent states are fp32 in the engines."""
+_ACTIVATION_COPIES: Final = 4.0
+"""Hidden-wide buffers that live at once in a block (input, residual, normed, output); assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAccount:
+    """Bytes on the fullest device of each deployment, (D,) arrays.
+
+    `capacity_bytes` is what the engine may use, `free_bytes` what is left for cache and states (negative: does
+    not fit).  `sequences(length)` and `tokens(length)` say how much of it requests of a length can use.
+    """
+
+    capacity_bytes: Array
+    weights_bytes: Array
+    activations_bytes: Array
+    reserve_bytes: Array
+    free_bytes: Array
+    dp: Array
+    cp: Array
+    kinds: tuple[tuple[Array, float], ...]
+    state_bytes: Array
+    cross_bytes: Array
+
+    @property
+    def fits(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Whether weights leave room for anything."""
+        return self.free_bytes > 0
+
+    @property
+    def kv_bytes_per_token(self) -> Array:
+        """Bytes that a further token of a long sequence adds on its device."""
+        return sum((b for b, window in self.kinds if window == float("inf")), np.zeros_like(self.free_bytes)) / self.cp
+
+    def sequence_bytes(self, length: Array, cross: Array | float = 0.0) -> Array:
+        """Bytes of one sequence of `length` tokens (and `cross` encoder tokens) on its device; broadcasts over deployments."""
+        out = self.state_bytes + self.cross_bytes * cross
+        for bytes_per_token, window in self.kinds:
+            out = out + bytes_per_token * np.minimum(length, window) / self.cp
+        return out
+
+    def sequences(self, length: Array, cross: Array | float = 0.0) -> Array:
+        """How many sequences of `length` tokens an engine holds at once (a real number; its floor is what runs)."""
+        size = self.sequence_bytes(length, cross)
+        with np.errstate(divide="ignore"):
+            return np.where(size > 0, np.maximum(self.free_bytes, 0.0) / np.maximum(size, 1e-9), np.inf) * self.dp
+
+
+def account(model: Model, hardware: Hardware, deployments: Sequence[Deployment]) -> MemoryAccount:
+    """The memory account of `deployments` (with `tp` chosen)."""
+    parts = [_one(model, hardware, d, formats_of(model, hardware.device, d)) for d in deployments]
+    columns = {name: np.array([p[name] for p in parts], dtype=np.float64) for name in parts[0]}
+    windows = [_window(m) for r in model.runs for m in r.block.mixers]
+    distinct = list(dict.fromkeys(w for w in windows if w is not None))
+    kinds = tuple((columns.pop(f"kind {w}"), w) for w in distinct)
+    return MemoryAccount(kinds=kinds, **columns)
+
+
+def _window(mixer: object) -> float | None:
+    """Tokens that a layer keeps, inf for all; None when it keeps a state only."""
+    if isinstance(mixer, (LinearAttention, StateSpace)) or (isinstance(mixer, Attention) and mixer.cross):
+        return None
+    if isinstance(mixer, Attention) and mixer.window is not None and not mixer.indexer:
+        return float(mixer.window)
+    return float("inf")
+
+
+def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> dict[str, float]:
+    device, tp = hardware.device, d.tp or 1
+    # devices of a host whose memory is the host's own share it with the system: utilisation covers that too
+    capacity = device.memory_bytes * d.gpu_memory_utilization
+    weights = _weights_bytes(model, formats, tp, d.pp, d.ep or 1, d.dp, d.cp)
+    reserve = min(_RESERVE_BYTES.get(device.kind, float("inf")), _RESERVE_SHARE * device.memory_bytes)
+    activations = _activation_bytes(model, d)
+    out = {
+        "capacity_bytes": capacity,
+        "weights_bytes": weights,
+        "activations_bytes": activations,
+        "reserve_bytes": reserve,
+        "free_bytes": capacity - weights - activations - reserve,
+        "dp": float(d.dp),
+        "cp": float(d.cp),
+        "state_bytes": 0.0,
+        "cross_bytes": 0.0,
+    }
+    for run in model.runs:
+        layers = _stage_layers(run.count, d.pp)
+        for mixer in run.block.mixers:
+            if isinstance(mixer, Attention):
+                here = max(mixer.kv_heads / tp, 1.0) / mixer.kv_heads
+                size = layers * mixer.kv_elements_per_token * here * formats.kv.bytes
+                if mixer.cross:
+                    out["cross_bytes"] += size
+                    continue
+            elif isinstance(mixer, (LinearAttention, StateSpace)):
+                out["state_bytes"] += layers * mixer.state_elements / tp * _STATE_BYTES
+                continue
+            else:
+                # latent and compressed caches are replicated over tensor-parallel ranks
+                size = layers * mixer.kv_elements_per_token * formats.kv.bytes
+                out["state_bytes"] += layers * mixer.state_elements * formats.kv.bytes
+            key = f"kind {_window(mixer)}"
+            out[key] = out.get(key, 0.0) + size
+    return out
+
+
+def _stage_layers(count: int, pp: int) -> float:
+    """Layers of a run on the fullest pipeline stage, spread as evenly as they go."""
+    return float(-(-count // pp)) if count >= pp else 1.0
+
+
+@lru_cache(maxsize=4096)
+def _weights_bytes(model: Model, formats: Formats, tp: int, pp: int, ep: int, dp: int, cp: int) -> float:
+    """Bytes of one rank's weights, from its operators at a token count that needs all of them."""
+    split = Split(float(tp), 1.0, float(ep), float(dp), float(cp))
+    layers, edge = 0.0, 0.0
+    for op in step_operators(model, formats, split, 1.0, 1.0):
+        size: float
+        if isinstance(op, Gemm):
+            size = op.count * float(np.asarray(op.batch * op.n * op.k)) * op.weight.bytes
+        elif isinstance(op, ExpertGemm):
+            size = op.count * float(np.asarray(op.experts / op.ep * op.matrices * op.hidden * op.width)) * op.weight.bytes
+        else:
+            continue
+        if op.group in ("head", "embedding"):
+            edge += 0.0 if model.tied and op.group == "head" else size
+        else:
+            layers += size
+    if not model.vision:
+        table = formats.weights if formats.weights.name.startswith("q") else formats.plain
+        edge += model.embedding_parameters / tp * table.bytes
+    encoder = float(sum(r.count * r.block.parameters(model.hidden) for r in model.encoder)) * formats.weights.bytes / tp
+    depth = _stage_layers(model.layers, pp) / model.layers
+    # embedding and head sit on different stages
+    return float((layers + encoder) * depth + edge / min(pp, 2))
+
+
+def _activation_bytes(model: Model, d: Deployment) -> float:
+    """Peak of live activations of the largest step and the fp32 logits of its sequences."""
+    tokens = d.max_num_batched_tokens / (d.dp * d.cp)
+    width = 0.0
+    for run in model.runs:
+        ffn = run.block.ffn
+        if isinstance(ffn, Experts):
+            # permuted copies of each token for its experts, processed in chunks by every engine
+            width = max(width, ffn.top_k * 2.0 * (ffn.latent or model.hidden) / 4.0 + ffn.width * ffn.top_k / (d.tp or 1))
+        elif ffn is not None:
+            width = max(width, ffn.width * (ffn.matrices - 1.0) / (d.tp or 1))
+    logits = min(d.max_num_seqs, d.max_num_batched_tokens) * model.vocab * 4.0 if model.head and not model.vision else 0.0
+    return tokens * (_ACTIVATION_COPIES * model.hidden + width) * 2.0 + logits / (d.tp or 1) / d.dp
