@@ -84,7 +84,6 @@ def metrics_of(t: _Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.in
         for stat in STATS:
             m[f"{name}_{stat}"] = np.broadcast_to(values[stat], requests.shape)
     memory = t.memory_rows
-    per_engine = devices / t.replicas
     m["goodput_requests_per_s"] = requests * _attained(t, m)
     m["running"] = o.running * t.replicas
     m["max_running"] = np.minimum(t.capacity_steady, t.max_seqs) * t.replicas
@@ -112,7 +111,6 @@ def metrics_of(t: _Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.in
         m[f"share_{name.replace(' ', '_')}"] = share
     m["bottleneck_index"] = np.argmax(np.stack(shares), axis=0).astype(np.float64)
     m["devices"] = devices
-    del per_engine
     return m
 
 
