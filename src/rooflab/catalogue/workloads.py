@@ -70,7 +70,7 @@ class WorkloadEntry:
         out |= {"isl": list(self.isl.table), "osl": list(self.osl.table), "reused_fraction": self.reused_fraction}
         if self.sessions is not None:
             s = self.sessions
-            out["sessions"] = {"turns": list(s.turns.table), "gap_s": list(s.think.table), "alike": s.alike}
+            out["sessions"] = {"turns": list(s.turns.table), "gap_s": list(s.think.table), "alike": s.alike, "longer": s.longer}
         return out | {"note": self.note, "errors": dict(self.errors)}
 
 
@@ -89,7 +89,9 @@ def workload_entry(name: str, where: str = "workload.like") -> WorkloadEntry:
     row = dict(rows[key])
     sessions = row.pop("sessions", None)
     if sessions is not None:
-        row["sessions"] = _measured_sessions(quantiles(sessions["turns"]), quantiles(sessions["gap_s"]), sessions["alike"])
+        row["sessions"] = _measured_sessions(
+            quantiles(sessions["turns"]), quantiles(sessions["gap_s"]), sessions["alike"], sessions["longer"]
+        )
     return WorkloadEntry(key=key, **row | {"isl": quantiles(row["isl"]), "osl": quantiles(row["osl"])})
 
 
@@ -195,11 +197,41 @@ def _sharing(trace: Trace) -> tuple[int, Sessions | None, float | None]:
     alike = float(np.corrcoef(scores[child], scores[parent])[0, 1])
     turns = fit_quantiles(np.unique(found.sessions(), return_counts=True)[1])
     gaps = fit_quantiles(trace.time_s[child] - trace.time_s[parent])
-    return found.common_blocks * size, _measured_sessions(turns, gaps, round(max(alike, 0.0), 4)), round(float(reused), 4)
+    alike = round(min(max(alike, 0.0), 1.0), 4)
+    longer = _fit_longer(fit_quantiles(trace.input_tokens), turns, alike, found.common_blocks * size, float(reused))
+    return found.common_blocks * size, _measured_sessions(turns, gaps, alike, longer), round(float(reused), 4)
 
 
-def _measured_sessions(turns: Lengths, gaps_s: Lengths, alike: float) -> Sessions:
-    return Sessions(turns=turns, think=gaps_s, prompt="whole", clock="arrival", alike=alike)
+def _fit_longer(isl: Lengths, turns: Lengths, alike: float, common_tokens: int, reused: float) -> float:
+    """The correlation of a session's lengths with its number of turns for which its turns repeat the fraction `reused` of all tokens."""
+    rng = np.random.default_rng(0)
+    by_turns, shared, own = (rng.standard_normal(n) for n in (40_000, 40_000, int(40_000 * turns.mean * 1.2)))
+    counts = np.maximum(np.round(_at_ranks(turns, by_turns)), 1).astype(np.int64)
+    session = np.repeat(np.arange(len(counts)), counts)[: len(own)]
+    first = np.append(True, session[1:] != session[:-1])
+
+    def repeats(longer: float) -> float:
+        of_session = longer * by_turns + (1 - longer**2) ** 0.5 * shared
+        tokens = _at_ranks(isl, (1 - alike) ** 0.5 * own[: len(session)] + alike**0.5 * of_session[session])
+        tokens = tokens[np.lexsort((tokens, session))]
+        return float((tokens[:-1][~first[1:]].sum() + common_tokens * first.sum()) / tokens.sum())
+
+    low, high = 0.0, 1.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        low, high = (middle, high) if repeats(middle) < reused else (low, middle)
+    return round((low + high) / 2, 3)
+
+
+def _at_ranks(lengths: Lengths, scores: F64) -> F64:
+    """The quantiles of `lengths` at the ranks of `scores`."""
+    out = np.empty(len(scores))
+    out[np.argsort(scores)] = np.interp((np.arange(len(scores)) + 0.5) / len(scores), np.linspace(0, 1, KNOTS), lengths.table)
+    return out
+
+
+def _measured_sessions(turns: Lengths, gaps_s: Lengths, alike: float, longer: float) -> Sessions:
+    return Sessions(turns=turns, think=gaps_s, prompt="whole", clock="arrival", alike=alike, longer=longer)
 
 
 def _burstiness(trace: Trace) -> float | None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Any, Final, Literal
 
 from rooflab import units
 from rooflab.errors import InputError, unknown
 from rooflab.scenario import fields
 
-__all__ = ["Lengths", "quantiles", "read_lengths", "read_times", "underlying"]
+__all__ = ["Lengths", "quantiles", "read_lengths", "read_times", "underlying", "value_at"]
 
 _KINDS: Final = ("uniform", "lognormal", "exponential", "quantiles")
 _RANGE: Final = re.compile(r"^\s*(\d[\d_]*)\s*(?:\.\.|-|to)\s*(\d[\d_]*)\s*$")
@@ -129,6 +130,21 @@ def _cut(kind: str, mean: float, cv: float, low: float, high: float, where: str)
         most = ((high - mean) * (mean - low)) ** 0.5 / mean
         raise InputError(f"cv {cv:g} is too large for a mean of {mean:g} within {low:g}..{high:g}; below {most:.3g}", where)
     return Lengths("lognormal", mean, cv, low, high)
+
+
+def value_at(lengths: Lengths, p: float) -> float:
+    """The value below which a fraction `p` (0 < p < 1) of `lengths` lies."""
+    if lengths.kind == "fixed":
+        return lengths.mean
+    if lengths.kind == "quantiles":
+        at = p * (len(lengths.table) - 1)
+        i = min(int(at), len(lengths.table) - 2)
+        return lengths.table[i] + (at - i) * (lengths.table[i + 1] - lengths.table[i])
+    if lengths.kind == "uniform":
+        return lengths.low + p * (lengths.high - lengths.low)
+    a, b = underlying(lengths)
+    value = -a * math.log1p(-p) if lengths.kind == "exponential" else math.exp(a + b * NormalDist().inv_cdf(p))
+    return min(max(value, lengths.low), lengths.high)
 
 
 @lru_cache(maxsize=256)

@@ -31,8 +31,8 @@ class Sessions:
     `prompt` "new": isl counts the tokens that a turn adds, and the prompt carries the conversation so far;
     "whole": isl is the whole prompt, and the turns of a session are put in order of length.  `clock`: the pause runs
     from the "end" of the turn before, or from its "arrival" (as measured from traces, whatever the answer took).
-    `alike` is the correlation (of normal scores) of lengths within a session.  A session ends before the turn
-    that would not fit into `context` tokens.
+    `alike` is the correlation (of normal scores) of lengths within a session, `longer` that of a session's lengths with
+    its number of turns.  A session ends before the turn that would not fit into `context` tokens.
     """
 
     turns: Lengths = _FOUR
@@ -42,6 +42,7 @@ class Sessions:
     prompt: Literal["new", "whole"] = "new"
     clock: Literal["end", "arrival"] = "end"
     alike: float = 0.0
+    longer: float = 0.0
     context: int | None = None
 
 
@@ -106,6 +107,7 @@ def read_sessions(value: Any, where: str) -> Sessions:
         "prompt": fields.choice("new", "whole"),
         "clock": fields.choice("end", "arrival"),
         "alike": fields.number(0, 1),
+        "longer": fields.number(0, 1),
         "context": fields.at_least(1),
     }
     if isinstance(value, Mapping) and "tool_share" not in value and value.get("tool") is not None:

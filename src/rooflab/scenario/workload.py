@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from rooflab.errors import InputError
 from rooflab.scenario import fields
-from rooflab.scenario.lengths import Lengths, quantiles, read_lengths
+from rooflab.scenario.lengths import Lengths, quantiles, read_lengths, value_at
 from rooflab.scenario.traffic import (
     Adapters,
     Clients,
@@ -25,6 +26,7 @@ from rooflab.scenario.traffic import (
 
 __all__ = ["Lengths", "Mode", "Workload", "quantiles", "read_lengths", "read_workload"]
 
+_PROBES: Final = 64
 Mode = Literal["open", "closed", "static", "max-throughput", "trace"]
 
 
@@ -90,7 +92,8 @@ class Workload:
     def mean_prompt_tokens(self) -> float:
         """Mean tokens of a whole prompt: isl and, in sessions of `prompt: new`, prefix and the conversation so far.
 
-        A session of T turns repeats (isl + osl) · T (T − 1) / 2 tokens; sessions are weighted by their turns.
+        A session of T turns repeats (isl + osl) · T (T − 1) / 2 tokens; sessions are weighted by their turns, which
+        stop where a mean conversation fills the `context`.
         """
         return self._class_mean("isl") + self._on_top + self._repeated
 
@@ -122,9 +125,10 @@ class Workload:
     def _repeated(self) -> float:
         if self.sessions is None or self.sessions.prompt == "whole":
             return 0.0
-        turns = self.sessions.turns
-        earlier = (turns.mean * (1 + turns.cv**2) - 1) / 2
-        return earlier * (self._class_mean("isl") + self._class_mean("osl"))
+        added = self._class_mean("isl") + self._class_mean("osl")
+        room = math.inf if self.sessions.context is None else max((self.sessions.context - self._on_top) // added, 1)
+        turns = [min(max(round(value_at(self.sessions.turns, (k + 0.5) / _PROBES)), 1), room) for k in range(_PROBES)]
+        return added * sum(t * (t - 1) / 2 for t in turns) / sum(turns)
 
     def _class_mean(self, name: Literal["isl", "osl"]) -> float:
         mean = (self.isl if name == "isl" else self.osl).mean
