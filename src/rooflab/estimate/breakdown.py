@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -120,13 +121,17 @@ def _add(a: OperatorRow, b: OperatorRow) -> OperatorRow:
     )  # fmt: skip
 
 
+def _one(value: Any) -> float:
+    return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
+
+
 def _row(op: Operator, phase: str, bench: Bench, formats: Formats, split: Split, load: dict[str, float]) -> OperatorRow:
     device = bench.device
     if isinstance(op, (AttentionOp, RecurrentOp)):
         return _mixer_row(op, phase, bench, formats, load)
     p = price(op, bench)
-    seconds, flops, link = (float(np.asarray(x).reshape(-1)[0]) for x in (p.seconds, p.flops, p.link_bytes))
-    moved = op.count * float(np.asarray(getattr(op, "memory_bytes", 0.0)).reshape(-1)[0])
+    seconds, flops, link = _one(p.seconds), _one(p.flops), _one(p.link_bytes)
+    moved = _one(op.count * getattr(op, "memory_bytes", 0.0))
     compute_s = 0.0
     provenance = bench.kernels.provenance
     if isinstance(op, (Gemm, ExpertGemm)):
@@ -140,7 +145,7 @@ def _row(op: Operator, phase: str, bench: Bench, formats: Formats, split: Split,
 
 
 def _mixer_row(op: AttentionOp | RecurrentOp, phase: str, bench: Bench, formats: Formats, load: dict[str, float]) -> OperatorRow:
-    row = {name: float(np.asarray(value).reshape(-1)[0]) for name, value in kind_row(op, bench, formats).items()}
+    row = {name: _one(value) for name, value in kind_row(op, bench, formats).items()}
     assert set(row) == set(KIND_FIELDS)
     n, q, window = load["n_decode"], load["prefill_tokens"], row["window"]
     seen = n * min(load["context"] / n, window) if n else 0.0
