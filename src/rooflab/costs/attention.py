@@ -11,7 +11,7 @@ A sequence costs at least a block of about s0 tokens.  Multi-head latent attenti
 
 Prefill (pairs: query-key pairs that are computed, half of s² when causal):
 
-    t = t0 + 2·h·(d + dv)·pairs / (P·e) + io / (BW·0.4)
+    t = t0 + 2·h·(d + dv)·pairs / (P·e) + bytes / (BW·io)
 
 A sliding window needs no formula of its own: hand in the context or the pairs that the window leaves.
 """
@@ -39,7 +39,6 @@ __all__ = [
 
 _TILE_ROWS = 16  # rows of the tensor-core instruction that decode kernels fill with the query heads of one group
 _FULL_HEAD = 128.0  # head size from which prefill kernels fill the tensor cores
-_PREFILL_IO = 0.4  # share of bandwidth that a prefill kernel's reads and writes reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,19 @@ class DecodeCurve:
 
 @dataclass(frozen=True, slots=True)
 class PrefillCurve:
-    """`t0_s` launch; `e` share of the bf16 peak, also with an fp8 cache; heads narrower than 128 reach e·(d/128)^narrow."""
+    """`t0_s` launch; `e` share of the bf16 peak, also with an fp8 cache; `io` share of bandwidth.
+
+    Heads narrower than 128 do not fill the tensor cores and reach e·(d/128)^narrow.
+    """
 
     t0_s: float
     e: float
     narrow: float = 0.0
+    io: float = 0.4
+
+    def reached(self, head_dim: Real) -> Real:
+        """Share of the bf16 peak for heads of this size."""
+        return self.e * np.minimum(head_dim / _FULL_HEAD, 1.0) ** self.narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +236,8 @@ def prefill_attention_s(
     v_dim = head_dim if v_head_dim is None else v_head_dim
     flops = 2.0 * heads * (head_dim + v_dim) * pairs
     io = 2.0 * query_tokens * heads * (head_dim + v_dim) + context_tokens * kv_heads * (head_dim + v_dim) * kv_bytes
-    reached = curve.e * np.minimum(head_dim / _FULL_HEAD, 1.0) ** curve.narrow
-    return only_if(query_tokens, curve.t0_s + flops / (peak_flops * reached) + io / (bytes_per_s * _PREFILL_IO))
+    compute_s = flops / (peak_flops * curve.reached(head_dim))
+    return only_if(query_tokens, curve.t0_s + compute_s + io / (bytes_per_s * curve.io))
 
 
 def mla_prefill_s(

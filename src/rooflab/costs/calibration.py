@@ -51,6 +51,8 @@ _FAMILY_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "intel-gpu": ("arc-pro-b60",),
 }
 _TABLES: Final = frozenset(name for names in _FAMILY_TABLES.values() for name in names)
+_NVIDIA_TABLES: Final = _TABLES - {"arc-pro-b60"}
+_PCIE_TABLE: Final = "rtx-pro-6000-server"
 _ASSUMED_FAMILIES: Final = frozenset(
     {"cdna2", "cdna3", "cdna4", "rdna", "gaudi", "tpu", "neuron", "ascend", "apple", "x86", "arm", "edge-arm", "fpga", "mcu"}
 )
@@ -150,6 +152,16 @@ def _choose(device: Device) -> tuple[str, str]:
     return name, f"documented assumptions for {name}, the default of kind {device.kind!r}; family {device.family!r} is not known"
 
 
+def _link_file(device: Device, file: FitFile) -> FitFile | None:
+    """The file whose collectives suit the device's own link: same kind of link, or for NVIDIA over PCIe the measured PCIe host."""
+    topology = device.scale_up.topology
+    if file.device not in _TABLES:
+        return None
+    if device.key == file.device or topology == file.link_topology:
+        return file
+    return load_fit_file(_PCIE_TABLE) if topology == "bus" and file.device in _NVIDIA_TABLES else None
+
+
 @lru_cache(maxsize=256)
 def calibration_for(device: Device, engine: str = "") -> KernelCalibration:
     """The constants of `device` under `engine` ("" or an engine without tables of its own: all engines together)."""
@@ -158,25 +170,19 @@ def calibration_for(device: Device, engine: str = "") -> KernelCalibration:
     look = _Lookup(file, engine)
     gemm = {fmt: cast(GemmCurve, look.format("gemm", fmt)) for fmt in GEMM_COMPUTE}
     moe = {fmt: cast(MoeCurve, look.format("moe", fmt)) for fmt in GEMM_COMPUTE}
-    in_table = device.key in _TABLES
-    measured = name in _TABLES
-    if (measured and device.scale_up.topology in ("switch", "mesh")) or in_table:
-        scale_up = CollectiveCurves(
-            all_reduce=look.one("all_reduce"),
-            all_gather=look.one("all_gather"),
-            reduce_scatter=look.one("reduce_scatter"),
-            all_to_all=look.one("all_to_all"),
-            send=look.one("send"),
-        )
-    else:
+    links = _link_file(device, file)
+    if links is None:
         scale_up = link_curves(device.scale_up)
+    else:
+        names = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
+        scale_up = CollectiveCurves(**{name: look.one(name, links) for name in names})
     return KernelCalibration(
         device=device.key,
         engine=engine,
         rule=rule,
         source=file.source,
-        provenance="fitted" if measured else "assumed",
-        in_table=in_table,
+        provenance="fitted" if name in _TABLES else "assumed",
+        in_table=device.key in _TABLES,
         gemm=MappingProxyType(gemm),
         moe=MappingProxyType(moe),
         prefill=look.caches("prefill"),
@@ -207,9 +213,9 @@ class _Lookup:
         self.fits[key] = found[1]
         return found[0]
 
-    def one(self, key: str) -> Any:
-        """The curve of `key`, from this file or from the general one."""
-        found = self.file.find(self.engine, key) or load_fit_file("general").find("", key)
+    def one(self, key: str, file: FitFile | None = None) -> Any:
+        """The curve of `key`, from this file (or `file`) or from the general one."""
+        found = (file or self.file).find(self.engine, key) or load_fit_file("general").find("", key)
         if found is None:
             raise AssertionError(f"no constants for {key} in {self.file.device}")
         return self._take(key, found)
@@ -218,7 +224,7 @@ class _Lookup:
         """The curve of a number format, or of the nearest format with one."""
         key = f"{kernel}/{name}"
         found = self.file.find(self.engine, key)
-        if found is None and key in _BORROW and self.file.device in _TABLES:
+        if found is None and key in _BORROW and self.file.device in _NVIDIA_TABLES:
             found = load_fit_file(_BORROW[key]).find("", key)
         for other in _STAND_INS[name]:
             found = found or self.file.find(self.engine, f"{kernel}/{other}")

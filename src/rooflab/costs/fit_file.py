@@ -70,6 +70,7 @@ class FitFile:
 
     device: str
     memory_bytes_per_s: float
+    link_topology: str
     source: str
     fitted: str
     curves: Mapping[tuple[str, str], tuple[Curve, Fit]]
@@ -103,4 +104,5 @@ def parse_fit_file(raw: Mapping[str, Any]) -> FitFile:
                 reason=entry.get("reason", raw.get("reason", "")),
             )
             curves[engine, key] = (kind(**constants), fit)
-    return FitFile(raw["device"], raw.get("memory_bytes_per_s", 0.0), raw["source"], raw.get("fitted", ""), curves)
+    bandwidth, topology = raw.get("memory_bytes_per_s", 0.0), raw.get("link_topology", "")
+    return FitFile(raw["device"], bandwidth, topology, raw["source"], raw.get("fitted", ""), curves)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rooflab.costs.attention import _PREFILL_IO, DecodeTerms, decode_terms, mla_decode_terms
+from rooflab.costs.attention import DecodeTerms, decode_terms, mla_decode_terms
 from rooflab.costs.price import Bench
 from rooflab.costs.step import KIND_FIELDS
 from rooflab.operators.formats import Formats
@@ -72,8 +72,8 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
         "dec_seq_s": seq_share * np.maximum(terms.memory_per_sequence_s, terms.compute_per_sequence_s),
         "dec_ctx_s": ctx_share * np.maximum(terms.memory_per_token_s, terms.compute_per_token_s),
         "pre_launch_s": op.count * prefill.t0_s,
-        "pre_token_s": token_bytes / (bandwidth * _PREFILL_IO),
-        "pre_area_s": area_flops / (peak * prefill.e),
+        "pre_token_s": token_bytes / (bandwidth * prefill.io),
+        "pre_area_s": area_flops / (peak * prefill.reached(op.head_dim)),
         "dec_seq_j": 0.0,
         "dec_ctx_j": ctx_flops * joule_flop + ctx_bytes * joule_byte,
         "pre_token_j": token_bytes * joule_byte,
