@@ -34,13 +34,17 @@ _ROUNDS: Final = 12  # fixed-point rounds of the open loop; the error shrinks by
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Per engine: sequences running and in flight, requests/s, latencies by statistic, mean step's work, energy and bound."""
+    """Per engine: sequences running and in flight, requests/s, latencies by statistic, mean step's work, energy and bound.
+
+    `tpot_s` is per request (its mean gap), `itl_s` per token: the distribution of single gaps.
+    """
 
     running: Array
     requests_per_s: Array
     ttft_s: dict[str, Array]
     tpot_s: dict[str, Array]
     e2e_s: dict[str, Array]
+    itl_s: dict[str, Array]
     power_w: Array
     parts: StepResult
     step_s: Array
@@ -75,6 +79,7 @@ def static_batch(costs: StepCosts, case: Case, batch: Array, capacity: Array) ->
         ttft_s=same,
         tpot_s=tpot,
         e2e_s=dict.fromkeys(STATS, wave_s * (waves + 1) / 2),
+        itl_s=tpot,
         power_w=_power(parts.joules, parts.seconds, busy_s * case.lanes),
         parts=parts,
         step_s=busy_s * case.lanes,
@@ -126,6 +131,7 @@ def closed_loop(
         ttft_s=ttft,
         tpot_s=tpot,
         e2e_s={s: ttft[s] + np.maximum(case.osl - 1, 0.0) * tpot[s] for s in STATS},
+        itl_s=_gaps(case, steady),
         power_w=_power(steady.parts.joules, steady.step_s, steady.step_s) * case.lanes * case.stage_balance,
         parts=steady.parts,
         step_s=steady.step_s,
@@ -154,6 +160,15 @@ def _spread(costs: StepCosts, case: Case, steady: Steady, running: Array, *, fix
         near = z * np.sqrt(running) * slope
         out[name] = steady.tpot_s + (met * extra_s + np.maximum(near, 0.0)) / case.yields / case.stage_balance
     # the median of steps that are mostly plain is a plain step
+    return out
+
+
+def _gaps(case: Case, steady: Steady) -> dict[str, Array]:
+    """Gaps between tokens: a plain step, or a mixed one for the share of steps that carry a prompt; speculation yields several at once."""
+    out = {"mean": steady.tpot_s}
+    for name, p in _TAIL.items():
+        step_s = np.where(steady.mixed_share >= 1 - p, steady.mixed_s, steady.plain_s)
+        out[name] = step_s / case.stage_balance
     return out
 
 
@@ -210,6 +225,7 @@ def open_loop(
         ttft_s=ttft,
         tpot_s=tpot,
         e2e_s=e2e,
+        itl_s=_gaps(case, steady),
         power_w=idle_w + busy_share * np.maximum(working_w - idle_w, 0.0),
         parts=steady.parts,
         step_s=steady.step_s,

@@ -80,7 +80,7 @@ def metrics_of(t: _Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.in
         "total_tokens_per_s_per_gpu": total / devices,
         "requests_per_s_per_gpu": requests / devices,
     }
-    for name, values in (("ttft_s", o.ttft_s), ("tpot_s", o.tpot_s), ("e2e_s", o.e2e_s)):
+    for name, values in (("ttft_s", o.ttft_s), ("tpot_s", o.tpot_s), ("itl_s", o.itl_s), ("e2e_s", o.e2e_s)):
         for stat in STATS:
             m[f"{name}_{stat}"] = np.broadcast_to(values[stat], requests.shape)
     memory = t.memory_rows
