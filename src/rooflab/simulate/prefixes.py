@@ -36,13 +36,15 @@ def chain_blocks(chain: I64, listed: I64, prefix: I64, prefix_blocks: I64) -> tu
     total = int(start[-1])
     if total == 0:
         return start, np.zeros(0, dtype=np.int64)
-    longest = int(listed.max())
-    prefixes = int(prefix.max()) + 1
+    longest_prefix = int(prefix_blocks.max())
+    longest = np.zeros(int(chain.max()) + 1, dtype=np.int64)
+    np.maximum.at(longest, chain, listed)
+    base = (int(prefix.max()) + 1) * longest_prefix + np.cumsum(longest) - longest  # dense numbers: tables over blocks stay small
     position = np.arange(total, dtype=np.int64)
     position -= np.repeat(start[:-1], listed)
-    block = np.repeat((prefixes + chain) * longest, listed)
+    block = np.repeat(base[chain], listed)
     block += position
     if prefix_blocks.any():
         shared = position < np.repeat(prefix_blocks, listed)
-        block[shared] = (np.repeat(prefix * longest, listed) + position)[shared]
+        block[shared] = (np.repeat(prefix * longest_prefix, listed) + position)[shared]
     return start, block
