@@ -12,6 +12,7 @@ from rooflab.costs.step import StepCosts
 from rooflab.estimate.modes import STATS, Outcome
 from rooflab.estimate.money import Bill
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.slo import SLO
 
 if TYPE_CHECKING:
     from rooflab.estimate.serving import _Table
@@ -137,16 +138,25 @@ def _shares(o: Outcome, costs: StepCosts, which: npt.NDArray[np.intp]) -> list[A
 def _attained(t: _Table, m: dict[str, Array]) -> Array:
     """Share of requests within every service level, read off the latency quantiles (straight lines in −log(1 − p))."""
     out = np.ones(len(t.scenarios))
-    for i, s in enumerate(t.scenarios):
-        for key, limit in s.slo:
-            metric = s.slo.metric(key).rsplit("_", 1)[0]
-            values = [float(m[f"{metric}_{q}"][i]) for q in ("p50", "p90", "p99")]
-            if not np.isfinite(values[0]):
-                out[i] = 0.0
-                continue
-            if np.isnan(values[0]) or values[2] <= values[0]:
-                out[i] = min(out[i], 1.0 if values[0] <= limit else 0.0)
-                continue
-            depth = float(np.interp(limit, [0.0, *values], [0.0, np.log(2), np.log(10), np.log(100)]))
-            out[i] = min(out[i], 1.0 if limit > values[2] else 1.0 - np.exp(-depth))
+    place: dict[tuple[tuple[str, float], ...], int] = {}
+    of = np.array([place.setdefault(s.slo.limits, len(place)) for s in t.scenarios], dtype=np.intp)
+    for limits, index in place.items():
+        rows = np.flatnonzero(of == index)
+        for key, limit in limits:
+            metric = SLO.metric(key).rsplit("_", 1)[0]
+            p50, p90, p99 = (m[f"{metric}_{q}"][rows] for q in ("p50", "p90", "p99"))
+            out[rows] = np.minimum(out[rows], _share_within(p50, p90, p99, limit))
     return out
+
+
+def _share_within(p50: Array, p90: Array, p99: Array, limit: float) -> Array:
+    """Share of requests below `limit`; all beyond the 99th percentile, none where the median is unbounded."""
+    knots = [np.zeros_like(p50), p50, p90, p99]
+    depths = [0.0, np.log(2), np.log(10), np.log(100)]
+    depth = np.zeros_like(p50)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for low, high, d0, d1 in zip(knots, knots[1:], depths, depths[1:], strict=False):
+            depth = np.where(limit >= low, d0 + (d1 - d0) * np.clip((limit - low) / (high - low), 0.0, 1.0), depth)
+    share = np.where(limit > p99, 1.0, 1.0 - np.exp(-depth))
+    share = np.where(p99 <= p50, (p50 <= limit).astype(np.float64), share)
+    return np.where(np.isfinite(p50), share, 0.0)

@@ -6,8 +6,9 @@ scenario is then a row of arrays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +30,7 @@ from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["estimate", "estimate_many", "evaluate"]
+__all__ = ["Columns", "estimate", "estimate_many", "evaluate", "evaluate_columns"]
 
 Array = npt.NDArray[np.float64]
 
@@ -78,31 +79,83 @@ def _attempt(s: Scenario, length: float, cross: float) -> Deployment | RooflabEr
         return error
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Metrics of many rows as arrays, without an object a row.
+
+    `capacity`: whole sequences of full length that an engine holds; a row whose capacity is below 1 does not fit and its
+    metrics mean nothing. `saturated`: more is asked for than the deployment serves.
+    """
+
+    metrics: dict[str, Array]
+    saturated: npt.NDArray[np.bool_]
+    capacity: Array
+    length: Array
+
+    @property
+    def fits(self) -> npt.NDArray[np.bool_]:
+        """Whether a row's weights leave room for one sequence."""
+        return self.capacity >= 1.0
+
+
 def evaluate(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> list[Estimate | RooflabError]:
     """Metrics of scenarios that share model, hardware and rewrites, under completed `deployments`."""
+    model, hardware = scenarios[0].model, scenarios[0].hardware
+    columns = evaluate_columns(scenarios, deployments)
+    out: list[Estimate | RooflabError] = []
+    names = list(columns.metrics)
+    rows = np.array([columns.metrics[name] for name in names]).T.tolist()
+    for i, scenario in enumerate(scenarios):
+        if not columns.capacity[i] >= 1.0:
+            out.append(Infeasible(does_not_fit(model, hardware, deployments[i], float(columns.length[i]))))
+            continue
+        final = replace(scenario, deployment=deployments[i])
+        out.append(Estimate(final, dict(zip(names, rows[i], strict=True)), columns.saturated[i].item()))
+    return out
+
+
+def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> Columns:
+    """What `evaluate` computes, as columns: a search over thousands of deployments reads these."""
     model, hardware = scenarios[0].model, scenarios[0].hardware
     place: dict[Deployment, int] = {}
     which = np.array([place.setdefault(d, len(place)) for d in deployments], dtype=np.intp)
     distinct = list(place)
-    priced: dict[Deployment, int] = {}
-    priced_row = np.array([priced.setdefault(_priced(d), len(priced)) for d in distinct], dtype=np.intp)
+    priced, priced_row = _representatives(distinct, _PRICED)
+    held, held_row = _representatives(distinct, _HELD)
     _, cross = resident_tokens(model, scenarios[0].workload)
-    costs = compile_steps(model, hardware, list(priced), scenarios[0].rewrites, cross)
-    encoder = _encoder_costs(model, hardware, list(priced), scenarios[0])
-    memory = account(model, hardware, distinct)
-    table = _Table(scenarios, distinct, which, model, memory)
+    costs = compile_steps(model, hardware, [_priced(d) for d in priced], scenarios[0].rewrites, cross)
+    encoder = _encoder_costs(model, hardware, [_priced(d) for d in priced], scenarios[0])
+    memory = account(model, hardware, held)
+    table = _Table(scenarios, distinct, which, model, _memory_rows(memory, held_row[which]))
     outcome = _solve(table, costs, encoder, priced_row[which])
-    columns = metrics_of(table, outcome, costs, priced_row[which], bill(hardware))
-    out: list[Estimate | RooflabError] = []
-    names = list(columns)
-    rows = np.array([columns[name] for name in names]).T.tolist()
-    for i, scenario in enumerate(scenarios):
-        if table.capacity[i] < 1.0:
-            out.append(Infeasible(does_not_fit(model, hardware, deployments[i], float(table.length[i]))))
-            continue
-        final = replace(scenario, deployment=deployments[i])
-        out.append(Estimate(final, dict(zip(names, rows[i], strict=True)), outcome.saturated[i].item()))
-    return out
+    metrics = metrics_of(table, outcome, costs, priced_row[which], bill(hardware))
+    return Columns(metrics, outcome.saturated, table.capacity, table.length)
+
+
+_PRICED: Final = attrgetter(
+    "engine", "tp", "pp", "ep", "dp", "cp", "weights", "activations", "experts", "kv", "cuda_graphs", "host", "speculation"
+)
+"""What the price of a step depends on."""
+_HELD: Final = attrgetter(
+    "engine", "tp", "pp", "ep", "dp", "cp", "weights", "activations", "experts", "kv",
+    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
+)  # fmt: skip
+"""What the memory account depends on."""
+
+
+def _representatives(distinct: list[Deployment], key: Callable[[Deployment], Any]) -> tuple[list[Deployment], npt.NDArray[np.intp]]:
+    """One deployment for each value of `key`, and which of them stands for each of `distinct`."""
+    place: dict[Any, int] = {}
+    first: list[Deployment] = []
+    rows = np.empty(len(distinct), dtype=np.intp)
+    for i, d in enumerate(distinct):
+        k = key(d)
+        row = place.get(k)
+        if row is None:
+            row = place[k] = len(first)
+            first.append(d)
+        rows[i] = row
+    return first, rows
 
 
 def _priced(d: Deployment) -> Deployment:
@@ -127,14 +180,18 @@ class _Table:
     def __init__(
         self, scenarios: Sequence[Scenario], distinct: list[Deployment], which: npt.NDArray[np.intp], model: Model, memory: MemoryAccount
     ):
-        w = [s.workload for s in scenarios]
-        self.scenarios, self.model, self.which, self.distinct, self.memory = scenarios, model, which, distinct, memory
+        seen: dict[int, int] = {}
+        of = np.array([seen.setdefault(id(s.workload), len(seen)) for s in scenarios], dtype=np.intp)
+        by_id = {id(s.workload): s.workload for s in scenarios}
+        w = [by_id[key] for key in seen]
+        self.scenarios, self.model, self.memory_rows = scenarios, model, memory
 
         def column(values: list[Any]) -> Array:
-            return np.array(values, dtype=np.float64)
+            out: Array = np.array(values, dtype=np.float64)[of]
+            return out
 
         def by_deployment(values: list[Any]) -> Array:
-            out: Array = column(values)[which]
+            out: Array = np.array(values, dtype=np.float64)[which]
             return out
 
         prompt = column([x.mean_prompt_tokens for x in w])
@@ -149,9 +206,9 @@ class _Table:
         self.isl_cv, self.osl_cv = column([x.isl.cv for x in w]), column([x.osl.cv for x in w])
         self.arrivals_cv = column([x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w])
         self.rounds = column([x.rounds for x in w])
-        self.burst = np.array([x.start == "burst" for x in w])
+        self.burst = column([x.start == "burst" for x in w]) > 0
         modes = ["static" if x.mode == "static" else "open" if x.mode in ("open", "trace") else "closed" for x in w]
-        self.mode = np.array([_MODES.index(m) for m in modes])
+        self.mode = column([_MODES.index(m) for m in modes])
         self.replicas = by_deployment([d.replicas for d in distinct])
         self.devices = by_deployment([d.devices for d in distinct])
         self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
@@ -172,19 +229,22 @@ class _Table:
         self.rate = column([x.rate or 0.0 for x in w])
         self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
         cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
-        here = MemoryAccount(*(_rows(getattr(memory, f), which) for f in MemoryAccount.__dataclass_fields__))
         self.length = self.prompt + self.osl
-        self.capacity = np.where(here.fits, np.minimum(here.sequences(self.length, cross), 1e9), 0.0)
+        self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
         # a running engine holds sequences at all stages of their growth: on average half the output is there
-        self.capacity_steady = np.where(here.fits, np.minimum(here.sequences(self.prompt + self.osl / 2, cross), 1e9), 0.0)
-        self.memory_rows = here
-        self.causal = np.full(len(w), model.kind == "decoder")
+        self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + self.osl / 2, cross), 1e9), 0.0)
+        self.causal = np.full(len(scenarios), model.kind == "decoder")
 
 
-def _rows(value: Any, which: npt.NDArray[np.intp]) -> Any:
-    if isinstance(value, tuple):
-        return tuple((b[which], window) for b, window in value)
-    return value[which]
+def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:
+    """The account of each row."""
+
+    def rows(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple((b[which], window) for b, window in value)
+        return value[which]
+
+    return MemoryAccount(*(rows(getattr(memory, f)) for f in MemoryAccount.__dataclass_fields__))
 
 
 def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
