@@ -1,1 +1,1 @@
-"""To be described with its first module."""
+"""The metrics that engines report: one registry of names, units and formulas."""
