@@ -128,7 +128,7 @@ def test_experts_of_a_known_model_are_bound_by_the_weights_they_touch():
     curve = calibration_for(device(), "vllm").moe["bf16"]
     args = {"hidden": 2048, "width": 768, "experts": 128, "top_k": 8, "weight_bytes": 2.0, "peak_flops": 989e12, "bytes_per_s": 3.35e12}
     one, many = moe_s(1, **args, curve=curve), moe_s(64, **args, curve=curve)
-    assert one < 80e-6
+    assert one < 80e-6  # a few launches and eight experts
     assert 3 * 2048 * 768 * 128 * 2 / 3.35e12 < many < 1e-3
 
 

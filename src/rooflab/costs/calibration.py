@@ -35,6 +35,7 @@ GEMM_COMPUTE: Final[Mapping[str, str]] = MappingProxyType(
         "int8_w8a8": "int8",
         "int4": "bf16",  # weights only
         "mxfp4": "bf16",  # weights only
+        "mxfp4_fp8": "fp8",  # 4-bit weights, 8-bit activations (gpt-oss on Blackwell)
         "nvfp4": "fp4",
     }
 )
@@ -69,7 +70,8 @@ _STAND_INS: Final[Mapping[str, tuple[str, ...]]] = {
     "int8": ("int4", "bf16"),
     "int4": ("int8", "mxfp4", "bf16"),
     "mxfp4": ("int4", "bf16"),
-    "nvfp4": ("fp8", "fp8_block", "bf16"),
+    "mxfp4_fp8": ("nvfp4", "mxfp4", "fp8", "fp8_block", "int4", "bf16"),
+    "nvfp4": ("mxfp4_fp8", "fp8", "fp8_block", "bf16"),
 }
 # kernels shared by a whole vendor stack: where to look when the device's own file has none
 _BORROW: Final[Mapping[str, str]] = {"gemm/int8": "a100-sxm-80gb", "gemm/int4": "a100-sxm-80gb", "gemm/int8_w8a8": "a100-sxm-80gb"}

@@ -1,7 +1,8 @@
 """Recurrent mixers: state-space (Mamba-2), gated delta rule and short convolutions.
 
 Decode reads and writes a fixed state a sequence:          t = t0 + B·2·state·e / (BW·em)
-Prefill runs in chunks, linear in tokens:                  t = t0 + flops / (P·ec) + bytes / (BW·em)
+Prefill runs in chunks, linear in tokens, and moves a prompt's state once in and out:
+                                                           t = t0 + flops / (P·ec) + (bytes + B·2·state·e) / (BW·em)
 """
 
 from __future__ import annotations
@@ -40,11 +41,21 @@ def recurrent_decode_s(
 
 
 def recurrent_prefill_s(
-    tokens: Real, *, flops_per_token: Real, token_bytes: Real, peak_flops: Real, bytes_per_s: Real, curve: RecurrentCurve
+    tokens: Real,
+    *,
+    flops_per_token: Real,
+    token_bytes: Real,
+    sequences: Real = 0.0,
+    state_elements: Real = 0.0,
+    state_bytes: Real = 4.0,
+    peak_flops: Real,
+    bytes_per_s: Real,
+    curve: RecurrentCurve,
 ) -> Real:
-    """Seconds for `tokens` prompt tokens of all sequences; `flops_per_token` of the chunked form, `token_bytes` moved a token."""
+    """Seconds for `tokens` prompt tokens of `sequences` prompts; `flops_per_token` of the chunked form, `token_bytes` moved a token."""
     compute_s = tokens * flops_per_token / (peak_flops * curve.ec)
-    return only_if(tokens, curve.t0_s + compute_s + tokens * token_bytes / (bytes_per_s * curve.em))
+    moved = tokens * token_bytes + sequences * 2.0 * state_elements * state_bytes
+    return only_if(tokens, curve.t0_s + compute_s + moved / (bytes_per_s * curve.em))
 
 
 def gated_delta_flops_per_token(v_heads: Real, key_dim: Real, value_dim: Real) -> Real:

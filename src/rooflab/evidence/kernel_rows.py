@@ -25,12 +25,13 @@ Named = tuple[str, str, "Rows"]
 # names in the tables, and ours
 _FORMATS: Final = {
     "bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "int8_wo": "int8", "sq": "int8_w8a8", "int4_wo": "int4",
-    "w4a16_mxfp4": "mxfp4", "nvfp4": "nvfp4",
+    "w4a16_mxfp4": "mxfp4", "w4a8_mxfp4_mxfp8": "mxfp4_fp8", "nvfp4": "nvfp4",
 }  # fmt: skip
 # stored bytes of weights and activations as the kernel reads them
 _BYTES: Final = {
     "bf16": (2.0, 2.0), "fp8": (1.0, 1.0), "fp8_block": (1.0, 1.0), "int8": (1.0, 2.0), "int8_w8a8": (1.0, 1.0),
-    "int4": (0.5 + 2.5 / 128, 2.0), "mxfp4": (0.5 + 1 / 32, 2.0), "nvfp4": (0.5 + 1 / 16, 0.5 + 1 / 16),
+    "int4": (0.5 + 2.5 / 128, 2.0), "mxfp4": (0.5 + 1 / 32, 2.0), "mxfp4_fp8": (0.5 + 1 / 32, 1.0),
+    "nvfp4": (0.5 + 1 / 16, 0.5 + 1 / 16),
 }  # fmt: skip
 _HEAD_DIMS: Final = (64, 128, 256)  # those of language models; wider ones take other kernels
 
@@ -286,10 +287,10 @@ def _recurrent_rows(device: MeasuredDevice, key: str, shapes: Array, seconds: Ar
 
     batch, tokens, k_heads, v_heads, k_dim, v_dim = shapes
     moved = np.asarray(gated_delta_token_bytes(k_heads, v_heads, k_dim, v_dim))
+    state = v_heads * k_dim * v_dim
     if key == "gdn_decode":
-        state = v_heads * k_dim * v_dim
         rows = Rows({"sequences": batch, "state_elements": state, "token_bytes": moved}, seconds)
         return rows.take(~_on_chip(device, batch * state * 4.0))
     flops = np.asarray(gated_delta_flops_per_token(v_heads, k_dim, v_dim))
-    rows = Rows({"tokens": batch * tokens, "flops_per_token": flops, "token_bytes": moved}, seconds)
-    return rows.take((batch * tokens <= 131072) & (tokens >= 16))
+    args = {"tokens": batch * tokens, "flops_per_token": flops, "token_bytes": moved, "sequences": batch, "state_elements": state}
+    return Rows(args, seconds).take((batch * tokens <= 131072) & (tokens >= 16))
