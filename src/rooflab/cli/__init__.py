@@ -1,1 +1,1 @@
-"""To be described with its first module."""
+"""The command line: thin faces over the Python API, no arithmetic."""

@@ -1,0 +1,50 @@
+"""`rooflab catalogue`: the facts that ship, with their sources."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+__all__ = ["KINDS", "command"]
+
+KINDS = ("models", "hardware", "links", "hosts", "prices", "grid", "pue", "workloads", "engines", "metrics")
+
+
+@click.command("catalogue")
+@click.argument("kind", metavar="KIND")
+@click.argument("words", metavar="[WORD]...", nargs=-1)
+@click.option("--sources", is_flag=True, help="Where each figure comes from.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table; sources included.")
+@click.option("-q", "--quiet", is_flag=True, help="Names only.")
+def command(kind: str, words: tuple[str, ...], sources: bool, as_json: bool, quiet: bool) -> int:
+    """List one KIND of facts: models, hardware, links, hosts, prices, grid, pue, workloads, engines or metrics.
+
+    WORDs keep the rows that contain all of them. Exit status 1 when none is left.
+    """
+    from rooflab.cli.listings import LISTINGS
+    from rooflab.errors import unknown
+
+    listing = LISTINGS.get(kind)
+    if listing is None:
+        raise unknown("kind of facts", kind, LISTINGS)
+    rows = [row for row in listing.rows() if _matches(row, words)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    elif quiet:
+        for row in rows:
+            click.echo(next(iter(listing.cells(row).values())))
+    elif rows:
+        from rooflab.report.catalogue_text import show_rows
+        from rooflab.report.console import console
+
+        show_rows(tuple(listing.columns), [listing.cells(row) for row in rows], console(), numeric=listing.numeric, sources=sources)
+    if not rows:
+        click.echo(f"no {kind} with {' '.join(words)}", err=True)
+    return 0 if rows else 1
+
+
+def _matches(row: dict[str, object], words: tuple[str, ...]) -> bool:
+    """Whether a row's own text (not its sources) contains every word."""
+    text = " ".join(str(value) for name, value in row.items() if name not in ("sources", "source")).lower()
+    return all(word.lower() in text for word in words)

@@ -1,0 +1,84 @@
+"""`rooflab estimate`: closed-form metrics of scenarios, or of a file of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
+
+if TYPE_CHECKING:
+    from rooflab.estimate.result import Estimate
+
+__all__ = ["command"]
+
+
+@click.command("estimate", cls=ScenarioCommand)
+@scenario_options(many=True)
+@click.option("--breakdown", is_flag=True, help="Where a step's time goes, operator by operator.")
+@click.option(
+    "--batch", metavar="FILE.jsonl", help="Scenarios as JSON lines ('-' for stdin); JSON lines out, an error per line that fails."
+)
+@output_options
+def command(given: list[Given], breakdown: bool, batch: str | None, as_json: bool, quiet: bool) -> int:
+    """Closed-form metrics of each SCENARIO: throughput, latency, memory, cost, energy, and the physical limit.
+
+    Exit status 1 when a scenario does not fit or misses its service levels.
+    """
+    if batch is not None:
+        from rooflab.cli.batch import estimate_file
+
+        return estimate_file(batch, given, quiet=quiet)
+    status = 0
+    for i, one in enumerate(given):
+        estimate = _solve(one)
+        status = max(status, int(bool(estimate.meets()) or estimate.saturated))
+        if as_json:
+            click.echo(json.dumps(_record(estimate, breakdown), allow_nan=False))
+        else:
+            _show(estimate, breakdown, first=i == 0)
+    return status
+
+
+def _solve(one: Given) -> Estimate:
+    from rooflab.api import estimate
+
+    scenario = one.scenario()
+    with one.located():
+        return estimate(scenario)
+
+
+def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
+    from rooflab.cli.records import deployment_record
+
+    out: dict[str, object] = {
+        "name": estimate.scenario.name,
+        "model": estimate.scenario.model.name,
+        "hardware": f"{estimate.scenario.hardware.count} x {estimate.scenario.hardware.device.key}",
+        "deployment": deployment_record(estimate.scenario.deployment),
+        "metrics": estimate.record(),
+        "missed": [{"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit} for key, got, limit in estimate.meets()],
+    }
+    if breakdown:
+        from dataclasses import asdict
+
+        from rooflab.estimate.breakdown import breakdown as operators
+
+        out["operators"] = [asdict(row) for row in operators(estimate)]
+    return out
+
+
+def _show(estimate: Estimate, breakdown: bool, *, first: bool) -> None:
+    from rooflab.report.console import console
+    from rooflab.report.estimate_text import show_breakdown, show_estimate
+
+    out = console()
+    if not first:
+        out.rule(style="dim")
+    show_estimate(estimate, out)
+    if breakdown:
+        from rooflab.estimate.breakdown import breakdown as operators
+
+        show_breakdown(operators(estimate), out)
