@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rooflab.catalogue._data import load, squash
 from rooflab.catalogue.trace_files import Trace, read_trace
 from rooflab.catalogue.trace_prefixes import continuations, prompt_blocks
+from rooflab.catalogue.traces import locate
 from rooflab.errors import unknown
 from rooflab.scenario.lengths import Lengths, quantiles
 from rooflab.scenario.traffic import Sessions
@@ -101,7 +102,8 @@ def resolve(workload: Workload, where: str = "workload") -> Workload:
     The rate of the source is used when no way of arriving is given. Used as `Resolvers.workload`.
     """
     if workload.trace is not None:
-        entry = fit_trace(workload.trace)
+        path = str(locate(workload.trace, f"{where}.trace"))
+        entry = _fit_cached(path, Path(path).stat().st_mtime_ns)
         timed = workload.rate is None and workload.concurrency is None
         return replace(workload, isl=entry.isl, osl=entry.osl, correlation=entry.correlation, rate=entry.rate if timed else workload.rate)
     if workload.like is None:
@@ -152,6 +154,12 @@ def fit_trace(
             "osl_cv": round(osl.cv / _cv(trace.output_tokens) - 1, 4) if _cv(trace.output_tokens) else 0.0,
         },
     )
+
+
+@lru_cache(maxsize=8)
+def _fit_cached(path: str, changed_ns: int) -> WorkloadEntry:
+    """The fit of a trace as of its last change."""
+    return fit_trace(path)
 
 
 def fit_quantiles(values: npt.NDArray[Any], knots: int = KNOTS) -> Lengths:
