@@ -132,6 +132,8 @@ def _row(op: Operator, phase: str, bench: Bench, formats: Formats, split: Split,
     p = price(op, bench)
     seconds, flops, link = _one(p.seconds), _one(p.flops), _one(p.link_bytes)
     moved = _one(op.count * getattr(op, "memory_bytes", 0.0))
+    if isinstance(op, ExpertGemm):
+        moved = _one(p.bytes)  # the experts that routing touches on this device's curve
     compute_s = 0.0
     provenance = bench.kernels.provenance
     if isinstance(op, (Gemm, ExpertGemm)):

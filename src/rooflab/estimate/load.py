@@ -113,24 +113,29 @@ def mixed_step(costs: StepCosts, case: Case, n: Array, q: Array) -> StepResult:
     )
 
 
-def steady_state(costs: StepCosts, case: Case, running: Array) -> Steady:
-    """The steady state of engines with `running` sequences each (all lanes together)."""
+def steady_state(costs: StepCosts, case: Case, running: Array, flow: Array | None = None) -> Steady:
+    """The steady state of engines with `running` sequences each (all lanes together).
+
+    `flow`: sequences whose turnover brings prompts, when that is not all of `running` (a request that runs alone sees one
+    sequence, itself, and no prompts).
+    """
     n = np.maximum(running / case.lanes, 1e-9)
+    turning = n if flow is None else np.maximum(flow / case.lanes, 1e-12)
     tokens_out = np.maximum(case.osl / case.yields, 1e-9)  # steps a sequence stays
     plain = decode_step(costs, case, n)
     room = np.maximum(case.chunk - n, np.minimum(case.chunk, 64.0))
-    q = np.minimum(case.isl * np.maximum(1.0, n / tokens_out), room)
-    demand = n * case.isl / (tokens_out * q)
+    q = np.minimum(case.isl * np.maximum(1.0, turning / tokens_out), room)
+    demand = turning * case.isl / (tokens_out * q)
     share = np.minimum(demand, 1.0)
     stretch = np.maximum(demand, 1.0)
     mixed = mixed_step(costs, case, n, q)
     alone_s, alone = prefill_seconds(costs, case, np.ones_like(n))
     # without chunking: prompts run by themselves and each stops all decodes
-    stop_s = n / tokens_out * alone_s
+    stop_s = turning / tokens_out * alone_s
     blended_s = (1 - share) * plain.seconds + share * mixed.seconds
     step_s = np.where(case.chunked, blended_s * stretch, plain.seconds + stop_s)
     chunked = case.chunked
-    extra = n / tokens_out * np.maximum(np.ceil(case.isl / case.chunk), 1.0)
+    extra = turning / tokens_out * np.maximum(np.ceil(case.isl / case.chunk), 1.0)
     parts = StepResult(
         *(np.where(chunked, ((1 - share) * a + share * b) * stretch, a + extra * c) for a, b, c in zip(plain, mixed, alone, strict=True))
     )
@@ -140,7 +145,7 @@ def steady_state(costs: StepCosts, case: Case, running: Array) -> Steady:
         tpot_s=step_s / case.yields / case.stage_balance,
         plain_s=plain.seconds,
         mixed_s=np.where(chunked, mixed.seconds, plain.seconds + alone_s),
-        mixed_share=np.where(chunked, share, np.minimum(n / tokens_out, 1.0)),
+        mixed_share=np.where(chunked, share, np.minimum(turning / tokens_out, 1.0)),
         stretch=stretch,
         parts=parts,
         bound_s=bound_s,

@@ -104,8 +104,9 @@ def closed_loop(
     frontend_s: Array,
     convoy: Array,
     burst: npt.NDArray[np.bool_],
+    endless: npt.NDArray[np.bool_],
 ) -> Outcome:
-    """`users` with one request in flight each; `capacity` sequences fit."""
+    """`users` with one request in flight each; `capacity` sequences fit. `endless`: there is always another request waiting."""
     running = np.minimum(users, np.maximum(capacity, 1.0))
     steady = steady_state(costs, case, running)
     alone_s, _ = prefill_seconds(costs, case, np.ones_like(users))
@@ -122,9 +123,9 @@ def closed_loop(
         opening = np.clip(among_first, 0.0, 1.0) * running * alone_s
         ttft[name] = frontend_s + queue_s + np.maximum(later, opening)
     tpot = _spread(costs, case, steady, running, fixed=True)
-    requests_per_s = users / (ttft["mean"] + np.maximum(case.osl - 1, 0.0) * tpot_s)
-    # sequences that wait or prefill do not decode, so the engine never does more than N at this pace
-    requests_per_s = np.minimum(requests_per_s, running / np.maximum(stay_s, 1e-12))
+    # users wait for first tokens too, but an engine that is kept full never does better than N sequences at this pace
+    full_pace = running / np.maximum(stay_s, 1e-12)
+    requests_per_s = np.where(endless, full_pace, np.minimum(users / (ttft["mean"] + np.maximum(case.osl - 1, 0.0) * tpot_s), full_pace))
     return Outcome(
         running=running,
         requests_per_s=requests_per_s,
@@ -185,10 +186,9 @@ def open_loop(
     saturated = load >= 1.0
     running = np.minimum(rate * case.osl * decode_step(costs, case, np.ones_like(rate)).seconds, capacity)
     for _ in range(_ROUNDS):
-        steady = steady_state(costs, case, np.clip(running, 1e-6, capacity))
+        # arrivals see time averages, so a running request has N others beside it
+        steady = steady_state(costs, case, np.minimum(running + 1.0, np.maximum(capacity, 1.0)), running)
         running = np.where(saturated, capacity, np.minimum(rate * case.osl * steady.tpot_s, capacity))
-    running = np.clip(running, 1e-6, capacity)
-    steady = steady_state(costs, case, running)
     busy = np.minimum(running, 1.0)  # share of time with anything to decode, as long as little runs
 
     # a prompt waits for the step in flight, then for prompts before it, then runs in a step with the decodes

@@ -267,7 +267,7 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
                 closed,
                 closed_loop(
                     costs, c, users, limit[closed], rounds=t.rounds[closed], frontend_s=t.frontend_s[closed],
-                    convoy=t.convoy[closed], burst=t.burst[closed],
+                    convoy=t.convoy[closed], burst=t.burst[closed], endless=t.users[closed] == 0,
                 ),
             )
         )  # fmt: skip

@@ -1,0 +1,193 @@
+"""A published serving measurement → the scenario that it measured, or the reason why it cannot be modelled.
+
+Columns are those of the truth tables: source, engine, engine_version, model, precision_*, gpu, num_gpus, tp, pp, ep,
+batch_or_concurrency, isl, osl, scenario, metric, value, per_gpu, notes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from rooflab.catalogue.hardware import hardware
+from rooflab.catalogue.models import model
+from rooflab.errors import InputError
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Model
+from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.workload import Workload, read_lengths
+
+__all__ = ["METRICS", "Question", "Unsupported", "question"]
+
+_ENGINES: Final = {
+    "vllm": "vllm", "vllm (splitwise)": "vllm", "tensorrt-llm": "trtllm", "tensorrt": "trtllm", "tensorrt-llm+triton": "trtllm",
+    "nim/tensorrt-llm": "trtllm", "sglang": "sglang", "llama.cpp": "llamacpp", "ollama / llama.cpp": "llamacpp", "deepspeed": "deepspeed",
+    "deepspeed-mii": "deepspeed", "transformers neuronx": "neuron", "lmdeploy turbomind": "lmdeploy", "transformers": "transformers",
+    "pytorch": "pytorch", "qserve": "trtllm", "quarot": "trtllm", "atom": "trtllm", "sambaflow": "pytorch",
+}  # fmt: skip
+_WEIGHTS: Final = {
+    "fp16": "fp16", "f16": "fp16", "bf16": "bf16", "bfloat16": "bf16", "fp32": "fp32", "fp8": "fp8", "fp8-block": "fp8-block", "nvfp4": "nvfp4",
+    "fp4": "nvfp4", "mxfp4": "mxfp4", "int4": "int4", "uint4": "int4", "awq": "int4", "gptq-int4": "int4", "int8": "int8", "gptq-int8": "int8",
+    "q4_k_m": "q4_k_m", "q4_k_m (default tag)": "q4_k_m", "q4_k_m/q4_0 (default tag)": "q4_k_m", "mxfp4 (default tag)": "mxfp4",
+}  # fmt: skip
+_ACTIVATIONS: Final = {"fp8": "fp8", "nvfp4": "nvfp4", "int8": "int8", "int4": "int4"}
+_KV: Final = {"fp8": "fp8", "fp8?": "fp8", "int8": "int8", "int4": "int4"}
+
+METRICS: Final[Mapping[str, tuple[str, float]]] = {
+    "ttft_ms": ("ttft_s_mean", 1e3),
+    "ttft_p50_ms": ("ttft_s_p50", 1e3),
+    "ttft_p99_ms": ("ttft_s_p99", 1e3),
+    "itl_ms": ("tpot_s_mean", 1e3),
+    "itl_p50_ms": ("itl_s_p50", 1e3),
+    "itl_p99_ms": ("itl_s_p99", 1e3),
+    "e2e_latency_ms": ("e2e_s_mean", 1e3),
+    "output_tok_s": ("output_tokens_per_s", 1.0),
+    "total_tok_s": ("total_tokens_per_s", 1.0),
+    "req_s": ("requests_per_s", 1.0),
+    "decode_tok_s": ("tpot_s_mean", -1.0),
+    "prefill_tok_s": ("ttft_s_mean", -1.0),
+}
+"""Truth metric → (our metric, factor); a factor of −1 marks tokens per second that are derived from a time."""
+
+_INFERENCEX_LENGTHS: Final = 0.9
+"""InferenceX draws lengths uniformly from 0.8 to 1.0 of the nominal (its documentation)."""
+_LLAMA_BENCH_CONTEXT: Final = 128.0
+"""Prompt assumed where a single-stream decode rate states no lengths (llama-bench: 128 tokens from an empty cache)."""
+
+
+class Unsupported(Exception):
+    """Why a row cannot be modelled; the text is the reason that is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row as a question to the engine: the scenarios that may be meant (the best one answers), metric, factor and what was measured."""
+
+    id: str
+    scenarios: tuple[Scenario, ...]
+    metric: str
+    factor: float
+    measured: float
+
+
+def question(row: Mapping[str, str]) -> Question:
+    """The question that `row` answers. Raises Unsupported with the reason."""
+    if row["notes"].startswith("SUSPECT"):
+        raise Unsupported("suspect: listed, not scored")
+    if row["metric"] not in METRICS:
+        raise Unsupported(f"metric {row['metric']}")
+    if "disagg" in row["scenario"]:
+        raise Unsupported("disaggregated")
+    if row["scenario"] == "max-throughput" and row["metric"].startswith("ttft"):
+        raise Unsupported("queueing time of a saturated engine")
+    metric, factor = METRICS[row["metric"]]
+    gpus = _integer(row["num_gpus"], 1)
+    value = float(row["value"]) * (gpus if row["per_gpu"] == "1" else 1)
+    try:
+        shape, machine = _model(row["model"]), _hardware(row["gpu"], gpus)
+    except InputError as error:
+        raise Unsupported(f"{error.where or 'catalogue'}: {error.message}") from None
+    engine = _ENGINES.get(row["engine"].lower(), "trtllm")
+    workload = _workload(row, machine)
+    base = Deployment(
+        engine=engine,
+        engine_version=row["engine_version"],
+        max_num_seqs=2048,
+        max_model_len=None,
+        prefix_caching=False,
+        **_formats(row, engine),
+    )
+    splits = _splits(row, gpus, shape)
+    scenarios = tuple(Scenario(shape, machine, workload, replace(base, **split)) for split in splits)
+    return Question(row["id"], scenarios, metric, factor, value)
+
+
+@lru_cache(maxsize=1024)
+def _model(label: str) -> Model:
+    return model(label)
+
+
+@lru_cache(maxsize=1024)
+def _hardware(label: str, count: int) -> Hardware:
+    return hardware({"device": label, "count": count}) if count > 1 else hardware({"device": label})
+
+
+def _integer(text: str, default: int) -> int:
+    return int(float(text)) if text.strip() else default
+
+
+def _formats(row: Mapping[str, str], engine: str) -> dict[str, str]:
+    out = {}
+    weights = _WEIGHTS.get(row["precision_weights"].lower())
+    if weights:
+        out["weights"] = weights
+    activations = _ACTIVATIONS.get(row["precision_activations"].lower())
+    if activations and weights and weights not in ("fp16", "bf16", "fp32"):
+        out["activations"] = activations
+    kv = _KV.get(row["precision_kv"].lower())
+    if kv:
+        out["kv"] = kv
+    return out
+
+
+def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, int]]:
+    """The split of a row; where none is stated (MLPerf), every one that the devices allow."""
+    if not row["tp"].strip():
+        sizes = [t for t in (1, 2, 4, 8) if t <= gpus]
+        return [{"tp": t, "replicas": max(gpus // t, 1)} for t in sizes]
+    tp, pp, ep = _integer(row["tp"], 1), _integer(row["pp"], 1), _integer(row["ep"], 1)
+    if row["engine"] == "Transformers NeuronX":
+        tp = max(min(tp // 2, gpus), 1)  # the source counts NeuronCores, two a chip
+    if "layer split" in row["notes"] and gpus > 1:
+        return [{"tp": 1, "pp": gpus, "replicas": 1}]
+    dp = 1
+    if ep > tp and ep * pp <= gpus:
+        dp = ep // tp  # experts over more devices than attention's tensor parallelism: attention is data parallel
+    if not shape.is_moe:
+        ep = 1
+    return [{"tp": tp, "pp": pp, "ep": ep, "dp": dp, "replicas": max(gpus // (tp * pp * dp), 1)}]
+
+
+_QPS: Final = re.compile(r"^qps=([\d.]+)$")
+
+
+def _workload(row: Mapping[str, str], machine: Hardware) -> Workload:
+    scale = _INFERENCEX_LENGTHS if row["source"] == "InferenceX" else 1.0
+    isl = float(row["isl"]) * scale if row["isl"].strip() else 0.0
+    osl = float(row["osl"]) * scale if row["osl"].strip() else 0.0
+    if not isl and row["metric"] == "decode_tok_s":
+        isl, osl = _LLAMA_BENCH_CONTEXT, osl or 128.0
+    if not isl and row["source"].startswith("ML.ENERGY"):
+        isl = 300.0
+    if not isl and row["source"].startswith("MLPerf"):
+        isl = _MLPERF_PROMPT.get(row["model"].split("-99")[0].lower(), 0.0)
+        osl = osl or 128.0
+    if not isl:
+        raise Unsupported("prompt length not stated")
+    if not osl and row["metric"] not in ("ttft_ms", "prefill_tok_s"):
+        raise Unsupported("output length not stated")
+    load = row["batch_or_concurrency"].strip()
+    lengths = {"isl": read_lengths(isl, "isl"), "osl": read_lengths(max(osl, 1.0), "osl")}
+    kind = row["scenario"]
+    if kind in ("batch1", "fixed-batch"):
+        return Workload(batch=_integer(load, 1), **lengths)
+    if kind == "fixed-concurrency":
+        return Workload(concurrency=_integer(load, 1), **lengths)
+    qps = _QPS.match(load)
+    if qps:
+        return Workload(rate=float(qps[1]), **lengths)
+    if kind in ("max-throughput", "offline", "server", "interactive"):
+        if load.isdigit() and kind == "max-throughput":
+            return Workload(batch=int(load), **lengths)
+        return Workload(**lengths)
+    raise Unsupported(f"load {load!r}")
+
+
+_MLPERF_PROMPT: Final = {
+    "llama2-70b": 294.0, "llama3.1-405b": 9428.0, "mixtral-8x7b": 350.0, "gptj": 924.0, "llama3.1-8b": 778.0, "deepseek-r1": 800.0,
+}  # fmt: skip
+"""Mean prompt tokens of the MLPerf data sets (OpenOrca, long-context mix, OpenOrca+GSM8K+MBXP, CNN/DailyMail); the benchmark's own statistics."""

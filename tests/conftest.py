@@ -1,0 +1,35 @@
+"""Settings that all tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from rooflab.catalogue.hardware import hardware
+from rooflab.scenario.hardware import Hardware
+
+settings.register_profile(
+    "rooflab",
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+settings.load_profile("rooflab")
+
+
+@pytest.fixture
+def hardware_of() -> Hardware:
+    """Eight H100s on one board."""
+    return hardware("8 x h100-sxm")
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of shared data beside the checkout; tests that want it are skipped where it is absent."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared"
+    if not (folder / "truth").is_dir():
+        pytest.skip("no shared data beside this checkout")
+    return folder
