@@ -37,7 +37,18 @@ _ENCODERS: Final[dict[str, Callable[[Config, str], Model]]] = {
     "whisper": read_whisper,
     **dict.fromkeys(("vit", "deit", "clip_vision_model", "siglip_vision_model"), read_vit),
 }
-_TEXT_KEYS: Final = ("text_config", "llm_config", "language_config")
+_TEXT_KEYS: Final = ("thinker_config", "text_config", "llm_config", "language_config")
+# what the class of a text part assumes where the config of a larger model leaves a key out
+_TEXT_DEFAULTS: Final[dict[str, dict[str, int]]] = {
+    "gemma3": {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208, "sliding_window": 4096},
+    "llama": {
+        "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000,
+    },
+    "mistral": {
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "vocab_size": 32000,
+    },
+}  # fmt: skip
 
 
 def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model:
@@ -49,7 +60,8 @@ def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model
     outer = Config(config, where)
     text, notes = _text_part(outer)
     model_type = _family_name(text.text("model_type") or outer.text("model_type"))
-    text = Config({**text.data, "model_type": model_type}, text.where)
+    assumed = _TEXT_DEFAULTS.get(model_type, {}) if text is not outer else {}
+    text = Config({**assumed, **text.data, "model_type": model_type}, text.where)
     if model_type in _ENCODERS:
         model = _ENCODERS[model_type](text, name)
     else:
@@ -68,7 +80,8 @@ def _text_part(outer: Config) -> tuple[Config, list[str]]:
         inner = outer.sub(key)
         if inner is not None:
             shared = {k: outer.data[k] for k in ("tie_word_embeddings", "model_type") if k in outer.data}
-            return Config({**shared, **inner.data}, inner.where), [f"text part only ({key}); image and audio parts are left out"]
+            text, _ = _text_part(Config({**shared, **inner.data}, inner.where))
+            return text, [f"text part only ({key}); image and audio parts are left out"]
     return outer, []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
 from rooflab.errors import InputError
@@ -10,10 +11,10 @@ from rooflab.errors import InputError
 __all__ = ["FFN", "HEADS", "HIDDEN", "KV_HEADS", "LAYERS", "POSITIONS", "VOCAB", "Config"]
 
 # the same fact under the names that model families give it; the first is the one that errors name
-HIDDEN: Final = ("hidden_size", "n_embd", "d_model", "dim")
+HIDDEN: Final = ("hidden_size", "n_embd", "n_embed", "d_model", "dim")
 LAYERS: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
 HEADS: Final = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
-KV_HEADS: Final = ("num_key_value_heads", "num_kv_heads", "multi_query_group_num", "n_head_kv")
+KV_HEADS: Final = ("num_key_value_heads", "num_kv_heads", "multi_query_group_num", "n_head_kv", "num_attention_groups")
 FFN: Final = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "d_ff", "hidden_dim", "encoder_ffn_dim")
 VOCAB: Final = ("vocab_size", "padded_vocab_size")
 POSITIONS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length")
@@ -50,9 +51,29 @@ class Config:
             if default is None:
                 raise InputError("missing; needed to read this model", self.at(key))
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < least:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value != int(value) or value < least:
             raise InputError(f"{value!r} is not a whole number of at least {least}", self.at(key))
         return int(value)
+
+    def largest(self, *keys: str, default: int | None = None) -> int:
+        """A whole number, or the largest of a list with one for each layer."""
+        key, value = self.value(*keys)
+        if isinstance(value, list) and value:
+            return max(Config({key: item}, self.where).whole(key) for item in value)
+        return self.whole(*keys, default=default)
+
+    def numbers(self, key: str) -> list[int]:
+        """A list of whole numbers, empty when absent; a text of them with commas is read too."""
+        value = self.data.get(key)
+        items = value.split(",") if isinstance(value, str) else value
+        if items is None:
+            return []
+        if not isinstance(items, (list, tuple)):
+            raise InputError(f"{value!r} is not a list of numbers", self.at(key))
+        try:
+            return [int(item) for item in items]
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{value!r} is not a list of numbers", self.at(key)) from None
 
     def count(self, *keys: str, default: int | None = None) -> int:
         """A whole number of at least 1."""
@@ -67,7 +88,7 @@ class Config:
         value = self.data.get(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
             raise InputError(f"{value!r} is not a number above zero", self.at(key))
         return float(value)
 
@@ -92,7 +113,7 @@ class Config:
     def per_layer(self, key: str, layers: int) -> Sequence[Any] | None:
         """A list with an entry for each layer (further ones belong to MTP), or None; InputError when it is too short."""
         value = self.data.get(key)
-        if not isinstance(value, Sequence) or isinstance(value, str):
+        if not isinstance(value, Sequence) or isinstance(value, str) or not value:
             return None
         if len(value) < layers:
             raise InputError(f"has {len(value)} entries for {layers} layers", self.at(key))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rooflab.scenario.hf.config import HIDDEN, LAYERS, POSITIONS, VOCAB, Config
 from rooflab.scenario.hf.family import Family
 from rooflab.scenario.hf.feedforward import feed_forward
 from rooflab.scenario.hf.mixers import layer_kinds, mamba1, mamba2, mixer, softmax
-from rooflab.scenario.model import Block, Experts, Mixer, Model, Run
+from rooflab.scenario.model import Block, Experts, LatentAttention, Mixer, Model, Run
 
 __all__ = ["assemble", "decoder_blocks", "norms_of", "read_decoder", "runs"]
 
@@ -107,6 +108,14 @@ def _mpt_positions(c: Config, context: int) -> int:
 
 
 def _mtp(c: Config, blocks: Sequence[Block]) -> tuple[Run, ...]:
-    """Multi-token-prediction layers: blocks like the decoder's last one."""
+    """Multi-token-prediction layers: blocks like the decoder's last one, which select their own tokens (GLM-5.3's stored total)."""
     count = c.whole("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", default=0)
-    return (Run(count, blocks[-1]),) if count else ()
+    if not count:
+        return ()
+    return (Run(count, replace(blocks[-1], mixers=tuple(_with_own_indexer(m) for m in blocks[-1].mixers))),)
+
+
+def _with_own_indexer(one: Mixer) -> Mixer:
+    if isinstance(one, LatentAttention) and one.indexer:
+        return replace(one, indexer=replace(one.indexer, own=True))
+    return one

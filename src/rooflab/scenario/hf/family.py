@@ -15,7 +15,8 @@ class Family:
     `bias_key`: a key that switches all projection biases together, those of the feed-forward too if `covers_mlp`;
     `attention_bias`: what the key of that name covers.
     `window`: "all" layers slide when `sliding_window` is set, "flag" only with `use_sliding_window`, "none" never, a number:
-    every n-th layer is full and the others slide, starting with sliding ones.
+    every n-th layer is full and the others slide, starting with sliding ones.  `multi_query`: one key-value head where the config
+    does not say otherwise; `head_dim`: the family's own, where it is not hidden / heads.
     """
 
     gated: bool = True
@@ -39,12 +40,13 @@ class Family:
     output_gate: bool = False
     router_bias: bool = False
     shared_gate: bool = False
-    kv_heads: int | None = None
+    multi_query: bool = False
+    head_dim: int | None = None
 
 
 _LLAMA: Final = Family()
 _QWEN2: Final = Family(qkv_bias=True, attention_bias="qkv", window="flag")
-_QWEN3: Final = Family(qk_norm="head", window="flag")
+_QWEN3: Final = Family(qk_norm="head", window="flag", head_dim=128)
 _GPT2: Final = Family(
     gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, learned_positions=True, window="none"
 )
@@ -96,9 +98,9 @@ FAMILIES: Final[dict[str, Family]] = {
     "qwen3_5_moe": Family(qk_norm="head", window="none", output_gate=True, shared_gate=True),
     "mimo": Family(qkv_bias=True, attention_bias="qkv", window="flag"),
     "mimo_v2_flash": Family(router_bias=True),
-    "gemma": Family(tied=True, window="none"),
-    "gemma2": Family(tied=True, norms=4, window=2),
-    "gemma3": Family(tied=True, norms=4, qk_norm="head", window=6),
+    "gemma": Family(tied=True, window="none", head_dim=256),
+    "gemma2": Family(tied=True, norms=4, window=2, head_dim=256),
+    "gemma3": Family(tied=True, norms=4, qk_norm="head", window=6, head_dim=256),
     "gemma4": Family(tied=True, norms=4, qk_norm="head", window=6),
     "gpt_oss": Family(qkv_bias=True, out_bias=True, window=2, sinks=True),
     "llama4": Family(window=4),
@@ -133,7 +135,15 @@ FAMILIES: Final[dict[str, Family]] = {
     "gpt_neo": Family(gated=False, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, learned_positions=True, window="none"),
     "gpt2": _GPT2,
     "gpt_bigcode": Family(
-        gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, learned_positions=True, window="none"
+        multi_query=True,
+        gated=False,
+        qkv_bias=True,
+        out_bias=True,
+        mlp_bias=True,
+        norm_bias=True,
+        tied=True,
+        learned_positions=True,
+        window="none",
     ),
     "opt": Family(
         gated=False,
@@ -149,7 +159,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "bloom": Family(gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, window="none"),
     "falcon": Family(gated=False, norms=1, norm_bias=True, tied=True, parallel=True, bias_key="bias", window="none"),
     "mpt": Family(gated=False, tied=True, window="none"),
-    "palm": Family(norms=1, parallel=True, tied=True, kv_heads=1, window="none"),
+    "palm": Family(norms=1, parallel=True, tied=True, multi_query=True, window="none"),
     "persimmon": Family(gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, window="none"),
     "nemotron": Family(gated=False, norm_bias=True, window="none"),
     "nemotron_h": Family(gated=False, norms=1, router_bias=True, window="none"),

@@ -19,10 +19,7 @@ def has_experts(c: Config) -> bool:
 
 
 def _experts_count(c: Config) -> int:
-    key, value = c.value(*_EXPERTS)
-    if isinstance(value, (list, tuple)):
-        return int(max(value))
-    return c.whole(key, default=0)
+    return c.largest(*_EXPERTS, default=0)
 
 
 def feed_forward(c: Config, family: Family, layer: int, layers: int) -> FeedForward:
@@ -31,16 +28,15 @@ def feed_forward(c: Config, family: Family, layer: int, layers: int) -> FeedForw
 
 
 def _is_sparse(c: Config, layer: int, layers: int) -> bool:
-    only_dense = c.data.get("mlp_only_layers") or ()
-    if layer in only_dense or layer < c.whole("first_k_dense_replace", "moe_layer_start_index", default=0):
+    if layer in c.numbers("mlp_only_layers") or layer < c.whole("first_k_dense_replace", "moe_layer_start_index", default=0):
         return False
     for key, sparse in (("moe_layer_freq", 1), ("mlp_layer_types", "sparse")):
         listed = c.per_layer(key, layers)
         if listed is not None:
             return bool(listed[layer] == sparse)
-    if c.has("moe_layers") or c.has("moe_layers_enum"):
-        listed_layers = c.data.get("moe_layers") or [int(x) for x in c.text("moe_layers_enum").split(",") if x.strip()]
-        return layer in listed_layers
+    chosen = c.numbers("moe_layers") or c.numbers("moe_layers_enum")
+    if chosen:
+        return layer in chosen
     if c.has("expert_layer_period"):
         return (layer - c.whole("expert_layer_offset", default=0)) % c.count("expert_layer_period") == 0
     every = c.count("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", default=1)
@@ -81,12 +77,10 @@ def _mlp_bias(c: Config, family: Family) -> bool:
 
 def experts(c: Config, family: Family) -> Experts:
     """The mixture of experts of `c`."""
-    count, top_k = _experts_count(c), _top_k(c)
-    width = c.value("moe_intermediate_size", "expert_ffn_hidden_size")[1]
-    if isinstance(width, (list, tuple)):
-        width = width[0]
-    if not isinstance(width, int):
-        width = c.count("moe_intermediate_size", *FFN)
+    count, top_k = _experts_count(c), c.largest(*_TOP_K)
+    width = c.largest("moe_intermediate_size", "expert_ffn_hidden_size", *FFN)
+    if not top_k or not width:
+        raise InputError("0 is not a whole number of at least 1", c.at(c.value(*(_TOP_K if not top_k else FFN))[0]))
     if top_k > count:
         raise InputError(f"{top_k} is more than the {count} experts", c.at(c.value(*_TOP_K)[0]))
     return Experts(
@@ -103,11 +97,6 @@ def experts(c: Config, family: Family) -> Experts:
     )
 
 
-def _top_k(c: Config) -> int:
-    key, value = c.value(*_TOP_K)
-    return int(value[0]) if isinstance(value, (list, tuple)) and value else c.count(key)
-
-
 def _shared_width(c: Config, width: int) -> int:
     model_type = c.text("model_type")
     if model_type.startswith("llama4"):
@@ -117,7 +106,4 @@ def _shared_width(c: Config, width: int) -> int:
     for key in ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "share_expert_dim", "shared_intermediate_size"):
         if c.has(key):
             return c.whole(key)
-    shared = c.value("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")[1]
-    if isinstance(shared, (list, tuple)):
-        shared = shared[0]
-    return int(shared or 0) * width
+    return width * c.largest("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert", default=0)

@@ -30,6 +30,8 @@ def layer_kinds(c: Config, family: Family) -> list[str]:
         return [_KINDS[name] for name in listed[:layers]]
     if pattern := c.per_layer("hybrid_layer_pattern", layers):
         return ["sliding" if p else "full" for p in pattern[:layers]]
+    if named := c.per_layer("attention_layers", layers):
+        return ["sliding" if name == "local" else "full" for name in named[:layers]]
     if c.has("compress_ratios"):
         return ["compressed"] * layers
     if linear := c.sub("linear_attn_config"):
@@ -83,8 +85,8 @@ def mixer(c: Config, family: Family, kind: str, layer: int) -> Mixer:
 def softmax(c: Config, family: Family, kind: str = "full", layer: int = 0) -> Attention:
     """Grouped attention; a layer kind may have heads and widths of its own (MiMo-V2, Gemma 4, Step 3)."""
     hidden, heads = c.count(*HIDDEN), c.count(*HEADS)
-    kv_heads = c.count(*KV_HEADS, default=_default_kv_heads(c, family, heads))
-    head_dim = c.count("head_dim", "kv_channels", "d_kv", "attention_head_dim", default=_quotient(c, hidden, heads))
+    kv_heads = _kv_heads(c, family, heads)
+    head_dim = c.count("head_dim", "kv_channels", "d_kv", "attention_head_dim", default=_quotient(c, family, hidden, heads))
     v_dim = c.count("v_head_dim", default=head_dim) if not c.has("kv_lora_rank") else head_dim
     k_is_v = False
     if kind == "sliding":
@@ -121,13 +123,17 @@ def softmax(c: Config, family: Family, kind: str = "full", layer: int = 0) -> At
     )
 
 
-def _default_kv_heads(c: Config, family: Family, heads: int) -> int:
-    return 1 if family.kv_heads == 1 or c.flag("multi_query") else heads
+def _kv_heads(c: Config, family: Family, heads: int) -> int:
+    if c.flag("multi_query", family.multi_query) and not c.flag("new_decoder_architecture"):
+        return 1  # Falcon-7B writes all its heads beside the flag
+    attention = c.sub("attn_config")
+    inner = attention.maybe("kv_n_heads") if attention else None
+    return c.count(*KV_HEADS, default=inner or heads)
 
 
-def _quotient(c: Config, hidden: int, heads: int) -> int | None:
-    if c.has("head_dim", "kv_channels", "d_kv", "attention_head_dim"):
-        return None
+def _quotient(c: Config, family: Family, hidden: int, heads: int) -> int | None:
+    if family.head_dim or c.has("head_dim", "kv_channels", "d_kv", "attention_head_dim"):
+        return family.head_dim
     if hidden % heads:
         raise InputError(f"{heads} does not divide the hidden size {hidden}; head_dim is needed", c.at(c.value(*HEADS)[0]))
     return hidden // heads
@@ -135,7 +141,7 @@ def _quotient(c: Config, hidden: int, heads: int) -> int | None:
 
 def _window(c: Config, kind: str) -> int | None:
     if kind == "sliding":
-        return c.count("sliding_window", "sliding_window_size", "attention_window_size")
+        return c.count("sliding_window", "sliding_window_size", "attention_window_size", "window_size")
     return c.count("attention_chunk_size") if kind == "chunked" else None
 
 

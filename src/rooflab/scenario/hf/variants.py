@@ -37,6 +37,8 @@ def _nemotron_kinds(c: Config, pattern_key: str, list_key: str) -> list[str]:
                 raise unknown("layer letter", letter, _LETTERS, f"{c.at(pattern_key)}[{i}]")
         return [_LETTERS[letter] for letter in pattern]
     listed = c.data.get(list_key) or []
+    if not isinstance(listed, list):
+        raise InputError(f"{listed!r} is not a list of layer types", c.at(list_key))
     for i, kind in enumerate(listed):
         if kind not in _LETTERS.values():
             raise unknown("layer type", str(kind), _LETTERS.values(), f"{c.at(list_key)}[{i}]")
