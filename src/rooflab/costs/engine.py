@@ -1,67 +1,189 @@
-"""What an engine adds to a step beyond its kernels: host time, launches outside graphs, skew of collectives.
+"""What served engines add to their kernels, by engine, generation and kind of model.
 
-    step += fixed + layer · layers + sequence · sequences;  all-reduces take `skew` times the kernel's time
+    step += fixed + layer · layers + sequence · sequences        host: scheduler, launches that no graph hides, sampling
+    all-reduces take `skew` times the kernel's time              ranks arrive apart
+    kernel launch floors take `launch` times those of the tables (graphs overlap them)
+    stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
     TTFT += frontend;  in a closed loop a prompt meets `convoy` others that arrive with it
 
-Constants by engine, in `fits/engines.json`, each with its provenance. Without evidence an engine gets the
-prior: 0.5 ms, 5 µs a layer, 10 µs a sequence.
+and for devices without kernel tables of their own: shares of bandwidth and arithmetic reached take a factor
+(`memory`, `compute`).  The constants live in `fits/serving.json`, each with the rows that it was fitted on and its
+error; `using` puts another calibration file in their place (`rooflab calibrate` writes such files).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from rooflab.errors import InputError, unknown
 from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Device
 
-__all__ = ["EngineOverhead", "engine_overhead"]
+__all__ = [
+    "DeviceFactors",
+    "EngineOverhead",
+    "ServingCalibration",
+    "active",
+    "device_factors",
+    "engine_overhead",
+    "era",
+    "read_calibration",
+    "using",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds per step, per layer, per sequence; factor on all-reduce time; request handling before the first step (`frontend_s`);
-    prompts that arrive together in a closed loop (`convoy`); where the numbers come from.
-    """
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors and quantisation passes; first-token terms."""
 
-    fixed_s: float
-    layer_s: float
-    sequence_s: float
-    skew: float
-    frontend_s: float
-    convoy: float
-    provenance: str
-    source: str
+    fixed_s: float = 0.0005
+    layer_s: float = 5e-6
+    sequence_s: float = 1e-5
+    skew: float = 1.0
+    launch: float = 1.0
+    quantise: float = 1.0
+    frontend_s: float = 0.012
+    convoy: float = 1.5
+    eager: bool = False
+    provenance: str = "assumed"
+    source: str = "prior"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFactors:
+    """Factors on the shares of bandwidth and of arithmetic that a device's kernels reach."""
+
+    memory: float = 1.0
+    compute: float = 1.0
+    provenance: str = "assumed"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingCalibration:
+    """Engine and device constants by key; `slow_host` and `eager` are added to any engine that runs so."""
+
+    name: str
+    engines: Mapping[str, EngineOverhead] = field(default_factory=dict)
+    devices: Mapping[str, DeviceFactors] = field(default_factory=dict)
+    prior: EngineOverhead = EngineOverhead()
+    slow_host: EngineOverhead = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
+    eager_layer_s: float = 1e-4
+
+    def engine(self, key: str, generation: str, kind: str) -> EngineOverhead:
+        """The most particular entry there is: engine@generation/kind, engine@generation, engine/kind, engine, prior."""
+        for name in (f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
+            if name in self.engines:
+                return self.engines[name]
+        return self.prior
+
+
+_GENERATIONS: Final[Mapping[str, tuple[tuple[str, tuple[int, int], str], ...]]] = {
+    # engine: (generation, first version that belongs to a later one, first month that does)
+    "vllm": (("2023", (0, 3), "2024-01"), ("2024", (0, 7), "2025-01")),
+    "trtllm": (("2023", (0, 10), "2024-06"), ("2024", (0, 17), "2025-01")),
+}
+_DATE: Final = re.compile(r"^(20\d\d)-(\d\d)")
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 
 
 @cache
-def _table() -> Mapping[str, Any]:
-    text = resources.files("rooflab.costs").joinpath("fits/engines.json").read_text(encoding="utf-8")
-    table: Mapping[str, Any] = json.loads(text)
-    return table
+def era(engine: str, version: str) -> str:
+    """The generation of an engine, from its version ("0.6.3") or a month ("2024-09"); unknown ones are taken to be the newest.
+
+    Generations differ up to five times in host time: vLLM before 0.3 and before 0.7 (v0), TensorRT-LLM before 0.10 and before 0.17.
+    """
+    date, number = _DATE.match(version), _VERSION.search(version)
+    for generation, (major, minor), month in _GENERATIONS.get(engine, ()):
+        if date:
+            if version[:7] < month:
+                return generation
+        elif number and (int(number[1]), int(number[2])) < (major, minor):
+            return generation
+    return "2025"
 
 
-@lru_cache(maxsize=1024)
-def _overhead(engine: str, host: str, cuda_graphs: bool, moe: bool) -> EngineOverhead:
-    table = _table()
-    entry = table["engines"].get(f"{engine}/moe" if moe else engine) or table["engines"].get(engine) or table["prior"]
-    slow = table["slow_host"] if host == "slow" else {"fixed_s": 0.0, "sequence_s": 0.0}
-    eager_s = 0.0 if cuda_graphs or entry.get("eager") else table["eager"]["layer_s"]
-    return EngineOverhead(
-        fixed_s=entry["fixed_s"] + slow["fixed_s"],
-        layer_s=entry["layer_s"] + eager_s,
-        sequence_s=entry["sequence_s"] + slow["sequence_s"],
-        skew=entry.get("skew", 1.0),
-        frontend_s=entry.get("frontend_s", table["prior"]["frontend_s"]),
-        convoy=entry.get("convoy", table["prior"]["convoy"]),
-        provenance=entry["provenance"],
-        source=entry["source"],
+@cache
+def _shipped() -> ServingCalibration:
+    text = resources.files("rooflab.costs").joinpath("fits/serving.json").read_text(encoding="utf-8")
+    return _parse(json.loads(text), "shipped")
+
+
+def read_calibration(path: str | Path) -> ServingCalibration:
+    """The calibration in a file, laid over the shipped one: what it does not name stays as shipped."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", str(path)) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"not a calibration file ({error})", str(path)) from None
+    mine, base = _parse(content, str(path)), _shipped()
+    return replace(base, name=mine.name, engines={**base.engines, **mine.engines}, devices={**base.devices, **mine.devices})
+
+
+def _parse(content: Any, where: str) -> ServingCalibration:
+    if not isinstance(content, Mapping):
+        raise InputError("expected engines and devices", where)
+
+    def entry(kind: type[Any], values: Mapping[str, Any], at: str) -> Any:
+        known = {f.name for f in fields(kind)}
+        for key in values:
+            if key not in known and key not in ("rows", "median", "p90", "fitted"):
+                raise unknown("constant", key, known, at)
+        return kind(**{k: v for k, v in values.items() if k in known})
+
+    return ServingCalibration(
+        name=str(content.get("name", where)),
+        engines={k: entry(EngineOverhead, v, f"{where}: engines.{k}") for k, v in content.get("engines", {}).items()},
+        devices={k: entry(DeviceFactors, v, f"{where}: devices.{k}") for k, v in content.get("devices", {}).items()},
+        prior=entry(EngineOverhead, content.get("prior", {}), f"{where}: prior"),
+        slow_host=entry(
+            EngineOverhead, content.get("slow_host", {"fixed_s": 0.0, "layer_s": 0.0, "sequence_s": 0.0}), f"{where}: slow_host"
+        ),
+        eager_layer_s=float(content.get("eager_layer_s", 1e-4)),
     )
 
 
+_ACTIVE: ContextVar[ServingCalibration | None] = ContextVar("rooflab_calibration", default=None)
+
+
+def active() -> ServingCalibration:
+    """The calibration in force."""
+    return _ACTIVE.get() or _shipped()
+
+
+@contextmanager
+def using(calibration: ServingCalibration) -> Iterator[ServingCalibration]:
+    """Price with `calibration` inside the block."""
+    token = _ACTIVE.set(calibration)
+    try:
+        yield calibration
+    finally:
+        _ACTIVE.reset(token)
+
+
 def engine_overhead(deployment: Deployment, *, moe: bool) -> EngineOverhead:
-    """The overhead of a deployment's engine on its kind of host."""
-    return _overhead(deployment.engine, deployment.host, deployment.cuda_graphs, moe)
+    """The constants of a deployment's engine, its generation, kind of model and kind of host."""
+    table = active()
+    found = table.engine(deployment.engine, era(deployment.engine, deployment.engine_version), "moe" if moe else "dense")
+    fixed_s, layer_s, sequence_s = found.fixed_s, found.layer_s, found.sequence_s
+    if deployment.host == "slow":
+        fixed_s, sequence_s = fixed_s + table.slow_host.fixed_s, sequence_s + table.slow_host.sequence_s
+    if not deployment.cuda_graphs and not found.eager:
+        layer_s += table.eager_layer_s
+    return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s)
+
+
+def device_factors(device: Device) -> DeviceFactors:
+    """The factors of a device: its own, its family's, or none."""
+    table = active().devices
+    return table.get(device.key) or table.get(device.family) or DeviceFactors()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from rooflab.costs import collective as comm
 from rooflab.costs.calibration import GEMM_COMPUTE, KernelCalibration, calibration_for
 from rooflab.costs.elementwise import elementwise_s
-from rooflab.costs.engine import EngineOverhead
-from rooflab.costs.gemm import batched_gemm_s
+from rooflab.costs.engine import DeviceFactors, EngineOverhead, device_factors
+from rooflab.costs.gemm import GemmCurve, batched_gemm_s
 from rooflab.costs.moe import experts_touched, moe_s
-from rooflab.costs.power import clock_of, energy_factor, power_curve
+from rooflab.costs.power import CLOCKS, ClockLaw, clock_law, limit_w, loaded_idle_w, power_curve, throttle
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
@@ -33,7 +35,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A device with everything that prices work on it: hardware, kernel curves, engine overhead, clock, joules a unit of work."""
+    """A device with everything that prices work on it: hardware, kernel curves, engine overhead, clock, joules a unit of work.
+
+    `active_w` is drawn while a kernel runs; `room_w` what the power limit leaves beyond idle, `full_room_w` what the TDP leaves.
+    """
 
     hardware: Hardware
     kernels: KernelCalibration
@@ -42,6 +47,15 @@ class Bench:
     j_per_tdp_flop: float
     j_per_byte: float
     j_per_link_byte: float
+    active_w: float
+    room_w: float
+    full_room_w: float
+    law: ClockLaw
+
+    @property
+    def capped(self) -> bool:
+        """Whether a power limit below the TDP may slow work down."""
+        return self.room_w < self.full_room_w
 
     @property
     def device(self) -> Device:
@@ -56,20 +70,67 @@ class Bench:
         """Dynamic joules a FLOP of a format."""
         return self.j_per_tdp_flop / self.device.peak(compute)
 
+    def at_clock(self, share: float) -> Bench:
+        """This bench at `share` of its clock: slower arithmetic, fewer joules a FLOP."""
+        clock = self.clock * share
+        energy = float(self.law.energy(clock) / self.law.energy(self.clock))
+        return replace(
+            self, clock=clock, j_per_tdp_flop=self.j_per_tdp_flop * energy, active_w=self.active_w * share * energy, room_w=self.full_room_w
+        )
+
 
 def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Bench:
     """The bench of `hardware` under `engine`."""
-    device, curve, clock = hardware.device, power_curve(hardware), clock_of(hardware)
-    room_w = device.tdp_w - device.idle_w
+    device, curve, law, clock = hardware.device, power_curve(hardware), clock_law(hardware.device), hardware.clock
+    idle_w, energy = loaded_idle_w(hardware), float(law.energy(clock))
+    room_w = device.tdp_w - idle_w
     return Bench(
         hardware=hardware,
-        kernels=calibration_for(device, engine),
+        kernels=_served(device, engine, overhead, device_factors(device)),
         overhead=overhead,
         clock=clock,
-        j_per_tdp_flop=curve.compute * room_w * energy_factor(clock),
+        j_per_tdp_flop=curve.compute * room_w * energy,
         j_per_byte=curve.memory * room_w / device.memory_bytes_per_s,
         j_per_link_byte=curve.link * room_w / max(device.scale_up.bytes_per_s, 1e9),
+        active_w=curve.active * room_w * clock * energy,
+        room_w=limit_w(hardware) - idle_w,
+        full_room_w=room_w,
+        law=law,
     )
+
+
+@lru_cache(maxsize=512)
+def _served(device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors) -> KernelCalibration:
+    """Kernel curves as a served engine meets them: launch floors by `launch`, quantisation by `quantise`, shares by device factors.
+
+    What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.
+    """
+    kernels = calibration_for(device, engine)
+    if (overhead.launch, overhead.quantise, factors.memory, factors.compute) == (1.0, 1.0, 1.0, 1.0):
+        return kernels
+    plain_s = kernels.gemm["bf16"].t0_s
+    memory, compute = factors.memory, factors.compute
+
+    def gemm(curve: GemmCurve) -> GemmCurve:
+        quantise_s = max(curve.t0_s - plain_s, 0.0) if curve.a > 0 else 0.0
+        t0_s = overhead.launch * (curve.t0_s - quantise_s + overhead.quantise * quantise_s)
+        return replace(curve, t0_s=t0_s, ec=min(curve.ec * compute, 1.0), em=min(curve.em * memory, 1.0), a=curve.a * overhead.quantise)
+
+    def launched(curve: Any) -> Any:
+        changes = {"t0_s": curve.t0_s * overhead.launch}
+        for share, factor in (("em", memory), ("ec", compute), ("e", compute)):
+            if hasattr(curve, share):
+                changes[share] = min(getattr(curve, share) * factor, 1.0)
+        return replace(curve, **changes)
+
+    changed: dict[str, Any] = {"gemm": {k: gemm(v) for k, v in kernels.gemm.items()}}
+    for name in ("moe", "prefill", "decode", "mla_prefill", "mla_decode"):
+        changed[name] = {k: launched(v) for k, v in getattr(kernels, name).items()}
+    for name in ("gdn_decode", "gdn_prefill", "mamba2_decode", "mamba2_prefill"):
+        changed[name] = launched(getattr(kernels, name))
+    changed["mla_layer_s"] = kernels.mla_layer_s * overhead.launch
+    changed["elementwise"] = replace(kernels.elementwise, em=min(kernels.elementwise.em * memory, 1.0))
+    return replace(kernels, **changed)
 
 
 def compute_of(weight: DType, act: DType) -> str:
@@ -92,15 +153,34 @@ def format_key(weight: DType, act: DType) -> str:
 
 
 def price(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, bench: Bench) -> Price:
-    """Seconds and work of every occurrence of `operator` in a step, on one device."""
+    """Seconds and work of every occurrence of `operator` in a step, on one device, at the clock that the power limit allows."""
+    if not bench.capped:
+        return _at_clock(operator, bench)
+    prices = [_at_clock(operator, bench.at_clock(float(share))) for share in CLOCKS]
+    seconds, joules = throttle(
+        np.stack([np.asarray(p.seconds, dtype=np.float64) for p in prices]),
+        np.stack([np.broadcast_to(np.asarray(p.joules, dtype=np.float64), np.shape(p.seconds)) for p in prices]),
+        bench.room_w,
+        bench.full_room_w,
+    )
+    return replace(prices[0], seconds=seconds, joules=joules)
+
+
+def _at_clock(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, bench: Bench) -> Price:
+    if isinstance(operator, Transfer):
+        return _transfer(operator, bench)
     if isinstance(operator, Gemm):
-        return _gemm(operator, bench)
-    if isinstance(operator, ExpertGemm):
-        return _experts(operator, bench)
-    if isinstance(operator, Elementwise):
-        return _elementwise(operator, bench)
-    if isinstance(operator, Collective):
-        return _collective(operator, bench)
+        found = _gemm(operator, bench)
+    elif isinstance(operator, ExpertGemm):
+        found = _experts(operator, bench)
+    elif isinstance(operator, Elementwise):
+        found = _elementwise(operator, bench)
+    else:
+        found = _collective(operator, bench)
+    return replace(found, joules=found.joules + bench.active_w * found.seconds)
+
+
+def _transfer(operator: Transfer, bench: Bench) -> Price:
     tier = next((t for t in bench.hardware.tiers if t.name == operator.tier), None)
     assert tier is not None, f"no tier {operator.tier}"
     seconds = operator.count * operator.bytes / tier.bytes_per_s
