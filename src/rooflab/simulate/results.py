@@ -7,7 +7,7 @@ generators do, or within a window of time that leaves warm-up and drain aside.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -34,7 +34,8 @@ class ServingResult:
     """What a run means: metrics by name (also as attributes, ``result.ttft_s_p99``), by class, by client and over time.
 
     `kv_blocks` are those of all replicas together (0: not known); `devices` all devices; prices are optional.
-    `window_s` (from, to) counts latencies of requests that arrived in it and tokens made in it.
+    `window_s` (from, to) counts latencies of requests that arrived in it and tokens made in it.  `known` are metrics that
+    the scenario settles without a run (weights_bytes, free_bytes, ...), taken over as they are.
     """
 
     requests: Requests
@@ -45,6 +46,7 @@ class ServingResult:
     kv_blocks: int = 0
     usd_per_hour: float | None = None
     window_s: tuple[float, float] | None = None
+    known: Mapping[str, float] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -94,6 +96,7 @@ class ServingResult:
         looked_up = totals.total("looked_up_tokens")
         out["cached_fraction"] = totals.total("cached_tokens") / looked_up if looked_up else 0.0
         out |= fairness(self.requests, records)
+        out.update(self.known)
         return out
 
     def by_class(self) -> dict[str, dict[str, float]]:
