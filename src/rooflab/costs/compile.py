@@ -14,6 +14,7 @@ import numpy as np
 
 from rooflab.costs.engine import engine_overhead
 from rooflab.costs.kinds import kind_row
+from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
 from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, Array, StepCosts
 from rooflab.operators.formats import Formats, formats_of
@@ -42,7 +43,7 @@ def compile_steps(
     """
     groups: dict[Any, list[int]] = {}
     for i, d in enumerate(deployments):
-        key = (formats_of(model, hardware.device, d), d.engine, d.host, d.cuda_graphs, d.speculation)
+        key = (formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation)
         groups.setdefault(key, []).append(i)
     parts = [(rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens)) for rows in groups.values()]
     first = parts[0][1]
@@ -142,13 +143,13 @@ def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], fo
     pairs = [(formats.weights, formats.activations), (formats.plain, formats.plain)]
     if model.is_moe:
         pairs.append((formats.experts, formats.expert_activations))
-    limit_w = min(device.tdp_w, hardware.power_limit_w or device.tdp_w)
+    idle_w = loaded_idle_w(hardware)
     scalars = np.zeros((len(deployments), len(SCALARS)))
     scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers
     scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s
     scalars[:, _S["stream_s"]], scalars[:, _S["stream_j"]] = streams[:, 0], streams[:, 1]
-    scalars[:, _S["idle_w"]] = devices * device.idle_w
-    scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w - device.idle_w, 0.0)
+    scalars[:, _S["idle_w"]] = devices * idle_w
+    scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w(hardware) - idle_w, 0.0)
     scalars[:, _S["tokens_per_decode"]] = 1.0 + (d0.speculation.tokens if d0.speculation else 0)
     scalars[:, _S["peak_flops"]] = devices * max(bench.device.peak(compute_of(w, a)) for w, a in pairs)
     scalars[:, _S["peak_bytes_per_s"]] = devices * device.memory_bytes_per_s

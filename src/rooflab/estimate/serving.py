@@ -133,11 +133,24 @@ def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deploy
 
 
 _PRICED: Final = attrgetter(
-    "engine", "tp", "pp", "ep", "dp", "cp", "weights", "activations", "experts", "kv", "cuda_graphs", "host", "speculation"
+    "engine",
+    "engine_version",
+    "tp",
+    "pp",
+    "ep",
+    "dp",
+    "cp",
+    "weights",
+    "activations",
+    "experts",
+    "kv",
+    "cuda_graphs",
+    "host",
+    "speculation",
 )
 """What the price of a step depends on."""
 _HELD: Final = attrgetter(
-    "engine", "tp", "pp", "ep", "dp", "cp", "weights", "activations", "experts", "kv",
+    "engine", "engine_version", "tp", "pp", "ep", "dp", "cp", "weights", "activations", "experts", "kv",
     "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
 )  # fmt: skip
 """What the memory account depends on."""
@@ -161,7 +174,7 @@ def _representatives(distinct: list[Deployment], key: Callable[[Deployment], Any
 def _priced(d: Deployment) -> Deployment:
     """The part of a deployment that its step price depends on."""
     return Deployment(
-        engine=d.engine, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights, activations=d.activations,
+        engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights, activations=d.activations,
         experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
     )  # fmt: skip
 
@@ -213,9 +226,10 @@ class _Table:
         self.devices = by_deployment([d.devices for d in distinct])
         self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
         engines = [d.engine for d in distinct]
-        overheads = [engine_overhead(d, moe=model.is_moe) for d in distinct]
-        self.frontend_s = by_deployment([o.frontend_s for o in overheads])
-        self.convoy = by_deployment([o.convoy for o in overheads])
+        engines_used, engine_row = _representatives(distinct, attrgetter("engine", "engine_version", "host", "cuda_graphs"))
+        overheads = [engine_overhead(d, moe=model.is_moe) for d in engines_used]
+        self.frontend_s = np.array([o.frontend_s for o in overheads])[engine_row][which]
+        self.convoy = np.array([o.convoy for o in overheads])[engine_row][which]
         # engines without a scheduler take the whole batch in one step
         whole = np.array([e in _UNCHUNKED or model.kind != "decoder" for e in engines])[which]
         self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
