@@ -111,7 +111,8 @@ def chart(
 ) -> str:
     """One chart; `x` and `y` are the ranges shown, `label` is read out by screen readers."""
     across = Scale(x[0], x[1] if x[1] > x[0] else x[0] + 1, _LEFT if y_axis else 8.0, width - _RIGHT, log_x)
-    up = Scale(y[0], y[1] if y[1] > y[0] else y[0] + 1, height - _BOTTOM, _TOP)
+    bottom = height - (_BOTTOM if x_label else _BOTTOM - 12)
+    up = Scale(y[0], y[1] if y[1] > y[0] else y[0] + 1, bottom, _TOP)
     parts = [f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">']
     if y_axis:
         for tick in up.ticks(4):

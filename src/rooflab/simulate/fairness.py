@@ -78,8 +78,8 @@ def service_over_time(requests: Requests, records: Records, clients: npt.NDArray
 
     def counted(at: F64, weight: F64, rows: npt.NDArray[np.bool_]) -> F64:
         """Sum of weights of events at or before each edge, by client."""
-        cell = np.searchsorted(edges, at[rows], side="left")
-        flat = row[rows] * (INTERVALS + 2) + np.minimum(cell, INTERVALS + 1)
+        cell = np.clip(np.ceil(at[rows] * (INTERVALS / max(edges[-1], 1e-12))).astype(np.int64), 0, INTERVALS + 1)
+        flat = row[rows] * (INTERVALS + 2) + cell
         table = np.bincount(flat, weight[rows], len(clients) * (INTERVALS + 2)).reshape(len(clients), -1)
         return np.asarray(np.cumsum(table, axis=1)[:, : INTERVALS + 1], dtype=np.float64)
 

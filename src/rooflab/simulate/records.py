@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,7 +55,7 @@ def record_columns(result: ServingResult) -> dict[str, npt.NDArray[Any]]:
 def write_records(result: ServingResult, path: str | Path) -> None:
     """Write the records to `path`, whole or not at all: ``.csv``, ``.jsonl`` or ``.parquet`` (needs the extra ``data``).
 
-    Times are rounded to nanoseconds in text; what did not happen is empty (CSV) or null.
+    Times are rounded to microseconds in text; what did not happen is empty (CSV) or null.
     """
     columns = record_columns(result)
     suffix = Path(path).suffix.lower()
@@ -72,26 +72,38 @@ def write_records(result: ServingResult, path: str | Path) -> None:
 
 
 def _lines(columns: dict[str, npt.NDArray[Any]], *, json_lines: bool) -> Iterator[str]:
-    n = len(columns["timestamp"])
-    names = list(columns)
-    for begin in range(0, n, _ROWS_AT_ONCE):
-        part = [_texts(c[begin : begin + _ROWS_AT_ONCE], json_lines=json_lines) for c in columns.values()]
-        if json_lines:
-            form = "{" + ", ".join(f"{json.dumps(name)}: %s" for name in names) + "}\n"
-            yield "".join([form % row for row in zip(*part, strict=True)])
-        else:
-            yield "".join([",".join(row) + "\n" for row in zip(*part, strict=True)])
+    """The rows as text, many at once: one format string a row, and a second look only at rows where something did not happen."""
+    kinds = [c.dtype.kind for c in columns.values()]
+    quote = json.dumps if json_lines else _csv_text
+    cells = ["%.6f" if kind == "f" else "%s" if kind == "U" else "%d" for kind in kinds]
+    if json_lines:
+        form = "{" + ", ".join(f"{json.dumps(name)}: {cell}" for name, cell in zip(columns, cells, strict=True)) + "}\n"
+    else:
+        form = ",".join(cells) + "\n"
+    loose = form.replace("%.6f", "%s")
+    nothing = "null" if json_lines else ""
+    floats = [name for name, kind in zip(columns, kinds, strict=True) if kind == "f"]
+    quoted = {name: _quoted(columns[name], quote) for name, kind in zip(columns, kinds, strict=True) if kind == "U"}
+    for begin in range(0, len(columns["timestamp"]), _ROWS_AT_ONCE):
+        part = slice(begin, begin + _ROWS_AT_ONCE)
+        gaps = np.logical_or.reduce([~np.isfinite(columns[name][part]) for name in floats]).tolist()
+        rows = zip(*(quoted.get(name, c)[part].tolist() for name, c in columns.items()), strict=True)
+        yield "".join([loose % tuple(_cell(x, nothing) for x in row) if gap else form % row for row, gap in zip(rows, gaps, strict=True)])
 
 
-def _texts(values: npt.NDArray[Any], *, json_lines: bool) -> list[str]:
-    if values.dtype.kind == "f":
-        nothing = "null" if json_lines else ""
-        return [repr(round(x, 9)) if math.isfinite(x) else nothing for x in values.tolist()]
-    if values.dtype.kind == "U":
-        if json_lines:
-            return [json.dumps(x) for x in values.tolist()]
-        return [f'"{x}"' if "," in x else x for x in (str(v).replace('"', "'") for v in values.tolist())]
-    return [str(x) for x in values.tolist()]
+def _quoted(names: npt.NDArray[Any], quote: Callable[[str], str]) -> npt.NDArray[Any]:
+    levels, index = np.unique(names, return_inverse=True)
+    return np.array([quote(str(x)) for x in levels])[index]
+
+
+def _csv_text(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+
+
+def _cell(value: Any, nothing: str) -> Any:
+    if not isinstance(value, float):
+        return value
+    return f"{value:.6f}" if math.isfinite(value) else nothing
 
 
 def _write_parquet(columns: dict[str, npt.NDArray[Any]], path: str | Path) -> None:
