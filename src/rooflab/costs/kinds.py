@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rooflab.costs.attention import DecodeTerms, decode_terms, mla_decode_terms
+from rooflab.costs.power import CLOCKS, throttle
 from rooflab.costs.price import Bench
 from rooflab.costs.step import KIND_FIELDS
 from rooflab.operators.formats import Formats
@@ -16,13 +17,32 @@ _STATE_BYTES = 4.0
 """Recurrent states are kept in fp32 by the engines' kernels."""
 
 
+_TIMED = ("dec_seq", "dec_ctx", "pre_token", "pre_area")
+"""Coefficients that have both seconds and joules."""
+
+
 def kind_row(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float = 0.0) -> dict[str, Real]:
-    """Coefficients of one mixer on one rank, all its layers together; keys are KIND_FIELDS.
+    """Coefficients of one mixer on one rank, all its layers together, at the clock that the power limit allows; keys are KIND_FIELDS.
 
     A cross-attention reads the `cross_tokens` of the encoder whatever the context, so its tokens move to the sequence's coefficient.
     """
+    if not bench.capped:
+        return _at_clock(op, bench, formats, cross_tokens)
+    rows = [_at_clock(op, bench.at_clock(float(share)), formats, cross_tokens) for share in CLOCKS]
+    row = dict(rows[0])
+    for unit in _TIMED:
+        pairs = [np.broadcast_arrays(*(np.asarray(r[f"{unit}_{q}"], dtype=np.float64) for q in "sj")) for r in rows]
+        row[f"{unit}_s"], row[f"{unit}_j"] = throttle(
+            np.stack([s for s, _ in pairs]), np.stack([j for _, j in pairs]), bench.room_w, bench.full_room_w
+        )
+    return row
+
+
+def _at_clock(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float) -> dict[str, Real]:
     row: dict[str, Real] = dict.fromkeys(KIND_FIELDS, 0.0)
     row |= _recurrent(op, bench) if isinstance(op, RecurrentOp) else _attention(op, bench, formats)
+    for unit in _TIMED:
+        row[f"{unit}_j"] = row[f"{unit}_j"] + bench.active_w * row[f"{unit}_s"]
     if op.name.startswith("cross"):
         for unit in ("s", "j", "bytes", "flops"):
             row[f"dec_seq_{unit}"] = row[f"dec_seq_{unit}"] + row[f"dec_ctx_{unit}"] * cross_tokens
