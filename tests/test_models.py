@@ -156,7 +156,8 @@ LABELS = {
     "OPT-66B RLHF step 3": "facebook/opt-66b",
     "BERT-large weights only": "google-bert/bert-large-uncased",
     "phi-1.5 1.3B LoRA": "microsoft/phi-1_5",
-    "T5 3B": "google-t5/t5-3b",
+    "T5 3B": "nemo/t5-3b",
+    "t5-3b": "google-t5/t5-3b",
     "ViT-B/16": "google/vit-base-patch16-224",
     "Llama4-16E truncated to 2 layers": "meta-llama/Llama-4-Scout-17B-16E-Instruct",
 }
@@ -193,6 +194,10 @@ def test_every_shared_label_reaches_its_architecture() -> None:
         ("Kimi-K2.5", "bf16", "int4-g32", None),
         ("Mixtral-8x7B-Instruct-v0.1-AWQ", "int4", None, None),
         ("DeepSeek-V4-Pro", "fp8-block", "mxfp4", None),
+        ("Qwen2.5-7B-Instruct-GPTQ-Int4", "int4", None, None),
+        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w8a8", "int8", None, None),
+        ("Meta-Llama-3.1-8B-Instruct-FP8-dynamic", "fp8", None, None),
+        ("llama3.1:8b-instruct-q4_K_M", "q4_k_m", None, None),
     ],
 )
 def test_formats_by_name(label: str, dtype: str, expert_dtype: str | None, kv_dtype: str | None) -> None:

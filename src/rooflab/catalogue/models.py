@@ -24,17 +24,19 @@ __all__ = ["entry", "list_models", "model", "resolve"]
 
 # a format at the end of a name, and what it is here
 _PRECISION: Final = re.compile(
-    r"[-_ .](?P<name>nvfp4|mxfp4|fp4|fp8[-_]block|fp8|int8|int4|awq|gptq|w4a16|w8a8|bf16|fp16)(?:[-_ ]?(?:kv|dynamic|static|v\d))*$",
+    r"[-_ .:](?P<name>nvfp4|mxfp4|fp4|fp8[-_]block|fp8|int8|int4|awq|gptq|w4a16|w8a8|bf16|fp16|q8_0|q6_k|q4_k_m|q4_0)"
+    r"(?:[-_ ]?(?:kv|dynamic|static|v\d))*$",
     re.IGNORECASE,
 )
 _FORMATS: Final = {
     "nvfp4": "nvfp4", "fp4": "nvfp4", "mxfp4": "mxfp4", "fp8-block": "fp8-block", "fp8": "fp8", "int8": "int8", "w8a8": "int8",
     "int4": "int4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "bf16": "bf16", "fp16": "fp16",
+    "q8-0": "q8_0", "q6-k": "q6_k", "q4-k-m": "q4_k_m", "q4-0": "q4_0",
 }  # fmt: skip
 # what a name says of the training or of the benchmark and not of the shapes
 _REMARK: Final = re.compile(
     r"[-_ ](?:instruct|chat|hf|it|base|sft|thinking|preview|edge|99(?:\.9)?|\d{4}|lora|q-?lora|adapter|full(?:[- ](?:finetune|parameter))?"
-    r"|weights only|rlhf step \d|\+? ?deepspeed zero\d|gguf|ft|rl)$",
+    r"|weights only|rlhf step \d|\+? ?deepspeed zero\d|gguf|quantized|ft|rl)$",
     re.IGNORECASE,
 )
 _INSIDE: Final = re.compile(r"[-_ ](?:instruct|chat)(?=[-_ ])", re.IGNORECASE)
@@ -159,7 +161,10 @@ def _from_file(path: Path) -> Model:
     if not isinstance(config, dict):
         raise InputError("is not a config.json: a group of fields is expected", str(path))
     name = str(config.get("_name_or_path") or "") or path.parent.name or path.stem
-    found = model_from_config(config, name, str(path))
+    try:
+        found = model_from_config(config, name, "")
+    except InputError as error:
+        raise error.inside(str(path)) from None
     return replace(found, sources=(str(path), *found.sources))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 from rooflab.errors import InputError, unknown
@@ -46,22 +47,28 @@ def spellings(label: str) -> list[str]:
 
 
 class NameIndex:
-    """Normalised names -> keys; the first name to claim a spelling keeps it."""
+    """Names -> keys, letter for letter first and then by spelling; the first name to claim a spelling keeps it."""
 
     def __init__(self, what: str) -> None:
         self.what = what
+        self.literal: dict[str, str] = {}
         self.keys: dict[str, str] = {}
         self.shown: dict[str, None] = {}
+        self.offered: dict[str, str] = {}
 
     def add(self, name: str, key: str) -> None:
         """Let `name`, with and without its owner, stand for `key`; it is offered when a label is not found."""
         self.shown.setdefault(without_owner(name))
+        self.offered.setdefault(key, without_owner(name))
+        self.literal.setdefault(name, key)
         for spelling in spellings(name):
             self.keys.setdefault(spelling, key)
 
     def find(self, labels: Iterable[str]) -> str | None:
         """The key of the first of `labels` whose spelling is known."""
         for label in labels:
+            if label in self.literal:
+                return self.literal[label]
             for spelling in spellings(label):
                 if spelling in self.keys:
                     return self.keys[spelling]
@@ -81,4 +88,6 @@ class NameIndex:
 
     def unknown(self, label: str, where: str = "") -> InputError:
         """The error for a label that is not found."""
-        return unknown(self.what, label, self.shown, where)
+        near = get_close_matches(normalise(without_owner(label)), self.keys, n=4, cutoff=0.6)
+        names = dict.fromkeys(self.offered[self.keys[spelling]] for spelling in near)
+        return unknown(self.what, label, names or self.shown, where)

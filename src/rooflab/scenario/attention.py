@@ -44,6 +44,7 @@ class Attention:
     (Llama 4), not a sliding one.  `cross`: keys come from the encoder.  `causal` False: encoder.  `indexer`: a learned choice of
     tokens; the query then sees `window` of them and the cache keeps all (MiniMax-M3).  `qk_norm`: "head" one scale shared by all
     heads, "full" one for each column.
+    `k_bias` False: of q, k and v only k has no bias (Whisper).  `head_gate`: a gate for each head beside the projections (Step 3).
     """
 
     heads: int

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rooflab.scenario.hf.config import HIDDEN, LAYERS, POSITIONS, VOCAB, Config
+from rooflab.scenario.hf.config import HIDDEN, POSITIONS, VOCAB, Config
 from rooflab.scenario.hf.family import Family
-from rooflab.scenario.hf.feedforward import feed_forward
+from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
 from rooflab.scenario.hf.mixers import layer_kinds, mamba1, mamba2, mixer, softmax
 from rooflab.scenario.model import Block, Experts, LatentAttention, Mixer, Model, Run
 
@@ -29,17 +29,28 @@ def read_decoder(c: Config, family: Family, name: str) -> Model:
 
 
 def decoder_blocks(c: Config, family: Family) -> list[Block]:
-    """The blocks in order."""
-    layers = c.count(*LAYERS)
-    norms, bias, parallel = norms_of(c, family)
-    hidden = c.count(*HIDDEN)
+    """The blocks in order; equal ones are one object."""
+    made: dict[tuple[str, int, bool], Block] = {}
+    kinds = layer_kinds(c, family)
+    numbered = c.has("compress_ratios", "indexer_types", "sparse_attention_config")  # the mixer depends on where it stands
     blocks = []
-    for i, kind in enumerate(layer_kinds(c, family)):
-        ffn = feed_forward(c, family, i, layers)
-        gemma_moe = c.text("model_type").startswith("gemma4") and isinstance(ffn, Experts)
-        extra = _hyper_connections(c, hidden) + (hidden + ffn.experts if gemma_moe and isinstance(ffn, Experts) else 0)
-        blocks.append(Block(_mixers(c, family, kind, i), ffn, norms + (3 if gemma_moe else 0), bias, parallel, extra))
+    for i, (kind, sparse) in enumerate(zip(kinds, sparse_layers(c, len(kinds)), strict=True)):
+        key = (kind, i if numbered else 0, sparse)
+        if key not in made:
+            made[key] = _block(c, family, kind, i, sparse)
+        blocks.append(made[key])
     return blocks
+
+
+def _block(c: Config, family: Family, kind: str, layer: int, sparse: bool) -> Block:
+    hidden = c.count(*HIDDEN)
+    norms, bias, parallel = norms_of(c, family)
+    ffn = experts(c, family) if sparse else dense(c, family)
+    extra = _hyper_connections(c, hidden)
+    if isinstance(ffn, Experts) and c.text("model_type").startswith("gemma4"):
+        norms += 3  # around the experts, beside those around the dense part
+        extra += hidden + ffn.experts  # scales of the router and of each expert
+    return Block(_mixers(c, family, kind, layer), ffn, norms, bias, parallel, extra)
 
 
 def _mixers(c: Config, family: Family, kind: str, layer: int) -> tuple[Mixer, ...]:

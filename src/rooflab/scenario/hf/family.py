@@ -69,6 +69,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "mixtral": _LLAMA,
     "baichuan": _LLAMA,
     "phi3": _LLAMA,
+    "phi3small": Family(qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, window="none"),
     "phimoe": Family(norm_bias=True, qkv_bias=True, out_bias=True, attention_bias="all", head_bias=True),
     "granite": Family(tied=True),
     "granitemoe": Family(tied=True),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rooflab.errors import InputError
 from rooflab.scenario.hf.config import FFN, HIDDEN, Config
 from rooflab.scenario.hf.family import Family
-from rooflab.scenario.model import Dense, Experts, FeedForward
+from rooflab.scenario.model import Dense, Experts
 
-__all__ = ["dense", "experts", "feed_forward", "has_experts"]
+__all__ = ["dense", "experts", "has_experts", "sparse_layers"]
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _TOP_K = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k", "moe_top_k", "experts_per_token")
@@ -22,27 +22,29 @@ def _experts_count(c: Config) -> int:
     return c.largest(*_EXPERTS, default=0)
 
 
-def feed_forward(c: Config, family: Family, layer: int, layers: int) -> FeedForward:
-    """The feed-forward of `layer`."""
-    return experts(c, family) if has_experts(c) and _is_sparse(c, layer, layers) else dense(c, family)
+def sparse_layers(c: Config, layers: int) -> list[bool]:
+    """Which layers have experts."""
+    if not has_experts(c):
+        return [False] * layers
+    only_dense = set(c.numbers("mlp_only_layers"))
+    first = c.whole("first_k_dense_replace", "moe_layer_start_index", default=0)
+    listed = _listed(c, layers)
+    return [i >= first and i not in only_dense and listed[i] for i in range(layers)]
 
 
-def _is_sparse(c: Config, layer: int, layers: int) -> bool:
-    if layer in c.numbers("mlp_only_layers") or layer < c.whole("first_k_dense_replace", "moe_layer_start_index", default=0):
-        return False
+def _listed(c: Config, layers: int) -> list[bool]:
     for key, sparse in (("moe_layer_freq", 1), ("mlp_layer_types", "sparse")):
-        listed = c.per_layer(key, layers)
-        if listed is not None:
-            return bool(listed[layer] == sparse)
-    chosen = c.numbers("moe_layers") or c.numbers("moe_layers_enum")
+        flags = c.per_layer(key, layers)
+        if flags is not None:
+            return [bool(flag == sparse) for flag in flags[:layers]]
+    chosen = set(c.numbers("moe_layers") or c.numbers("moe_layers_enum"))
     if chosen:
-        return layer in chosen
+        return [i in chosen for i in range(layers)]
     if c.has("expert_layer_period"):
-        return (layer - c.whole("expert_layer_offset", default=0)) % c.count("expert_layer_period") == 0
-    every = c.count("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", default=1)
-    if not isinstance(c.data.get("moe_layer_freq", 1), (list, tuple)):
-        every = max(every, c.count("moe_layer_freq", default=1))
-    return every == 1 or (layer + 1) % every == 0
+        period, offset = c.count("expert_layer_period"), c.whole("expert_layer_offset", default=0)
+        return [i >= offset and (i - offset) % period == 0 for i in range(layers)]
+    every = c.count("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", "moe_layer_freq", default=1)
+    return [(i + 1) % every == 0 for i in range(layers)]
 
 
 def dense(c: Config, family: Family) -> Dense:

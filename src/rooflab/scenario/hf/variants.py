@@ -9,7 +9,7 @@ from rooflab.errors import InputError, unknown
 from rooflab.scenario.hf.config import FFN, HEADS, HIDDEN, LAYERS, Config
 from rooflab.scenario.hf.decoder import assemble, runs
 from rooflab.scenario.hf.family import Family
-from rooflab.scenario.hf.feedforward import dense, experts, feed_forward
+from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
 from rooflab.scenario.hf.mixers import mamba1, mamba2, softmax
 from rooflab.scenario.model import Attention, Block, Dense, FeedForward, Mixer, Model
 
@@ -26,7 +26,8 @@ def read_nemotron_h(c: Config, family: Family, name: str) -> Model:
     mtp = _nemotron_kinds(c, "mtp_hybrid_override_pattern", "mtp_layers_block_type")
     repeated = c.whole("num_nextn_predict_layers", default=0)
     merged = _merge([_nemotron_block(c, family, k) for k in mtp]) if repeated else []
-    return assemble(c, family, name, [_nemotron_block(c, family, k) for k in kinds], runs(merged * repeated))
+    made = {kind: _nemotron_block(c, family, kind) for kind in dict.fromkeys(kinds)}
+    return assemble(c, family, name, [made[kind] for kind in kinds], runs(merged * repeated))
 
 
 def _nemotron_kinds(c: Config, pattern_key: str, list_key: str) -> list[str]:
@@ -75,10 +76,11 @@ def read_jamba(c: Config, family: Family, name: str) -> Model:
     """One attention layer in a period of Mamba layers, experts in every other one (Jamba, 3.1)."""
     layers = c.count(*LAYERS)
     period, offset = c.count("attn_layer_period", default=8), c.whole("attn_layer_offset", default=4)
+    attention, ssm = softmax(c, family), mamba1(c)
     blocks = []
-    for i in range(layers):
-        one: Mixer = softmax(c, family) if i % period == offset else mamba1(c)
-        blocks.append(Block((one,), feed_forward(c, family, i, layers)))
+    for i, sparse in enumerate(sparse_layers(c, layers)):
+        one: Mixer = attention if i % period == offset else ssm
+        blocks.append(Block((one,), experts(c, family) if sparse else dense(c, family)))
     return assemble(c, family, name, blocks)
 
 
