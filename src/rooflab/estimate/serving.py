@@ -174,8 +174,8 @@ def _representatives(distinct: list[Deployment], key: Callable[[Deployment], Any
 def _priced(d: Deployment) -> Deployment:
     """The part of a deployment that its step price depends on."""
     return Deployment(
-        engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights, activations=d.activations,
-        experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
+        engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights,
+        activations=d.activations, experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
     )  # fmt: skip
 
 
