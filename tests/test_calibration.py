@@ -22,7 +22,7 @@ from rooflab.evidence.kernel_tables import MEASURED
 from rooflab.scenario.hardware import Device, Link
 
 FITS = [path for path in resources.files("rooflab.costs").joinpath("fits").iterdir() if path.name.endswith(".json")]
-CURVES = [path for path in FITS if "curves" in json.loads(path.read_text("utf-8"))]
+CURVES = [path for path in FITS if "device" in json.loads(path.read_text("utf-8"))]
 SHARES = ("ec", "em", "e", "io", "b", "b1", "b2")
 FAMILIES = (
     "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4", "rdna", "gaudi", "tpu",

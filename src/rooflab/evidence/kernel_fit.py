@@ -39,7 +39,8 @@ __all__ = ["Fitted", "fit_device", "fit_rows", "main", "predict"]
 Array = NDArray[np.float64]
 _SAMPLE: Final = 2400  # rows of a framework that enter one fit; the error is taken over all
 _US: Final = 1e-6
-_CLEARLY: Final = 0.03  # median error that an engine's own constants must save to ship (five times that at the 90th percentile)
+_SCALE: Final = 0.15
+_CLEARLY: Final = 0.12  # share of the loss that an engine's own constants must save to ship
 _FALLBACK: Final = 2.5
 
 
@@ -84,12 +85,13 @@ _FORMS: Final[dict[str, Form]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A curve and how well it does on its rows: median and p90 of |predicted/measured − 1|."""
+    """A curve and how well it does on its rows: median and p90 of |predicted/measured − 1|, and the mean loss of its fit."""
 
     curve: Curve
     rows: int
     median: float
     p90: float
+    loss: float
 
 
 def predict(device: MeasuredDevice, key: str, curve: Any, rows: Rows) -> Array:
@@ -153,14 +155,20 @@ def fit_rows(device: MeasuredDevice, key: str, groups: Sequence[Rows], seed: int
 
     # three starts: terms that hardly show at first (a share of a kernel bound elsewhere) can hide the valley
     starts = [start, np.clip(start + 0.7, low, high), np.clip(start - 0.7, low, high)]
-    found = [least_squares(residuals, x, bounds=(low, high), loss="soft_l1", f_scale=0.15, max_nfev=60) for x in starts]
+    found = [least_squares(residuals, x, bounds=(low, high), loss="soft_l1", f_scale=_SCALE, max_nfev=60) for x in starts]
     return score(device, key, curve_of(min(found, key=lambda f: float(f.cost)).x), groups)
 
 
 def score(device: MeasuredDevice, key: str, curve: Curve, groups: Sequence[Rows]) -> Fitted:
     """A curve with its error over all rows of `groups`."""
-    errors = np.concatenate([np.abs(predict(device, key, curve, g) / g.seconds - 1.0) for g in groups])
-    return Fitted(curve, len(errors), float(np.median(errors)), float(np.quantile(errors, 0.9)))
+    predicted, measured = (np.concatenate(part) for part in ([predict(device, key, curve, g) for g in groups], [g.seconds for g in groups]))
+    return _error(curve, predicted, measured)
+
+
+def _error(curve: Curve, predicted: Array, measured: Array) -> Fitted:
+    errors = np.abs(predicted / measured - 1.0)
+    loss = np.sqrt(1.0 + (np.log(predicted / measured) / _SCALE) ** 2) - 1.0
+    return Fitted(curve, len(errors), float(np.median(errors)), float(np.quantile(errors, 0.9)), float(np.mean(loss)))
 
 
 def fit_device(root: Path, device: MeasuredDevice) -> dict[str, dict[str, Fitted]]:
@@ -178,7 +186,7 @@ def fit_device(root: Path, device: MeasuredDevice) -> dict[str, dict[str, Fitted
         pooled = out[""][key] = fit_rows(device, key, [groups[engine] for engine in usual]) if len(usual) > 1 else own[usual[0]]
         for engine in [*usual, *(e for e in groups if e not in frameworks)]:
             common = score(device, key, pooled.curve, [groups[engine]])
-            if common.median - own[engine].median > _CLEARLY or common.p90 - own[engine].p90 > 5 * _CLEARLY:
+            if own[engine].loss < (1.0 - _CLEARLY) * common.loss:
                 out.setdefault(engine, {})[key] = own[engine]
     layers = {engine: _mla_layer(device, rows, engine, out) for engine, rows in modules.items()}
     if layers:
@@ -204,8 +212,7 @@ def _mla_layer(device: MeasuredDevice, rows: Rows, engine: str, fits: dict[str, 
     attention = mla_decode_s(**rows.arguments, **latent, **rates, curve=cast(DecodeCurve, own.curve))
     parts = np.asarray(projections + absorbed + attention)
     extra_s = max(float(np.median(rows.seconds - parts)), 0.0)
-    errors = np.abs((parts + extra_s) / rows.seconds - 1.0)
-    return Fitted(ElementwiseCurve(t0_s=extra_s, em=1.0), len(errors), float(np.median(errors)), float(np.quantile(errors, 0.9)))
+    return _error(ElementwiseCurve(t0_s=extra_s, em=1.0), parts + extra_s, rows.seconds)
 
 
 def _without_fallbacks(
