@@ -37,7 +37,9 @@ def read_formats(outer: Config, text: Config, experts: bool) -> Formats:
     their weights (gpt-oss, DeepSeek-R1-NVFP4).  Raises InputError for a method that is not known.
     """
     base = _base(text) or _base(outer) or "bf16"
-    quantised = outer.sub("quantization_config") or text.sub("quantization_config") or outer.sub("compression_config")
+    quantised = (
+        outer.sub("quantization_config") or text.sub("quantization_config") or outer.sub("compression_config") or outer.sub("quantization")
+    )
     kv = None if quantised is None else _kv(quantised)
     if quantised is None:
         return Formats(base)
@@ -72,6 +74,8 @@ def _format(q: Config) -> str | None:
             raise unknown("quantisation", algorithm, _MODELOPT, q.at("quant_algo"))
         return _MODELOPT[algorithm]
     method = q.text("quant_method").lower()
+    if not method and q.has("bits"):  # MLX: a scale and a bias of 16 bits for each group
+        return _integers(q.count("bits"), 32 if q.count("group_size", default=64) <= 64 else 128, q.at("bits"))
     if method in ("fp8", "fbgemm_fp8"):
         return "fp8-block" if q.has("weight_block_size") else "fp8"
     if method in ("mxfp4", "nvfp4"):
