@@ -82,7 +82,8 @@ def plan(
     message = _sentence(base, target, choices) if choices else nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
     plan_ = Plan(
         base, target, choices, by_devices, front, rejected, _cloud(base, judged, shapes, metric), metric, limit_of(choices), (),
-        len(space), len(order), message, money.price_source,
+        len(space), len(order), message,
+        base.hardware.sources.get("usd_per_device_hour", money.price_source),
     )  # fmt: skip
     if not explain or not choices:
         return plan_

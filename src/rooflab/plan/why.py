@@ -24,12 +24,12 @@ def reasons(base: Scenario, judged: Judged, target: Objective, choice: Choice, b
     time = _time(choice)
     if choice.rank > 1:
         return (_against(target, choice, best), time)
-    shapes = _best_row_of_each_shape(judged, target)
+    shapes = _rows_of_each_shape(judged, target)
     compared = [
         text
         for changes in _neighbours(choice.deployment, base)
-        if (row := shapes.get(_shape(replace(choice.deployment, **changes)))) is not None
-        and (text := _neighbour(base, judged, target, choice, row))
+        if (rows := shapes.get(_shape(replace(choice.deployment, **changes))))
+        and (text := _neighbour(base, judged, target, choice, _likest(judged, rows, choice.deployment)))
     ]
     return tuple(x for x in (time, _memory(choice), *compared, _fewer(base, judged, target, choice)) if x)
 
@@ -55,13 +55,24 @@ def _shape(d: Deployment) -> tuple[Any, ...]:
     return d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv
 
 
-def _best_row_of_each_shape(judged: Judged, target: Objective) -> dict[tuple[Any, ...], int]:
+def _rows_of_each_shape(judged: Judged, target: Objective) -> dict[tuple[Any, ...], list[int]]:
+    """Rows that fit by shape, best first."""
     cost = target.cost(judged.metrics[target.metric])
     order = np.lexsort((judged.worst, np.where(judged.feasible, cost, 0.0), ~judged.feasible))
-    out: dict[tuple[Any, ...], int] = {}
+    out: dict[tuple[Any, ...], list[int]] = {}
     for i in order[judged.fits[order]]:
-        out.setdefault(_shape(judged.deployments[i]), int(i))
+        out.setdefault(_shape(judged.deployments[i]), []).append(int(i))
     return out
+
+
+def _likest(judged: Judged, rows: list[int], d: Deployment) -> int:
+    """Of a shape's rows the one with the same limits, if it is as feasible as the best of them."""
+    for i in rows:
+        other = judged.deployments[i]
+        same = (other.max_num_seqs, other.max_num_batched_tokens, other.chunked_prefill)
+        if same == (d.max_num_seqs, d.max_num_batched_tokens, d.chunked_prefill) and judged.feasible[i] == judged.feasible[rows[0]]:
+            return i
+    return rows[0]
 
 
 def _neighbours(d: Deployment, base: Scenario) -> list[dict[str, Any]]:
