@@ -168,6 +168,7 @@ def fit_quantiles(values: npt.NDArray[Any], knots: int = KNOTS) -> Lengths:
     Its mean is the sample's, because constants are among such functions. Where the fit would fall, the knots are tied together.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = np.repeat(ordered, -(-8 * knots // len(ordered)))  # a small sample leaves no cell empty
     at = (np.arange(len(ordered)) + 0.5) / len(ordered) * (knots - 1)
     cell = np.minimum(at.astype(np.int64), knots - 2)
     f = at - cell
