@@ -1,0 +1,274 @@
+"""Fitting what kernel tables cannot tell: engine constants by generation, factors of devices without tables.
+
+A row's time (a latency, or the inverse of a throughput) is nearly linear in the engine constants, so each row is
+evaluated once at the present constants and once per constant nudged; the fit then works on the line
+
+    y(θ) = y(θ0) + J·(θ − θ0),      minimise Σ w·ρ(log(y/measured)/0.15) + Σ ((θ − prior)/width)²
+
+with ρ soft-L1, w = 1/√(rows of the same source, model, accelerator and metric) and a prior that keeps apart what
+rows cannot tell apart.  Lines are drawn again at the optimum until the constants stand still.  Held-out errors are
+leave-one-group-out (group: source, model, accelerator), each with constants fitted on the other groups alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, using
+from rooflab.errors import RooflabError
+from rooflab.estimate.serving import estimate_many
+from rooflab.evidence.serving_rows import Question
+
+__all__ = [
+    "DEVICE_PRIORS",
+    "ENGINE_PRIORS",
+    "FIRST_TOKEN_PRIORS",
+    "SLOW_HOST_PRIORS",
+    "Fit",
+    "FitRow",
+    "Prior",
+    "fit_group",
+    "is_rate",
+    "predict",
+    "starting",
+    "times",
+    "with_device",
+    "with_engine",
+]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A constant's expected value, how far it may stray (one standard deviation), its bounds and the nudge for its slope."""
+
+    mean: float
+    width: float
+    low: float
+    high: float
+    nudge: float
+
+
+ENGINE_PRIORS: Final[Mapping[str, Prior]] = {
+    "fixed_s": Prior(5e-4, 3e-3, 0.0, 5e-2, 1e-3),
+    "layer_s": Prior(5e-6, 5e-5, 0.0, 2e-3, 1e-5),
+    "sequence_s": Prior(1e-5, 5e-5, 0.0, 1e-3, 1e-5),
+    "skew": Prior(1.0, 1.0, 0.3, 8.0, 0.5),
+    "launch": Prior(1.0, 0.2, 0.3, 2.0, -0.2),
+    "quantise": Prior(1.0, 0.4, 0.0, 1.5, -0.5),
+}
+DEVICE_PRIORS: Final[Mapping[str, Prior]] = {
+    "memory": Prior(1.0, 0.4, 0.1, 1.6, -0.1),
+    "compute": Prior(1.0, 0.5, 0.05, 2.5, -0.1),
+}
+FIRST_TOKEN_PRIORS: Final[Mapping[str, Prior]] = {
+    "frontend_s": Prior(0.012, 0.06, 0.0, 1.0, 0.01),
+    "convoy": Prior(1.5, 3.0, 1.0, 64.0, 0.5),
+}
+SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {
+    "fixed_s": Prior(0.0, 5e-3, 0.0, 5e-2, 1e-3),
+    "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),
+}
+_SCALE: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class FitRow:
+    """A question with what groups it: the published row's source, model and accelerator."""
+
+    question: Question
+    source: str
+    model: str
+    gpu: str
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """Rows that are never both fitted and scored."""
+        return (self.source, self.model, self.gpu)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Constants, rows used, median and p90 error in sample and held out, and held-out predictions (times) by row."""
+
+    values: dict[str, float]
+    rows: int
+    median: float
+    p90: float
+    held_out_median: float
+    held_out_p90: float
+    held_out: Array
+
+
+def predict(questions: Sequence[Question]) -> Array:
+    """Predicted values in the rows' own units, NaN where a question cannot be answered; the best scenario of several answers."""
+    flat = [s for q in questions for s in q.scenarios]
+    results = estimate_many(flat)
+    out, at = np.full(len(questions), np.nan), 0
+    for i, q in enumerate(questions):
+        mine = [r for r in results[at : at + len(q.scenarios)] if not isinstance(r, RooflabError)]
+        at += len(q.scenarios)
+        if mine:
+            best = max(mine, key=lambda r: (r.metrics["output_tokens_per_s"], r.metrics["requests_per_s"]))
+            out[i] = _value(q, best)
+    return out
+
+
+def _value(q: Question, result: Any) -> float:
+    value = float(result.metrics[q.metric])
+    if q.factor > 0:
+        return value * q.factor
+    tokens = 1.0 if q.metric.startswith("tpot") else result.scenario.workload.isl.mean
+    return tokens / value if value else float("nan")
+
+
+def is_rate(q: Question) -> bool:
+    """Whether the row is a throughput, whose inverse is a time."""
+    return q.factor < 0 or "per_s" in q.metric
+
+
+def times(questions: Sequence[Question], values: Array) -> Array:
+    """Rows as times: latencies as they are, throughputs inverted."""
+    rate = np.array([is_rate(q) for q in questions])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(rate, 1.0 / values, values)
+
+
+def fit_group(
+    rows: Sequence[FitRow],
+    priors: Mapping[str, Prior],
+    start: Mapping[str, float],
+    apply: Callable[[Mapping[str, float]], ServingCalibration],
+    *,
+    rounds: int = 3,
+    held_out: bool = True,
+) -> Fit:
+    """Fit the constants named in `priors` to `rows`; `apply` makes the calibration that holds given values."""
+    questions = [r.question for r in rows]
+    measured = times(questions, np.array([q.measured for q in questions]))
+    weights = _weights(rows)
+    theta = np.array([start[name] for name in priors])
+    line = _Line(np.zeros(len(rows)), np.zeros((len(rows), len(priors))), theta)
+    for _ in range(rounds):
+        line = _draw(questions, priors, theta, apply)
+        moved = _solve(line, measured, weights, priors)
+        settled = np.all(np.abs(moved - theta) <= 0.02 * np.array([p.width for p in priors.values()]))
+        theta = moved
+        if settled:
+            break
+    predicted = line.at(theta)
+    error = _ape(predicted, measured)
+    out = np.full(len(rows), np.nan)
+    if held_out:
+        groups = np.array([hash(r.group) for r in rows])
+        for group in np.unique(groups):
+            inside = groups == group
+            if inside.all():
+                without = np.array([p.mean for p in priors.values()])
+            else:
+                without = _solve(line.take(~inside), measured[~inside], weights[~inside], priors)
+            out[inside] = line.take(inside).at(without)
+    held = _ape(out, measured) if held_out else error
+    return Fit(
+        dict(zip(priors, theta.tolist(), strict=True)),
+        len(rows),
+        float(np.nanmedian(error)),
+        float(np.nanquantile(error, 0.9)),
+        float(np.nanmedian(held)),
+        float(np.nanquantile(held, 0.9)),
+        out,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Times at `theta` and their slopes."""
+
+    base: Array
+    slopes: Array
+    theta: Array
+
+    def at(self, theta: Array) -> Array:
+        """Times at other constants; never below a hundredth of the base, where the line has lost its meaning."""
+        out: Array = np.maximum(self.base + self.slopes @ (theta - self.theta), self.base * 0.01)
+        return out
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> _Line:
+        return _Line(self.base[rows], self.slopes[rows], self.theta)
+
+
+def _draw(
+    questions: Sequence[Question], priors: Mapping[str, Prior], theta: Array, apply: Callable[[Mapping[str, float]], ServingCalibration]
+) -> _Line:
+    names = list(priors)
+
+    def at(values: Array) -> Array:
+        with using(apply(dict(zip(names, values.tolist(), strict=True)))):
+            return times(questions, predict(questions))
+
+    base = at(theta)
+    slopes = np.zeros((len(questions), len(names)))
+    for j, prior in enumerate(priors.values()):
+        nudged = theta.copy()
+        step = prior.nudge if prior.low < theta[j] + prior.nudge < prior.high else -prior.nudge
+        nudged[j] += step
+        slopes[:, j] = (at(nudged) - base) / step
+    return _Line(base, slopes, theta)
+
+
+def _solve(line: _Line, measured: Array, weights: Array, priors: Mapping[str, Prior]) -> Array:
+    from scipy.optimize import least_squares
+
+    good = np.isfinite(line.base) & (measured > 0) & np.isfinite(line.slopes).all(axis=1)
+    width = np.array([p.width for p in priors.values()])
+    mean = np.array([p.mean for p in priors.values()])
+    low, high = np.array([p.low for p in priors.values()]), np.array([p.high for p in priors.values()])
+    kept = line.take(good)
+    target, w = np.log(measured[good]), np.sqrt(weights[good])
+
+    def residuals(x: Array) -> Array:
+        miss = (np.log(kept.at(x * width)) - target) / _SCALE
+        soft = np.sign(miss) * np.sqrt(2 * (np.sqrt(1 + miss**2) - 1))
+        return np.concatenate([w * soft, (x - mean / width)])
+
+    begin = np.clip(line.theta, low + 1e-9 * width, high - 1e-9 * width) / width
+    solved = least_squares(residuals, begin, bounds=(low / width, high / width))
+    out: Array = solved.x * width
+    return out
+
+
+def _weights(rows: Sequence[FitRow]) -> Array:
+    keys = [(*r.group, r.question.metric) for r in rows]
+    counts: dict[Any, int] = {}
+    for key in keys:
+        counts[key] = counts.get(key, 0) + 1
+    return np.array([counts[key] ** -0.5 for key in keys])
+
+
+def _ape(predicted: Array, measured: Array) -> Array:
+    out: Array = np.abs(predicted / measured - 1)
+    return out
+
+
+def with_engine(key: str, values: Mapping[str, Any], base: ServingCalibration | None = None) -> ServingCalibration:
+    """The calibration with the constants of engine entry `key` replaced."""
+    table = base or active()
+    entry = replace(table.engines.get(key, table.prior), **values)
+    return replace(table, engines={**table.engines, key: entry})
+
+
+def with_device(key: str, values: Mapping[str, Any], base: ServingCalibration | None = None) -> ServingCalibration:
+    """The calibration with the factors of device (or family) `key` replaced."""
+    table = base or active()
+    return replace(table, devices={**table.devices, key: replace(table.devices.get(key, DeviceFactors()), **values)})
+
+
+def starting(entry: EngineOverhead | DeviceFactors, priors: Mapping[str, Prior]) -> dict[str, float]:
+    """Present values of the constants in `priors`."""
+    return {name: float(getattr(entry, name)) for name in priors}
