@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "estimate": "Closed-form metrics, operator breakdown and physical limit.",
     "simulate": "Event-by-event metrics and latency distributions.",
     "catalogue": "Models, hardware, links, hosts, prices, grids, workloads, engines, metrics.",
+    "papers": "Papers you can run: list, show, run on a scenario, check, rank, search.",
     "traces": "Public traces: list them, download them, fit your own.",
 }
 """Commands with their summaries, so that the overview needs no command's imports; the command NAME lives in commands/NAME.py."""

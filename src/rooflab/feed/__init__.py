@@ -1,1 +1,1 @@
-"""To be described with its first module."""
+"""The feed: cards of papers, listed by day, kind and resource saved, and searched."""

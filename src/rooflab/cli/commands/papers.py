@@ -1,0 +1,206 @@
+"""`rooflab papers`: the feed, its techniques on a scenario, and its evidence."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
+
+if TYPE_CHECKING:
+    from rooflab.evidence.check import Row
+    from rooflab.feed.listing import Entry
+
+__all__ = ["command"]
+
+
+@click.group("papers")
+def command() -> None:
+    """Papers about efficiency, as things you can run: list them, try one on your scenario, recompute what it claims."""
+
+
+def _filters(function: Any) -> Any:
+    function = click.option("--runnable", is_flag=True, help="Only papers that can be run.")(function)
+    function = click.option("--day", default="", metavar="DATE", help="Of a day, or the beginning of one: 2024-08.")(function)
+    function = click.option("--saves", default="", metavar="RESOURCE", help="That save a resource: memory, energy, money, ...")(function)
+    return click.option("--kind", default="", metavar="KIND", help="Of a kind: serving, quantization, training, ...")(function)
+
+
+@command.command("list")
+@_filters
+@output_options
+def list_papers(kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool) -> int:
+    """All papers by day, newest first."""
+    from rooflab.feed.listing import entries, select
+
+    found = select(entries(), kind=kind, saves=saves, day=day, runnable=runnable)
+    if as_json:
+        return _json([e.record() for e in found])
+    from rooflab.report.papers_text import show_list
+
+    show_list(found, quiet=quiet)
+    return 0 if found else 1
+
+
+@command.command("search")
+@click.argument("words", nargs=-1, required=True)
+@click.option("-n", "limit", default=10, show_default=True, help="At most so many.")
+@_filters
+@output_options
+def search_papers(words: tuple[str, ...], limit: int, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool) -> int:
+    """Papers about WORDS, best match first."""
+    from rooflab.feed.listing import entries, select
+    from rooflab.feed.search import search
+
+    found = search(" ".join(words), select(entries(), kind=kind, saves=saves, day=day, runnable=runnable), limit)
+    if as_json:
+        return _json([e.record() | {"score": round(score, 3)} for score, e in found])
+    from rooflab.report.papers_text import show_found
+
+    show_found([e for _, e in found], " ".join(words), quiet=quiet)
+    return 0 if found else 1
+
+
+@command.command("show")
+@click.argument("key")
+@output_options
+def show(key: str, as_json: bool, quiet: bool) -> int:
+    """What a paper does, what is executed, modelled and assumed, its techniques, and its claims recomputed."""
+    from rooflab.feed.listing import RUNNABLE, entry
+
+    found = entry(key)
+    if found.status != RUNNABLE:
+        return _show_card(found, as_json)
+    from rooflab.evidence.check import check_paper
+    from rooflab.papers.registry import paper
+
+    rows = check_paper(found.key)
+    p = paper(found.key)
+    if as_json:
+        techniques = [{"key": t.key, "parameters": {n: str(a) for n, a in t.__annotations__.items()}} for t in p.techniques.values()]
+        texts = {"executed": p.executed, "modelled": p.modelled, "assumed": p.assumed, "techniques": techniques}
+        return _json(found.record() | texts | {"claims": [r.record() for r in rows]})
+    from rooflab.report.papers_text import show_paper
+
+    show_paper(found, p, rows)
+    return 0
+
+
+def _show_card(found: Entry, as_json: bool) -> int:
+    if as_json:
+        return _json(found.record() | {"claims": []})
+    from rooflab.report.papers_text import show_card
+
+    show_card(found)
+    return 0
+
+
+@command.command("run", cls=ScenarioCommand)
+@click.argument("key")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the technique; repeatable.")
+@click.option("--variant", default="", metavar="NAME", help="Which technique, where a paper has several.")
+@scenario_options()
+@output_options
+def run(key: str, settings: tuple[str, ...], variant: str, given: Given, as_json: bool, quiet: bool) -> int:
+    """A paper's technique on SCENARIO, or on the paper's own setup: before, after, and why.
+
+    Exit status 1 when it does not apply or does not fit, with the reason.
+    """
+    from rooflab.feed.listing import RUNNABLE, entry
+    from rooflab.papers.run import run_paper
+
+    found = entry(key)
+    if found.status != RUNNABLE:
+        click.echo(f"{found.key}: not runnable yet (rooflab papers list --runnable)", err=True)
+        return 1
+    own = not given.path and not given.fields
+    with given.located():
+        outcome = run_paper(found.key, None if own else given.scenario(), dict(_setting(s) for s in settings), variant)
+    if as_json:
+        return _json(outcome.record())
+    from rooflab.report.papers_text import show_run
+
+    show_run(found, outcome, given.path, quiet=quiet)
+    return 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    import yaml
+
+    from rooflab.errors import InputError
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"{text!r} is not a setting such as prefill=2", "--set")
+    return name.strip(), yaml.safe_load(value)
+
+
+@command.command("check")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option("--workers", type=click.IntRange(1), default=None, help="Processes (default: one a core).")
+@output_options
+def check_claims(keys: tuple[str, ...], workers: int | None, as_json: bool, quiet: bool) -> int:
+    """Recompute and audit every claim of the papers KEY (all).
+
+    Exit status 1 when a claim fails.
+    """
+    from rooflab.evidence.check import check
+
+    def said(name: str, rows: list[Row]) -> None:
+        if not quiet and not as_json:
+            click.echo(f"{name}: {sum(r.status == 'reproduced' for r in rows)} of {len(rows)}", err=True)
+
+    rows = check(keys, workers=workers, each=said)
+    failed = int(any(r.status == "failing" for r in rows))
+    if as_json:
+        _json([r.record() for r in rows])
+        return failed
+    from rooflab.report.papers_text import show_rows
+
+    show_rows(rows, quiet=quiet)
+    return failed
+
+
+@command.command("rank", cls=ScenarioCommand)
+@scenario_options()
+@output_options
+def rank_papers(given: Given, as_json: bool, quiet: bool) -> int:
+    """Which papers would help SCENARIO most, by how much, at what cost in quality, and why."""
+    from rooflab.papers.rank import rank
+
+    scenario = given.scenario()
+    with given.located():
+        ranked, refused = rank(scenario)
+    from rooflab.papers.run import ranked_record, refused_record
+
+    if as_json:
+        return _json({"ranked": [ranked_record(r) for r in ranked], "refused": [refused_record(r) for r in refused]})
+    from rooflab.report.papers_text import show_rank
+
+    show_rank(scenario, ranked, refused, given.path, quiet=quiet)
+    return 0
+
+
+@command.command("new")
+@click.argument("key")
+@click.argument("folder", required=False, default=".", type=click.Path(file_okay=False))
+@output_options
+def new(key: str, folder: str, as_json: bool, quiet: bool) -> int:
+    """Start a paper of your own: a package with its entry point, its file and its tests, under FOLDER."""
+    from rooflab.papers.scaffold import scaffold
+
+    written = scaffold(key, folder)
+    if as_json:
+        return _json([str(p) for p in written])
+    for path in written:
+        click.echo(str(path))
+    if not quiet:
+        click.echo(f"next: pip install -e {written[0].parent}, then rooflab papers check {key}")
+    return 0
+
+
+def _json(value: Any) -> int:
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    return 0

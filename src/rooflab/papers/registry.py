@@ -1,0 +1,129 @@
+"""Which papers there are: the entry points of the group ``rooflab.papers``, built-in and third-party alike.
+
+An entry point is either one paper (its name is the paper's key, its value the module) or a package in which every module is
+a paper and is named as its key.  Keys are known without importing any paper; a paper's module is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from typing import Final
+
+from rooflab.errors import InputError, RooflabError, unknown
+from rooflab.papers.paper import Paper
+from rooflab.papers.technique import Technique
+
+__all__ = ["GROUP", "keys", "paper", "papers", "refresh", "techniques"]
+
+GROUP: Final = "rooflab.papers"
+_BUILT_IN: Final = "rooflab.papers.serving"
+
+
+@cache
+def _modules() -> Mapping[str, str]:
+    """Module by paper key."""
+    found: dict[str, str] = {}
+    points = sorted((p.name, p.value) for p in metadata.entry_points(group=GROUP))
+    if not any(value == _BUILT_IN for _, value in points):
+        # a source tree that was never installed has no metadata to read its own entry point from
+        points.insert(0, ("serving", _BUILT_IN))
+    for name, value in points:
+        for key, module in _of(name, value):
+            if found.setdefault(key, module) != module:
+                raise InputError(f"two papers are called {key!r}: {found[key]} and {module}", GROUP)
+    return found
+
+
+def _of(name: str, value: str) -> Iterator[tuple[str, str]]:
+    module = value.partition(":")[0]
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None:
+        raise InputError(f"names {value}, which cannot be found", f"entry point {name} of {GROUP}")
+    if spec.submodule_search_locations is None:
+        yield name, module
+        return
+    for info in iter_modules(spec.submodule_search_locations):
+        if not info.name.startswith("_"):
+            yield info.name, f"{module}.{info.name}"
+
+
+def refresh() -> None:
+    """Forget what was found, after packages were installed in this process."""
+    _modules.cache_clear()
+    paper.cache_clear()
+    _technique_keys.cache_clear()
+
+
+def keys() -> tuple[str, ...]:
+    """Keys of the papers that can be run, in alphabetical order."""
+    return tuple(sorted(_modules()))
+
+
+def normal(key: str) -> str:
+    """A key as people write it (``MoE-Lens``) as it is registered (``moe_lens``)."""
+    return key.strip().lower().replace("-", "_")
+
+
+@cache
+def paper(key: str) -> Paper:
+    """The paper called `key`, imported. Raises InputError with the nearest keys."""
+    name = normal(key)
+    if name not in _modules():
+        raise unknown("runnable paper", key, keys())
+    module = _modules()[name]
+    try:
+        found = getattr(import_module(module), "paper", None)
+    except RooflabError as error:
+        raise InputError(f"cannot be loaded ({error})", module) from error
+    if not isinstance(found, Paper):
+        raise InputError("has no `paper = Paper(...)`", module)
+    if found.key != name:
+        raise InputError(f"calls its paper {found.key!r}; its entry point or file says {name!r}", module)
+    return found
+
+
+def papers() -> Iterator[Paper]:
+    """All runnable papers, imported, in alphabetical order."""
+    return (paper(key) for key in keys())
+
+
+@cache
+def _technique_keys() -> Mapping[str, type[Technique]]:
+    return {key: cls for p in papers() for key, cls in p.techniques.items()}
+
+
+class _Techniques(Mapping[str, type[Technique]]):
+    """Techniques by key. One that is called as its paper costs the import of that paper only."""
+
+    def __getitem__(self, key: str) -> type[Technique]:
+        name = normal(key)
+        if name in _modules():
+            own = paper(name).techniques
+            if name in own:
+                return own[name]
+        return _technique_keys()[name]
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            self[str(key)]
+        except KeyError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_technique_keys())
+
+    def __len__(self) -> int:
+        return len(_technique_keys())
+
+
+def techniques() -> Mapping[str, type[Technique]]:
+    """Techniques of all papers by key, imported on use."""
+    return _Techniques()

@@ -1,0 +1,124 @@
+"""`papers new`: a package with one paper in it, ready to be filled in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rooflab.errors import InputError
+from rooflab.files import write_text
+
+__all__ = ["scaffold"]
+
+_PROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "rooflab-{dashed}"
+version = "0.1.0"
+dependencies = ["rooflab"]
+
+[project.entry-points."rooflab.papers"]
+{key} = "rooflab_{key}"
+
+[tool.hatch.build.targets.wheel]
+include = ["rooflab_{key}.py"]
+"""
+
+_PAPER = '''\
+"""{name}: what the paper does, in one line."""
+
+from __future__ import annotations
+
+from rooflab.papers import Fraction, Lab, Paper, Technique
+from rooflab.papers.technique import require
+from rooflab.scenario.scenario import Scenario
+
+paper = Paper(
+    "{key}",
+    title="The title of the paper",
+    url="https://arxiv.org/abs/0000.00000",
+    date="2026-01-31",
+    kind="serving",
+    saves=("memory",),
+    does="One sentence of your own about what it does.",
+    executed="what really runs.",
+    modelled="what the engine predicts.",
+    assumed="what the paper does not say.",
+)
+
+
+@paper.technique
+class {name}(Technique):
+    """Half the cache, by an 8-bit format: change this into what the paper proposes."""
+
+    changes_outputs = True
+    memory: Fraction = 0.9
+
+    def apply(self, scenario: Scenario) -> Scenario:
+        """Refuses a cache that has no 16 bits."""
+        require(scenario.deployment.kv in (None, "bf16", "fp16"), f"the cache is {{scenario.deployment.kv}} already")
+        return scenario.with_deployment(kv="fp8", gpu_memory_utilization=self.memory)
+
+
+paper.quality(model="meta-llama/Llama-3.1-8B", task="WikiText-2 perplexity", delta=0.01, unit="ppl", source="table 1 of the paper")
+
+
+@paper.setup("evaluation")
+def evaluation(lab: Lab) -> Scenario:
+    """The scenario of the paper's own evaluation."""
+    return lab.scenario(
+        model="meta-llama/Llama-3.1-8B", hardware="a100-80gb-sxm", workload={{"isl": 1024, "osl": 512, "scenario": "max-throughput"}}
+    )
+
+
+@paper.claim("twice the sequences in the same memory", expect=2.0, source="abstract", id="sequences")
+def sequences(lab: Lab) -> float:
+    """Sequences that fit, with the technique over without."""
+    base = evaluation(lab).with_deployment(max_num_seqs=4096)
+    return lab.estimate(base, {name}()).max_running / lab.estimate(base).max_running
+'''
+
+_TEST = '''\
+"""What every paper must hold, and what this one does."""
+
+from rooflab_{key} import paper
+
+from rooflab.testing.papers import PaperConformance
+
+
+class Test{name}(PaperConformance):
+    paper = paper
+'''
+
+
+def scaffold(key: str, folder: str | Path = ".") -> list[Path]:
+    """Write ``rooflab-KEY/`` with pyproject.toml, the paper's module and its test; the paths written.
+
+    Raises InputError for a key that is no Python name, or is taken, and where a file exists already.
+    """
+    from rooflab.papers.cards import cards
+    from rooflab.papers.registry import keys
+
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+        raise InputError(f"{key!r} is not a key such as my_paper (lower-case letters, digits, _)")
+    if key in keys():
+        raise InputError(f"there is a paper called {key!r} already")
+    root = Path(folder) / f"rooflab-{key.replace('_', '-')}"
+    name = "".join(part.capitalize() for part in key.split("_"))
+    texts = {"pyproject.toml": _PROJECT, f"rooflab_{key}.py": _PAPER, f"test_{key}.py": _TEST}
+    paths = [root / file for file in texts]
+    for path in paths:
+        if path.exists():
+            raise InputError("exists already", str(path))
+    root.mkdir(parents=True, exist_ok=True)
+    listed = next((c for c in cards() if c.key == key), None)
+    for path, text in zip(paths, texts.values(), strict=True):
+        filled = text.format(key=key, name=name, dashed=key.replace("_", "-"))
+        if listed is not None and path.name.startswith("rooflab_"):
+            start, end = filled.index("paper = Paper("), filled.index("    executed=")
+            filled = f'{filled[:start]}paper = Paper.from_card(\n    "{key}",\n{filled[end:]}'
+        write_text(path, filled)
+    return paths

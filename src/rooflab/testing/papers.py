@@ -1,0 +1,98 @@
+"""What every paper must hold: a third party's tests inherit these.
+
+    class TestMine(PaperConformance):
+        paper = paper
+
+Each technique is tried on the scenarios of `rooflab.testing.techniques`, every claim runs and is audited, the card is complete.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from rooflab.evidence.audit import Labs, audit
+from rooflab.papers.cards import KINDS, RESOURCES
+from rooflab.papers.lab import Lab
+from rooflab.papers.paper import Paper
+from rooflab.papers.technique import Technique
+from rooflab.scenario.scenario import Scenario
+from rooflab.testing.techniques import TechniqueConformance, scenarios
+
+__all__ = ["PaperConformance"]
+
+_CHECKS = (
+    "test_applies_somewhere", "test_refuses_politely", "test_leaves_its_argument_alone", "test_is_noted_once", "test_is_a_value",
+    "test_names_a_wrong_parameter", "test_composes", "test_obeys_physics",
+)  # fmt: skip
+
+
+class PaperConformance:
+    """Tests of one paper; set `paper`."""
+
+    paper: ClassVar[Paper]
+
+    def instances(self) -> Iterator[Technique]:
+        """An instance of every technique: the first variant that some scenario suggests."""
+        for cls in self.paper.techniques.values():
+            found = next((v for _, s in scenarios() for v in cls.variants(s)), None)
+            assert found is not None, f"{cls.key} suggests no setting for any scenario: give its parameters defaults, or define variants"
+            yield found
+
+    def test_card_is_complete(self) -> None:
+        """Title, address, date, kind, resources, one sentence, and what is executed, modelled and assumed."""
+        assert not self.paper.missing()
+        assert self.paper.url.startswith("https://")
+        assert re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", self.paper.date), self.paper.date
+        assert self.paper.kind in KINDS
+        assert set(self.paper.saves) <= set(RESOURCES)
+        assert self.paper.does.endswith(".")
+        assert self.paper.does.count(".") <= 2, "one sentence"
+
+    def test_does_something(self) -> None:
+        """A technique for scenarios or an executed algorithm, and at least one claim."""
+        assert self.paper.techniques or any(c.kind == "executed" for c in self.paper.claims)
+        assert self.paper.claims or self.paper.left_out
+
+    def test_techniques_conform(self) -> None:
+        """All tests of `TechniqueConformance`, for every technique."""
+        for technique in self.instances():
+            suite = TechniqueConformance()
+            suite.technique = technique  # type: ignore[misc]
+            for name in _CHECKS:
+                getattr(suite, name)()
+
+    def test_quality_is_stated(self) -> None:
+        """A technique that changes outputs has a published cost, or none is known: never nothing."""
+        for technique in self.instances():
+            for _, s in scenarios():
+                cost = self.paper.quality_cost(technique, s.model)
+                assert (cost.status == "exact") == (not technique.changes_outputs)
+                assert cost.status in ("exact", "unknown") or cost.source
+
+    def test_setups_are_scenarios(self) -> None:
+        """The paper's own scenarios can be read and estimated or refused."""
+        lab = Lab()
+        for name, make in self.paper.setups.items():
+            assert isinstance(make(lab), Scenario), name
+
+    def test_claims_run_and_are_audited(self) -> None:
+        """Every claim gives a figure, the same twice, and passes the audit (agreeing is for `papers check` to say)."""
+        labs = Labs()
+        for claim in self.paper.claims:
+            lab = labs.get()
+            got = float(claim.function(lab))
+            asked = tuple(lab.asked)
+            assert math.isfinite(got), claim.id
+            assert float(claim.function(Lab())) == got, f"{claim.id} gives another figure the second time"
+            verdict = audit(claim, got, asked, labs, budget_s=0.0)
+            assert verdict.passed, f"{claim.id}: {verdict.reason}"
+
+    def test_claims_have_sources(self) -> None:
+        """Each figure says where it stands; what is left out says why."""
+        for claim in self.paper.claims:
+            assert claim.source.strip(), claim.id
+        for left in self.paper.left_out:
+            assert len(left.reason.split()) >= 3, left.id
