@@ -18,13 +18,14 @@ from rooflab.costs.compile import compile_steps
 from rooflab.costs.engine import engine_overhead
 from rooflab.costs.step import StepCosts
 from rooflab.errors import Infeasible, RooflabError
-from rooflab.estimate.complete import complete_deployment, resident_tokens
+from rooflab.estimate.complete import resident_tokens
+from rooflab.estimate.groups import groups_of
 from rooflab.estimate.load import Case
 from rooflab.estimate.modes import Outcome, closed_loop, open_loop, static_batch
 from rooflab.estimate.money import bill
 from rooflab.estimate.result import Estimate, metrics_of
 from rooflab.memory.account import MemoryAccount, account
-from rooflab.memory.explain import does_not_fit
+from rooflab.memory.explain import Misfit
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
@@ -49,34 +50,12 @@ def estimate(scenario: Scenario) -> Estimate:
 
 def estimate_many(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
     """Metrics of each scenario, in order; a scenario that cannot be done yields the error that `estimate` would raise."""
-    results: list[Estimate | RooflabError | None] = [None] * len(scenarios)
-    groups: dict[tuple[int, int, tuple[Any, ...], float], list[int]] = {}
-    completed: dict[Any, Deployment | RooflabError] = {}
-    deployments: list[Deployment | None] = [None] * len(scenarios)
-    for i, s in enumerate(scenarios):
-        length, cross = resident_tokens(s.model, s.workload)
-        key = (id(s.model), id(s.hardware), s.deployment, (length, cross) if s.deployment.tp is None else None)
-        done = completed.get(key)
-        if done is None:
-            done = completed[key] = _attempt(s, length, cross)
-        if isinstance(done, RooflabError):
-            results[i] = done
-            continue
-        deployments[i] = done
-        cross_tokens = cross if s.model.kind == "encoder-decoder" else 0.0
-        groups.setdefault((id(s.model), id(s.hardware), s.rewrites, cross_tokens), []).append(i)
-    for rows in groups.values():
-        chosen = [deployments[i] for i in rows]
-        for i, result in zip(rows, evaluate([scenarios[i] for i in rows], [d for d in chosen if d is not None]), strict=True):
+    groups, errors = groups_of(scenarios)
+    results: list[Estimate | RooflabError | None] = [errors.get(i) for i in range(len(scenarios))]
+    for group in groups:
+        for i, result in zip(group.rows, evaluate(group.scenarios, group.deployments), strict=True):
             results[i] = result
     return [r for r in results if r is not None]
-
-
-def _attempt(s: Scenario, length: float, cross: float) -> Deployment | RooflabError:
-    try:
-        return complete_deployment(s.model, s.hardware, s.deployment, length, cross)
-    except RooflabError as error:
-        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +84,11 @@ def evaluate(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -
     out: list[Estimate | RooflabError] = []
     names = list(columns.metrics)
     rows = np.array([columns.metrics[name] for name in names]).T.tolist()
+    misfits: dict[Deployment, Misfit] = {}
     for i, scenario in enumerate(scenarios):
         if not columns.capacity[i] >= 1.0:
-            out.append(Infeasible(does_not_fit(model, hardware, deployments[i], float(columns.length[i]))))
+            misfit = misfits.setdefault(deployments[i], Misfit(model, hardware, deployments[i]))
+            out.append(Infeasible(misfit.why(float(columns.length[i]))))
             continue
         final = replace(scenario, deployment=deployments[i])
         out.append(Estimate(final, dict(zip(names, rows[i], strict=True)), columns.saturated[i].item()))
@@ -227,8 +208,10 @@ class _Table:
         self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
         engines = [d.engine for d in distinct]
         engines_used, engine_row = _representatives(distinct, attrgetter("engine", "engine_version", "host", "cuda_graphs"))
-        overheads = [engine_overhead(d, moe=model.is_moe) for d in engines_used]
+        family = scenarios[0].hardware.device.family
+        overheads = [engine_overhead(d, moe=model.is_moe, family=family) for d in engines_used]
         self.frontend_s = np.array([o.frontend_s for o in overheads])[engine_row][which]
+        self.frontend_user_s = np.array([o.frontend_user_s for o in overheads])[engine_row][which]
         self.convoy = np.array([o.convoy for o in overheads])[engine_row][which]
         # engines without a scheduler take the whole batch in one step
         whole = np.array([e in _UNCHUNKED or model.kind != "decoder" for e in engines])[which]
@@ -280,7 +263,7 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
             (
                 closed,
                 closed_loop(
-                    costs, c, users, limit[closed], rounds=t.rounds[closed], frontend_s=t.frontend_s[closed],
+                    costs, c, users, limit[closed], rounds=t.rounds[closed], frontend_s=t.frontend_s[closed] + t.frontend_user_s[closed] * users,
                     convoy=t.convoy[closed], burst=t.burst[closed], endless=t.users[closed] == 0,
                 ),
             )
