@@ -104,8 +104,9 @@ def resolve(workload: Workload, where: str = "workload") -> Workload:
     if workload.trace is not None:
         path = str(locate(workload.trace, f"{where}.trace"))
         entry = _fit_cached(path, Path(path).stat().st_mtime_ns)
-        timed = workload.rate is None and workload.concurrency is None
-        return replace(workload, isl=entry.isl, osl=entry.osl, correlation=entry.correlation, rate=entry.rate if timed else workload.rate)
+        on_its_clock = all(getattr(workload, name) is None for name in ("rate", "concurrency", "batch", "scenario"))
+        rate = entry.rate if on_its_clock else workload.rate
+        return replace(workload, trace=path, isl=entry.isl, osl=entry.osl, correlation=entry.correlation, rate=rate)
     if workload.like is None:
         return workload
     entry = workload_entry(workload.like, f"{where}.like")
