@@ -64,12 +64,22 @@ def test_a_measured_device_takes_its_own_tables():
     assert calibration_for(device()) is found
 
 
-@pytest.mark.parametrize(("key", "bw", "near"), [("h100-pcie", 2.0e12, "h100-sxm"), ("gh200-144gb", 4.9e12, "h200-sxm")])
-def test_a_relative_takes_the_nearest_generation(key, bw, near):
-    found = calibration_for(device(key, bw=bw))
+@pytest.mark.parametrize(
+    ("key", "near"), [("h100-pcie", "h100-sxm"), ("gh200-144gb", "h200-sxm"), ("h20", "h100-sxm"), ("h800", "h100-sxm")]
+)
+def test_a_relative_takes_the_nearest_of_its_family(key, near):
+    found = calibration_for(device(key))
     assert not found.in_table
     assert near in found.rule
-    assert found.gemm == calibration_for(device(near, bw=bw)).gemm
+    assert found.gemm == calibration_for(device(near)).gemm
+
+
+def test_the_longest_chip_name_wins():
+    assert " of gb200, " in calibration_for(device("gb200-nvl4", "blackwell")).rule
+
+
+def test_more_bandwidth_does_not_switch_constants():
+    assert calibration_for(device("h100-faster", bw=4.1e12)).decode == calibration_for(device("h100-faster")).decode
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import log
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -40,7 +39,8 @@ GEMM_COMPUTE: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# measured devices of a family; the one nearest in memory bandwidth stands for a device without a table
+# measured devices of a family: one whose chip appears in the key ("h200" in "gh200-144gb") stands for a device without a
+# table, else the first.  Not the nearest in bandwidth: a little more bandwidth must not switch constants.
 _FAMILY_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "volta": ("a100-sxm-80gb",),
     "turing": ("a100-sxm-80gb",),
@@ -146,12 +146,18 @@ def _choose(device: Device) -> tuple[str, str]:
         return device.key, "its own kernel tables"
     relatives = _FAMILY_TABLES.get(device.family)
     if relatives:
-        near = min(relatives, key=lambda name: abs(log(load_fit_file(name).memory_bytes_per_s / device.memory_bytes_per_s)))
+        chips = [name for name in relatives if _chip(name) in device.key]
+        near = max(chips, key=lambda name: len(_chip(name)), default=relatives[0])
         return near, f"shares of peak and launch times of {near}, the nearest measured relative, on the datasheet of {device.key}"
     if device.family in _ASSUMED_FAMILIES:
         return device.family, f"documented assumptions for {device.family}; no kernel tables"
     name = _KIND_DEFAULT[device.kind]
     return name, f"documented assumptions for {name}, the default of kind {device.kind!r}; family {device.family!r} is not known"
+
+
+def _chip(table: str) -> str:
+    """The chip that a table's name begins with: "h200" of "h200-sxm"."""
+    return table.split("-", maxsplit=1)[0]
 
 
 def _link_file(device: Device, file: FitFile) -> FitFile | None:
