@@ -217,7 +217,7 @@ def published(monkeypatch):
             response.headers = {"Content-Length": str(len(body))}
             return response
 
-        monkeypatch.setattr(traces.urllib.request, "urlopen", urlopen)
+        monkeypatch.setattr("urllib.request.urlopen", urlopen)
 
     serve(content)
     return serve
@@ -243,7 +243,7 @@ def test_without_a_network_the_error_says_how_to_go_on(published, tmp_path, monk
     def urlopen(url, timeout):
         raise urllib.error.URLError("Name or service not known")
 
-    monkeypatch.setattr(traces.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
     with pytest.raises(InputError, match=r"tiny.csv: cannot be downloaded \(Name or service not known\); fetch it elsewhere and put it at"):
         traces.get("tiny", tmp_path)
 

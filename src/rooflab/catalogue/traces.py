@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +105,9 @@ def locate(trace: str, where: str = "workload.trace") -> Path:
 
 
 def _download(trace: PublicTrace, path: Path, progress: Callable[[int, int | None], None] | None) -> bytes:
+    import urllib.error
+    import urllib.request
+
     parts, so_far = [], 0
     try:
         with urllib.request.urlopen(trace.url, timeout=_TIMEOUT_S) as response:

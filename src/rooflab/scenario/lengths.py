@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from statistics import NormalDist
 from typing import Any, Final, Literal
 
 from rooflab import units
@@ -142,6 +141,8 @@ def value_at(lengths: Lengths, p: float) -> float:
         return lengths.table[i] + (at - i) * (lengths.table[i + 1] - lengths.table[i])
     if lengths.kind == "uniform":
         return lengths.low + p * (lengths.high - lengths.low)
+    from statistics import NormalDist
+
     a, b = underlying(lengths)
     value = -a * math.log1p(-p) if lengths.kind == "exponential" else math.exp(a + b * NormalDist().inv_cdf(p))
     return min(max(value, lengths.low), lengths.high)

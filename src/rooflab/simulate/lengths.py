@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import zlib
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -86,5 +85,7 @@ def _table(lengths: Lengths) -> tuple[F64, F64]:
 
 @lru_cache(maxsize=1)
 def _normal_grid() -> F64:
+    from statistics import NormalDist
+
     normal = NormalDist()
     return np.array([normal.cdf(k / _STEPS_PER_SIGMA - _REACH) for k in range(int(2 * _REACH * _STEPS_PER_SIGMA) + 1)])
