@@ -47,6 +47,9 @@ def _at_clock(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cro
         for unit in ("s", "j", "bytes", "flops"):
             row[f"dec_seq_{unit}"] = row[f"dec_seq_{unit}"] + row[f"dec_ctx_{unit}"] * cross_tokens
             row[f"dec_ctx_{unit}"] = row[f"dec_ctx_{unit}"] * 0.0
+    if isinstance(op, AttentionOp) and op.phases != "both":
+        absent = "pre_" if op.phases == "decode" else "dec_"
+        row |= {name: 0.0 for name in KIND_FIELDS if name.startswith(absent)}
     return row
 
 

@@ -179,4 +179,3 @@ def capped_job(
     room_w = max(settle - idle_w, 1e-3 * limit_w)
     time, work = throttle(seconds, joules, room_w, np.inf)
     return float(time), float(min(idle_w + work / time, limit_w))
-

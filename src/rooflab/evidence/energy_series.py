@@ -76,7 +76,9 @@ def series_of(rows: Sequence[Row]) -> Iterator[Series]:
         points.sort(key=lambda p: (-p.clock, -min(p.limits_w, default=0.0), -sum(p.limits_w)))
         first = found[0][0]
         stages = int(float(first["pp"] or 1))
-        yield Series("/".join(key[:3]), machine, int(first["num_gpus"]), _weights(first, stages), _bubble(first["notes"], stages), tuple(points))
+        yield Series(
+            "/".join(key[:3]), machine, int(first["num_gpus"]), _weights(first, stages), _bubble(first["notes"], stages), tuple(points)
+        )
 
 
 def _job(row: Row) -> tuple[str, ...]:
@@ -84,7 +86,14 @@ def _job(row: Row) -> tuple[str, ...]:
     if row["source"].startswith("Zeus"):
         return (row["source"], row["model"], row["gpu"], row["batch_size"], notes[0])
     if "Merak" in row["source"]:
-        return (row["source"], row["model"], row["gpu"], row["batch_size"], row["num_gpus"], notes[-1] if "uniform" not in row["notes"] else "")
+        return (
+            row["source"],
+            row["model"],
+            row["gpu"],
+            row["batch_size"],
+            row["num_gpus"],
+            notes[-1] if "uniform" not in row["notes"] else "",
+        )
     # stages in the middle of the pipeline are alike and were profiled once: they share their times
     stage = _STAGE_POWER.search(row["notes"])
     last = stage is not None and stage[1] == "7"

@@ -1,0 +1,198 @@
+"""Published energy measurements → predictions: joules a token and watts of serving, time and energy under limits and clocks.
+
+Serving rows (ML.ENERGY) become serving scenarios and are priced by the engine; training rows of Zeus and Perseus are
+predicted from the reference of their series (`energy_series`); MLPerf power rows ask for the watts of a busy node.
+What cannot be modelled is returned with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import log2
+from typing import Final
+
+from rooflab.catalogue.hardware import hardware
+from rooflab.costs.power import clock_law, loaded_idle_w
+from rooflab.errors import InputError, RooflabError
+from rooflab.estimate.result import Estimate
+from rooflab.estimate.serving import estimate_many
+from rooflab.evidence.energy_series import predict, series_of
+from rooflab.evidence.serving_rows import Unsupported
+from rooflab.evidence.serving_rows import question as serving_question
+from rooflab.scenario.scenario import Scenario
+
+__all__ = ["Answer", "Served", "answers", "question", "served", "serving_row"]
+
+Row = Mapping[str, str]
+
+PROMPTS: Final = {
+    "lm-arena-chat": 300, "gpqa": 300, "sourcegraph-fim": 600, "image-chat": 1500, "video-chat": 6000,
+    "llm_text_generation/chat": 100, "llm_text_generation/code": 150,
+}  # fmt: skip
+"""Mean prompt tokens of the tasks, which the rows do not state: assumed, from the data sets' descriptions (images and clips counted)."""
+
+_OLD_HOST_S: Final = (2.1e-3, 22e-3, 0.38e-3)
+"""Seconds that leaderboard v2's engine (vLLM 0.5) spends on its host beyond ours: a step, a step and doubling of devices
+(workers were driven over Ray), a step and sequence.  Fitted to its 225 throughputs: 7 % median with the model left out."""
+
+METRICS: Final = {
+    "energy_per_output_token": "j_per_token", "energy_per_request": "j_per_request", "avg_power_all_gpus": "power_w",
+    "output_throughput": "output_tokens_per_s", "median_itl": "itl_ms", "p99_itl": "itl_p99_ms", "avg_tpot": "tpot_s",
+}  # fmt: skip
+
+_CHARGED_NODE_SHARE: Final = 0.93
+"""Mean power of a GPU in a training run at scale over its TDP (Zeus and Perseus: 0.92 to 1.0 of a limit that binds)."""
+
+_HOST_DRAW_SHARE: Final = 0.38
+"""What a training host draws over its nameplate overhead (fitted to the single-node rows of MLPerf Training 4.0 and 5.0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row: what was predicted and measured, in the row's unit; `group` is what is left out together; `provenance` of the number."""
+
+    id: str
+    metric: str
+    group: str
+    predicted: float
+    measured: float
+    provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A serving configuration as predicted: power of all devices (W), tokens/s, times (s), output tokens a request."""
+
+    power_w: float
+    output_tokens_per_s: float
+    tpot_s: float
+    itl_s: float
+    itl_p99_s: float
+    output_tokens: float
+
+    def value(self, metric: str) -> float:
+        """The value of a truth metric in its unit."""
+        joules = self.power_w / self.output_tokens_per_s
+        return {
+            "energy_per_output_token": joules,
+            "energy_per_request": joules * self.output_tokens,
+            "avg_power_all_gpus": self.power_w,
+            "output_throughput": self.output_tokens_per_s,
+            "median_itl": self.itl_s * 1e3,
+            "p99_itl": self.itl_p99_s * 1e3,
+            "avg_tpot": self.tpot_s,
+        }[metric]
+
+
+def serving_row(row: Row) -> dict[str, str]:
+    """A serving configuration of ML.ENERGY in the columns of the serving table. Raises Unsupported."""
+    task = row["task"]
+    if task not in PROMPTS:
+        raise Unsupported(f"task {task}")
+    old = row["source"].endswith("v2")
+    fp8 = row["precision"] == "fp8"
+    return {
+        "id": row["id"], "source": "ML.ENERGY leaderboard", "engine": "vLLM", "engine_version": "0.5.4" if old else "",
+        "model": row["model"], "precision_weights": row["precision"], "precision_activations": "fp8" if fp8 else "bf16",
+        "precision_kv": "", "gpu": row["gpu"], "num_gpus": row["num_gpus"], "tp": row["tp"] or "1", "pp": row["pp"] or "1",
+        "ep": row["ep"] or "1", "batch_or_concurrency": str(max(round(float(row["batch_size"])), 1)), "isl": str(PROMPTS[task]),
+        "osl": row["seq_or_output_len"], "scenario": "fixed-concurrency", "metric": "output_tok_s", "value": "1", "per_gpu": "0",
+        "notes": f"task={task}", "date": row["date"], "ship": "0",
+    }  # fmt: skip
+
+
+def question(row: Row) -> Scenario:
+    """The scenario that a serving row of ML.ENERGY measured. Raises Unsupported with the reason."""
+    return serving_question(serving_row(row)).scenarios[0]
+
+
+def served(estimate: Estimate, row: Row) -> Served:
+    """What an estimate says of a row, with the host time of the old leaderboard added to its steps."""
+    m, osl = estimate.metrics, float(row["seq_or_output_len"])
+    tokens_per_s, power_w, tpot_s = m["output_tokens_per_s"], m["power_w"], m["tpot_s_mean"]
+    stretch = 1.0
+    if row["source"].endswith("v2"):
+        fixed_s, doubling_s, sequence_s = _OLD_HOST_S
+        split = estimate.scenario.deployment
+        host_s = fixed_s + doubling_s * log2((split.tp or 1) * split.pp) + sequence_s * m["running"] / split.replicas
+        stretch = 1.0 + host_s / tpot_s
+    idle_w = m["devices"] * loaded_idle_w(estimate.scenario.hardware)
+    return Served(
+        power_w=idle_w + max(power_w - idle_w, 0.0) / stretch,
+        output_tokens_per_s=tokens_per_s / stretch,
+        tpot_s=tpot_s * stretch,
+        itl_s=m["itl_s_p50"] * stretch,
+        itl_p99_s=m["itl_s_p99"] * stretch,
+        output_tokens=osl,
+    )
+
+
+def answers(rows: Iterable[Row]) -> tuple[list[Answer], dict[str, str]]:
+    """Predictions of energy rows, and the reason by id for those that cannot be modelled."""
+    rows = list(rows)
+    done: list[Answer] = []
+    unsupported: dict[str, str] = {}
+    for answer, reason in (*_serving(rows), *_series(rows), *_nodes(rows)):
+        if reason:
+            unsupported[answer.id] = reason
+        else:
+            done.append(answer)
+    seen = {a.id for a in done} | unsupported.keys()
+    unsupported |= {row["id"]: f"task {row['task']}" for row in rows if row["id"] not in seen}
+    return done, unsupported
+
+
+def _blank(row: Row) -> Answer:
+    return Answer(row["id"], row["metric"], "", float("nan"), float(row["value"]), "")
+
+
+def _serving(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
+    configs: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["source"].startswith("ML.ENERGY") and row["metric"] in METRICS and row["max_num_seqs"].strip():
+            configs.setdefault(row["config_id"], []).append(row)
+    asked: list[tuple[list[Row], Scenario]] = []
+    for config in configs.values():
+        try:
+            asked.append((config, question(config[0])))
+        except Unsupported as error:
+            yield from ((_blank(row), str(error)) for row in config)
+    for (config, _), result in zip(asked, estimate_many([s for _, s in asked]), strict=True):
+        if isinstance(result, RooflabError):
+            yield from ((_blank(row), f"{result.where or 'memory'}: {result.message}"[:80]) for row in config)
+            continue
+        got = served(result, config[0])
+        for row in config:
+            group = f"{row['model']}/{result.scenario.hardware.device.key}/{row['source'][-2:]}"
+            yield replace(_blank(row), group=group, predicted=got.value(row["metric"]), provenance="fitted"), ""
+
+
+def _series(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
+    training = [r for r in rows if r["source"].startswith(("Zeus", "Perseus"))]
+    by_id = {r["id"]: r for r in training}
+    for series in series_of(training):
+        provenance = clock_law(series.machine.device).provenance
+        for id_, metric, predicted, measured in predict(series):
+            yield Answer(id_, metric, series.group, predicted, measured, provenance), ""
+            by_id.pop(id_, None)
+    yield from ((_blank(row), "reference of its series") for row in by_id.values())
+
+
+def _nodes(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
+    """MLPerf training power: nodes whose devices are busy, and their hosts."""
+    for row in rows:
+        if not row["source"].startswith("MLPerf"):
+            continue
+        if row["metric"] == "energy_to_train_system":
+            yield _blank(row), "time to train folds in convergence"
+            continue
+        devices = int(row["num_gpus"])
+        try:
+            machine = hardware({"device": row["gpu"].removeprefix("NVIDIA "), "count": devices})
+        except InputError as error:
+            yield _blank(row), error.message
+            continue
+        watts = devices * _CHARGED_NODE_SHARE * machine.device.tdp_w + _HOST_DRAW_SHARE * machine.hosts * machine.host_power_w
+        share = devices if row["metric"] == "avg_power_per_gpu_share" else 1
+        yield replace(_blank(row), group=f"{row['model']}/{row['gpu']}", predicted=watts / share, provenance="fitted"), ""
