@@ -29,7 +29,7 @@ from rooflab.plan.label import SCHEDULING, formats_label, sentence, slo_label, s
 from rooflab.plan.objective import Objective, objective
 from rooflab.plan.reject import near_misses
 from rooflab.plan.result import Choice, Plan, Point
-from rooflab.plan.space import Space, fill_replicas, quality, space_of
+from rooflab.plan.space import Space, fill_replicas, fill_sequences, quality, space_of
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
@@ -177,12 +177,17 @@ def _best_of_each_shape(judged: Judged, order: npt.NDArray[np.intp]) -> list[int
 
 
 def _between(base: Scenario, judged: Judged, target: Objective, space: Space) -> Judged:
-    """With thinned replicas: also price the counts below the best ones."""
-    tried = {n for _, counts in space.splits for n in counts}
-    if base.workload.mode == "max-throughput" or not tried or max(tried) == len(tried):
-        return judged
+    """Also the values between those tried: sequences of an open-ended load, replicas where they were thinned."""
     shapes = _best_of_each_shape(judged, rank(base, judged, target))[:32]
-    more = fill_replicas([judged.deployments[i] for i in shapes], tried)
+    best = [judged.deployments[i] for i in shapes]
+    tried = {n for _, counts in space.splits for n in counts}
+    if base.workload.mode == "max-throughput":
+        several = len({seqs for seqs, _, _ in space.limits}) > 1
+        more = fill_sequences(best) if several else []
+    elif tried and max(tried) > len(tried):
+        more = fill_replicas(best, tried)
+    else:
+        return judged
     return judged.joined(judge(base, more)) if more else judged
 
 

@@ -27,7 +27,7 @@ from rooflab.scenario.dtype import DTYPES, dtype
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Space", "candidates", "fill_replicas", "quality", "space_of"]
+__all__ = ["Space", "candidates", "fill_replicas", "fill_sequences", "quality", "space_of"]
 
 _SEARCHED: Final = (
     "tp", "pp", "dp", "ep", "replicas", "weights", "kv", "max_num_seqs", "max_num_batched_tokens", "chunked_prefill",
@@ -164,6 +164,16 @@ def fill_replicas(deployments: Sequence[Deployment], tried: Collection[int]) -> 
         below = max((t for t in tried if t < n), default=0)
         step = max((n - below) // 32, 1)
         out += [replace(d, replicas=k) for k in range(below + step, n, step)]
+    return out
+
+
+def fill_sequences(deployments: Sequence[Deployment]) -> list[Deployment]:
+    """Sixteen limits on the sequences between half and twice each deployment's own."""
+    out = []
+    for d in deployments:
+        n = d.max_num_seqs
+        sizes = {round(n * 2.0 ** (k / 8)) for k in range(-8, 9)} - {n, 0}
+        out += [replace(d, max_num_seqs=size) for size in sorted(sizes)]
     return out
 
 

@@ -66,11 +66,11 @@ def _rows_of_each_shape(judged: Judged, target: Objective) -> dict[tuple[Any, ..
 
 
 def _likest(judged: Judged, rows: list[int], d: Deployment) -> int:
-    """Of a shape's rows the one with the same limits, if it is as feasible as the best of them."""
+    """Of a shape's rows the one with the same limits, if it meets the targets; else the best of them."""
     for i in rows:
         other = judged.deployments[i]
         same = (other.max_num_seqs, other.max_num_batched_tokens, other.chunked_prefill)
-        if same == (d.max_num_seqs, d.max_num_batched_tokens, d.chunked_prefill) and judged.feasible[i] == judged.feasible[rows[0]]:
+        if same == (d.max_num_seqs, d.max_num_batched_tokens, d.chunked_prefill) and judged.feasible[i]:
             return i
     return rows[0]
 

@@ -97,7 +97,8 @@ def _account(plan: Plan, best: Choice) -> Iterable[tuple[str, str]]:
     others = [c for c in plan.by_devices if c.devices != best.devices]
     if others:
         yield "GPUs", "; ".join(f"{c.devices}: {_brief(c)}, {_value(plan, c)}" for c in others[:6])
-    yield "Price", f"${significant(_hourly(best))} an hour; {plan.price_source}" if math.isfinite(_hourly(best)) else plan.price_source
+    source = plan.price_source.partition(":")[0]
+    yield "Price", f"${significant(_hourly(best))} an hour; {source}" if math.isfinite(_hourly(best)) else source
     counted = f"closed form over {plan.considered:,} deployments, {plan.feasible:,} within the targets"
     yield "Trust", f"{counted}; simulate the first before you buy"
 
