@@ -26,11 +26,12 @@ DEVICES = ("a100-sxm-80gb", "h100-sxm", "h200-sxm", "b200-sxm", "l40s", "mi300x"
 @st.composite
 def scenarios(draw: st.DrawFn, modes: tuple[str, ...] = ("static", "closed", "open", "max")) -> Scenario:
     """A scenario whose split is valid; it may not fit."""
-    tp = draw(st.sampled_from((1, 2, 4, 8)))
+    tp, pp = draw(st.sampled_from((1, 2, 4, 8))), draw(st.sampled_from((1, 1, 2, 4)))
     weights = draw(st.sampled_from((None, "fp8", "int4")))
     deployment = Deployment(
         engine=draw(st.sampled_from(("vllm", "sglang", "trtllm", "ideal"))),
         tp=tp,
+        pp=pp,
         replicas=1,
         weights=weights,
         kv=draw(st.sampled_from((None, "fp8"))),
@@ -50,7 +51,7 @@ def scenarios(draw: st.DrawFn, modes: tuple[str, ...] = ("static", "closed", "op
     }[mode]
     return Scenario(
         model(draw(st.sampled_from(MODELS))),
-        hardware(f"{tp} x {draw(st.sampled_from(DEVICES))}"),
+        hardware(f"{tp * pp} x {draw(st.sampled_from(DEVICES))}"),
         Workload(**lengths, **load),
         deployment,
     )

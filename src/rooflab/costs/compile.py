@@ -71,7 +71,7 @@ def _compile_group(
 ) -> StepCosts:
     d0 = deployments[0]
     formats = formats_of(model, hardware.device, d0)
-    overhead = engine_overhead(d0, moe=model.is_moe)
+    overhead = engine_overhead(d0, moe=model.is_moe, family=hardware.device.family)
     bench = bench_for(hardware, d0.engine, overhead)
     split = Split(
         tp=_column([d.tp or 1 for d in deployments]),

@@ -4,7 +4,8 @@
     all-reduces take `skew` times the kernel's time              ranks arrive apart
     kernel launch floors take `launch` times those of the tables (graphs overlap them)
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
-    TTFT += frontend;  in a closed loop a prompt meets `convoy` others that arrive with it
+    TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
+    and a prompt meets `convoy` others that arrive with it
 
 and for devices without kernel tables of their own: shares of bandwidth and arithmetic reached take a factor
 (`memory`, `compute`).  The constants live in `fits/serving.json`, each with the rows that it was fitted on and its
@@ -52,6 +53,7 @@ class EngineOverhead:
     launch: float = 1.0
     quantise: float = 1.0
     frontend_s: float = 0.012
+    frontend_user_s: float = 0.0
     convoy: float = 1.5
     eager: bool = False
     provenance: str = "assumed"
@@ -79,9 +81,9 @@ class ServingCalibration:
     slow_host: EngineOverhead = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
     eager_layer_s: float = 1e-4
 
-    def engine(self, key: str, generation: str, kind: str) -> EngineOverhead:
-        """The most particular entry there is: engine@generation/kind, engine@generation, engine/kind, engine, prior."""
-        for name in (f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
+    def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
+        """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine, prior."""
+        for name in (f"{key}@{generation}/{kind}:{family}", f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
             if name in self.engines:
                 return self.engines[name]
         return self.prior
@@ -171,10 +173,14 @@ def using(calibration: ServingCalibration) -> Iterator[ServingCalibration]:
         _ACTIVE.reset(token)
 
 
-def engine_overhead(deployment: Deployment, *, moe: bool) -> EngineOverhead:
-    """The constants of a deployment's engine, its generation, kind of model and kind of host."""
+def engine_overhead(deployment: Deployment, *, moe: bool, family: str = "") -> EngineOverhead:
+    """The constants of a deployment's engine: its generation, kind of model, kind of host, and the backend of a device family."""
     table = active()
-    found = table.engine(deployment.engine, era(deployment.engine, deployment.engine_version), "moe" if moe else "dense")
+    generation, kind = era(deployment.engine, deployment.engine_version), "moe" if moe else "dense"
+    slow = table.engines.get(f"{deployment.engine}@{generation}/{kind}:slow host") if deployment.host == "slow" else None
+    if slow is not None:
+        return slow
+    found = table.engine(deployment.engine, generation, kind, family)
     fixed_s, layer_s, sequence_s = found.fixed_s, found.layer_s, found.sequence_s
     if deployment.host == "slow":
         fixed_s, sequence_s = fixed_s + table.slow_host.fixed_s, sequence_s + table.slow_host.sequence_s

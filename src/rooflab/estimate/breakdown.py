@@ -86,7 +86,7 @@ def step_rows(
     """Operators of one step of a completed scenario's engine, longest first, host time last; arguments as `StepCosts.step`."""
     d = scenario.deployment
     formats = formats_of(scenario.model, scenario.hardware.device, d)
-    overhead = engine_overhead(d, moe=scenario.model.is_moe)
+    overhead = engine_overhead(d, moe=scenario.model.is_moe, family=scenario.hardware.device.family)
     bench = bench_for(scenario.hardware, d.engine, overhead)
     split = split_of(d)
     operators: tuple[Operator, ...] = step_operators(

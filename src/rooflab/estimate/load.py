@@ -3,9 +3,10 @@
 With N sequences running and prompts of I tokens for outputs of O, a fraction f of steps carries a prompt chunk
 of q tokens besides the N decodes:
 
+    N = min(running, chunk / (1 + I/O))         (a full token budget: the rest of those running wait for their prompts)
     q = min(I · max(1, N/O), chunk − N)         (several prompts share a step when they arrive faster than steps)
-    f = min(1, N·I / (O·q))                     (tokens in = tokens out)
-    TPOT = ((1 − f)·T(N) + f·T(N + q)) · max(1, N·I / (O·q))
+    f = N·I / (O·q)                             (tokens in = tokens out)
+    TPOT = (1 − f)·T(N) + f·T(N + q)
 
 Without chunking a prompt stops the decodes: TPOT = T(N) + (N/O)·T_prefill(I) (vLLM v0, Orca).
 T is the shared step cost at the mean context I + O/2, so the weights that a step reads are shared by prompt and decodes.
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts, StepResult
 
-__all__ = ["Case", "Steady", "decode_step", "prefill_seconds", "steady_state"]
+__all__ = ["Case", "Steady", "all_lanes", "decode_step", "lanes_in_use", "prefill_seconds", "steady_state"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -55,16 +56,33 @@ class Case:
 
 
 class Steady(NamedTuple):
-    """Per engine: mean time per output token, share and time of mixed steps, plain step; work and energy a second; N that decodes."""
+    """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work of a mean step."""
 
     tpot_s: Array
     plain_s: Array
     mixed_s: Array
     mixed_share: Array
-    stretch: Array
+    decoding: Array
     parts: StepResult
     bound_s: Array
     step_s: Array
+
+
+def lanes_in_use(case: Case, running: Array) -> Array:
+    """Pipeline lanes that have a sequence: a lone sequence uses one, whatever the number of stages."""
+    out: Array = np.minimum(case.lanes, np.maximum(running, 1.0))
+    return out
+
+
+def all_lanes(parts: StepResult, lanes: Array, idle_w: Array) -> StepResult:
+    """Work of all lanes in the time of one lane's step; what is drawn at rest is drawn once."""
+    at_rest_j = idle_w * parts.seconds
+    return parts._replace(
+        joules=(parts.joules - at_rest_j) * lanes + at_rest_j,
+        flops=parts.flops * lanes,
+        bytes=parts.bytes * lanes,
+        link_bytes=parts.link_bytes * lanes,
+    )
 
 
 def decode_step(costs: StepCosts, case: Case, n: Array, context: Array | None = None) -> StepResult:
@@ -119,35 +137,38 @@ def steady_state(costs: StepCosts, case: Case, running: Array, flow: Array | Non
     `flow`: sequences whose turnover brings prompts, when that is not all of `running` (a request that runs alone sees one
     sequence, itself, and no prompts).
     """
-    n = np.maximum(running / case.lanes, 1e-9)
-    turning = n if flow is None else np.maximum(flow / case.lanes, 1e-12)
+    lanes = lanes_in_use(case, running)
+    n = np.maximum(running / lanes, 1e-9)
+    turning = n if flow is None else np.maximum(flow / lanes, 1e-12)
     tokens_out = np.maximum(case.osl / case.yields, 1e-9)  # steps a sequence stays
+    # decodes come first in a step's token budget; beyond this many, prompts would not keep up with them
+    most = case.chunk / (1.0 + case.isl / tokens_out)
+    n = np.where(case.chunked, np.minimum(n, most), n)
+    turning = np.where(case.chunked, np.minimum(turning, most), turning)
     plain = decode_step(costs, case, n)
-    room = np.maximum(case.chunk - n, np.minimum(case.chunk, 64.0))
-    q = np.minimum(case.isl * np.maximum(1.0, turning / tokens_out), room)
-    demand = turning * case.isl / (tokens_out * q)
-    share = np.minimum(demand, 1.0)
-    stretch = np.maximum(demand, 1.0)
+    q = np.minimum(case.isl * np.maximum(1.0, turning / tokens_out), np.maximum(case.chunk - n, 1.0))
+    share = np.minimum(turning * case.isl / (tokens_out * q), 1.0)
     mixed = mixed_step(costs, case, n, q)
     alone_s, alone = prefill_seconds(costs, case, np.ones_like(n))
     # without chunking: prompts run by themselves and each stops all decodes
     stop_s = turning / tokens_out * alone_s
     blended_s = (1 - share) * plain.seconds + share * mixed.seconds
-    step_s = np.where(case.chunked, blended_s * stretch, plain.seconds + stop_s)
+    step_s = np.where(case.chunked, blended_s, plain.seconds + stop_s)
     chunked = case.chunked
     extra = turning / tokens_out * np.maximum(np.ceil(case.isl / case.chunk), 1.0)
     parts = StepResult(
-        *(np.where(chunked, ((1 - share) * a + share * b) * stretch, a + extra * c) for a, b, c in zip(plain, mixed, alone, strict=True))
+        *(np.where(chunked, (1 - share) * a + share * b, a + extra * c) for a, b, c in zip(plain, mixed, alone, strict=True))
     )
+    parts = all_lanes(parts, lanes, costs.scalar("idle_w", case.which))
     bound_plain, bound_mixed, bound_alone = (costs.bound_s(case.which, r) for r in (plain, mixed, alone))
-    bound_s = np.where(chunked, ((1 - share) * bound_plain + share * bound_mixed) * stretch, bound_plain + extra * bound_alone)
+    bound_s = np.where(chunked, (1 - share) * bound_plain + share * bound_mixed, bound_plain + extra * bound_alone)
     return Steady(
         tpot_s=step_s / case.yields / case.stage_balance,
         plain_s=plain.seconds,
         mixed_s=np.where(chunked, mixed.seconds, plain.seconds + alone_s),
         mixed_share=np.where(chunked, share, np.minimum(turning / tokens_out, 1.0)),
-        stretch=stretch,
+        decoding=n * lanes,
         parts=parts,
-        bound_s=bound_s,
+        bound_s=bound_s * lanes,
         step_s=step_s,
     )

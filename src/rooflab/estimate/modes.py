@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts, StepResult
-from rooflab.estimate.load import Case, Steady, decode_step, prefill_seconds, steady_state
+from rooflab.estimate.load import Case, Steady, all_lanes, decode_step, lanes_in_use, prefill_seconds, steady_state
 
 __all__ = ["STATS", "Outcome", "closed_loop", "open_loop", "static_batch"]
 
@@ -58,19 +58,20 @@ def static_batch(costs: StepCosts, case: Case, batch: Array, capacity: Array) ->
     """`batch` sequences that start together; `capacity` is how many fit at once (the rest run in further waves)."""
     waves = np.maximum(np.ceil(batch / np.maximum(capacity, 1.0)), 1.0)
     n = batch / waves
-    lane = n / case.lanes
+    lanes = lanes_in_use(case, n)
+    lane = n / lanes
     ttft_s, prefill = prefill_seconds(costs, case, lane)
     fill_steps = np.maximum(np.ceil(lane * case.isl / case.chunk), 1.0)
-    ttft_s = ttft_s * (1 + (case.lanes - 1) / (case.lanes * case.stage_balance))  # lanes fill the pipeline one behind the other
+    ttft_s = ttft_s * (1 + (lanes - 1) / (case.lanes * case.stage_balance))  # lanes fill the pipeline one behind the other
     decode = decode_step(costs, case, lane)
     steps = np.maximum(case.osl - 1, 0.0) / case.yields
     tpot_s = decode.seconds / case.yields / case.stage_balance
     wave_s = ttft_s + steps * case.yields * tpot_s
     total_s = waves * wave_s
-    parts = StepResult(*((fill_steps * a + steps * b) for a, b in zip(prefill, decode, strict=True)))
-    parts = StepResult(*(p * case.lanes for p in parts))
     busy_s = fill_steps * prefill.seconds + steps * decode.seconds
-    bound_s = (fill_steps * costs.bound_s(case.which, prefill) + steps * costs.bound_s(case.which, decode)) * case.lanes
+    summed = StepResult(*((fill_steps * a + steps * b) for a, b in zip(prefill, decode, strict=True)))
+    parts = all_lanes(summed, lanes, costs.scalar("idle_w", case.which))
+    bound_s = (fill_steps * costs.bound_s(case.which, prefill) + steps * costs.bound_s(case.which, decode)) * lanes
     same = dict.fromkeys(STATS, ttft_s)
     tpot = dict.fromkeys(STATS, np.where(case.osl > 1, tpot_s, np.nan))
     return Outcome(
@@ -80,18 +81,14 @@ def static_batch(costs: StepCosts, case: Case, batch: Array, capacity: Array) ->
         tpot_s=tpot,
         e2e_s=dict.fromkeys(STATS, wave_s * (waves + 1) / 2),
         itl_s=tpot,
-        power_w=_power(parts.joules, parts.seconds, busy_s * case.lanes),
+        power_w=parts.joules / busy_s,
         parts=parts,
-        step_s=busy_s * case.lanes,
+        step_s=busy_s,
         bound_s=bound_s,
         utilisation=np.ones_like(batch),
         saturated=np.zeros(len(batch), dtype=bool),
         waves=waves,
     )
-
-
-def _power(joules: Array, seconds: Array, over_s: Array) -> Array:
-    return np.where(over_s > 0, joules / np.maximum(over_s, 1e-12), 0.0) + 0.0 * seconds
 
 
 def closed_loop(
@@ -112,7 +109,8 @@ def closed_loop(
     alone_s, _ = prefill_seconds(costs, case, np.ones_like(users))
     tpot_s = steady.tpot_s
     stay_s = case.osl * tpot_s
-    queue_s = np.maximum(users - running, 0.0) * stay_s / running
+    # users beyond those that decode wait, so that each of them is served at the engine's pace (Little's law)
+    queue_s = np.maximum(users - steady.decoding, 0.0) * stay_s / steady.decoding
     half = (running + 1) / 2
     first = np.where(burst, 1.0 / rounds, 0.0)
     wait = alone_s * (first * half + (1 - first) * np.minimum(convoy, half))
@@ -124,7 +122,7 @@ def closed_loop(
         ttft[name] = frontend_s + queue_s + np.maximum(later, opening)
     tpot = _spread(costs, case, steady, running, fixed=True)
     # users wait for first tokens too, but an engine that is kept full never does better than N sequences at this pace
-    full_pace = running / np.maximum(stay_s, 1e-12)
+    full_pace = steady.decoding / np.maximum(stay_s, 1e-12)
     requests_per_s = np.where(endless, full_pace, np.minimum(users / (ttft["mean"] + np.maximum(case.osl - 1, 0.0) * tpot_s), full_pace))
     return Outcome(
         running=running,
@@ -133,13 +131,13 @@ def closed_loop(
         tpot_s=tpot,
         e2e_s={s: ttft[s] + np.maximum(case.osl - 1, 0.0) * tpot[s] for s in STATS},
         itl_s=_gaps(case, steady),
-        power_w=_power(steady.parts.joules, steady.step_s, steady.step_s) * case.lanes * case.stage_balance,
+        power_w=steady.parts.joules / steady.step_s,
         parts=steady.parts,
         step_s=steady.step_s,
         bound_s=steady.bound_s,
         utilisation=np.ones_like(users),
-        saturated=users > running,
-        waves=np.maximum(users / running, 1.0),
+        saturated=users > steady.decoding * (1 + 1e-9),
+        waves=np.maximum(users / steady.decoding, 1.0),
     )
 
 
@@ -149,12 +147,13 @@ def _spread(costs: StepCosts, case: Case, steady: Steady, running: Array, *, fix
     A request that meets k prompt chunks in its O steps takes T(N)·O + k·(T(N+q) − T(N)).
     """
     steps = np.maximum(case.osl / case.yields, 1.0)
-    extra_s = np.maximum(steady.mixed_s - steady.plain_s, 0.0) * steady.stretch
+    extra_s = np.maximum(steady.mixed_s - steady.plain_s, 0.0)
     out = {"mean": steady.tpot_s}
     slope = (
         0.0
         if fixed
-        else (steady.plain_s - decode_step(costs, case, np.maximum(running / case.lanes / 2, 1e-9)).seconds) / np.maximum(running / 2, 1e-9)
+        else (steady.plain_s - decode_step(costs, case, np.maximum(running / lanes_in_use(case, running) / 2, 1e-9)).seconds)
+        / np.maximum(running / 2, 1e-9)
     )
     for name, z in _NORMAL.items():
         met = z * np.sqrt(np.maximum(steady.mixed_share, 0.0) / steps)
@@ -181,7 +180,7 @@ def open_loop(
     stay_full_s = np.maximum(case.osl * full.tpot_s, 1e-9)
     alone_s, _ = prefill_seconds(costs, case, np.ones_like(rate))
     prefill_only = case.osl <= 1
-    most = np.where(prefill_only, 1.0 / alone_s, capacity / stay_full_s)
+    most = np.where(prefill_only, 1.0 / alone_s, full.decoding / stay_full_s)
     load = rate / most
     saturated = load >= 1.0
     running = np.minimum(rate * case.osl * decode_step(costs, case, np.ones_like(rate)).seconds, capacity)
@@ -215,7 +214,9 @@ def open_loop(
         ttft[stat] = np.where(saturated, np.inf, ttft[stat])
     e2e = {s: ttft[s] + np.maximum(case.osl * longest[s] - 1, 0.0) * tpot[s] for s in STATS}
     served = np.minimum(rate, most)
-    steps_per_s = np.where(saturated, 1.0 / steady.step_s, served * case.osl / case.yields / np.maximum(running / case.lanes, 1e-9))
+    steps_per_s = np.where(
+        saturated, 1.0 / steady.step_s, served * case.osl / case.yields / np.maximum(running / lanes_in_use(case, running), 1e-9)
+    )
     busy_share = np.minimum(steps_per_s * steady.step_s, 1.0)
     idle_w = costs.scalar("idle_w", case.which)
     working_w = steady.parts.joules / steady.step_s

@@ -69,6 +69,7 @@ DEVICE_PRIORS: Final[Mapping[str, Prior]] = {
 }
 FIRST_TOKEN_PRIORS: Final[Mapping[str, Prior]] = {
     "frontend_s": Prior(0.012, 0.06, 0.0, 1.0, 0.01),
+    "frontend_user_s": Prior(0.0, 0.003, 0.0, 0.1, 0.001),
     "convoy": Prior(1.5, 3.0, 1.0, 64.0, 0.5),
 }
 SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {

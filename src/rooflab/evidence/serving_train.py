@@ -35,8 +35,8 @@ __all__ = ["read_rows", "train"]
 
 _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
-_FITTED_ENGINES: Final = 12
-"""An engine with at least this many rows on devices with tables needs no joint fit with a device family."""
+_OWN_BACKEND: Final = 24
+"""An engine with at least this many rows on a family without tables gets constants of its own there."""
 
 
 def read_rows(path: Path) -> list[sf.FitRow]:
@@ -58,7 +58,14 @@ def _scenario(row: sf.FitRow) -> Any:
 
 def _engine_key(row: sf.FitRow) -> str:
     s = _scenario(row)
-    return f"{s.deployment.engine}@{era(s.deployment.engine, s.deployment.engine_version)}/{'moe' if s.model.is_moe else 'dense'}"
+    key = f"{s.deployment.engine}@{era(s.deployment.engine, s.deployment.engine_version)}/{'moe' if s.model.is_moe else 'dense'}"
+    return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
+
+
+def _slow_vllm(row: sf.FitRow) -> bool:
+    """vLLM on a slow host adds to the constants of vLLM; other engines get an entry of their own there."""
+    d = _scenario(row).deployment
+    return bool(d.host == "slow" and d.engine == "vllm")
 
 
 def _has_tables(row: sf.FitRow) -> bool:
@@ -109,7 +116,7 @@ class _Trainer:
         )
 
     def engines(self, table: ServingCalibration) -> ServingCalibration:
-        usable = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and _scenario(r).deployment.host == "fast"]
+        usable = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
         for key, rows in _grouped(usable, _engine_key).items():
             if len(rows) < _FEWEST:
                 continue
@@ -126,7 +133,7 @@ class _Trainer:
         return sf.with_engine(key, {**fit.values, **_note(fit, rows, self.date)}, table)
 
     def slow_host(self, table: ServingCalibration) -> ServingCalibration:
-        rows = [r for r in self.rows if _fits_speed(r) and _scenario(r).deployment.host == "slow"]
+        rows = [r for r in self.rows if _fits_speed(r) and _slow_vllm(r)]
         if len(rows) < _FEWEST:
             return table
 
@@ -149,10 +156,13 @@ class _Trainer:
     def _family(self, table: ServingCalibration, family: str, rows: list[sf.FitRow]) -> ServingCalibration:
         """Factors of a family; an engine that is only seen here is fitted with them (the two explain different sizes of step)."""
         keys = sorted({_engine_key(r) for r in rows})
-        fresh = [k for k in keys if k not in table.engines and sum(_engine_key(r) == k for r in rows) >= _FEWEST]
+        often = [k for k in keys if sum(_engine_key(r) == k for r in rows) >= _OWN_BACKEND]
+        # the same engine on another vendor's stack is another backend, with host and launch times of its own
+        fresh = [f"{k}:{family}" for k in often if ":" not in k]
         for key in fresh:
             name, _, kind = key.partition("/")
-            table = replace(table, engines={**table.engines, key: table.engine(name.split("@")[0], name.split("@")[1], kind)})
+            found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0])
+            table = replace(table, engines={**table.engines, key: found})
         engine_priors = {k: sf.ENGINE_PRIORS[k] for k in ("fixed_s", "layer_s", "sequence_s", "skew")}
         priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in engine_priors.items()}}
         start = sf.starting(table.devices.get(family, DeviceFactors()), sf.DEVICE_PRIORS)
