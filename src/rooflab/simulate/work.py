@@ -270,7 +270,7 @@ def _blocks(workload: Workload, rows: _Rows, block_tokens: int) -> tuple[I64, I6
     if workload.sessions is None and prefixes.count == 1:
         return _one_prefix(rows, prefixes.tokens, block_tokens)
     reach = rows.input_tokens + rows.output_tokens
-    size = block_size_for(float(reach.sum()), block_tokens)
+    size = block_size_for(float(reach.sum()), n, block_tokens)
     shared = np.where(rows.prefix >= 0, np.minimum(prefixes.tokens, reach) // size, 0)
     return *chain_blocks(_chains(rows), reach // size, np.maximum(rows.prefix, 0), shared), size
 
