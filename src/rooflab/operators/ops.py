@@ -157,7 +157,8 @@ class AttentionOp:
     `q_elements`: query and output elements a token; `cache_elements`: what a token adds to the cache that this
     kind reads; `flops_per_pair`: of one query token with one cached token; `window`: cached tokens a query sees.
     `share`: part of the batch on this rank (1/dp), `context_share`: part of a context on this rank (1/cp, or
-    1/ratio where the past is compressed).  `latent`: one shared latent vector instead of heads.
+    1/ratio where the past is compressed).  `latent`: one shared latent vector instead of heads.  `phases`: "decode" for what only
+    generated tokens do (a sparse read of the cache), "prefill" for what only prompts do.
     """
 
     name: str
@@ -174,6 +175,7 @@ class AttentionOp:
     latent: tuple[float, float] | None = None
     causal: bool = True
     indexer: bool = False
+    phases: Literal["both", "decode", "prefill"] = "both"
 
     @property
     def q_elements(self) -> Real:

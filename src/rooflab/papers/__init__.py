@@ -11,6 +11,7 @@ How to add one, in six steps (docs/how-to/add-a-paper.md walks through them with
    ``@paper.technique``. `apply` returns a new scenario, through the general fields and hooks only, or raises
    `Infeasible` with the reason why it does not apply. Where outputs change, set `changes_outputs` and state the published
    cost with ``paper.quality(...)``: between points it reads "interpolated", outside "unknown", never zero.
+   A paper that measures, models or searches registers ``@paper.analysis`` instead: its method on a reader's scenario.
 4. ``@paper.claim(text, expect=…, source=…, id=…)`` decorates a function that takes a `Lab` and returns the figure.
    It asks the lab for scenarios, hardware, estimates, simulations and data, and never contains the answer: the audit halves and
    doubles whatever it asked for and demands that the figure move. What cannot be computed is
@@ -28,15 +29,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rooflab.papers.lab import Lab
-    from rooflab.papers.paper import Claim, Paper
+    from rooflab.papers.paper import Analysis, Claim, Paper
     from rooflab.papers.quality import QualityCost
     from rooflab.papers.technique import Count, Fraction, PositiveFloat, PositiveInt, Technique, Techniques
 
 __all__ = [
-    "Claim", "Count", "Fraction", "Lab", "Paper", "PositiveFloat", "PositiveInt", "QualityCost", "Technique", "Techniques",
+    "Analysis", "Claim", "Count", "Fraction", "Lab", "Paper", "PositiveFloat", "PositiveInt", "QualityCost", "Technique", "Techniques",
 ]  # fmt: skip
 
 _HOMES: Final = {
+    "Analysis": "paper",
     "Claim": "paper",
     "Paper": "paper",
     "Lab": "lab",

@@ -15,7 +15,7 @@ from rooflab.scenario.scenario import Scenario
 if TYPE_CHECKING:
     from rooflab.papers.lab import Lab
 
-__all__ = ["Bound", "Claim", "ClaimKind", "NotModelled", "Paper"]
+__all__ = ["Analysis", "Bound", "Claim", "ClaimKind", "NotModelled", "Paper"]
 
 T = TypeVar("T", bound=Technique)
 Bound = Literal["near", "at least", "at most"]
@@ -75,6 +75,14 @@ class NotModelled:
     unit: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a paper's method says about a scenario: figures (name, value, unit) and what they mean, in a sentence or two."""
+
+    figures: tuple[tuple[str, float, str], ...]
+    because: str
+
+
 @dataclass(slots=True)
 class Paper:
     """One paper of the feed, with what its file adds: techniques, claims, scenarios, notes.
@@ -101,6 +109,7 @@ class Paper:
     setups: dict[str, Callable[[Lab], Scenario]] = field(default_factory=dict)
     points: list[QualityPoint] = field(default_factory=list)
     plot: Callable[[Lab], Any] | None = None
+    analyse: Callable[[Lab, Scenario], Analysis] | None = None
 
     @classmethod
     def from_card(cls, key: str, *, executed: str = "", modelled: str = "", assumed: str = "") -> Paper:
@@ -167,6 +176,11 @@ class Paper:
             return function
 
         return register
+
+    def analysis(self, function: Callable[[Lab, Scenario], Analysis]) -> Callable[[Lab, Scenario], Analysis]:
+        """Register the function that runs the paper's method on a scenario (a decorator): for papers that measure, model or search."""
+        self.analyse = function
+        return function
 
     def draws(self, function: Callable[[Lab], Any]) -> Callable[[Lab], Any]:
         """Register the function that gives the page's plot (`rooflab.papers.plot.Plot`); a decorator."""

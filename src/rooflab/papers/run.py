@@ -9,6 +9,7 @@ from typing import Any
 from rooflab.errors import Infeasible, unknown
 from rooflab.papers.compare import Comparison, Measured, attempt, compare, plain
 from rooflab.papers.lab import Lab
+from rooflab.papers.paper import Analysis
 from rooflab.papers.rank import Ranked, Refused
 from rooflab.papers.registry import paper
 from rooflab.papers.technique import Technique
@@ -19,13 +20,15 @@ __all__ = ["Outcome", "ranked_record", "refused_record", "run_paper"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out: a comparison a setup (one, "your scenario", when the reader gave one)."""
+    """What came out for each setup (one, "your scenario", when the reader gave one): comparisons, and what the paper's method says."""
 
     comparisons: tuple[tuple[str, Comparison], ...]
+    analyses: tuple[tuple[str, Analysis], ...] = ()
 
     def record(self) -> list[dict[str, Any]]:
         """As plain JSON values."""
-        return [{"setup": name} | _record(c) for name, c in self.comparisons]
+        compared = [{"setup": name} | _record(c) for name, c in self.comparisons]
+        return compared + [{"setup": name} | _analysis(a) for name, a in self.analyses]
 
 
 def run_paper(key: str, scenario: Scenario | None, settings: Mapping[str, Any], variant: str = "") -> Outcome:
@@ -34,17 +37,23 @@ def run_paper(key: str, scenario: Scenario | None, settings: Mapping[str, Any], 
     Without settings the variant that helps most is taken. Raises Infeasible, with the reason, where it does not apply.
     """
     p = paper(key)
-    if not p.techniques:
-        raise Infeasible(f"{key} is about no technique for a scenario; rooflab papers check {key} runs what it does")
     if variant and variant not in p.techniques:
         raise unknown("technique", variant, p.techniques, key)
-    cls = p.techniques[variant] if variant else next(iter(p.techniques.values()))
-    if scenario is not None:
-        return Outcome((("your scenario", _best(cls, scenario, settings)),))
+    if not p.techniques and settings:
+        raise Infeasible(f"{key} has no technique, so nothing to set")
+    if not p.techniques and p.analyse is None:
+        raise Infeasible(f"{key} is about no technique for a scenario; rooflab papers check {key} runs what it does")
     lab = Lab()
-    if not p.setups:
+    if scenario is not None:
+        tried = {"your scenario": scenario}
+    elif p.setups:
+        tried = {name: make(lab) for name, make in p.setups.items()}
+    else:
         raise Infeasible(f"{key} has no setup of its own; give a scenario")
-    return Outcome(tuple((name, _best(cls, make(lab), settings)) for name, make in p.setups.items()))
+    cls = p.techniques[variant] if variant else next(iter(p.techniques.values()), None)
+    compared = () if cls is None else tuple((name, _best(cls, s, settings)) for name, s in tried.items())
+    analysed = () if p.analyse is None else tuple((name, p.analyse(lab, s)) for name, s in tried.items())
+    return Outcome(compared, analysed)
 
 
 def _best(cls: type[Technique], scenario: Scenario, settings: Mapping[str, Any]) -> Comparison:
@@ -72,6 +81,10 @@ def _record(c: Comparison) -> dict[str, Any]:
         "quality": {"status": c.quality.status, "delta": c.quality.delta, "unit": c.quality.unit, "task": c.quality.task},
         "note": c.note,
     }
+
+
+def _analysis(a: Analysis) -> dict[str, Any]:
+    return {"figures": [{"name": n, "value": plain(v), "unit": u} for n, v, u in a.figures], "because": a.because}
 
 
 def _metrics(m: Measured) -> dict[str, Any]:

@@ -134,6 +134,13 @@ def show_run(e: Entry, outcome: Outcome, path: str, *, quiet: bool = False) -> N
     out.print(f"[bold]{e.name}[/bold]: {e.does} ({f'seed {e.seed}, ' if e.seed else ''}{e.date[:4]})", highlight=False)
     for name, c in outcome.comparisons:
         _comparison(out, name, c)
+    for name, a in outcome.analyses:
+        out.print(f"\n{name}", markup=False)
+        table = _table(("", "left"), ("", "right"))
+        for label, value, unit in a.figures:
+            table.add_row(label, figure(value, unit))
+        out.print(table)
+        out.print(a.because, markup=False)
     if not quiet:
         out.print(f"\nNext    rooflab papers show {e.key}" + (f"     rooflab papers rank {path}" if path else ""), markup=False)
 
