@@ -13,7 +13,7 @@ from rooflab.units import format_seconds
 __all__ = ["batch_cards"]
 
 _ROWS_SHOWN: Final = 220
-_REPLICAS_SHOWN: Final = 4
+_REPLICAS_SHOWN: Final = 3
 _REQUESTS_SHOWN: Final = 48
 
 

@@ -5,7 +5,7 @@ The page is one file without scripts or network; it follows the reader's light o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rooflab.files import write_text
 from rooflab.metrics.registry import METRICS
 from rooflab.report.batch_chart import batch_cards
+from rooflab.report.load_chart import load_cards
 from rooflab.report.style import STYLE
 from rooflab.report.svg import Mark, Series, chart, legend
 from rooflab.simulate.results import ServingResult
@@ -52,7 +53,7 @@ def simulation_page(result: ServingResult, *, title: str, subtitle: str = "", no
         head,
         f'<h1>{escape(title)}</h1><p class="soft">{escape(subtitle)}</p>{_answer(result)}{_tiles(result)}',
         f'<h2>Latency</h2><div class="row">{"".join(_cdf(result, *which) for which in _CDFS)}</div>',
-        f'<h2>Load over time</h2><div class="row two">{_load(result)}</div>',
+        f'<h2>Load over time</h2><div class="row two">{load_cards(result)}</div>',
         batch_cards(result),
         _parts_table("By class", "class", result.by_class()) if len(result.classes) > 1 else "",
         _clients_table(result),
@@ -108,6 +109,8 @@ def _tiles(result: ServingResult) -> str:
         tiles.insert(2, ("goodput_requests_per_s", "requests/s within SLO"))
     cells = []
     for name, words in tiles:
+        if name == "j_per_token" and not result.metrics[name] > 0:
+            continue  # no power is known
         value = metric_text(name, result.metrics[name]).removesuffix("/token")
         cells.append(f'<div class="tile"><b>{value}</b><span>{escape(words)}</span></div>')
     return f'<div class="tiles">{"".join(cells)}</div>'
@@ -126,8 +129,9 @@ def _cdf(result: ServingResult, name: str, title: str) -> str:
             series.append(Series(label, np.quantile(values, levels).tolist(), levels.tolist(), colour=i))
     if not series:
         return f'<div class="card"><h3>{title}</h3><p class="soft">no request to show</p></div>'
-    low = max(min(s.x[0] for s in series), 1e-6)
-    high = max(low * 1.5, *(s.x[-1] for s in series))
+    low, high = max(min(s.x[0] for s in series), 1e-6), max(s.x[-1] for s in series)
+    if high < 2 * low:
+        low, high = low / 1.5, max(high, low) * 1.5
     own = {c.name: c.slo for c in result.classes if c.slo}
     key = name.removesuffix("_s")
     marks = [Mark(limit, f"{k.removeprefix(key).strip('_')} ≤ {format_seconds(limit)}") for k, limit in result.slo if k.startswith(key)]
@@ -145,51 +149,6 @@ def _cdf(result: ServingResult, name: str, title: str) -> str:
     m = result.metrics
     line = " · ".join(f"{s} {format_seconds(m[f'{name}_{s}'])}".replace(" ", "\u00a0") for s in ("mean", "p50", "p90", "p99"))
     return f'<div class="card"><h3>{title}</h3>{names}{drawn}<p class="soft"><small>{line}</small></p></div>'
-
-
-def _load(result: ServingResult) -> str:
-    t = result.run.timeline
-    keep = t.time_s <= result.span_s[1]
-    at = (t.time_s[keep] + t.interval_s / 2).tolist()
-    if not at:
-        return '<p class="soft">no timeline was kept</p>'
-    end = float(t.time_s[keep][-1] + t.interval_s)
-    arrived = np.histogram(result.run.records.arrival_s, bins=np.append(t.time_s[keep], end))[0] / t.interval_s
-    last = result.run.records.last_token_s
-    finished = np.histogram(last[np.isfinite(last)], bins=np.append(t.time_s[keep], end))[0] / t.interval_s
-
-    def card(title: str, series: list[tuple[str, F64]], text: Callable[[float], str] = _count) -> str:
-        top = max(float(np.nanmax(values)) for _, values in series)
-        lines = [Series(name, at, values.tolist(), colour=i, fill=i == 0) for i, (name, values) in enumerate(series)]
-        drawn = chart(
-            series=lines, x=(0, end), y=(0, top * 1.06 or 1.0), x_label="", label=title, x_text=_clock, y_text=text,
-            width=500, height=190,
-        )  # fmt: skip
-        names = legend([(s.name, s.colour) for s in lines]) if len(lines) > 1 else ""
-        return f'<div class="card"><h3>{title}</h3>{names}{drawn}</div>'
-
-    cards = [
-        card("Requests a second", [("arriving", _smooth(arrived)), ("finishing", _smooth(finished))]),
-        card("Requests in the system", [("running", t.running[keep]), ("waiting", t.waiting[keep])]),
-        card("Tokens computed a second", [("prompt", t.prefill_tokens_per_s[keep]), ("generated", t.decode_tokens_per_s[keep])]),
-    ]
-    if result.kv_blocks > 0:
-        cards.append(card("KV cache in use", [("KV blocks", 100 * t.kv_blocks[keep] / result.kv_blocks)], lambda v: f"{v:g} %"))
-    else:
-        cards.append(card("KV blocks in use", [("KV blocks", t.kv_blocks[keep])]))
-    if np.ptp(t.replicas_up[keep]) > 0:
-        cards.append(card("Replicas up", [("replicas", t.replicas_up[keep])]))
-    if np.nanmax(t.power_w[keep]) > 0:
-        cards.append(card("Power", [("power", t.power_w[keep])], _watts))
-    return "".join(cards)
-
-
-def _smooth(values: F64) -> F64:
-    """Running mean over five intervals: counts of single intervals jump."""
-    if len(values) < 10:
-        return values
-    weights = np.convolve(np.ones(len(values)), np.ones(5), "same")
-    return np.asarray(np.convolve(values, np.ones(5), "same") / weights)
 
 
 def _parts_table(title: str, first: str, parts: dict[str, dict[str, float]]) -> str:
@@ -230,21 +189,3 @@ def _short_seconds(value: float) -> str:
         if value < scale * 999.5 or unit == "s":
             return f"{value / scale:g} {unit}"
     raise AssertionError("unreachable")
-
-
-def _count(value: float) -> str:
-    """A tick of a count: 0, 50, 1.5k, 20k."""
-    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= scale:
-            return f"{value / scale:g}{letter}"
-    return f"{value:g}"
-
-
-def _watts(value: float) -> str:
-    return f"{value / 1e3:g} kW" if value >= 1e3 else f"{value:g} W"
-
-
-def _clock(value: float) -> str:
-    if value < 600:
-        return f"{value:g} s"
-    return f"{value / 60:g} min" if value < 36000 else f"{value / 3600:g} h"
