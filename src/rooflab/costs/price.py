@@ -148,7 +148,7 @@ def format_key(weight: DType, act: DType) -> str:
             return {"fp8-block": "fp8_block"}.get(weight.name, "fp8") if quantised else "int8"
         return "int8_w8a8" if quantised and act.compute == "int8" else "int8"
     if weight.compute == "fp4":
-        return "nvfp4" if act.compute == "fp4" else "mxfp4"
+        return "nvfp4" if act.compute == "fp4" else "mxfp4_fp8" if quantised else "mxfp4"
     return "int4"
 
 
@@ -233,6 +233,7 @@ def _experts(op: ExpertGemm, bench: Bench) -> Price:
         peak_flops=peak,
         bytes_per_s=bench.device.memory_bytes_per_s,
         curve=curve,
+        gathered=op.gathered,
     )
     touched = experts_touched(op.assignments, op.experts / op.ep, curve.alpha)
     weights = touched * op.matrices * op.hidden * op.width * op.weight.bytes
@@ -251,7 +252,7 @@ def _elementwise(op: Elementwise, bench: Bench) -> Price:
 def _collective(op: Collective, bench: Bench) -> Price:
     hardware, device = bench.hardware, bench.device
     here = float(hardware.devices_per_host)
-    ranks = np.asarray(op.ranks, dtype=np.float64)
+    ranks = np.maximum(np.asarray(op.ranks, dtype=np.float64), 1.0)
     inside_ranks, hosts = np.minimum(ranks, here), np.ceil(ranks / here)
     inside, across = bench.kernels.collectives(device.scale_up), bench.kernels.collectives(hardware.network)
     # devices that are not joined never share a split (the split is refused); 1 B/s keeps their unused prices finite
@@ -270,15 +271,15 @@ def _collective(op: Collective, bench: Bench) -> Price:
             comm.send_s(size, link_bytes_per_s=remote, curve=across.send),
             comm.send_s(size, link_bytes_per_s=local, curve=inside.send),
         )
+    elif op.kind == "all_gather":
+        local_s = comm.all_gather_s(size * inside_ranks / ranks, inside_ranks, link_bytes_per_s=local, curve=inside.all_gather)
+        seconds = np.maximum(local_s, comm.all_gather_s(size, hosts, link_bytes_per_s=remote, curve=across.all_gather))
     else:
-        gathering = op.kind == "all_gather"
-        one = comm.all_gather_s if gathering else comm.all_to_all_s
-        near = inside.all_gather if gathering else bench.kernels.moe_all_to_all
-        far = across.all_gather if gathering else across.all_to_all
-        local_s = one(size * inside_ranks / np.maximum(ranks, 1.0), inside_ranks, link_bytes_per_s=local, curve=near)
+        near = (inside_ranks - 1.0) / np.maximum(ranks - 1.0, 1.0)  # share of the peers that sit in the same host
+        local_s = comm.moe_exchange_s(size * near, inside_ranks, link_bytes_per_s=local, curve=bench.kernels.moe_all_to_all)
         # what crosses hosts leaves each device over its own port
-        crossing = size * (1.0 - inside_ranks / np.maximum(ranks, 1.0)) * hosts / np.maximum(hosts - 1.0, 1.0)
-        seconds = np.maximum(local_s, one(crossing, hosts, link_bytes_per_s=remote, curve=far))
+        remote_s = comm.moe_exchange_s(size * (1.0 - near) * (hosts > 1), hosts, link_bytes_per_s=remote, curve=across.all_to_all)
+        seconds = np.maximum(local_s, remote_s)
     link = op.link_bytes
     zero = link * 0.0
     return Price(op.count * seconds, op.count * link * bench.j_per_link_byte, zero, zero, op.count * link)

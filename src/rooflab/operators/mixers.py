@@ -162,17 +162,17 @@ def _compressed(mixer: CompressedAttention, count: float, h: float, formats: For
 def _linear(mixer: LinearAttention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
     value = mixer.v_heads * mixer.v_dim / split.tp
     yield _proj("linear in", count, m, mixer.in_width / split.tp, h, formats)
-    yield Elementwise("short convolution", "attention", count, m * mixer.conv_width / split.tp * 4.0)
-    state = mixer.v_heads * mixer.k_dim * mixer.v_dim / split.tp
-    within_chunk = 2.0 * _SCAN_CHUNK * mixer.v_heads * (2.0 * mixer.k_dim + 2.0 * mixer.v_dim) / split.tp
+    k_dim, v_dim, v_heads = float(mixer.k_dim), float(mixer.v_dim), mixer.v_heads / split.tp
     yield RecurrentOp(
         "delta rule",
         "attention",
         count,
         "gdn",
-        state,
-        (mixer.conv_width / split.tp + value) * 2.0,
-        6.0 * state + within_chunk,
+        v_heads * k_dim * v_dim,
+        # the convolution reads and writes q, k, v; the rule reads them and writes its output
+        (3.0 * mixer.conv_width / split.tp + value) * 2.0,
+        # three products with the state and four inside a chunk, half of them masked
+        v_heads * (6.0 * k_dim * v_dim + _SCAN_CHUNK * 2.0 * (k_dim + v_dim)),
         1.0 / np.asarray(split.dp, dtype=np.float64),
     )
     yield _proj("linear out", count, m, h, value, formats)
@@ -184,7 +184,7 @@ def _state_space(mixer: StateSpace, count: float, h: float, formats: Formats, sp
     yield _proj("state-space in", count, m, mixer.in_width / split.tp, h, formats)
     yield Elementwise("short convolution", "attention", count, m * mixer.conv_width / split.tp * 4.0)
     state = mixer.inner * mixer.state / split.tp
-    within_chunk = 2.0 * _SCAN_CHUNK * (inner + mixer.groups * mixer.state / split.tp)
+    heads = mixer.heads / split.tp
     yield RecurrentOp(
         "state-space scan",
         "attention",
@@ -192,7 +192,8 @@ def _state_space(mixer: StateSpace, count: float, h: float, formats: Formats, sp
         "mamba2",
         state,
         (mixer.conv_width / split.tp + inner) * 2.0,
-        4.0 * state + within_chunk,
+        # two products with the state and two inside a chunk, half of them masked
+        4.0 * state + heads * _SCAN_CHUNK * (mixer.head_dim + mixer.state),
         1.0 / np.asarray(split.dp, dtype=np.float64),
     )
     yield _proj("state-space out", count, m, h, inner, formats)

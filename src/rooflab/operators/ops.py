@@ -54,7 +54,10 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class ExpertGemm:
-    """Routed experts of one layer on one rank; `tokens` are those of the whole expert-parallel group, `width` is after the split."""
+    """Routed experts of one layer on one rank; `tokens` are those of the whole expert-parallel group, `width` is after the split.
+
+    `gathered`: 1 where every rank holds all tokens, 0 where an exchange brings a rank only its own.
+    """
 
     name: str
     group: Group
@@ -68,6 +71,7 @@ class ExpertGemm:
     matrices: float
     weight: DType
     act: DType
+    gathered: Real = 1.0
 
     @property
     def assignments(self) -> Real:
@@ -121,7 +125,7 @@ class Elementwise:
 class Collective:
     """A collective over `ranks` devices.
 
-    `message_bytes` is what a rank contributes (all-reduce, all-to-all, send) or ends up with (all-gather).
+    `message_bytes` is what a rank contributes (all-reduce), sends to others (all-to-all, send) or ends up with (all-gather).
     """
 
     name: str
@@ -143,8 +147,8 @@ class Collective:
 
     @property
     def link_bytes(self) -> Real:
-        """Bytes that a device must send at the least: 2(n−1)/n of the message to all-reduce, (n−1)/n otherwise, all of a send."""
-        if self.kind == "send":
+        """Bytes that a device must send at the least: 2(n−1)/n of the message to all-reduce, (n−1)/n to gather, all that is sent."""
+        if self.kind in ("send", "all_to_all"):
             return self.message_bytes * 1.0
         others = np.maximum(np.asarray(self.ranks, dtype=np.float64) - 1.0, 0.0) / np.maximum(self.ranks, 1.0)
         return others * self.message_bytes * (2.0 if self.kind == "all_reduce" else 1.0)

@@ -102,6 +102,7 @@ def _experts(ffn: Experts, count: float, h: float, formats: Formats, split: Spli
         float(ffn.matrices),
         formats.experts,
         formats.expert_activations,
+        gathered=np.where(np.asarray(split.dp, dtype=np.float64) > 1.0, 0.0, 1.0),
     )
     if ffn.shared_width:
         width, up = ffn.shared_width / split.tp, float(ffn.matrices - 1)
@@ -113,15 +114,16 @@ def _experts(ffn: Experts, count: float, h: float, formats: Formats, split: Spli
 def _expert_comm(ffn: Experts, count: float, inner: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
     """Without data-parallel attention every rank has all tokens and the sum is one all-reduce; with it, tokens travel.
 
-    A token goes to at most min(top_k, ep) ranks, once each.
+    A token goes once to each of the other ranks that hold one of its experts, (n − 1)·(1 − (1 − 1/n)^K) of n.
     """
     travels = np.asarray(split.dp, dtype=np.float64) > 1.0
-    copies = np.minimum(ffn.top_k, split.ep)
+    ranks = np.asarray(split.ep, dtype=np.float64)
+    reached = (ranks - 1.0) * -np.expm1(ffn.top_k * np.log1p(-1.0 / np.maximum(ranks, 1.0 + 1e-12)))
     here = np.where(travels, 0.0, m * inner * 2.0)
-    sent = np.where(travels, m / split.tp * copies * inner, 0.0)
+    sent = np.where(travels, m / split.tp * np.maximum(reached, 0.0) * inner, 0.0)
     dispatch_bytes = 1.0 if formats.expert_activations.bits <= 8 else 2.0
     yield Collective("experts all-reduce", "comm", count, "all_reduce", here, split.tp)
-    yield Collective("expert dispatch", "comm", count, "all_to_all", sent * dispatch_bytes, split.ranks)
-    yield Collective("expert combine", "comm", count, "all_to_all", sent * 2.0, split.ranks)
+    yield Collective("expert dispatch", "comm", count, "all_to_all", sent * dispatch_bytes, split.ep)
+    yield Collective("expert combine", "comm", count, "all_to_all", sent * 2.0, split.ep)
     gathered = np.where(travels & (np.asarray(split.tp) > 1.0), m * inner * 2.0, 0.0)
     yield Collective("expert gather", "comm", count, "all_gather", gathered, split.tp)
