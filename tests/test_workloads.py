@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooflab.catalogue.workloads import fit_quantiles, fit_trace, list_workloads, resolve, workload_entry
+from rooflab.catalogue.workloads import fit_quantiles, fit_trace, list_workloads, resolve, save_entry, workload_entry
 from rooflab.errors import InputError
 from rooflab.scenario.lengths import Lengths, read_lengths, read_times, value_at
 from rooflab.scenario.slo import read_slo
@@ -295,6 +296,26 @@ def test_a_fit_finds_the_distribution_that_made_a_trace(tmp_path):
     assert entry.rate == pytest.approx(7, rel=0.05)
     assert entry.arrivals_cv == pytest.approx(2, rel=0.03)
     assert entry.errors["isl_ks"] < 0.01
+
+
+def test_like_takes_a_trace_or_a_saved_fit(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("timestamp,input_tokens,output_tokens\n" + "".join(f"{k},{100 + k},{10 + k % 7}\n" for k in range(200)))
+    save_entry(fit_trace(path), tmp_path / "mine.json")
+    from_trace = resolve(read_workload({"like": str(path)}))
+    saved = resolve(read_workload({"like": str(tmp_path / "mine.json")}))
+    assert replace(saved, like=None) == replace(from_trace, like=None)
+    assert saved.isl.mean == pytest.approx(199.5, rel=1e-3)
+    assert len(make_work(saved)) == 10_000
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "no such file"), ("{", "cannot be read"), ('{"rows": 3}', "is not a saved fit")])
+def test_a_saved_fit_that_is_none_is_an_input_error(tmp_path, text, message):
+    path = tmp_path / "mine.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=f"mine.json: {message}"):
+        workload_entry(str(path))
 
 
 @pytest.mark.parametrize(

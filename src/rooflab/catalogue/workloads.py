@@ -7,6 +7,7 @@ the mean rate, one number for burstiness, and, where block hashes tell, how conv
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -20,12 +21,13 @@ from rooflab.catalogue._data import load, squash
 from rooflab.catalogue.trace_files import Trace, read_trace
 from rooflab.catalogue.trace_prefixes import continuations, prompt_blocks
 from rooflab.catalogue.traces import locate
-from rooflab.errors import unknown
+from rooflab.errors import InputError, unknown
+from rooflab.files import write_text
 from rooflab.scenario.lengths import Lengths, quantiles
 from rooflab.scenario.traffic import Sessions
 from rooflab.scenario.workload import Workload
 
-__all__ = ["WorkloadEntry", "fit_quantiles", "fit_trace", "list_workloads", "resolve", "workload_entry"]
+__all__ = ["WorkloadEntry", "fit_quantiles", "fit_trace", "list_workloads", "resolve", "save_entry", "workload_entry"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -80,14 +82,46 @@ def list_workloads() -> list[str]:
     return list(load("workloads"))
 
 
-@cache
 def workload_entry(name: str, where: str = "workload.like") -> WorkloadEntry:
-    """The shipped workload called `name`. Raises InputError with the nearest names."""
+    """The shipped workload called `name`, a saved fit (``mine.json``), or the fit of a trace (``mine.csv``, ``mine.jsonl``).
+
+    Raises InputError with the nearest names.
+    """
+    path = Path(name)
+    if path.suffix in (".csv", ".jsonl"):
+        return _fit_cached(name, path.stat().st_mtime_ns if path.exists() else 0)
+    if path.suffix == ".json":
+        return _saved(path)
     rows = load("workloads")
     key = {squash(k): k for k in rows}.get(squash(name))
     if key is None:
         raise unknown("workload", name, rows, where)
-    row = dict(rows[key])
+    return _shipped(key)
+
+
+def save_entry(entry: WorkloadEntry, path: str | Path) -> None:
+    """Write a fit to a JSON file, which `like` then takes by its path; whole or not at all."""
+    write_text(path, json.dumps(entry.as_json(), indent=1) + "\n")
+
+
+def _saved(path: Path) -> WorkloadEntry:
+    try:
+        return _entry(path.stem, json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError("no such file", str(path)) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", str(path)) from None
+    except (KeyError, TypeError) as error:
+        raise InputError(f"is not a saved fit ({error})", str(path)) from None
+
+
+@cache
+def _shipped(key: str) -> WorkloadEntry:
+    return _entry(key, load("workloads")[key])
+
+
+def _entry(key: str, saved: Mapping[str, Any]) -> WorkloadEntry:
+    row = dict(saved)
     sessions = row.pop("sessions", None)
     if sessions is not None:
         row["sessions"] = _measured_sessions(
@@ -117,7 +151,8 @@ def resolve(workload: Workload, where: str = "workload") -> Workload:
     if workload.mode == "max-throughput" and workload.scenario is None and entry.rate is not None:
         changes["rate"] = entry.rate
     if entry.arrivals_cv is not None and (workload.arrivals, workload.arrivals_cv) == (plain.arrivals, plain.arrivals_cv):
-        changes |= {"arrivals": "gamma", "arrivals_cv": entry.arrivals_cv}
+        even = entry.arrivals_cv < 1e-3
+        changes |= {"arrivals": "uniform"} if even else {"arrivals": "gamma", "arrivals_cv": entry.arrivals_cv}
     if entry.sessions is not None and len(changes.keys() & {"isl", "osl"}) == 2 and workload.sessions is None and workload.prefixes is None:
         changes["sessions"] = entry.sessions
         changes["shared_prefix"] = workload.shared_prefix or entry.shared_prefix

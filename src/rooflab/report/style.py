@@ -26,7 +26,8 @@ border-radius:8px;overflow:hidden;margin-top:20px}
 .two{grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr))}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px 14px 8px;min-width:0}
 .wide{grid-column:1/-1}svg{display:block;width:100%;height:auto;overflow:visible}
-svg text{font:11px system-ui,sans-serif;fill:var(--soft);font-variant-numeric:tabular-nums}svg .marktext{fill:var(--ink)}
+svg text{font:11px system-ui,sans-serif;fill:var(--soft);font-variant-numeric:tabular-nums}svg .marktext{fill:var(--ink);
+paint-order:stroke;stroke:var(--card);stroke-width:3px}
 .grid{stroke:var(--grid)}.axis,.tickmark{stroke:var(--soft);stroke-opacity:.6}
 .mark{stroke:var(--ink);stroke-dasharray:3 3;stroke-opacity:.7}
 .line{fill:none;stroke-width:1.8;stroke-linejoin:round}.area{fill-opacity:.16;stroke:none}.bar{shape-rendering:crispEdges}
