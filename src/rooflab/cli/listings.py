@@ -45,6 +45,10 @@ def _quantity(key: str, unit: str, digits: int = 3) -> Callable[[Row], str]:
     return lambda row: format_quantity(row[key], unit, digits) if row.get(key) else ""
 
 
+def _list(key: str) -> Callable[[Row], str]:
+    return lambda row: ", ".join(row[key])
+
+
 def _models() -> list[dict[str, Any]]:
     from rooflab.catalogue.models import list_models
 
@@ -228,6 +232,6 @@ LISTINGS: Final[dict[str, Listing]] = {
     "metrics": Listing(
         "Every metric: unit, formula, which way is better.",
         _metrics,
-        {"metric": _get("key"), "unit": _get("unit"), "better": _get("better"), "from": lambda r: ", ".join(r["of"]), "formula": _get("formula")},
+        {"metric": _get("key"), "unit": _get("unit"), "better": _get("better"), "from": _list("of"), "formula": _get("formula")},
     ),
 }  # fmt: skip

@@ -36,7 +36,11 @@ class Given:
         from rooflab.api import beside
         from rooflab.scenario.scenario import read_file
 
-        merged = dict(beside(read_file(self.path), Path(self.path).parent)) if self.path else {}
+        return self.over(beside(read_file(self.path), Path(self.path).parent) if self.path else {})
+
+    def over(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """`fields` with the flags' over them."""
+        merged = dict(fields)
         for place, value in self.fields.items():
             _set(merged, place, value)
         return merged

@@ -131,11 +131,13 @@ def mixed_step(costs: StepCosts, case: Case, n: Array, q: Array) -> StepResult:
     )
 
 
-def steady_state(costs: StepCosts, case: Case, running: Array, flow: Array | None = None) -> Steady:
+def steady_state(
+    costs: StepCosts, case: Case, running: Array, flow: Array | None = None, prefill: tuple[Array, StepResult] | None = None
+) -> Steady:
     """The steady state of engines with `running` sequences each (all lanes together).
 
     `flow`: sequences whose turnover brings prompts, when that is not all of `running` (a request that runs alone sees one
-    sequence, itself, and no prompts).
+    sequence, itself, and no prompts). `prefill`: that of one prompt, where the caller has it already.
     """
     lanes = lanes_in_use(case, running)
     n = np.maximum(running / lanes, 1e-9)
@@ -149,7 +151,7 @@ def steady_state(costs: StepCosts, case: Case, running: Array, flow: Array | Non
     q = np.minimum(case.isl * np.maximum(1.0, turning / tokens_out), np.maximum(case.chunk - n, 1.0))
     share = np.minimum(turning * case.isl / (tokens_out * q), 1.0)
     mixed = mixed_step(costs, case, n, q)
-    alone_s, alone = prefill_seconds(costs, case, np.ones_like(n))
+    alone_s, alone = prefill or prefill_seconds(costs, case, np.ones_like(n))
     # without chunking: prompts run by themselves and each stops all decodes
     stop_s = turning / tokens_out * alone_s
     blended_s = (1 - share) * plain.seconds + share * mixed.seconds

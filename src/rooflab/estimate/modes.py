@@ -176,9 +176,10 @@ def open_loop(
     costs: StepCosts, case: Case, rate: Array, capacity: Array, *, frontend_s: Array, arrivals_cv: Array, isl_cv: Array, osl_cv: Array
 ) -> Outcome:
     """Requests at `rate` a second an engine; `capacity` sequences fit. Beyond saturation the queue grows and latencies are infinite."""
-    full = steady_state(costs, case, capacity)
+    prefill = prefill_seconds(costs, case, np.ones_like(rate))
+    alone_s, _ = prefill
+    full = steady_state(costs, case, capacity, prefill=prefill)
     stay_full_s = np.maximum(case.osl * full.tpot_s, 1e-9)
-    alone_s, _ = prefill_seconds(costs, case, np.ones_like(rate))
     prefill_only = case.osl <= 1
     most = np.where(prefill_only, 1.0 / alone_s, full.decoding / stay_full_s)
     load = rate / most
@@ -186,7 +187,7 @@ def open_loop(
     running = np.minimum(rate * case.osl * decode_step(costs, case, np.ones_like(rate)).seconds, capacity)
     for _ in range(_ROUNDS):
         # arrivals see time averages, so a running request has N others beside it
-        steady = steady_state(costs, case, np.minimum(running + 1.0, np.maximum(capacity, 1.0)), running)
+        steady = steady_state(costs, case, np.minimum(running + 1.0, np.maximum(capacity, 1.0)), running, prefill)
         running = np.where(saturated, capacity, np.minimum(rate * case.osl * steady.tpot_s, capacity))
     busy = np.minimum(running, 1.0)  # share of time with anything to decode, as long as little runs
 

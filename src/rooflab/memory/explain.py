@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +30,13 @@ class Misfit:
 
     def __init__(self, model: Model, hardware: Hardware, deployment: Deployment) -> None:
         self.model, self.hardware, self.deployment = model, hardware, deployment
-        self._accounts: dict[Deployment, MemoryAccount] = {}
+        self._memory = account(model, hardware, [deployment])
+        self._rooms: dict[Any, _Room] = {}
 
     def why(self, length: float) -> str:
         """The line of `does_not_fit`."""
         model, hardware, deployment = self.model, self.hardware, self.deployment
-        memory = self._account(deployment)
+        memory = self._memory
         devices = deployment.devices_per_replica
         formats = formats_of(model, hardware.device, deployment)
         weights = float(memory.weights_bytes[0])
@@ -51,35 +55,64 @@ class Misfit:
         return f"does not fit: {need}. " + ("; ".join(changes) + "." if changes else "No single change of format or split fits it.")
 
     def _changes(self, length: float) -> list[str]:
-        deployment, hardware = self.deployment, self.hardware
         found = []
-        for weights in ("fp8", "int4"):
-            held = self._held(replace(deployment, weights=weights, experts=None), length)
-            if held >= 1:
-                found.append(f"{weights} weights on these devices hold {held:,.0f} sequences of {length:,.0f}")
+        for name, room in self._formats():
+            if room.sequences(length) >= 1:
+                found.append(f"{name} weights on these devices hold {room.sequences(length):,.0f} sequences of {length:,.0f}")
                 break
-        wider = [t for t in (2, 4, 8, 16, 32, 64) if deployment.tp and t > deployment.tp and t <= hardware.devices_per_host]
-        for tp in wider:
-            trial = replace(deployment, tp=tp)
-            if trial.devices_per_replica <= max(hardware.count, hardware.devices_per_host) and not split_problem(self.model, trial):
-                held = self._held(trial, length)
-                if held >= 1:
-                    found.append(f"tp {tp} ({trial.devices_per_replica} devices) holds {held:,.0f}")
-                    break
-        for pp in (2, 3, 4, 6, 8, 16):
-            trial = replace(deployment, pp=deployment.pp * pp)
-            if not split_problem(self.model, trial):
-                held = self._held(trial, length)
-                if held >= 1:
-                    found.append(f"{trial.devices_per_replica} devices (pp {trial.pp}) hold {held:,.0f} in the same format")
-                    break
+        for tp, room in self._wider():
+            if room.sequences(length) >= 1:
+                found.append(f"tp {tp} ({room.devices} devices) holds {room.sequences(length):,.0f}")
+                break
+        for pp, room in self._deeper():
+            if room.sequences(length) >= 1:
+                found.append(f"{room.devices} devices (pp {pp}) hold {room.sequences(length):,.0f} in the same format")
+                break
         return found[:3]
 
-    def _held(self, deployment: Deployment, length: float) -> float:
-        return float(np.floor(self._account(deployment).sequences(np.array([length]))[0]))
+    def _formats(self) -> Iterator[tuple[str, _Room]]:
+        for weights in ("fp8", "int4"):
+            yield weights, self._room(weights=weights, experts=None)
 
-    def _account(self, deployment: Deployment) -> MemoryAccount:
-        known = self._accounts.get(deployment)
+    def _wider(self) -> Iterator[tuple[int, _Room]]:
+        """Wider tensor parallelism within a host."""
+        tp, hardware = self.deployment.tp or 0, self.hardware
+        for wider in (2, 4, 8, 16, 32, 64):
+            devices = self.deployment.devices_per_replica // max(tp, 1) * wider
+            if 0 < tp < wider <= hardware.devices_per_host and devices <= max(hardware.count, hardware.devices_per_host):
+                room = self._room(tp=wider)
+                if room.possible:
+                    yield wider, room
+
+    def _deeper(self) -> Iterator[tuple[int, _Room]]:
+        """More pipeline stages, on as many more devices."""
+        for times in (2, 3, 4, 6, 8, 16):
+            room = self._room(pp=self.deployment.pp * times)
+            if room.possible:
+                yield self.deployment.pp * times, room
+
+    def _room(self, **changes: Any) -> _Room:
+        """What a changed deployment has room for; kept, since every length asks the same."""
+        place = tuple(changes.items())
+        known = self._rooms.get(place)
         if known is None:
-            known = self._accounts[deployment] = account(self.model, self.hardware, [deployment])
+            trial = replace(self.deployment, **changes)
+            possible = "weights" in changes or not split_problem(self.model, trial)
+            memory = account(self.model, self.hardware, [trial]) if possible else None
+            known = self._rooms[place] = _Room(possible, trial.devices_per_replica, memory)
         return known
+
+
+class _Room:
+    """The memory of one engine as plain numbers: how many sequences of a length it holds."""
+
+    def __init__(self, possible: bool, devices: int, memory: MemoryAccount | None) -> None:
+        self.possible, self.devices = possible, devices
+        if memory is not None:
+            self.free, self.state, self.cp, self.dp = (float(a[0]) for a in (memory.free_bytes, memory.state_bytes, memory.cp, memory.dp))
+            self.kinds = [(float(size[0]), window) for size, window in memory.kinds]
+
+    def sequences(self, length: float) -> float:
+        """Whole sequences of `length` tokens; see `MemoryAccount.sequences`."""
+        size = self.state + sum(each * min(length, window) for each, window in self.kinds) / self.cp
+        return math.floor(max(self.free, 0.0) / size * self.dp) if size > 0 else math.inf

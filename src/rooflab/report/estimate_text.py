@@ -77,7 +77,8 @@ def _answer(estimate: Estimate) -> str:
 def _verdict(estimate: Estimate) -> str:
     s, m = estimate.scenario, estimate.metrics
     if estimate.saturated:
-        return f"[red]saturated[/]: requests arrive faster than the {significant(m['requests_per_s'])}/s that can be served; waits grow without end"
+        served = significant(m["requests_per_s"])
+        return f"[red]saturated[/]: requests arrive faster than the {served}/s that can be served; waits grow without end"
     if not s.slo:
         return f"{significant(m['utilisation'] * 100)} % busy" if s.workload.mode in ("open", "trace") else ""
     broken = estimate.meets()
@@ -122,10 +123,8 @@ def _account(estimate: Estimate) -> Iterable[tuple[str, str]]:
     limit = m["limit_output_tokens_per_s_per_gpu"]
     unit = "output tokens/s per device" if limit > 0 else "images/s" if s.model.kind == "vision" else "requests/s"
     bound = limit if limit > 0 else m["requests_per_s"] / m["limit_ratio"]
-    yield (
-        "Limit",
-        f"{significant(bound)} {unit} is the physical bound of this work at this load; this reaches {significant(100 * m['limit_ratio'], 2)} %",
-    )
+    reached = significant(100 * m["limit_ratio"], 2)
+    yield "Limit", f"{significant(bound)} {unit} is the physical bound of this work at this load; this reaches {reached} %"
     yield "Memory", _memory(estimate)
     yield "Cost", _cost(estimate)
     yield "Trust", _trust(estimate)
@@ -174,7 +173,7 @@ def _cost(estimate: Estimate) -> str:
 def _trust(estimate: Estimate) -> str:
     s = estimate.scenario
     kernels = calibration_for(s.hardware.device, s.deployment.engine)
-    overhead = engine_overhead(s.deployment, moe=s.model.is_moe)
+    overhead = engine_overhead(s.deployment, moe=s.model.is_moe, family=s.hardware.device.family)
     return f"kernels {kernels.provenance}: {kernels.rule}{_fit_error(kernels)}; engine overhead {overhead.provenance}"
 
 
