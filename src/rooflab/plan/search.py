@@ -24,11 +24,12 @@ from rooflab.estimate.result import Estimate
 from rooflab.estimate.serving import evaluate
 from rooflab.memory.account import account
 from rooflab.plan.change import limit_of, nothing_meets, sensitivity, with_reasons
+from rooflab.plan.front import cloud, front
 from rooflab.plan.judge import Judged, judge
-from rooflab.plan.label import SCHEDULING, formats_label, sentence, slo_label, split_label
+from rooflab.plan.label import SCHEDULING, sentence, slo_label
 from rooflab.plan.objective import Objective, objective
 from rooflab.plan.reject import near_misses
-from rooflab.plan.result import Choice, Plan, Point
+from rooflab.plan.result import Choice, Plan
 from rooflab.plan.space import Space, fill_replicas, fill_sequences, quality, space_of
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -37,8 +38,6 @@ from rooflab.units import significant
 __all__ = ["plan"]
 
 Array = npt.NDArray[np.float64]
-_CLOUD = 400
-"""Points kept for the chart."""
 
 
 def plan(
@@ -77,11 +76,13 @@ def plan(
     choices = _choices(base, ranked[:top])
     by_devices = _choices(base, _by_count(base, ranked, open_ended=open_ended))
     metric = "tpot_s_p99" if _generates(base) else "e2e_s_mean"
-    front = _choices(base, _front(judged, shapes, target, metric))
+    best_trades = _choices(base, front(judged, order.tolist() if open_ended else shapes, target, metric))
+    rate = "output_tokens_per_s_per_gpu" if _generates(base) else "requests_per_s_per_gpu"
+    points = cloud(base, judged, shapes, metric, _shape, per_gpu=rate)
     rejected = near_misses(base, judged, target)
     message = _sentence(base, target, choices) if choices else nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
     plan_ = Plan(
-        base, target, choices, by_devices, front, rejected, _cloud(base, judged, shapes, metric), metric, limit_of(choices), (),
+        base, target, choices, by_devices, best_trades, rejected, points, metric, limit_of(choices), (),
         len(space), len(order), message,
         base.hardware.sources.get("usd_per_device_hour", money.price_source),
     )  # fmt: skip
@@ -214,43 +215,6 @@ def _by_count(base: Scenario, ranked: list[Deployment], *, open_ended: bool) -> 
             if fitting:
                 first[n] = replace(fitting[0], replicas=n // fitting[0].devices_per_replica)
     return [first[n] for n in sorted(first)]
-
-
-def _front(judged: Judged, shapes: list[int], target: Objective, metric: str) -> list[Deployment]:
-    """Rows that no other beats in both the objective (cost, or throughput per GPU where that says nothing) and the latency."""
-    if not shapes:
-        return []
-    m = judged.metrics
-    rows = np.array(shapes)
-    cost = target.cost(m[target.metric][rows])
-    if target.metric == metric:
-        cost = m["devices"][rows] / np.maximum(m["requests_per_s"][rows], 1e-12)
-    latency = m[metric][rows]
-    best, out = np.inf, []
-    for k in np.lexsort((latency, cost)):
-        if latency[k] < best * (1 - 1e-6):
-            best = float(latency[k])
-            out.append(judged.deployments[rows[k]])
-    return out
-
-
-def _cloud(base: Scenario, judged: Judged, shapes: list[int], metric: str) -> tuple[Point, ...]:
-    """A point for each shape: its best row, or for shapes that break a target the row that breaks it least."""
-    seen = {_shape(judged.deployments[i]): i for i in shapes}
-    sustained = np.flatnonzero(judged.fits & ~judged.overloaded & ~judged.feasible)
-    for i in sustained[np.argsort(judged.worst[sustained], kind="stable")]:
-        seen.setdefault(_shape(judged.deployments[i]), int(i))
-    rows = list(seen.values())
-    if len(rows) > _CLOUD:
-        rows = rows[: _CLOUD // 2] + rows[_CLOUD // 2 :: max((len(rows) - _CLOUD // 2) // (_CLOUD // 2), 1)]
-    m = judged.metrics
-    per_gpu = m["output_tokens_per_s_per_gpu"] if _generates(base) else m["requests_per_s_per_gpu"]
-    out = []
-    for i in rows:
-        d = judged.deployments[i]
-        label = f"{formats_label(replace(base, deployment=d))} {split_label(d)}"
-        out.append(Point(label, d.devices, float(m["usd_per_mtok"][i]), float(per_gpu[i]), float(m[metric][i]), bool(judged.feasible[i])))
-    return tuple(out)
 
 
 def _sentence(base: Scenario, target: Objective, choices: tuple[Choice, ...]) -> str:

@@ -160,7 +160,7 @@ def _name(d: Dot, cx: float, cy: float, across: Scale, up: Scale, taken: list[tu
 
 def stacks(rows: Sequence[Stack], *, total: float, label: str, text: Callable[[float], str], width: float = 640) -> str:
     """Bars of the same `total`, one under the other."""
-    left, right, each = 8.0 + _TEXT * max((len(r.name) for r in rows), default=0), width - 8.0, 30.0
+    left, right, each = 8.0 + 6.9 * max((len(r.name) for r in rows), default=0), width - 8.0, 30.0
     height = each * len(rows) + 26
     scale = Scale(0.0, total, left, right)
     parts = [_open(width, height, label)]

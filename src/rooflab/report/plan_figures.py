@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["memory_card", "pareto_card", "roofline_card", "step_card"]
 
 _PARTS: Final = (
-    ("weights and products", 0), ("experts", 4), ("attention and cache", 1), ("norms and activations", 2), ("communication", 3), ("host", 5),
-)  # fmt: skip
+    ("weights and products", 0),
+    ("experts", 4),
+    ("attention and cache", 1),
+    ("norms and activations", 2),
+    ("communication", 3),
+    ("host", 5),
+)
 
 
 def _card(body: str, legend: str = "", note: str = "", heading: str = "") -> str:
@@ -47,11 +52,16 @@ def pareto_card(plan: Plan) -> str:
     name = "TPOT p99" if metric == "tpot_s_p99" else "end-to-end mean"
     dots = [
         Dot(x, y, f"{p.label}, {p.devices} GPUs: {_x(x, priced)}, {name} {format_seconds(y)}{'' if p.meets else ' (misses a target)'}",
-            radius=4.0, kind="solid" if p.meets else "hollow")
+            radius=3.5, kind="solid" if p.meets else "hollow")
         for p, x, y in points
         if (x, y) not in on_front
     ]  # fmt: skip
-    dots += [Dot(x, y, f"{c.label}: {_x(x, priced)}, {name} {format_seconds(y)}", 1, 5.0, _brief(c)) for c, x, y in front]
+    chosen = _brief(plan.best) if plan.best is not None else ""
+    for c, x, y in front:
+        label = "" if _brief(c) == chosen else _brief(c)
+        if plan.scenario.workload.mode == "max-throughput":
+            label = f"{split_label(c.deployment)}, {c.deployment.max_num_seqs} seqs"
+        dots.append(Dot(x, y, f"{c.label}: {_x(x, priced)}, {name} {format_seconds(y)}", 1, 5.0, label))
     if plan.best is not None:
         m = plan.best.metrics
         x, y = float(m[x_metric]), float(m[metric])

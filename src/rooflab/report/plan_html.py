@@ -42,8 +42,8 @@ table.sortable th{cursor:pointer;user-select:none}table.sortable th[aria-sort]::
 table.sortable th[aria-sort=ascending]::after{content:" ▴"}tr.best td{font-weight:650}
 pre{overflow-x:auto;background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px 14px;
 font-size:12.5px;line-height:1.45}
-td[title],.tile b{cursor:help}table.sortable td.text{white-space:nowrap}table.sortable{font-size:13px}
-table.sortable th,table.sortable td{padding:5px 8px}table.sortable td:first-child{white-space:normal;min-width:210px}
+td[title],.tile b{cursor:help}table.sortable{font-size:13px}
+table.sortable th,table.sortable td{padding:5px 8px}table.sortable td:first-child{white-space:normal;min-width:190px}
 svg .marktext,svg .tick{paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 .tiles{grid-template-columns:repeat(auto-fill,minmax(max(150px,24%),1fr))}
 @media print{pre{white-space:pre-wrap}table.sortable{font-size:8.5pt}table.sortable th,table.sortable td{padding:3px 4px}}
@@ -180,8 +180,14 @@ def _table(plan: Plan) -> str:
         kept = "same" if c.quality == "as the checkpoint" else "unknown"
         cells.append(f'<td class="text">{escape(c.estimate.bottleneck)}</td><td class="text" title="{escape(c.quality)}">{kept}</td>')
         best = ' class="best"' if plan.best is not None and c.deployment == plan.best.deployment else ""
-        rows.append(f"<tr{best}><td>{escape(sentence(c.label))}</td>{''.join(cells)}</tr>")
+        rows.append(f"<tr{best}><td>{escape(_short(c))}</td>{''.join(cells)}</tr>")
     return f'<div class="card scroll"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _short(c: Choice) -> str:
+    """The label without the engine, which all choices share."""
+    engine = ENGINES.get(c.deployment.engine, c.deployment.engine)
+    return sentence(c.label.removeprefix(engine).strip())
 
 
 class _Sources:
