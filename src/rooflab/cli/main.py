@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "estimate": "Closed-form metrics, operator breakdown and physical limit.",
     "simulate": "Event-by-event metrics and latency distributions.",
     "catalogue": "Models, hardware, links, hosts, prices, grids, workloads, engines, metrics.",
+    "validate": "Predicted against measured: errors by metric, source, engine, accelerator, model.",
     "papers": "Papers you can run: list, show, run on a scenario, check, rank, search.",
     "traces": "Public traces: list them, download them, fit your own.",
 }

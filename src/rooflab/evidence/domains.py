@@ -1,0 +1,139 @@
+"""What kind of prediction a number is, and how near the evidence it stands: the domains in which errors are alike.
+
+    family    what is predicted, in which kind of load ("time per token, closed loop")
+    kind      dense or moe
+    kernels   tables: the device's own kernel timings; relative: those of a near relative; assumed: none of its family
+    engine    fitted: constants of this engine, generation and kind of model; general: those of something wider
+    verdict   inside: the same model, device and engine generation were measured; near: another model on this device and
+              engine, or this model on another device of the family; outside: neither
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rooflab.costs.calibration import calibration_for
+from rooflab.costs.engine import active, device_factors, era
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Device
+from rooflab.scenario.model import Model
+from rooflab.scenario.scenario import Scenario
+
+__all__ = ["VERDICTS", "Domain", "Key", "Nearness", "Neighbours", "domain_of", "family_of", "key_of", "provenance_of"]
+
+Nearness = Literal["inside", "near", "outside"]
+VERDICTS: Final[Mapping[Nearness, str]] = {"inside": "inside the evidence", "near": "near the evidence", "outside": "outside the evidence"}
+
+_LOADS: Final = {"static": "static batch", "closed": "closed loop", "open": "open loop", "trace": "open loop", "max-throughput": "saturated"}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What tells one body of evidence from another: shape of the model, device, engine and generation; with device family and kind."""
+
+    shape: str
+    device: str
+    engine: str
+    family: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where a prediction stands; its errors are judged by those of its like."""
+
+    family: str
+    kind: str
+    kernels: str
+    engine: str
+    near: Nearness
+
+    def wider(self) -> tuple[str, ...]:
+        """Names from the most particular domain to the widest ("serving *"), each with fewer distinctions."""
+        f, k, c, e, n = self.family, self.kind, self.kernels, self.engine, self.near
+        of = f.split(":")[0] if ":" in f else "serving"
+        names = (f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}||{n}", f"{f}|{k}|||{n}", f"{f}||||{n}", f"{of} * {n}", f"{of} *")
+        return tuple(dict.fromkeys(names))
+
+
+def family_of(metric: str, mode: str, *, best_of_many: bool = False) -> str:
+    """The family of a serving metric (``tpot_s_mean``) under a load (``Workload.mode``)."""
+    load = "best deployment" if best_of_many else _LOADS[mode]
+    if metric.endswith("_p99") or metric.endswith("_p90"):
+        name = "tail of first token" if metric.startswith("ttft") else "tail of time per token" if metric[:3] in ("tpo", "itl") else "tail"
+        return f"{name}, {load}"
+    if metric.startswith(("tpot", "itl")):
+        return f"time per token, {load}"
+    if metric.startswith("ttft"):
+        return "prefill, static batch" if mode == "static" else f"first token, {load}"
+    if metric.startswith("e2e"):
+        return f"end to end, {load}"
+    return f"throughput, {load}"
+
+
+def _shape(model: Model) -> str:
+    """Models of one shape are one model to the engine, whatever they were tuned for."""
+    return f"{model.parameters / 1e9:.3g}B {model.hidden}x{model.layers}"
+
+
+def key_of(model: Model, device: Device, deployment: Deployment) -> Key:
+    """The key of a model on a device under an engine."""
+    engine = f"{deployment.engine}@{era(deployment.engine, deployment.engine_version)}"
+    return Key(_shape(model), device.key, engine, device.family, "moe" if model.is_moe else "dense")
+
+
+def domain_of(scenario: Scenario, family: str, near: Nearness) -> Domain:
+    """The domain of a prediction for `scenario`."""
+    s = scenario
+    kernels = calibration_for(s.hardware.device, s.deployment.engine)
+    how = "tables" if kernels.in_table else "relative" if kernels.provenance == "fitted" else "assumed"
+    key = key_of(s.model, s.hardware.device, s.deployment)
+    engine = "fitted" if f"{key.engine}/{key.kind}" in active().engines else "general"
+    return Domain(family, key.kind, how, engine, near)
+
+
+def provenance_of(scenario: Scenario) -> str:
+    """The weakest link of a serving prediction: fitted where kernels (or their device's factors) and engine are, else assumed."""
+    s = scenario
+    key = key_of(s.model, s.hardware.device, s.deployment)
+    kernels = calibration_for(s.hardware.device, s.deployment.engine).provenance
+    if kernels == "assumed":
+        kernels = "fitted" if device_factors(s.hardware.device).provenance == "fitted" else "assumed"
+    engine = active().engine(*key.engine.split("@"), key.kind).provenance
+    return "assumed" if "assumed" in (kernels, engine) else "fitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Groups of measured rows by key, and by the wider keys that make evidence near."""
+
+    same: Mapping[tuple[str, str, str], frozenset[str]]
+    device: Mapping[tuple[str, str, str], frozenset[str]]
+    family: Mapping[tuple[str, str, str], frozenset[str]]
+
+    @classmethod
+    def of(cls, groups: Mapping[str, Key]) -> Neighbours:
+        """The neighbours that groups of rows (by name) make."""
+        tables: list[dict[tuple[str, str, str], set[str]]] = [{}, {}, {}]
+        for name, key in groups.items():
+            for table, place in zip(tables, _places(key), strict=True):
+                table.setdefault(place, set()).add(name)
+        return cls(*({k: frozenset(v) for k, v in table.items()} for table in tables))
+
+    def nearness(self, key: Key, without: str = "") -> Nearness:
+        """How near the evidence `key` is when the group `without` is left out."""
+        same, device, family = _places(key)
+        left_out = {without}
+        if self.same.get(same, frozenset()) - left_out:
+            return "inside"
+        if (self.device.get(device, frozenset()) | self.family.get(family, frozenset())) - left_out:
+            return "near"
+        return "outside"
+
+
+def _places(key: Key) -> tuple[tuple[str, str, str], ...]:
+    return (key.shape, key.device, key.engine), (key.device, key.engine, key.kind), (key.shape, key.family, key.engine)
+
+

@@ -1,0 +1,105 @@
+"""Make `data/intervals.json` from measured rows and held-out predictions.
+
+    python -m rooflab.evidence.interval_table ROWS.csv ... --held-out HELD.csv --date DATE [--out FILE]
+
+HELD.csv holds predictions of `rooflab.evidence.serving_train --held-out`, each made by constants that were fitted without
+the row's group (source, model, device).  A row that took no part in a fit stands with its present prediction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from rooflab.evidence.conformal import Ratio, covered, spreads
+from rooflab.evidence.domains import Key, Neighbours
+from rooflab.evidence.intervals import IntervalTable
+from rooflab.evidence.score import Scored, score
+from rooflab.evidence.tables import read_table
+
+__all__ = ["held_out_rows", "make_table", "ratios_of", "read_held_out"]
+
+_OUT: Final = Path(__file__).parent / "data" / "intervals.json"
+
+
+def read_held_out(path: Path) -> dict[str, float]:
+    """Held-out predictions by row id, in the rows' units."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["id"]: float(row["held_out"]) for row in csv.DictReader(file)}
+
+
+def held_out_rows(rows: Sequence[Scored], held: Mapping[str, float]) -> list[Scored]:
+    """Rows with the predictions that were made without their own group."""
+    return [replace(r, predicted=held.get(r.id, r.predicted)) for r in rows]
+
+
+def ratios_of(rows: Sequence[Scored]) -> list[Ratio]:
+    """Rows for the conformal table; a row's nearness is judged without its own group."""
+    neighbours = Neighbours.of({_group(r): r.key for r in rows if r.key})
+    out = []
+    for r in rows:
+        domain = replace(r.domain, near=neighbours.nearness(r.key, _group(r))) if r.key else r.domain
+        out.append(Ratio(r.ratio, domain.wider(), r.group))
+    return out
+
+
+def _group(row: Scored) -> str:
+    return f"{row.group}|{row.key.engine if row.key else ''}"
+
+
+def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
+    """The table of rows whose predictions are held out."""
+    ratios = ratios_of(rows)
+    held = covered(ratios)
+    coverage = {"overall": float(np.mean(held))}
+    for metric in sorted({r.metric for r in rows}):
+        coverage[metric] = float(np.mean([c for c, r in zip(held, rows, strict=True) if r.metric == metric]))
+    errors: dict[Key, list[float]] = {}
+    for r in rows:
+        if r.key:
+            errors.setdefault(r.key, []).append(r.error)
+    evidence = {k: (len(v), float(np.median(v))) for k, v in sorted(errors.items(), key=lambda item: str(item[0]))}
+    return IntervalTable(date, len(rows), spreads(ratios), evidence, Neighbours.of({}), coverage)
+
+
+def text(record: Mapping[str, Any]) -> str:
+    """JSON with one line a domain and a key of evidence."""
+
+    def value(held: Any) -> str:
+        if isinstance(held, Mapping) and held and isinstance(next(iter(held.values())), list):
+            return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in held.items()) + "\n }"
+        if isinstance(held, list):
+            return "[\n" + ",\n".join(f"  {json.dumps(v)}" for v in held) + "\n ]"
+        return json.dumps(held)
+
+    return "{\n" + ",\n".join(f" {json.dumps(k)}: {value(v)}" for k, v in record.items()) + "\n}\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line of the module."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", type=Path, nargs="+")
+    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--date", required=True)
+    parser.add_argument("--out", type=Path, default=_OUT)
+    options = parser.parse_args(arguments)
+    held = read_held_out(options.held_out)
+    rows: list[Scored] = []
+    for path in options.rows:
+        rows += held_out_rows(score(read_table(path)).scored, held)
+    table = make_table([r for r in rows if math.isfinite(r.predicted) and r.predicted > 0], options.date)
+    options.out.write_text(text(table.record()), encoding="utf-8")
+    print(json.dumps({k: round(v, 3) for k, v in table.coverage.items()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
