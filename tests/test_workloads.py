@@ -349,3 +349,55 @@ def test_counts_are_whole_and_at_least_one():
     counts = to_counts(read_lengths({"lognormal": {"mean": 2, "cv": 2}}, "osl"), stream(0, "osl").standard_normal(1000))
     assert counts.dtype == np.int64
     assert counts.min() == 1
+
+
+@st.composite
+def _workloads(draw):
+    """Workloads of every kind of arrival, with and without sessions, prefixes, classes, clients and adapters."""
+    way = draw(st.sampled_from(("rate", "concurrency", "batch", "none")))
+    fields = {
+        "isl": draw(st.sampled_from((1, 700, "1..900", {"lognormal": {"mean": 300, "cv": 2}}))),
+        "osl": draw(st.sampled_from((1, "1..50", {"exponential": {"mean": 40}}))),
+        "requests": draw(st.integers(1, 120)),
+        "arrivals": draw(st.sampled_from(("poisson", "gamma", "uniform", "burst", "diurnal"))),
+        "arrivals_cv": draw(st.sampled_from((0.3, 1.0, 13.0))),
+        "correlation": draw(st.sampled_from((0.0, -0.7, 1.0))),
+        "clients": draw(st.integers(1, 5)),
+        "predict_cv": draw(st.sampled_from((0.0, 1.0))),
+        "length_jitter": draw(st.sampled_from((0.0, 0.5))),
+        "start": draw(st.sampled_from(("burst", "staggered"))),
+        "seed": draw(st.integers(0, 99)),
+    }
+    if way != "none":
+        fields[way] = draw(st.integers(1, 20))
+    if draw(st.booleans()):
+        fields["prefixes"] = {
+            "tokens": draw(st.integers(1, 600)),
+            "count": draw(st.integers(1, 4)),
+            "share": draw(st.sampled_from((1, 0.5))),
+        }
+    if draw(st.booleans()):
+        fields["sessions"] = {
+            "turns": draw(st.sampled_from((1, 5, "1..9"))), "think": "3 s", "tool": "1 s",
+            "prompt": draw(st.sampled_from(("new", "whole"))), "clock": draw(st.sampled_from(("end", "arrival"))), "alike": draw(st.sampled_from((0.0, 0.9))),
+            "longer": draw(st.sampled_from((0.0, 0.8))), "context": draw(st.sampled_from((None, 30_000))),
+        }  # fmt: skip
+    if draw(st.booleans()):
+        fields["classes"] = [{"name": "a", "isl": 50}, {"name": "b", "share": 0.3, "osl": 9, "slo": {"ttft": "1 s"}}]
+        fields["adapters"] = 3
+    return read_workload(fields)
+
+
+@given(_workloads())
+def test_whatever_the_workload_its_requests_are_sound(workload):
+    work = make_work(workload)
+    assert len(work) == workload.requests or (workload.mode == "static" and workload.batch is not None)
+    assert work.after[0] == OPEN
+    assert (np.diff(work.prefix_start) >= 0).all()
+    before: dict[int, int] = {}  # a block's number says everything before it, so the block in front is always the same
+    blocks, start = work.prefix_block.tolist(), work.prefix_start.tolist()
+    for i in range(len(work)):
+        mine = blocks[start[i] : start[i + 1]]
+        assert len(mine) * work.prefix_block_tokens <= work.input_tokens[i] + work.output_tokens[i]
+        for front, block in zip([-1, *mine], mine, strict=False):
+            assert before.setdefault(block, front) == front

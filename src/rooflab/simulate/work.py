@@ -6,7 +6,7 @@ belongs to a conversation (class, client, adapter, prefix) is made once and repe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -60,19 +60,18 @@ def make_work(workload: Workload, *, slo: SLO = NO_SLO, block_tokens: int = 16) 
     _check_rate(workload)
     arrival, after, think, order = _times(workload, rows)
     rows = rows.take(order)
-    start, block, size = _blocks(workload, rows, block_tokens)
-    output = rows.output_tokens
     if workload.mode == "closed" and workload.start == "staggered":
-        output = _staggered(workload, output)
+        rows = replace(rows, output_tokens=_staggered(workload, rows.output_tokens, after == OPEN))
+    start, block, size = _blocks(workload, rows, block_tokens)
     return make_requests(
         arrival,
         rows.input_tokens,
-        output,
+        rows.output_tokens,
         client=rows.client,
         klass=rows.klass,
         priority=priorities(workload, rows.klass),
         deadline_s=deadlines(workload, rows.klass, slo),
-        predicted_tokens=predicted(workload, output),
+        predicted_tokens=predicted(workload, rows.output_tokens),
         session=rows.session if workload.sessions is not None else -1,
         adapter=rows.adapter,
         after=after,
@@ -295,13 +294,12 @@ def _chains(rows: _Rows) -> I64:
     return chain
 
 
-def _staggered(workload: Workload, output: I64) -> I64:
-    """The first answer of each user cut at a uniformly random point, as if the load had been running for long."""
-    assert workload.concurrency is not None
-    users = min(workload.concurrency, len(output))
+def _staggered(workload: Workload, output: I64, first: npt.NDArray[np.bool_]) -> I64:
+    """The `first` answer of each user cut at a uniformly random point, as if the load had been running for long."""
     out = output.copy()
-    out[:users] = np.ceil(output[:users] * (1 - stream(workload.seed, "stagger").random(users))).astype(np.int64)
-    return np.maximum(out, 1)
+    left = output[first] * (1 - stream(workload.seed, "stagger").random(int(first.sum())))
+    out[first] = np.maximum(np.ceil(left).astype(np.int64), 1)
+    return out
 
 
 def priorities(workload: Workload, klass: I32) -> I32:
