@@ -46,7 +46,8 @@ def show_estimate(estimate: Estimate, out: Console) -> None:
     out.print(load_words(s.workload, s.model) + (f" · wanted: {wanted}" if wanted else ""))
     out.print(deployment_words(s.deployment, s.model))
     out.print()
-    out.print(_answer(estimate))
+    for line in _answer(estimate):
+        out.print(f"  {line}")
     if not estimate.saturated:
         out.print(_latencies(estimate.metrics, s.model.kind))
     out.print()
@@ -60,8 +61,8 @@ def _labelled(name: str, text: str, width: int) -> str:
     return f"[bold]{name:<{_INDENT}}[/]" + ("\n" + " " * _INDENT).join(lines)
 
 
-def _answer(estimate: Estimate) -> str:
-    """Throughput and whether the wish is met, in one line."""
+def _answer(estimate: Estimate) -> list[str]:
+    """Throughput, and whether the wish is met."""
     m, kind = estimate.metrics, estimate.scenario.model.kind
     words = []
     if kind in ("decoder", "encoder-decoder"):
@@ -71,7 +72,8 @@ def _answer(estimate: Estimate) -> str:
     words.append(f"[bold]{significant(m['requests_per_s'])}[/] {what}")
     if kind == "decoder":
         words.append(f"{significant(m['running'])} sequences running of {significant(m['max_running'])} that fit")
-    return "  " + " · ".join(words) + "\n  " + _verdict(estimate)
+    verdict = _verdict(estimate)
+    return [" · ".join(words), verdict] if verdict else [" · ".join(words)]
 
 
 def _verdict(estimate: Estimate) -> str:

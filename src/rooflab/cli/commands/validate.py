@@ -64,7 +64,9 @@ def command(
     if as_json:
         record = found.record(rows=rows)
         if check:
-            record["breaches"] = [{"grouping": b.grouping, "name": b.name, "figure": b.figure, "got": b.got, "bound": b.bound} for b in broken]
+            record["breaches"] = [
+                {"grouping": b.grouping, "name": b.name, "figure": b.figure, "got": b.got, "bound": b.bound} for b in broken
+            ]
         click.echo(json.dumps(record, allow_nan=False))
         return int(bool(broken))
     from rooflab.report.console import console

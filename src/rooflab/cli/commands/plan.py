@@ -1,0 +1,104 @@
+"""`rooflab plan`: the best deployments for a scenario."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
+from rooflab.errors import InputError
+
+if TYPE_CHECKING:
+    from rooflab.plan.result import Choice, Plan
+
+__all__ = ["command"]
+
+
+@click.command("plan", cls=ScenarioCommand)
+@scenario_options()
+@click.option("--minimise", metavar="METRIC", help="Objective, for example usd_per_mtok (the default), ttft_s_p99, j_per_token, devices.")
+@click.option("--maximise", metavar="METRIC", help="Objective, for example output_tokens_per_s_per_gpu.")
+@click.option("--fixed", metavar="FIELD", multiple=True, help="Deployment field that stays at its default; repeatable.")
+@click.option("--quantise", is_flag=True, help="Also try 4-bit weights, which change the model's answers.")
+@click.option("--format", "formats", metavar="FORMAT", multiple=True, help="Weight format to try; repeatable.")
+@click.option("--top", metavar="N", type=click.IntRange(1), default=8, show_default=True, help="Choices to rank.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), default=20_000, show_default=True, help="Candidates to price at most.")
+@click.option("--emit", metavar="ENGINE", help="Print the launch command: vllm, sglang, trtllm, llamacpp; or kubernetes.")
+@click.option("--choice", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Which ranked choice --emit writes.")
+@click.option("--html", metavar="FILE", help="Also write the plan as one page with charts.")
+@output_options
+def command(
+    given: Given,
+    minimise: str | None,
+    maximise: str | None,
+    fixed: tuple[str, ...],
+    quantise: bool,
+    formats: tuple[str, ...],
+    top: int,
+    limit: int,
+    emit: str | None,
+    choice: int,
+    html: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """The best deployments for SCENARIO under its service levels: what they deliver and cost, why, and how to launch them.
+
+    What the scenario's deployment leaves open is searched. Exit status 1 when no deployment meets the service levels.
+    """
+    from rooflab.api import plan as search
+
+    scenario = given.scenario()
+    with given.located():
+        plan: Plan = search(
+            scenario, minimise=minimise, maximise=maximise, fixed=fixed, quantise=quantise, formats=formats or None, top=top, limit=limit
+        )
+    if html is not None:
+        from rooflab.report.plan_html import write_plan_page
+
+        write_plan_page(plan, html)
+    if emit is not None and plan.best is not None:
+        click.echo(_launch(_chosen(plan, choice), emit))
+    elif as_json:
+        click.echo(json.dumps(plan.record(), allow_nan=False))
+    else:
+        _show(plan, given.path, quiet=quiet)
+    return 0 if plan.best is not None else 1
+
+
+def _chosen(plan: Plan, rank: int) -> Choice:
+    if rank > len(plan.choices):
+        raise InputError(f"{rank} is not among the {len(plan.choices)} ranked choices", "--choice")
+    return plan.choices[rank - 1]
+
+
+def _launch(choice: Choice, engine: str) -> str:
+    """Launch command or manifest of a choice."""
+    if engine == "kubernetes":
+        return choice.kubernetes()
+    from rooflab.errors import unknown
+    from rooflab.plan.emit import EMITTERS
+
+    if engine not in EMITTERS:
+        raise unknown("engine with a launch command", engine, [*EMITTERS, "kubernetes"], "--emit")
+    return choice.launch_command(engine)
+
+
+def _show(plan: Plan, path: str, *, quiet: bool) -> None:
+    from rooflab.report.console import console
+    from rooflab.report.plan_text import show_plan
+
+    show_plan(plan, console())
+    if plan.best is None or quiet:
+        return
+    from rooflab.plan.emit import EMITTERS
+
+    engine = plan.best.deployment.engine
+    if engine in EMITTERS:
+        click.echo()
+        click.echo(plan.best.launch_command())
+    file = path or "SCENARIO"
+    click.echo()
+    click.echo(f"Next    rooflab simulate {file}     rooflab plan {file} --emit kubernetes     --html plan.html")
