@@ -379,7 +379,8 @@ def _workloads(draw):
     if draw(st.booleans()):
         fields["sessions"] = {
             "turns": draw(st.sampled_from((1, 5, "1..9"))), "think": "3 s", "tool": "1 s",
-            "prompt": draw(st.sampled_from(("new", "whole"))), "clock": draw(st.sampled_from(("end", "arrival"))), "alike": draw(st.sampled_from((0.0, 0.9))),
+            "prompt": draw(st.sampled_from(("new", "whole"))),
+            "clock": draw(st.sampled_from(("end", "arrival"))), "alike": draw(st.sampled_from((0.0, 0.9))),
             "longer": draw(st.sampled_from((0.0, 0.8))), "context": draw(st.sampled_from((None, 30_000))),
         }  # fmt: skip
     if draw(st.booleans()):

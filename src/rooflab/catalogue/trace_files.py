@@ -96,25 +96,28 @@ def read_trace(path: str | Path, extra: Sequence[str] = ()) -> Trace:
             first = file.read(1)
             file.seek(0)
             rows = _json_rows(file, path) if first == "{" else _csv_rows(file, path)
-            header, lines, values = next(rows), [], []
+            header: list[str] = next(rows)
+            used = [i for i, name in enumerate(header) if name in extra or squash(name) in _KNOWN]
+            lines, values = [], []
             for line, row in rows:
                 lines.append(line)
-                values.append(row)
+                values.append([row[i] for i in used])
     except FileNotFoundError:
         raise InputError("no such file", str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", str(path)) from None
     if not values:
         raise InputError("has no rows", str(path))
-    table = _Table(path, list(header), lines, list(zip(*values, strict=True)))
+    table = _Table(path, header, [header[i] for i in used], lines, list(zip(*values, strict=True)))
     return _assemble(table, extra)
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Raw columns with what is needed to say where a value stood."""
+    """Raw columns that are used, with what is needed to say where a value stood; `names` are those of all columns."""
 
     path: Path
+    names: list[str]
     header: list[str]
     lines: list[int]
     columns: list[tuple[Any, ...]]
@@ -148,7 +151,7 @@ def _assemble(table: _Table, extra: Sequence[str]) -> Trace:
     at = {role: table.find(role) for role in _ROLES}
     for role, example in (("input", "input_tokens"), ("output", "output_tokens")):
         if at[role] is None:
-            raise InputError(f"no column of {role} tokens (such as {example}) among {', '.join(table.header)}", f"{table.path}:1")
+            raise InputError(f"no column of {role} tokens (such as {example}) among {', '.join(table.names)}", f"{table.path}:1")
     assert at["input"] is not None
     assert at["output"] is not None
     input_tokens, output_tokens = table.counts(at["input"]), table.counts(at["output"])
@@ -176,7 +179,7 @@ def _assemble(table: _Table, extra: Sequence[str]) -> Trace:
 
 def _extra(table: _Table, name: str) -> F64:
     if name not in table.header:
-        raise InputError(f"no column {name} among {', '.join(table.header)}", f"{table.path}:1")
+        raise InputError(f"no column {name} among {', '.join(table.names)}", f"{table.path}:1")
     return table.numbers(table.header.index(name), "a number")
 
 
@@ -193,7 +196,7 @@ def _times(table: _Table, i: int, *, mooncake: bool) -> F64 | None:
             table.fail(i, bad, "a time")
         return np.asarray((stamps - stamps.min()) / np.timedelta64(1, "ns") * 1e-9, dtype=np.float64)
     name = squash(table.header[i])
-    schema = {squash(h) for h in table.header}
+    schema = {squash(h) for h in table.names}
     milliseconds = name.endswith("ms") or mooncake or (name == "timestamp" and "inputlength" in schema)
     seconds = table.numbers(i, "a time")
     return seconds / 1000.0 if milliseconds else seconds
@@ -266,3 +269,4 @@ def _json_rows(file: Any, path: Path) -> Iterator[Any]:
 
 
 _REQUIRED: Final = frozenset(_TIME + _INPUT + _OUTPUT + _HASHES)
+_KNOWN: Final = _REQUIRED | set(_CACHED + _SESSION)
