@@ -42,6 +42,7 @@ _REMARK: Final = re.compile(
 _INSIDE: Final = re.compile(r"[-_ ](?:instruct|chat)(?=[-_ ])", re.IGNORECASE)
 _BRACKET: Final = re.compile(r"\s*\([^)]*\)\s*$")
 _MAKER: Final = re.compile(r"^(?:meta|nvidia|openbuddy)[-_ ]", re.IGNORECASE)
+_REPOSITORY: Final = re.compile(r"^[\w.-]+/[\w.-]+$")
 _TRUNCATED: Final = re.compile(r"\s+truncated to (\d+) layers$", re.IGNORECASE)
 
 
@@ -184,7 +185,8 @@ def _inline(config: Mapping[str, Any], where: str) -> Model:
 def _named(label: str, where: str) -> Model:
     key = resolve(label, where)
     found = model_from_config(_config(key), key, where)
-    found = replace(_formats(found, _entry_formats(key)), sources=(entry(key)["source"], *found.sources))
+    checkpoint = label if _REPOSITORY.match(label) and label != key else ""
+    found = replace(_formats(found, _entry_formats(key)), sources=(entry(key)["source"], *found.sources), checkpoint=checkpoint)
     precision = _PRECISION.search(_BRACKET.sub("", label))
     if precision and not _PRECISION.search(key):
         found = _requantised(found, _FORMATS[precision["name"].lower().replace("_", "-")])

@@ -136,7 +136,7 @@ def _quantisation(scenario: Scenario, column: int, engine: str) -> tuple[list[st
 def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d = s.deployment
     quantisation, notes = _quantisation(s, 0, "vllm")
-    words = ["vllm", "serve", s.model.name, "--port", str(_PORT), "--tensor-parallel-size", str(d.tp)]
+    words = ["vllm", "serve", s.model.served_name, "--port", str(_PORT), "--tensor-parallel-size", str(d.tp)]
     words += _above_one("--pipeline-parallel-size", d.pp) + _above_one("--data-parallel-size", d.dp)
     words += ["--enable-expert-parallel"] if (d.ep or 1) > 1 else []
     words += quantisation
@@ -159,7 +159,7 @@ def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
 def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d = s.deployment
     quantisation, notes = _quantisation(s, 1, "sglang")
-    words = ["python", "-m", "sglang.launch_server", "--model-path", s.model.name, "--port", str(_PORT), "--tp", str((d.tp or 1) * d.dp)]
+    words = ["python", "-m", "sglang.launch_server", "--model-path", s.model.served_name, "--port", str(_PORT), "--tp", str((d.tp or 1) * d.dp)]
     words += _above_one("--pp-size", d.pp)
     words += ["--dp", str(d.dp), "--enable-dp-attention"] if d.dp > 1 else []
     words += _above_one("--ep-size", d.ep or 1) + quantisation
@@ -190,7 +190,7 @@ def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     if d.dp > 1 and (d.tp or 1) > 1:
         raise InputError("TensorRT-LLM's attention DP takes every rank of a stage; use tp 1 with it", "deployment.tp")
     ranks = (d.tp or 1) * d.dp
-    words = ["trtllm-serve", s.model.name, "--port", str(_PORT), "--tp_size", str(ranks)]
+    words = ["trtllm-serve", s.model.served_name, "--port", str(_PORT), "--tp_size", str(ranks)]
     words += _above_one("--pp_size", d.pp) + _above_one("--ep_size", d.ep or 1)
     words += ["--max_batch_size", str(d.max_num_seqs), "--max_num_tokens", str(d.max_num_batched_tokens)]
     words += [*_given("--max_seq_len", context_length(s)), "--kv_cache_free_gpu_memory_fraction", f"{_free_fraction(s):.2f}"]
@@ -208,7 +208,7 @@ def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
         notes += [] if s.model.mtp_layers else ["the model has no multi-token-prediction layers; give a draft model in speculative_config"]
     asked = _asked_weights(s)
     if asked is not None:
-        notes.append(f"needs a checkpoint of {s.model.name} quantised to {asked}; put its name in place")
+        notes.append(f"needs a checkpoint of {s.model.served_name} quantised to {asked}; put its name in place")
     words += ["--extra_llm_api_options", "trtllm.yaml"]
     return words, {"trtllm.yaml": yaml.safe_dump(options, sort_keys=False)}, notes
 
@@ -219,13 +219,13 @@ _GGUF: Final = {"bf16": "BF16", "fp16": "F16", "fp32": "F32", "q8_0": "Q8_0", "q
 def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d, f = s.deployment, _formats(s)
     gguf = _GGUF.get(f.weights.name, "Q4_K_M" if f.weights.element_bits <= 4 else "Q8_0")
-    file = f"{s.model.name.rsplit('/', 1)[-1]}-{gguf}.gguf"
+    file = f"{s.model.served_name.rsplit('/', 1)[-1]}-{gguf}.gguf"
     each = context_length(s) or s.model.max_context or 4096
     layers = "0" if s.hardware.device.kind in ("cpu", "soc") else "99"
     words = ["llama-server", "-m", file, "--port", str(_PORT), "-ngl", layers, "-c", str(each * d.max_num_seqs), "-np", str(d.max_num_seqs)]
     words += ["-ctk", "q8_0", "-ctv", "q8_0"] if d.kv in ("q8_0", "int8", "fp8") else []
     words += ["-sm", "layer"] if d.devices_per_replica > 1 else []
-    return words, {}, [f"convert {s.model.name} to GGUF {gguf}, or download it so; the context is shared by {d.max_num_seqs} slots"]
+    return words, {}, [f"convert {s.model.served_name} to GGUF {gguf}, or download it so; the context is shared by {d.max_num_seqs} slots"]
 
 
 EMITTERS: Final[dict[str, Callable[[Scenario], tuple[list[str], dict[str, str], list[str]]]]] = {

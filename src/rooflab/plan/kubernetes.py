@@ -86,7 +86,7 @@ def kubernetes(choice: Choice | Scenario) -> str:
 
 def _name(scenario: Scenario) -> str:
     """A DNS label from the model's name."""
-    text = re.sub(r"[^a-z0-9]+", "-", scenario.model.name.rsplit("/", 1)[-1].lower()).strip("-")
+    text = re.sub(r"[^a-z0-9]+", "-", scenario.model.served_name.rsplit("/", 1)[-1].lower()).strip("-")
     return f"{scenario.deployment.engine}-{text}"[:50].strip("-")
 
 

@@ -15,7 +15,7 @@ __all__ = ["deployment_words", "hardware_words", "load_words", "targets_words", 
 
 def title(scenario: Scenario) -> str:
     """``Llama-3.1-70B-Instruct on 8 × H100 SXM (one host, NVLink)``."""
-    return f"{scenario.model.name.rsplit('/', 1)[-1]} on {hardware_words(scenario.hardware)}"
+    return f"{scenario.model.served_name.rsplit('/', 1)[-1]} on {hardware_words(scenario.hardware)}"
 
 
 def hardware_words(hardware: Hardware) -> str:

@@ -164,6 +164,7 @@ class Model:
     beside the decoder and left out of `parameters`, as published counts mostly do.  `dtype` is the checkpoint's own weight
     format; `expert_dtype` that of routed experts when it differs (gpt-oss: mxfp4); `kv_dtype` what the checkpoint asks of the cache.
     `relative_buckets`: learned position biases per head, once a stack (T5).
+    `checkpoint` is the repository that the user named, where that is not the catalogue's (an instruct version, a quantised one).
     `other_parameters` counts what has no part in a step's cost worth naming (pooler, token types, norms of embeddings).
     """
 
@@ -189,6 +190,12 @@ class Model:
     mtp: tuple[Run, ...] = ()
     relative_buckets: int = 0
     sources: tuple[str, ...] = field(default=(), compare=False)
+    checkpoint: str = field(default="", compare=False)
+
+    @property
+    def served_name(self) -> str:
+        """What an engine is asked to load: the user's own name for the model, or the catalogue's."""
+        return self.checkpoint or self.name
 
     @property
     def layers(self) -> int:

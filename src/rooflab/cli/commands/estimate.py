@@ -55,7 +55,7 @@ def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
 
     out: dict[str, object] = {
         "name": estimate.scenario.name,
-        "model": estimate.scenario.model.name,
+        "model": estimate.scenario.model.served_name,
         "hardware": f"{estimate.scenario.hardware.count} x {estimate.scenario.hardware.device.key}",
         "deployment": deployment_record(estimate.scenario.deployment),
         "metrics": estimate.record(),
