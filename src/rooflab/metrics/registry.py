@@ -102,6 +102,7 @@ def _load() -> Iterator[Metric]:
     yield Metric("waiting_mean", "requests", "time average of queued requests, all replicas", "lower", "load", _SIMULATED)
     yield Metric("waiting_max", "requests", "largest interval average of queued requests", "lower", "load", _SIMULATED)
     yield Metric("utilisation", "fraction", "time in engine steps / time up", "neither", "load", _SERVING)
+    yield Metric("saturated", "", "whether more requests come than can be served", "neither", "load", _ESTIMATED)
     yield Metric("devices", "count", "devices in use", "lower", "load", _SERVING)
 
 
