@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from rooflab.errors import InputError, unknown
-from rooflab.scenario import fields
+from rooflab.scenario import cluster, fields
 from rooflab.scenario.dtype import dtype
 
-__all__ = ["ENGINES", "Deployment", "Speculation", "read_deployment"]
+__all__ = ["ENGINES", "Deployment", "Overlap", "Speculation", "read_deployment"]
 
 ENGINES: Final = {
     "vllm": "vLLM",
@@ -55,12 +55,25 @@ class Speculation:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlap:
+    """Work of one step that runs beside its matrix products on the same device.
+
+    `attention`: share of decode attention that runs while products leave the memory idle; `comm`: share of communication that
+    runs while anything else does.  1 is everything that could be hidden, 0 one operator after the other.
+    """
+
+    attention: float = 0.0
+    comm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """How a model is served.  An empty `engine` is the usual one for the hardware.
 
     Splits: `tp` tensor, `pp` pipeline, `ep` expert, `dp` attention-data, `cp` context parallel; one engine
     uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
     (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
+    With `pools` the engines are those of the pools, prompts and decodes apart.
     """
 
     engine: str = ""
@@ -85,10 +98,18 @@ class Deployment:
     cuda_graphs: bool = True
     host: Literal["fast", "slow"] = "fast"
     speculation: Speculation | None = None
+    overlap: Overlap | None = None
     scheduler: str | None = None
     policy: str = "fcfs"
     preemption: Literal["recompute", "swap"] = "recompute"
     router: str = "round-robin"
+    pools: tuple[cluster.Pool, ...] = ()
+    transfer: cluster.Transfer = cluster.Transfer()
+    kv_tiers: cluster.KVTier = cluster.KVTier()
+    max_waiting: int | None = None
+    autoscale: cluster.Autoscale | None = None
+    failures: tuple[cluster.Failure, ...] = ()
+    speed: tuple[cluster.SpeedChange, ...] = ()
 
     @property
     def devices_per_replica(self) -> int:
@@ -127,6 +148,12 @@ def _speculation(value: Any, where: str) -> Speculation:
     return fields.read(Speculation, value, where, readers)
 
 
+def _overlap(value: Any, where: str) -> Overlap:
+    if isinstance(value, Overlap):
+        return value
+    return fields.read(Overlap, value, where, {"attention": fields.number(0, 1), "comm": fields.number(0, 1)})
+
+
 DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
     "engine": _engine,
     "engine_version": fields.text,
@@ -142,10 +169,18 @@ DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
     "cuda_graphs": fields.flag,
     "host": fields.choice("fast", "slow"),
     "speculation": _speculation,
+    "overlap": _overlap,
     "scheduler": fields.text,
     "policy": fields.text,
     "preemption": fields.choice("recompute", "swap"),
     "router": fields.text,
+    "pools": cluster.read_pools,
+    "transfer": cluster.read_transfer,
+    "kv_tiers": cluster.read_tiers,
+    "max_waiting": fields.integer,
+    "autoscale": cluster.read_autoscale,
+    "failures": cluster.read_failures,
+    "speed": cluster.read_speed,
 }
 
 

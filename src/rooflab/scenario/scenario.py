@@ -74,11 +74,22 @@ def read_scenario(value: Any, resolvers: Resolvers, where: str = "") -> Scenario
         model=resolvers.model(value["model"], "model"),
         hardware=resolvers.hardware(value["hardware"], "hardware"),
         workload=resolvers.workload(read_workload(value.get("workload") or {}), "workload"),
-        deployment=read_deployment(value.get("deployment") or {}),
+        deployment=_with_pools(read_deployment(value.get("deployment") or {}), resolvers),
         slo=read_slo(value.get("slo") or {}),
         techniques=_techniques(value.get("techniques") or (), "techniques"),
         name=str(value.get("name") or ""),
     )
+
+
+def _with_pools(deployment: Deployment, resolvers: Resolvers) -> Deployment:
+    """The deployment with the hardware of its pools looked up."""
+    if not any(p.spec is not None for p in deployment.pools):
+        return deployment
+    pools = tuple(
+        p if p.spec is None else replace(p, hardware=resolvers.hardware(p.spec, f"deployment.pools[{i}].hardware"), spec=None)
+        for i, p in enumerate(deployment.pools)
+    )
+    return replace(deployment, pools=pools)
 
 
 def _techniques(value: Any, where: str) -> tuple[TechniqueCall, ...]:
