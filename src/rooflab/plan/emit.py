@@ -159,7 +159,8 @@ def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
 def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d = s.deployment
     quantisation, notes = _quantisation(s, 1, "sglang")
-    words = ["python", "-m", "sglang.launch_server", "--model-path", s.model.served_name, "--port", str(_PORT), "--tp", str((d.tp or 1) * d.dp)]
+    words = ["python", "-m", "sglang.launch_server", "--model-path", s.model.served_name, "--port", str(_PORT)]
+    words += ["--tp", str((d.tp or 1) * d.dp)]
     words += _above_one("--pp-size", d.pp)
     words += ["--dp", str(d.dp), "--enable-dp-attention"] if d.dp > 1 else []
     words += _above_one("--ep-size", d.ep or 1) + quantisation

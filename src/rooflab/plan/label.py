@@ -11,6 +11,7 @@ from rooflab.units import format_seconds, significant
 
 __all__ = [
     "SCHEDULING",
+    "SEARCHED",
     "bound_name",
     "bound_value",
     "deployment_label",
@@ -24,6 +25,10 @@ __all__ = [
 
 SCHEDULING: Final = ("vllm", "sglang", "trtllm", "lmdeploy")
 """Engines whose step limits can be set."""
+SEARCHED: Final = (
+    "tp", "pp", "dp", "ep", "replicas", "weights", "kv", "max_num_seqs", "max_num_batched_tokens", "chunked_prefill",
+)  # fmt: skip
+"""Fields of a deployment that a plan chooses."""
 
 
 def deployment_label(scenario: Scenario) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rooflab.estimate.result import Estimate
-from rooflab.plan.label import deployment_label
+from rooflab.plan.label import SEARCHED, deployment_label
 from rooflab.plan.objective import Objective
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -81,11 +81,13 @@ class Choice:
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""
-        d = self.deployment
-        chosen = {name: getattr(d, name) for name in Deployment.__dataclass_fields__ if getattr(d, name) not in (None, "")}
-        if d.speculation is not None:
-            s = d.speculation
-            chosen["speculation"] = {"tokens": s.tokens, "acceptance": s.acceptance, "draft_share": s.draft_share}
+        values = asdict(self.deployment)
+        plain = Deployment()
+        chosen = {
+            f.name: values[f.name]
+            for f in fields(Deployment)
+            if f.name in SEARCHED or getattr(self.deployment, f.name) != getattr(plain, f.name)
+        }
         return {
             "rank": self.rank,
             "label": self.label,

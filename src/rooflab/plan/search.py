@@ -2,8 +2,9 @@
 
     candidates ─ evaluate (arrays) ─▶ fits? sustains the load? meets the SLO? ─▶ rank by the objective ─▶ Plan
 
-Equal objectives are broken in this order: no change of quality, more served where the load is open-ended, headroom to the
-tightest target (or latency), nearness to the engine's default limits.  In max-throughput the engines are taken in their
+A change of formats has an unknown cost in quality, so it must win 3 % to be preferred.  Equal objectives are broken in this order:
+no change of quality, more served where the load is open-ended, headroom to the tightest target (or latency), nearness to the
+engine's default limits.  In max-throughput the engines are taken in their
 steady state: an opening burst of all users would be the client's doing, not the deployment's.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +36,12 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
 
-__all__ = ["plan"]
+__all__ = ["QUALITY_WORTH", "plan"]
 
 Array = npt.NDArray[np.float64]
+
+QUALITY_WORTH: Final = 0.03
+"""What each change of formats must gain in the objective to be preferred; a choice of ours, where no quality cost is known."""
 
 
 def plan(
@@ -130,9 +134,10 @@ def rank(base: Scenario, judged: Judged, target: Objective) -> npt.NDArray[np.in
     rows, cost = rows[np.isfinite(cost)], cost[np.isfinite(cost)]
     if not len(rows):
         return rows
-    scale = np.maximum(np.abs(cost), 1e-300)
-    tied = np.sign(cost) * np.round(np.log(scale) * 1e6)
     changes = np.array([_changes(q) for q in _qualities(base, judged, rows)])
+    worth = np.log1p(QUALITY_WORTH) * changes
+    # the logarithm falls with a throughput, whose cost is negative
+    tied = np.round((np.sign(cost) * np.log(np.maximum(np.abs(cost), 1e-300)) + worth) * 1e6)
     open_ended = base.workload.mode == "max-throughput"
     served = -np.round(np.log(np.maximum(m["requests_per_s"][rows], 1e-12)) * 1e3) if open_ended else np.zeros(len(rows))
     slack = judged.worst[rows] if base.slo else np.log(np.maximum(m["e2e_s_mean"][rows], 1e-12))

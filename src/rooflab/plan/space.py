@@ -21,7 +21,7 @@ from rooflab.errors import InputError, unknown
 from rooflab.estimate.complete import default_engine
 from rooflab.operators.formats import formats_of
 from rooflab.operators.split import check_split, split_problem
-from rooflab.plan.label import SCHEDULING
+from rooflab.plan.label import SCHEDULING, SEARCHED
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.dtype import DTYPES, dtype
 from rooflab.scenario.hardware import Hardware
@@ -29,9 +29,6 @@ from rooflab.scenario.scenario import Scenario
 
 __all__ = ["Space", "candidates", "fill_replicas", "fill_sequences", "quality", "space_of"]
 
-_SEARCHED: Final = (
-    "tp", "pp", "dp", "ep", "replicas", "weights", "kv", "max_num_seqs", "max_num_batched_tokens", "chunked_prefill",
-)  # fmt: skip
 _STAGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _TOKENS: Final = (2048, 4096, 8192, 16384)
 _SEQUENCES: Final = (16, 32, 64, 128, 256, 512, 1024)
@@ -58,7 +55,7 @@ class Space:
         return sum(len(r) for _, r in self.splits) * len(self.weights) * len(self.kv) * len(self.limits)
 
     def __iter__(self) -> Iterator[Deployment]:
-        same = {f.name: getattr(self.base, f.name) for f in fields(Deployment) if f.name not in _SEARCHED}
+        same = {f.name: getattr(self.base, f.name) for f in fields(Deployment) if f.name not in SEARCHED}
         for (tp, pp, dp, ep), replicas in self.splits:
             for weights, kv, (seqs, tokens, chunked), n in product(self.weights, self.kv, self.limits, replicas):
                 yield Deployment(
@@ -79,12 +76,12 @@ def space_of(
 ) -> Space:
     """The space of a scenario; see the module. Raises InputError when a fixed split is impossible or too large for the hardware."""
     for name in fixed:
-        if name not in _SEARCHED:
-            raise unknown("searched field", name, _SEARCHED, "fixed")
+        if name not in SEARCHED:
+            raise unknown("searched field", name, SEARCHED, "fixed")
     d, hardware = scenario.deployment, scenario.hardware
     if not d.engine:
         d = replace(d, engine=default_engine(scenario.model, hardware))
-    keep = {name for name in _SEARCHED if name in fixed or getattr(d, name) != _DEFAULTS[name]}
+    keep = {name for name in SEARCHED if name in fixed or getattr(d, name) != _DEFAULTS[name]}
     splits = _splits(replace(scenario, deployment=d), keep)
     if not splits:
         _complain(replace(scenario, deployment=d))

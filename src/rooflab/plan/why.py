@@ -47,7 +47,8 @@ def _memory(c: Choice) -> str:
         return ""
     weights, kv = (format_quantity(float(m[k]), "B") for k in ("weights_bytes", "kv_bytes"))
     total = format_quantity(device.memory_bytes, "B")
-    room = f"room for {m['max_running']:,.0f} sequences, {m['running']:,.0f} run"
+    held = round(float(m["max_running"]))
+    room = f"room for {held:,} {'sequence' if held == 1 else 'sequences'}, {m['running']:,.0f} run"
     return f"a device holds {weights} of weights and {kv} of cache in {total}; {room}"
 
 

@@ -29,7 +29,8 @@ _PARTS: Final = (
 )
 
 
-def _card(body: str, legend: str = "", note: str = "", heading: str = "") -> str:
+def _card(body: str, legend: str = "", note: str = "", heading: str = "", *, wide: bool = False) -> str:
+    body = f'<div class="wideplot">{body}</div>' if wide else body
     foot = f'<p class="soft"><small>{escape(note)}</small></p>' if note else ""
     top = f"<h3>{escape(heading)}</h3>" if heading else ""
     return f'<div class="card">{top}{legend}{body}{foot}</div>'
@@ -86,7 +87,7 @@ def pareto_card(plan: Plan) -> str:
     )  # fmt: skip
     items = [("chosen", "s2 round"), ("on the front", "s1 round"), ("meets every target", "s0 round"), ("misses one", "hollow")]
     note = "Each dot is a split, formats and number of engines with its best limits; hover for details. Both axes are logarithmic."
-    return _card(drawn, _legend(items), note)
+    return _card(drawn, _legend(items), note, wide=True)
 
 
 def _x(value: float, priced: bool) -> str:
@@ -119,7 +120,10 @@ def roofline_card(choice: Choice) -> str:
         )
         for r in rows
     ]  # fmt: skip
-    peaks = {name: device.peak_flops[name] for name in ("bf16", "fp8", "fp4", "fp16") if device.peak_flops.get(name)}
+    peaks: dict[str, float] = {}
+    for name in ("bf16", "fp8", "fp4", "fp16"):
+        if device.peak_flops.get(name) and device.peak_flops[name] not in peaks.values():
+            peaks[name] = device.peak_flops[name]
     peaks = dict(sorted(list(peaks.items())[:2], key=lambda item: item[1])) or dict(list(device.peak_flops.items())[:1])
     x = spread([d.x for d in dots] + [max(peaks.values()) / device.memory_bytes_per_s], room=2.0)
     top = max(peaks.values())
@@ -214,4 +218,4 @@ def memory_card(plan: Plan) -> str:
     drawn = stacks(rows, total=total, label="memory of a device", text=lambda v: f"{v / 1e9:g} GB", width=1000)
     items = [("weights", "s0"), ("cache in use", "s1"), ("cache free", "free"), ("activations", "s2"), ("engine reserve", "s5"),
              ("not given to the engine", "unused")]  # fmt: skip
-    return _card(drawn, _legend(items))
+    return _card(drawn, _legend(items), wide=True)

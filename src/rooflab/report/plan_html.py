@@ -33,6 +33,7 @@ _MORE_STYLE: Final = """
 .dot.s0{fill:var(--s0)}.dot.s1{fill:var(--s1)}.dot.s2{fill:var(--s2)}.dot.s3{fill:var(--s3)}.dot.s4{fill:var(--s4)}.dot.s5{fill:var(--s5)}
 .dot{fill-opacity:.85}.ring{fill:none;stroke:var(--ink);stroke-width:1.6}.roof{fill:none;stroke:var(--soft);stroke-width:1.4}
 .dashed{stroke-dasharray:5 4}svg .strong{font-weight:650}.link{stroke:var(--soft);stroke-opacity:.5}
+.wideplot{overflow-x:auto}.wideplot svg{min-width:680px}
 .bar.pale{fill-opacity:.38}.bar.free{fill:var(--grid)}i.free{background:var(--grid)}.bar.unused{fill:none;stroke:var(--rule)}
 i.unused{border:1px solid var(--rule)}i.hollow{border:1.2px solid var(--soft);border-radius:50%!important}
 i.round{border-radius:50%!important}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rooflab.plan.label import bound_name, formats_label, sentence, split_label
 from rooflab.plan.result import Choice, Plan, Shift
 from rooflab.report.headline import load_words, targets_words, title
+from rooflab.report.trust import trust_words
 from rooflab.units import format_seconds, significant
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _ranking(plan: Plan) -> Table:
     unit = "tok/s/GPU" if generates else "req/s/GPU"
     columns = ("", "deployment", unit, "TTFT p99", *(("TPOT p99",) if generates else ()), "$/Mtok", "J/token", "GPUs", "quality")
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i in (1, len(columns) - 1) else "right", no_wrap=True)
+        table.add_column(name, justify="left" if i in (1, len(columns) - 1) else "right", no_wrap=i != 1)
     for c in plan.choices:
         m = c.metrics
         rate = m["output_tokens_per_s_per_gpu"] if generates else m["requests_per_s_per_gpu"]
@@ -99,8 +100,10 @@ def _account(plan: Plan, best: Choice) -> Iterable[tuple[str, str]]:
         yield "GPUs", "; ".join(f"{c.devices}: {_brief(c)}, {_value(plan, c)}" for c in others[:6])
     source = plan.price_source.partition(":")[0]
     yield "Price", f"${significant(_hourly(best))} an hour; {source}" if math.isfinite(_hourly(best)) else source
-    counted = f"closed form over {plan.considered:,} deployments, {plan.feasible:,} within the targets"
-    yield "Trust", f"{counted}; simulate the first before you buy"
+    within = f"{plan.feasible:,} within the targets" if plan.scenario.slo else f"{plan.feasible:,} that will do"
+    counted = f"closed form over {plan.considered:,} {'deployment' if plan.considered == 1 else 'deployments'}, {within}"
+    yield "Trust", trust_words(best.estimate)
+    yield "", f"{counted}; simulate the first before you buy"
 
 
 def _hourly(c: Choice) -> float:
