@@ -22,7 +22,6 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS: Final = {
     "plan": "The best deployments for a scenario, why, and how to launch them.",
     "estimate": "Closed-form metrics, operator breakdown and physical limit.",
-    "simulate": "Event-by-event metrics and latency distributions.",
     "catalogue": "Models, hardware, links, hosts, prices, grids, workloads, engines, metrics.",
     "validate": "Predicted against measured: errors by metric, source, engine, accelerator, model.",
     "papers": "Papers you can run: list, show, run on a scenario, check, rank, search.",

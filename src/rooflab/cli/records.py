@@ -13,9 +13,13 @@ _ALWAYS = frozenset({"engine", "tp", "pp", "replicas"})
 
 
 def deployment_record(deployment: Deployment) -> dict[str, Any]:
-    """The fields of a deployment that were given or chosen; it can be read back as the deployment of a scenario file."""
+    """The plain fields of a deployment that were given or chosen; they can be read back as the deployment of a scenario file."""
     plain = Deployment()
-    values = asdict(deployment)
-    return {
-        f.name: values[f.name] for f in fields(Deployment) if f.name in _ALWAYS or getattr(deployment, f.name) != getattr(plain, f.name)
-    }
+    out: dict[str, Any] = {}
+    for f in fields(Deployment):
+        value = getattr(deployment, f.name)
+        if f.name in ("speculation", "overlap") and value is not None:
+            out[f.name] = asdict(value)
+        elif isinstance(value, (str, int, float)) and (f.name in _ALWAYS or value != getattr(plain, f.name)):
+            out[f.name] = value
+    return out
