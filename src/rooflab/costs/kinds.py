@@ -93,7 +93,7 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
         "dec_launch_s": op.count * (terms.fixed_s + (kernels.mla_layer_s if op.latent else 0.0)),
         # both terms of the maximum grow with sequences and context in the same ratio (s0), so coefficients are compared alone
         "dec_seq_s": seq_share * np.maximum(terms.memory_per_sequence_s, terms.compute_per_sequence_s),
-        "dec_ctx_s": ctx_share * np.maximum(terms.memory_per_token_s, terms.compute_per_token_s),
+        "dec_ctx_s": ctx_share * np.maximum(terms.memory_per_token_s, _vector_s(op, bench) if op.vector_ops else terms.compute_per_token_s),
         "pre_launch_s": op.count * prefill.t0_s,
         "pre_token_s": token_bytes / (bandwidth * prefill.io),
         "pre_area_s": area_flops / (peak * prefill.reached(op.head_dim)),
@@ -105,6 +105,11 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
         "dec_ctx_flops": ctx_flops,
         "pre_area_flops": area_flops,
     }
+
+
+def _vector_s(op: AttentionOp, bench: Bench) -> Real:
+    """Seconds a cached token of a layer takes outside the matrix units; it runs beside the reads."""
+    return op.vector_ops * op.heads * (op.head_dim + op.v_head_dim) / bench.peak("fp32")
 
 
 def _recurrent(op: RecurrentOp, bench: Bench) -> dict[str, Real]:

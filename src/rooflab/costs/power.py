@@ -41,7 +41,7 @@ CLOCKS: Final[Array] = np.concatenate([np.linspace(1.0, 0.3, 29), [0.2, 0.1]])
 
 @dataclass(frozen=True, slots=True)
 class PowerCurve:
-    """Shares: `loaded_idle` of the TDP; of (TDP − loaded idle) `active` while kernels run, `compute`, `memory`, `link` at datasheet rates."""
+    """Shares: `loaded_idle` of the TDP; of the room above it `active` while kernels run, `compute`, `memory`, `link` at datasheet rates."""
 
     loaded_idle: float
     active: float
@@ -178,4 +178,4 @@ def capped_job(
         return float(seconds[0]), float(idle_w + joules[0] / seconds[0])
     room_w = max(settle - idle_w, 1e-3 * limit_w)
     time, work = throttle(seconds, joules, room_w, np.inf)
-    return float(time), float(min(idle_w + work / time, limit_w))
+    return float(time), min(idle_w + float(work) / float(time), limit_w)

@@ -160,7 +160,7 @@ def _serving(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
             yield from ((_blank(row), str(error)) for row in config)
     for (config, _), result in zip(asked, estimate_many([s for _, s in asked]), strict=True):
         if isinstance(result, RooflabError):
-            yield from ((_blank(row), f"{result.where or 'memory'}: {result.message}"[:80]) for row in config)
+            yield from ((_blank(row), str(result)[:80]) for row in config)
             continue
         got = served(result, config[0])
         for row in config:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from rooflab.catalogue.hardware import hardware
@@ -120,7 +121,7 @@ def _weights(row: Row, stages: int) -> tuple[float, ...]:
         work = [layers / stages] * stages
     else:
         cuts = [int(x) for x in found[1].split(",")]
-        work = [float(b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+        work = [float(b - a) for a, b in pairwise(cuts)]
     work[-1] = min(work[-1], layers - sum(work[:-1])) if sum(work) > layers else work[-1]
     work[-1] += head
     return tuple(w / max(work) for w in work)

@@ -35,12 +35,12 @@ _LOADED_IDLE: Final = {"hopper": 0.20, "blackwell": 0.195, "ampere": 0.20}
 _BOUNDS: Final = ([0.0, 0.3, 0.3, 0.0], [0.5, 2.0, 1.5, 0.5])
 _FLOOR: Final = 0.7
 _FLOORS: Final = {"a100-sxm-80gb": 0.75, "a40": 0.6}
-"""Voltage floors: of the two cards with rows at locked clocks, the best of 0.3 to 0.85; power limits alone do not tell (any floor fits alike)."""
+"""Voltage floors: for the two cards with rows at locked clocks the best of 0.3 to 0.85; power limits alone do not tell."""
 _LINK_PENALTY: Final = 0.05
 
 
 class ServingPower(NamedTuple):
-    """A configuration: family, group, columns by share (of the room, per device), idle share of TDP at rest, measured W over TDP, time error."""
+    """A configuration: family, group, columns by share (of the room, a device), power at rest and measured over TDP, time error."""
 
     family: str
     group: str
@@ -66,8 +66,8 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
             continue
     columns = []
     for i in range(len(_SHARES)):
-        one = [1e-3 if j == i else 0.0 for j in range(len(_SHARES))]
-        with assumed(PowerCurve(0.0, *one, "", "")):
+        a, c, m, link = (1e-3 if j == i else 0.0 for j in range(len(_SHARES)))
+        with assumed(PowerCurve(0.0, a, c, m, link, "assumed", "one share alone")):
             columns.append(estimate_many([s for _, _, s in asked]))
     found = []
     for (config, values, scenario), results in zip(asked, zip(*columns, strict=True), strict=True):
@@ -102,7 +102,7 @@ def fit_curve(rows: Sequence[ServingPower], loaded_idle: float) -> Array:
     """The four shares that best explain `rows`, groups weighing alike."""
     from scipy.optimize import least_squares
 
-    names, place, counts = np.unique([r.group for r in rows], return_inverse=True, return_counts=True)
+    _, place, counts = np.unique([r.group for r in rows], return_inverse=True, return_counts=True)
     weights = 1.0 / np.sqrt(counts[place])
     measured = np.array([r.watts for r in rows])
 
