@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rooflab.cli.calibration_option import calibrated
 from rooflab.cli.scenario_flags import FLAGS
 from rooflab.errors import InputError
 
@@ -151,9 +152,13 @@ def scenario_options(*, many: bool = False) -> Callable[[Callable[..., Any]], Ca
             paths: Sequence[str] = values.pop("s_scenario") if many else [values.pop("s_scenario") or ""]
             fields, flags = _collect(values)
             given = [Given(path, fields, flags) for path in paths] or [Given("", fields, flags)]
-            return function(given=given if many else given[0], **values)
+            with calibrated(values.pop("s_calibration")):
+                return function(given=given if many else given[0], **values)
 
         wrapped: Callable[..., Any] = wrapper
+        wrapped = click.option("--calibration", "s_calibration", metavar="FILE", help="Constants of your own, from rooflab calibrate.")(
+            wrapped
+        )
         wrapped = click.option("--technique", "s_technique", multiple=True, metavar="NAME|MAPPING", help="a paper's technique; repeatable")(
             wrapped
         )

@@ -50,7 +50,9 @@ def record_bounds(validation: Validation) -> dict[str, Any]:
     groups = {"overall": {"all": validation.overall()}} | {k: v for k, v in validation.groups().items() if k in _GROUPINGS}
     bounds = {
         grouping: {
-            name: {"median_ape": round(g.median_ape * _SLACK + _ADDED, 4), "rows": g.n} for name, g in sorted(found.items()) if g.n >= _FEWEST
+            name: {"median_ape": round(g.median_ape * _SLACK + _ADDED, 4), "rows": g.n}
+            for name, g in sorted(found.items())
+            if g.n >= _FEWEST
         }
         for grouping, found in groups.items()
     }

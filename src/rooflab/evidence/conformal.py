@@ -3,8 +3,10 @@
     interval of a prediction p at level 1 − α:   [ p·exp(q_low),  p·exp(q_high) ]
     q_low, q_high:  the order statistics ⌊(n + 1)·α/2⌋ and ⌈(n + 1)·(1 − α/2)⌉ of the n ratios of its domain
 
-which covers a new row of the domain with probability 1 − α (Vovk et al. 2005; split conformal).  Rows of one group err
-together, so a domain serves only if enough groups stand in it; a smaller one takes the ratios of the next wider.
+which covers a new row of the domain with probability 1 − α (Vovk et al. 2005; split conformal).  A domain serves only if
+enough groups stand in it; a smaller one takes the ratios of the next wider.  Rows of one group err together, which makes
+intervals too narrow for a new group: each family's nominal α is lowered until intervals made of the other groups hold 90 %
+of its rows.
 """
 
 from __future__ import annotations
@@ -17,21 +19,26 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ALPHA", "Ratio", "Spread", "covered", "enough", "spread_of", "spreads"]
+__all__ = ["LEVEL", "Levels", "Ratio", "Spread", "by_name", "covered", "levels_of", "spread_of", "spreads"]
 
-ALPHA: Final = 0.1
-FEWEST_ROWS: Final = 30
-FEWEST_GROUPS: Final = 5
+LEVEL: Final = 0.9
+_ALPHAS: Final = (0.25, 0.2, 0.16, 0.13, 0.10, 0.085, 0.07, 0.055, 0.04, 0.03, 0.02, 0.01)
+FEWEST_ROWS: Final = 20
+FEWEST_GROUPS: Final = 4
+"""A domain of fewer rows or groups takes the ratios of the next wider; a whole family may have two groups."""
 
 Array = npt.NDArray[np.float64]
+Levels = Mapping[str, float]
+"""Nominal α by family."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One row: log(measured / held-out prediction), its domains from the most particular to the widest, its group."""
+    """One row: log(measured / held-out prediction), its domains from the most particular to the widest, its family, its group."""
 
     value: float
     domains: tuple[str, ...]
+    family: str
     group: str
 
 
@@ -46,23 +53,30 @@ class Spread:
     groups: int
 
 
-def spread_of(values: Array, groups: int) -> Spread:
+def spread_of(values: Array, groups: int, alpha: float) -> Spread:
     """The spread of a domain's ratios."""
     ordered = np.sort(values)
-    n = len(ordered)
-    low = max(math.floor((n + 1) * ALPHA / 2), 1) - 1
-    high = min(math.ceil((n + 1) * (1 - ALPHA / 2)), n) - 1
     error = float(np.median(np.abs(np.exp(-ordered) - 1.0)))
+    low, high = _bounds(ordered, alpha)
     # an interval always holds its own prediction
-    return Spread(min(float(ordered[low]), 0.0), max(float(ordered[high]), 0.0), error, n, groups)
+    return Spread(min(low, 0.0), max(high, 0.0), error, len(ordered), groups)
 
 
-def enough(rows: int, groups: int) -> bool:
-    """Whether a domain can speak for itself."""
-    return rows >= FEWEST_ROWS and groups >= FEWEST_GROUPS
+def _bounds(ordered: Array, alpha: float) -> tuple[float, float]:
+    n = len(ordered)
+    low = max(math.floor((n + 1) * alpha / 2), 1) - 1
+    high = min(math.ceil((n + 1) * (1 - alpha / 2)), n) - 1
+    return float(ordered[low]), float(ordered[high])
 
 
-def spreads(ratios: Sequence[Ratio]) -> dict[str, Spread]:
+def _enough(name: str, rows: int, groups: int) -> bool:
+    """Whether a domain can speak for itself; the widest always does."""
+    if name.endswith("*"):
+        return rows > 0
+    return rows >= FEWEST_ROWS and groups >= (FEWEST_GROUPS if "|" in name else 2)
+
+
+def spreads(ratios: Sequence[Ratio], levels: Levels) -> dict[str, Spread]:
     """The spread of every domain with enough rows and groups; the widest one always."""
     members: dict[str, list[Ratio]] = {}
     for r in ratios:
@@ -71,34 +85,51 @@ def spreads(ratios: Sequence[Ratio]) -> dict[str, Spread]:
     out = {}
     for name, found in sorted(members.items()):
         groups = len({r.group for r in found})
-        if enough(len(found), groups) or name.endswith("*"):
-            out[name] = spread_of(np.array([r.value for r in found]), groups)
+        if _enough(name, len(found), groups):
+            alpha = 1 - LEVEL if name.endswith("*") else levels[found[0].family]
+            out[name] = spread_of(np.array([r.value for r in found]), groups, alpha)
     return out
 
 
-def covered(ratios: Sequence[Ratio]) -> npt.NDArray[np.bool_]:
+def levels_of(ratios: Sequence[Ratio]) -> dict[str, float]:
+    """The largest nominal α of each family at which intervals made of other groups hold 90 % of its rows."""
+    families = np.array([r.family for r in ratios])
+    out: dict[str, float] = {}
+    for alpha in _ALPHAS:
+        held = covered(ratios, dict.fromkeys(families.tolist(), alpha))
+        for family in set(families.tolist()) - out.keys():
+            if held[families == family].mean() >= LEVEL or alpha == _ALPHAS[-1]:
+                out[family] = alpha
+    return out
+
+
+def covered(ratios: Sequence[Ratio], levels: Levels) -> npt.NDArray[np.bool_]:
     """For each row, whether the interval made of the other groups holds it (cross-conformal, a group at a time)."""
     values = np.array([r.value for r in ratios])
     of = np.unique(np.array([r.group for r in ratios]), return_inverse=True)[1]
-    members: dict[str, npt.NDArray[np.intp]] = {}
-    for name in {d for r in ratios for d in r.domains}:
-        members[name] = np.flatnonzero([name in r.domains for r in ratios])
-    cache: dict[tuple[str, int], tuple[float, float] | None] = {}
+    members: dict[str, list[int]] = {}
+    for i, r in enumerate(ratios):
+        for name in r.domains:
+            members.setdefault(name, []).append(i)
+    rows_of = {name: np.array(rows, dtype=np.intp) for name, rows in members.items()}
+    cache: dict[tuple[str, int, float], tuple[float, float] | None] = {}
 
-    def bounds(name: str, group: int) -> tuple[float, float] | None:
-        place = (name, group)
+    def bounds(name: str, group: int, alpha: float) -> tuple[float, float] | None:
+        place = (name, group, alpha)
         if place not in cache:
-            rows = members[name][of[members[name]] != group]
-            groups = len(np.unique(of[rows]))
-            usable = enough(len(rows), groups) or name.endswith("*")
-            spread = spread_of(values[rows], groups) if usable and len(rows) else None
-            cache[place] = (spread.low, spread.high) if spread else None
+            rows = rows_of[name][of[rows_of[name]] != group]
+            usable = _enough(name, len(rows), len(np.unique(of[rows])))
+            low, high = _bounds(np.sort(values[rows]), alpha) if usable else (0.0, 0.0)
+            cache[place] = (min(low, 0.0), max(high, 0.0)) if usable else None
         return cache[place]
 
     out = np.zeros(len(ratios), dtype=bool)
     for i, r in enumerate(ratios):
-        found = next((b for b in (bounds(d, int(of[i])) for d in r.domains) if b is not None), (-math.inf, math.inf))
-        out[i] = found[0] <= r.value <= found[1]
+        for name in r.domains:
+            found = bounds(name, int(of[i]), levels[r.family])
+            if found is not None:
+                out[i] = found[0] <= r.value <= found[1]
+                break
     return out
 
 

@@ -1,11 +1,11 @@
 """What kind of prediction a number is, and how near the evidence it stands: the domains in which errors are alike.
 
-    family    what is predicted, in which kind of load ("time per token, closed loop")
-    kind      dense or moe
-    kernels   tables: the device's own kernel timings; relative: those of a near relative; assumed: none of its family
-    engine    fitted: constants of this engine, generation and kind of model; general: those of something wider
-    verdict   inside: the same model, device and engine generation were measured; near: another model on this device and
-              engine, or this model on another device of the family; outside: neither
+family    what is predicted, in which kind of load ("time per token, closed loop")
+kind      dense or moe
+kernels   tables: the device's own kernel timings; relative: those of a near relative; assumed: none of its family
+engine    fitted: constants of this engine, generation and kind of model; general: those of something wider
+verdict   inside: the same model, device and engine generation were measured; near: another model on this device and
+          engine, or this model on another device of the family; outside: neither
 """
 
 from __future__ import annotations
@@ -20,13 +20,21 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Device
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.workload import Workload
 
 __all__ = ["VERDICTS", "Domain", "Key", "Nearness", "Neighbours", "domain_of", "family_of", "key_of", "provenance_of"]
 
 Nearness = Literal["inside", "near", "outside"]
 VERDICTS: Final[Mapping[Nearness, str]] = {"inside": "inside the evidence", "near": "near the evidence", "outside": "outside the evidence"}
 
-_LOADS: Final = {"static": "static batch", "closed": "closed loop", "open": "open loop", "trace": "open loop", "max-throughput": "saturated"}
+_LOADS: Final = {
+    "static": "static batch",
+    "single": "single stream",
+    "closed": "closed loop",
+    "open": "open loop",
+    "trace": "open loop",
+    "max-throughput": "saturated",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +62,22 @@ class Domain:
         """Names from the most particular domain to the widest ("serving *"), each with fewer distinctions."""
         f, k, c, e, n = self.family, self.kind, self.kernels, self.engine, self.near
         of = f.split(":")[0] if ":" in f else "serving"
-        names = (f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}||{n}", f"{f}|{k}|||{n}", f"{f}||||{n}", f"{of} * {n}", f"{of} *")
+        names = (f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}|{e}", f"{f}|{k}|{c}", f"{f}|{k}", f, f"{of} *")
         return tuple(dict.fromkeys(names))
 
 
-def family_of(metric: str, mode: str, *, best_of_many: bool = False) -> str:
-    """The family of a serving metric (``tpot_s_mean``) under a load (``Workload.mode``)."""
+def family_of(metric: str, workload: Workload, *, best_of_many: bool = False) -> str:
+    """The family of a serving metric (``tpot_s_mean``) under a load."""
+    mode = "single" if workload.mode == "static" and (workload.batch or 1) == 1 else workload.mode
     load = "best deployment" if best_of_many else _LOADS[mode]
     if metric.endswith("_p99") or metric.endswith("_p90"):
         name = "tail of first token" if metric.startswith("ttft") else "tail of time per token" if metric[:3] in ("tpo", "itl") else "tail"
         return f"{name}, {load}"
     if metric.startswith(("tpot", "itl")):
-        return f"time per token, {load}"
+        # the median step of a closed loop has no prompt in it
+        return f"time per token{' (median)' if metric.endswith('_p50') else ''}, {load}"
     if metric.startswith("ttft"):
-        return "prefill, static batch" if mode == "static" else f"first token, {load}"
+        return f"prefill, {load}" if mode in ("static", "single") else f"first token, {load}"
     if metric.startswith("e2e"):
         return f"end to end, {load}"
     return f"throughput, {load}"
@@ -101,7 +111,8 @@ def provenance_of(scenario: Scenario) -> str:
     kernels = calibration_for(s.hardware.device, s.deployment.engine).provenance
     if kernels == "assumed":
         kernels = "fitted" if device_factors(s.hardware.device).provenance == "fitted" else "assumed"
-    engine = active().engine(*key.engine.split("@"), key.kind).provenance
+    name, _, generation = key.engine.partition("@")
+    engine = active().engine(name, generation, key.kind).provenance
     return "assumed" if "assumed" in (kernels, engine) else "fitted"
 
 
@@ -135,5 +146,3 @@ class Neighbours:
 
 def _places(key: Key) -> tuple[tuple[str, str, str], ...]:
     return (key.shape, key.device, key.engine), (key.device, key.engine, key.kind), (key.shape, key.family, key.engine)
-
-

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rooflab.evidence.conformal import Ratio, covered, spreads
+from rooflab.evidence.conformal import Ratio, covered, levels_of, spreads
 from rooflab.evidence.domains import Key, Neighbours
 from rooflab.evidence.intervals import IntervalTable
 from rooflab.evidence.score import Scored, score
@@ -48,7 +48,7 @@ def ratios_of(rows: Sequence[Scored]) -> list[Ratio]:
     out = []
     for r in rows:
         domain = replace(r.domain, near=neighbours.nearness(r.key, _group(r))) if r.key else r.domain
-        out.append(Ratio(r.ratio, domain.wider(), r.group))
+        out.append(Ratio(r.ratio, domain.wider(), domain.family, r.group))
     return out
 
 
@@ -59,7 +59,8 @@ def _group(row: Scored) -> str:
 def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
     """The table of rows whose predictions are held out."""
     ratios = ratios_of(rows)
-    held = covered(ratios)
+    levels = levels_of(ratios)
+    held = covered(ratios, levels)
     coverage = {"overall": float(np.mean(held))}
     for metric in sorted({r.metric for r in rows}):
         coverage[metric] = float(np.mean([c for c, r in zip(held, rows, strict=True) if r.metric == metric]))
@@ -68,7 +69,7 @@ def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
         if r.key:
             errors.setdefault(r.key, []).append(r.error)
     evidence = {k: (len(v), float(np.median(v))) for k, v in sorted(errors.items(), key=lambda item: str(item[0]))}
-    return IntervalTable(date, len(rows), spreads(ratios), evidence, Neighbours.of({}), coverage)
+    return IntervalTable(date, len(rows), spreads(ratios, levels), evidence, Neighbours.of({}), coverage)
 
 
 def text(record: Mapping[str, Any]) -> str:

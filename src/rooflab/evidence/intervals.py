@@ -153,4 +153,4 @@ def _domain(estimate: Estimate, metric: str, near: Nearness) -> Domain:
     if metric in _ENERGY:
         return Domain(_ENERGY[metric], "", "", "", near)
     name = "output_tokens_per_s" if metric == "usd_per_mtok" else metric
-    return domain_of(estimate.scenario, family_of(name, estimate.scenario.workload.mode), near)
+    return domain_of(estimate.scenario, family_of(name, estimate.scenario.workload), near)

@@ -130,10 +130,19 @@ class _Labels:
     def of(self, q: Question) -> tuple[Key, str, Domain]:
         s = q.scenarios[0]
         d = s.deployment
-        place = (id(s.model), id(s.hardware), d.engine, d.engine_version, q.metric, s.workload.mode, len(q.scenarios) > 1)
+        place = (
+            id(s.model),
+            id(s.hardware),
+            d.engine,
+            d.engine_version,
+            q.metric,
+            s.workload.mode,
+            s.workload.batch == 1,
+            len(q.scenarios) > 1,
+        )
         found = self._seen.get(place)
         if found is None:
-            family = family_of(q.metric, s.workload.mode, best_of_many=len(q.scenarios) > 1)
+            family = family_of(q.metric, s.workload, best_of_many=len(q.scenarios) > 1)
             found = (key_of(s.model, s.hardware.device, d), provenance_of(s), domain_of(s, family, "inside"))
             self._seen[place] = found
         return found

@@ -70,7 +70,7 @@ def _sources(rows: Sequence[Row], first: int) -> dict[str, Source]:
     out = {}
     for i, (name, mine) in enumerate(sorted(found.items()), start=first):
         prefix = re.sub(r"\d+$", "", mine[0]["id"])
-        address = os.path.commonprefix([r["source_url_or_path"] for r in mine])
+        address = os.path.commonprefix([r["source_url_or_path"] for r in mine])  # noqa: RUF071 - letters, not folders
         out[name] = Source(f"s{i}", name, prefix, address, licence_of(name))
     return out
 
@@ -106,7 +106,9 @@ def main(arguments: list[str] | None = None) -> None:
         everywhere += known.values()
         lines = compact(rows, known, kind)
         _write(options.out / f"{kind}_rows.csv", [*lines[0]], list(_dittoed(lines)))
-    _write(options.out / "sources.csv", [*Source.__dataclass_fields__], [[s.key, s.name, s.prefix, s.address, s.licence] for s in everywhere])
+    _write(
+        options.out / "sources.csv", [*Source.__dataclass_fields__], [[s.key, s.name, s.prefix, s.address, s.licence] for s in everywhere]
+    )
 
 
 def _dittoed(lines: Sequence[Mapping[str, str]]) -> Iterator[list[str]]:

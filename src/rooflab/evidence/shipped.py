@@ -44,8 +44,8 @@ def sources() -> Mapping[str, Source]:
 
 
 def _read(name: str) -> Iterator[dict[str, str]]:
-    with resources.files("rooflab.evidence").joinpath(f"data/{name}").open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+    text = resources.files("rooflab.evidence").joinpath(f"data/{name}").read_text(encoding="utf-8")
+    yield from csv.DictReader(text.splitlines())
 
 
 def expand(lines: Iterable[Mapping[str, str]], known: Mapping[str, Source], kind: Kind) -> Iterator[Row]:

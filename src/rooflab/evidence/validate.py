@@ -1,8 +1,8 @@
 """Predicted against measured: errors, bias and interval coverage of a table's rows, in groups; what is not modelled, and why.
 
-    error      |predicted / measured − 1|; median and 90th percentile of a group
-    bias       median of predicted / measured − 1
-    coverage   share of rows whose measured value lies in the 90 % interval
+error      |predicted / measured − 1|; median and 90th percentile of a group
+bias       median of predicted / measured − 1
+coverage   share of rows whose measured value lies in the 90 % interval
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from rooflab.estimate.money import bill
 from rooflab.estimate.result import Estimate
 from rooflab.memory.account import account
 from rooflab.report.headline import deployment_words, load_words, targets_words, title
+from rooflab.report.trust import trust_words
 from rooflab.units import format_quantity, format_seconds, significant
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def _account(estimate: Estimate) -> Iterable[tuple[str, str]]:
     yield "Limit", f"{significant(bound)} {unit} is the physical bound of this work at this load; this reaches {reached} %"
     yield "Memory", _memory(estimate)
     yield "Cost", _cost(estimate)
-    yield "Trust", _trust(estimate)
+    yield "Trust", trust_words(estimate)
+    yield "", _constants(estimate)
 
 
 def _memory(estimate: Estimate) -> str:
@@ -172,7 +174,7 @@ def _cost(estimate: Estimate) -> str:
     return " · ".join(words)
 
 
-def _trust(estimate: Estimate) -> str:
+def _constants(estimate: Estimate) -> str:
     s = estimate.scenario
     kernels = calibration_for(s.hardware.device, s.deployment.engine)
     overhead = engine_overhead(s.deployment, moe=s.model.is_moe, family=s.hardware.device.family)

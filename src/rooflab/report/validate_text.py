@@ -102,7 +102,9 @@ def show_breaches(breaches: list[Breach], checked: int, out: Console) -> None:
     if not breaches:
         out.print(f"[green]all {checked} recorded bounds hold[/]")
     for b in breaches:
-        out.print(f"[red]worse than recorded[/]: {b.grouping} {b.name}: {b.figure} {_percent(b.got)}, bound {_percent(b.bound)}", soft_wrap=True)
+        out.print(
+            f"[red]worse than recorded[/]: {b.grouping} {b.name}: {b.figure} {_percent(b.got)}, bound {_percent(b.bound)}", soft_wrap=True
+        )
 
 
 def _percent(share: float) -> str:

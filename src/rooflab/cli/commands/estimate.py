@@ -61,6 +61,9 @@ def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
         "metrics": estimate.record(),
         "missed": [{"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit} for key, got, limit in estimate.meets()],
     }
+    from rooflab.evidence.intervals import intervals
+
+    out["intervals"] = {name: one.record() for name, one in intervals(estimate).items()}
     if breakdown:
         from dataclasses import asdict
 
