@@ -43,7 +43,7 @@ def compile_steps(
     """
     groups: dict[Any, list[int]] = {}
     for i, d in enumerate(deployments):
-        key = (formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation)
+        key = (formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation, d.overlap)
         groups.setdefault(key, []).append(i)
     parts = [(rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens)) for rows in groups.values()]
     first = parts[0][1]
@@ -147,6 +147,8 @@ def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], fo
     scalars = np.zeros((len(deployments), len(SCALARS)))
     scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers
     scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s
+    if d0.overlap is not None:
+        scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = d0.overlap.attention, d0.overlap.comm
     scalars[:, _S["stream_s"]], scalars[:, _S["stream_j"]] = streams[:, 0], streams[:, 1]
     scalars[:, _S["idle_w"]] = devices * idle_w
     scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w(hardware) - idle_w, 0.0)

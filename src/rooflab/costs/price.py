@@ -147,6 +147,8 @@ def format_key(weight: DType, act: DType) -> str:
         if weight.compute == "fp8":
             return {"fp8-block": "fp8_block"}.get(weight.name, "fp8") if quantised else "int8"
         return "int8_w8a8" if quantised and act.compute == "int8" else "int8"
+    if weight.element_bits == 4 and act.element_bits == 8 and act.compute == "int8":
+        return "int8_w8a8"  # unpacked to int8 in registers, then the int8 units
     if weight.compute == "fp4":
         return "nvfp4" if act.compute == "fp4" else "mxfp4_fp8" if quantised else "mxfp4"
     return "int4"

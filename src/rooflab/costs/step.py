@@ -6,7 +6,9 @@ advances by q adds q to `prefill_tokens` and q·(p + (q+1)/2), the query-key pai
 `area`.  `rows` is how many positions need logits.
 
     t = max(G, stream) + host_fixed + host_per_seq · (n_decode + n_prefill)
-    G = L + A + C − h − overlap_comm · min(L + A − h, C),   h = overlap_attention · min(L, A)
+    G = L + A + C − h − overlap_comm · min(L + A − h, C)
+    h = overlap_attention · min(L − bytes(L) / bandwidth, A of decoding)
+                                                   what hides is bound by memory, so it needs time in which products leave it idle
     L = linear(tokens) + head(rows)                tables over token count: GEMMs, experts, norms
     C = comm(tokens)                               a table: collectives and pipeline sends
     joules = min(Σ dynamic joules, dynamic_limit_w · t) + idle_w · t
@@ -133,10 +135,8 @@ class StepCosts:
         if limited.any():
             pairs = np.where(limited, np.minimum(pairs, q * np.where(limited, window, 0.0)), pairs)
         decoding, prefilling = (n_decode > 0)[:, None], (n_prefill > 0)[:, None]
-        launch = decoding * kind("dec_launch_s") + prefilling * kind("pre_launch_s")
-        attention = (launch + n * kind("dec_seq_s") + seen * kind("dec_ctx_s") + q * kind("pre_token_s") + pairs * kind("pre_area_s")).sum(
-            axis=1
-        )
+        decode_s = (decoding * kind("dec_launch_s") + n * kind("dec_seq_s") + seen * kind("dec_ctx_s")).sum(axis=1)
+        attention = decode_s + (prefilling * kind("pre_launch_s") + q * kind("pre_token_s") + pairs * kind("pre_area_s")).sum(axis=1)
         attention_j = n * kind("dec_seq_j") + seen * kind("dec_ctx_j") + q * kind("pre_token_j") + pairs * kind("pre_area_j")
         attention_flops = (
             n * kind("dec_seq_flops") + seen * kind("dec_ctx_flops") + q * kind("pre_token_flops") + pairs * kind("pre_area_flops")
@@ -145,7 +145,9 @@ class StepCosts:
 
         linear = at_tokens[:, _Q["linear_s"]] + at_rows[:, _Q["head_s"]]
         comm = at_tokens[:, _Q["comm_s"]]
-        hidden = s[:, _S["overlap_attention"]] * np.minimum(linear, attention)
+        linear_bytes = at_tokens[:, _Q["linear_bytes"]] + at_rows[:, _Q["head_bytes"]]
+        memory_free_s = np.maximum(linear - linear_bytes / s[:, _S["peak_bytes_per_s"]], 0.0)
+        hidden = s[:, _S["overlap_attention"]] * np.minimum(memory_free_s, decode_s)
         hidden = hidden + s[:, _S["overlap_comm"]] * np.minimum(linear + attention - hidden, comm)
         stream = s[:, _S["stream_s"]]
         host = s[:, _S["host_fixed_s"]] + s[:, _S["host_seq_s"]] * (n_decode + n_prefill)
@@ -160,7 +162,7 @@ class StepCosts:
             host_s=host,
             stream_s=stream,
             flops=at_tokens[:, _Q["linear_flops"]] + at_rows[:, _Q["head_flops"]] + attention_flops.sum(axis=1),
-            bytes=at_tokens[:, _Q["linear_bytes"]] + at_rows[:, _Q["head_bytes"]] + attention_bytes.sum(axis=1),
+            bytes=linear_bytes + attention_bytes.sum(axis=1),
             link_bytes=at_tokens[:, _Q["comm_bytes"]],
         )
 

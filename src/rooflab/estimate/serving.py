@@ -50,12 +50,24 @@ def estimate(scenario: Scenario) -> Estimate:
 
 def estimate_many(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
     """Metrics of each scenario, in order; a scenario that cannot be done yields the error that `estimate` would raise."""
-    groups, errors = groups_of(scenarios)
-    results: list[Estimate | RooflabError | None] = [errors.get(i) for i in range(len(scenarios))]
+    results: list[Estimate | RooflabError | None] = [_pooled(s) if s.deployment.pools else None for s in scenarios]
+    together = [i for i, s in enumerate(scenarios) if not s.deployment.pools]
+    groups, errors = groups_of([scenarios[i] for i in together])
+    for row, error in errors.items():
+        results[together[row]] = error
     for group in groups:
-        for i, result in zip(group.rows, evaluate(group.scenarios, group.deployments), strict=True):
+        for i, result in zip((together[row] for row in group.rows), evaluate(group.scenarios, group.deployments), strict=True):
             results[i] = result
     return [r for r in results if r is not None]
+
+
+def _pooled(scenario: Scenario) -> Estimate | RooflabError:
+    from rooflab.estimate.disaggregated import estimate_pools
+
+    try:
+        return estimate_pools(scenario)
+    except RooflabError as error:
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,7 @@ _PRICED: Final = attrgetter(
     "cuda_graphs",
     "host",
     "speculation",
+    "overlap",
 )
 """What the price of a step depends on."""
 _HELD: Final = attrgetter(
@@ -157,6 +170,7 @@ def _priced(d: Deployment) -> Deployment:
     return Deployment(
         engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights,
         activations=d.activations, experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
+        overlap=d.overlap,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def _figure(claim: Claim, lab: Lab) -> float:
     """The figure in `lab`; NaN where the scaled scenario cannot be done."""
     try:
         return float(claim.function(lab))
-    except (RooflabError, ZeroDivisionError):
+    except (RooflabError, ArithmeticError):
         return math.nan
 
 

@@ -112,7 +112,7 @@ def _claim(p: Paper, c: Claim, labs: Labs) -> Row:
     lab = labs.get()
     try:
         got = float(c.function(lab))
-    except RooflabError as error:
+    except (RooflabError, ArithmeticError) as error:
         return _row(p, c, math.nan, "failing", False, f"cannot be computed: {error}", (), started)
     verdict = audit(c, got, tuple(lab.asked), labs, _AUDIT_S)
     reason = c.note

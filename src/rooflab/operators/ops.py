@@ -162,7 +162,8 @@ class AttentionOp:
     kind reads; `flops_per_pair`: of one query token with one cached token; `window`: cached tokens a query sees.
     `share`: part of the batch on this rank (1/dp), `context_share`: part of a context on this rank (1/cp, or
     1/ratio where the past is compressed).  `latent`: one shared latent vector instead of heads.  `phases`: "decode" for what only
-    generated tokens do (a sparse read of the cache), "prefill" for what only prompts do.
+    generated tokens do (a sparse read of the cache), "prefill" for what only prompts do.  `vector_ops`: fp32 operations for each
+    query head's use of a cached element by decode kernels that run on the vector units (they unpack a cache of few bits); 0: matrix units.
     """
 
     name: str
@@ -180,6 +181,7 @@ class AttentionOp:
     causal: bool = True
     indexer: bool = False
     phases: Literal["both", "decode", "prefill"] = "both"
+    vector_ops: float = 0.0
 
     @property
     def q_elements(self) -> Real:

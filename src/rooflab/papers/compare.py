@@ -98,8 +98,23 @@ def measure(scenario: Scenario, engine: str = "estimate") -> Measured:
     return Measured(getattr(result, "scenario", asked), load, {})
 
 
+def settled(scenario: Scenario) -> Scenario:
+    """The scenario with its split chosen where it is open: the tensor parallelism that serves most when full.
+
+    Both sides of a comparison then run on the same split, and a technique is not credited with what another split would give.
+    """
+    if scenario.deployment.tp is not None:
+        return scenario
+    most = min(scenario.hardware.count, scenario.hardware.devices_per_host)
+    tried = [scenario.with_deployment(tp=2**i) for i in range(most.bit_length()) if 2**i <= most]
+    found = api.estimate_many([at_capacity(t) for t in tried])
+    fitting = [(e.metrics["output_tokens_per_s_per_gpu"], -i) for i, e in enumerate(found) if not isinstance(e, RooflabError)]
+    return tried[-max(fitting)[1]] if fitting else scenario
+
+
 def compare(scenario: Scenario, technique: Technique) -> Comparison:
     """`technique` on `scenario`. Raises Infeasible, with the reason, where it does not apply or the result does not fit."""
+    scenario = settled(scenario)
     changed = scenario | technique
     after = measure(changed, technique.engine)
     note = ""

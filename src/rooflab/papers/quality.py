@@ -44,7 +44,9 @@ class QualityCost:
 
     def __str__(self) -> str:
         if self.delta is None:
-            return {"exact": "none"}.get(self.status, self.status)
+            return self.status
+        if self.status == "exact":
+            return "unchanged"
         sign = "+" if self.delta >= 0 else "−"
         text = f"{sign}{abs(self.delta):.3g} {self.unit} {self.task}"
         return text if self.status == "published" else f"{text} ({self.status})"

@@ -187,9 +187,18 @@ def show_rank(s: Scenario, ranked: Sequence[Ranked], refused: Sequence[Refused],
     """Techniques by gain, and those that do not apply with the reason."""
     out = console()
     out.print(f"{s.model.name} on {s.hardware.count} × {s.hardware.device.name}\n", markup=False)
-    table = _table(("", "right"), ("technique", "left"), ("gain", "right"), ("in", "left"), ("quality", "left"), ("because", "left"))
+    table = _table(
+        ("", "right"),
+        ("technique", "left"),
+        ("gain", "right"),
+        ("in", "left"),
+        ("TPOT p99", "right"),
+        ("quality", "left"),
+        ("because", "left"),
+    )
     for i, r in enumerate(ranked, 1):
-        table.add_row(str(i), str(r.technique), _gain(r.gain), r.of, str(r.comparison.quality), r.comparison.because)
+        tpot = next((c.gain for c in r.comparison.changes if c.metric == "tpot_s_p99"), float("nan"))
+        table.add_row(str(i), str(r.technique), _gain(r.gain), r.of, _gain(tpot), str(r.comparison.quality), r.comparison.because)
     out.print(table)
     for no in refused:
         out.print(f"  –  {no.key}: {no.reason}", markup=False)

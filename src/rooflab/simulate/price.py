@@ -33,17 +33,23 @@ Array = npt.NDArray[np.float64]
 def stack(costs: Sequence[StepCost], max_tokens: int) -> tuple[Array, Array, Array, Array, Array]:
     """Tables of C step costs: (C, T, 3) by tokens, (C, T, 2) by rows, token counts of their last rows, kinds (C, K, 11), scalars (C, 8)."""
     top = min(max_tokens, DENSE_LIMIT) + 2
-    beyond = GRID[GRID > top]
+    beyond = GRID[top < GRID]
     by_tokens, by_rows = [], []
     for cost in costs:
         joules = cost.dense("linear_j", top) + cost.dense("comm_j", top)
-        by_tokens.append(np.stack([cost.dense("linear_s", top), cost.dense("comm_s", top), joules], axis=1))
-        by_rows.append(np.stack([cost.dense("head_s", top), cost.dense("head_j", top)], axis=1))
+        memory = cost.scalar("peak_bytes_per_s")
+        by_tokens.append(
+            np.stack([cost.dense("linear_s", top), cost.dense("comm_s", top), joules, cost.dense("linear_bytes", top) / memory], axis=1)
+        )
+        by_rows.append(np.stack([cost.dense("head_s", top), cost.dense("head_j", top), cost.dense("head_bytes", top) / memory], axis=1))
         far = {q: cost.tables[QUANTITIES.index(q), -len(beyond) :] if len(beyond) else np.zeros(0) for q in QUANTITIES}
         by_tokens[-1] = np.concatenate(
-            [by_tokens[-1], np.stack([far["linear_s"], far["comm_s"], far["linear_j"] + far["comm_j"]], axis=1)]
+            [
+                by_tokens[-1],
+                np.stack([far["linear_s"], far["comm_s"], far["linear_j"] + far["comm_j"], far["linear_bytes"] / memory], axis=1),
+            ]
         )
-        by_rows[-1] = np.concatenate([by_rows[-1], np.stack([far["head_s"], far["head_j"]], axis=1)])
+        by_rows[-1] = np.concatenate([by_rows[-1], np.stack([far["head_s"], far["head_j"], far["head_bytes"] / memory], axis=1)])
     most = max(len(cost.kinds) for cost in costs)
     kinds = np.zeros((len(costs), most, len(_KIND)))
     kinds[:, :, 0] = np.inf
@@ -92,7 +98,9 @@ def price(
     comm = row[1] + f * (up[1] - row[1])
     joules = row[2] + f * (up[2] - row[2]) + head[1] + f_rows * (head_up[1] - head[1]) + s[5]
 
+    memory_s = row[3] + f * (up[3] - row[3]) + head[2] + f_rows * (head_up[2] - head[2])
     attention = 0.0
+    decode_s = 0.0
     slope = 0.0
     slope_j = 0.0
     room = np.inf
@@ -106,22 +114,24 @@ def price(
             joules += q * kind[9] + pairs * kind[10]
         if n > 0:
             seen = n * min(mean, window)
-            attention += kind[1] + n * kind[2] + seen * kind[3]
+            decode_s += kind[1] + n * kind[2] + seen * kind[3]
             joules += n * kind[7] + seen * kind[8]
             if mean < window:
                 slope += kind[3]
                 slope_j += kind[8]
                 room = min(room, n * window - context)
 
-    hidden = s[2] * min(linear, attention)
+    attention += decode_s
+    memory_free_s = max(linear - memory_s, 0.0)
+    hidden = s[2] * min(memory_free_s, decode_s)
     exposed = linear + attention - hidden
     hidden_comm = s[3] * min(exposed, comm)
     total = exposed + comm - hidden_comm
     gain = 1.0
     room_s = np.inf
-    if attention < linear:
+    if decode_s < memory_free_s:
         gain -= s[2]
-        room_s = linear - attention
+        room_s = memory_free_s - decode_s
     if exposed < comm:
         if gain > 0.0:
             room_s = min(room_s, (comm - exposed) / gain)

@@ -29,8 +29,8 @@ paper = Paper.from_card(
     "idealized_runtime",
     executed="the two-part fit, on the protocol's grid of prompts and outputs.",
     modelled="the timings that it is fitted to: prompt and step times of the engine's kernels on dedicated GPUs at batch 1.",
-    assumed="an eager build launches 0.75 ms of kernels a layer, the middle of what single-GPU models of the same build show (0.73 to 0.77 ms, "
-    "24 to 50 layers); attention keeps its scores in memory, as before fused kernels.",
+    assumed="an eager build launches 0.75 ms of kernels a layer, the middle of what single-GPU models of the same build show (0.73 to "
+    "0.77 ms, 24 to 50 layers); attention keeps its scores in memory, as before fused kernels.",
 )
 
 PROMPTS = (1, 256, 512, 1024, 1536, 1920)
@@ -121,7 +121,7 @@ def _prompt_time(lab: Lab, prompt: int) -> float:
 @paper.claim(
     "GPT-3 175B: time of a prompt of 512 tokens", expect=0.178, unit="s", id="c2-512", source=_GPT3,
     moves={"peak arithmetic": -1, "data: prompt": 1},
-    note="the engine's matrix products run at 78 % of peak; the build that was measured reaches about half of it, its other kernels included.",
+    note="the engine's matrix products run at 80 % of peak; the build that was measured reaches half of it, all its kernels together.",
 )  # fmt: skip
 def prompt_512(lab: Lab) -> float:
     """f(512)."""
@@ -152,8 +152,8 @@ for _id, _text, _expect in (
     ("c4-denoised", "and denoised API timings instead of ten trials a query save", 9.93),
 ):
     paper.not_modelled(
-        _id, _text, _expect, "needs the number and lengths of HELM's queries by scenario, which the repository's logs hold and we do not ship.",
-        unit="x",
+        _id, _text, _expect, unit="x",
+        reason="needs the number and lengths of HELM's queries by scenario, which the repository's logs hold and we do not ship.",
     )  # fmt: skip
 
 
