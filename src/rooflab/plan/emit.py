@@ -113,36 +113,29 @@ def _asked_weights(scenario: Scenario) -> str | None:
     return None if d.weights in (None, m.dtype, m.expert_dtype) or d.weights in ("bf16", "fp16") else d.weights
 
 
-_QUANTISED: Final = {
-    "fp8": ("fp8", "fp8"),
-    "int8": ("compressed-tensors", "w8a8_int8"),
-    "int4": ("awq_marlin", "awq_marlin"),
-    "nvfp4": ("modelopt_fp4", "modelopt_fp4"),
-    "mxfp4": ("quark", "quark"),
-}
-"""Weight format -> `--quantization` of vLLM and of SGLang."""
-
-
-def _quantisation(scenario: Scenario, column: int, engine: str) -> tuple[list[str], list[str]]:
+def _quantisation(scenario: Scenario) -> tuple[list[str], list[str]]:
+    """The flag that quantises on loading (fp8 only); other formats need a checkpoint in them, which engines recognise themselves."""
     asked = _asked_weights(scenario)
     if asked is None:
         return [], []
-    if asked not in _QUANTISED:
-        raise InputError(f"{asked} weights have no flag in {ENGINES[engine]}; known: {', '.join(_QUANTISED)}", "deployment.weights")
-    notes = [] if asked == "fp8" else [f"needs a checkpoint of {scenario.model.name} quantised to {asked}; put its name in place"]
-    return ["--quantization", _QUANTISED[asked][column]], notes
+    if asked in ("fp8", "fp8-block"):
+        return ["--quantization", "fp8"], []
+    return [], [f"needs a checkpoint of {scenario.model.served_name} quantised to {asked}; put its name in place"]
 
 
 def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d = s.deployment
-    quantisation, notes = _quantisation(s, 0, "vllm")
+    quantisation, notes = _quantisation(s)
     words = ["vllm", "serve", s.model.served_name, "--port", str(_PORT), "--tensor-parallel-size", str(d.tp)]
     words += _above_one("--pipeline-parallel-size", d.pp) + _above_one("--data-parallel-size", d.dp)
     words += ["--enable-expert-parallel"] if (d.ep or 1) > 1 else []
     words += quantisation
     words += ["--kv-cache-dtype", "fp8"] if d.kv and d.kv.startswith("fp8") else []
     words += ["--max-num-seqs", str(d.max_num_seqs), "--max-num-batched-tokens", str(d.max_num_batched_tokens)]
-    words += [*_given("--max-model-len", context_length(s)), "--gpu-memory-utilization", f"{d.gpu_memory_utilization:g}"]
+    length = context_length(s)
+    if not d.chunked_prefill:  # a whole prompt must fit into a step
+        length = min(length or d.max_num_batched_tokens, d.max_num_batched_tokens)
+    words += [*_given("--max-model-len", length), "--gpu-memory-utilization", f"{d.gpu_memory_utilization:g}"]
     words += [] if d.block_size == 16 else ["--block-size", str(d.block_size)]
     words += [] if d.chunked_prefill else ["--no-enable-chunked-prefill"]
     words += [] if d.prefix_caching else ["--no-enable-prefix-caching"]
@@ -158,7 +151,7 @@ def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
 
 def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d = s.deployment
-    quantisation, notes = _quantisation(s, 1, "sglang")
+    quantisation, notes = _quantisation(s)
     words = ["python", "-m", "sglang.launch_server", "--model-path", s.model.served_name, "--port", str(_PORT)]
     words += ["--tp", str((d.tp or 1) * d.dp)]
     words += _above_one("--pp-size", d.pp)

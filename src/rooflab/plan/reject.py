@@ -18,11 +18,17 @@ from rooflab.units import significant
 __all__ = ["closest", "miss", "near_misses"]
 
 _SHOWN = 5
+_SHARED = ("usd_per_mtok", "j_per_token", "gco2e_per_mtok")
+"""Objectives that are a cost shared by the tokens served."""
 
 
 def near_misses(base: Scenario, judged: Judged, target: Objective) -> tuple[Rejected, ...]:
     """Up to five candidates that the objective prefers to the best one and that break a bound by least, then up to two that do not fit."""
     cost = target.cost(judged.metrics[target.metric])
+    if base.workload.rate and (target.more_is_better or target.metric in _SHARED):
+        # as if it carried the whole load: what it falls short of is the reason, not its price
+        short = np.maximum(base.workload.rate / np.maximum(judged.metrics["requests_per_s"], 1e-12), 1.0)
+        cost = np.where(judged.overloaded, cost * short if target.more_is_better else cost / short, cost)
     held = float(np.min(cost[judged.feasible])) if judged.feasible.any() else np.inf
     good = {_shape(judged.deployments[i]) for i in np.flatnonzero(judged.feasible)}
     rows = np.flatnonzero(judged.fits & ~judged.feasible & (cost <= held + 1e-6 * abs(held)))

@@ -3,8 +3,8 @@
     candidates ─ evaluate (arrays) ─▶ fits? sustains the load? meets the SLO? ─▶ rank by the objective ─▶ Plan
 
 A change of formats has an unknown cost in quality, so it must win 3 % to be preferred.  Equal objectives are broken in this order:
-no change of quality, more served where the load is open-ended, headroom to the tightest target (or latency), nearness to the
-engine's default limits.  In max-throughput the engines are taken in their
+no change of quality, more served where the load is open-ended, no pipeline stages, headroom to the tightest target (or latency),
+nearness to the engine's default limits.  In max-throughput the engines are taken in their
 steady state: an opening burst of all users would be the client's doing, not the deployment's.
 """
 
@@ -106,6 +106,8 @@ def _generates(scenario: Scenario) -> bool:
 def _check(scenario: Scenario) -> None:
     if scenario.workload.mode == "trace" and not scenario.workload.rate:
         raise InputError("a plan needs the trace's mean rate; add rate", "workload")
+    if scenario.deployment.pools:
+        raise InputError("a plan chooses engines of one kind; leave pools out, or simulate them", "deployment.pools")
     for key, _ in scenario.slo:
         if key.startswith("tpot") and not _generates(scenario):
             raise InputError("there is no time per output token without generated tokens; use ttft or e2e", f"slo.{key}")
@@ -143,7 +145,8 @@ def rank(base: Scenario, judged: Judged, target: Objective) -> npt.NDArray[np.in
     slack = judged.worst[rows] if base.slo else np.log(np.maximum(m["e2e_s_mean"][rows], 1e-12))
     slack = np.round(np.where(np.isfinite(slack), slack, 1e9) * 10)  # a tenth apart is the same
     usual = np.array([_distance(judged.deployments[i]) for i in rows])
-    return rows[np.lexsort((usual, slack, served, changes, tied))]
+    staged = np.array([judged.deployments[i].pp > 1 for i in rows])
+    return rows[np.lexsort((usual, slack, staged, served, changes, tied))]
 
 
 def _changes(kept: str) -> int:
@@ -164,11 +167,11 @@ def _qualities(base: Scenario, judged: Judged, rows: npt.NDArray[np.intp]) -> li
 
 
 def _distance(d: Deployment) -> float:
-    """How far the limits are from the defaults that engines ship with, in octaves; whole prompts and stages count as more of them."""
+    """How far the limits are from the defaults that engines ship with, in octaves; whole prompts count as more of them."""
     if d.engine not in SCHEDULING:
         return float(d.max_num_seqs)  # llama.cpp cuts its context into as many slots
     apart = abs(math.log2(d.max_num_seqs / 256)) + abs(math.log2(d.max_num_batched_tokens / 8192))
-    return apart + (0.0 if d.chunked_prefill else 4.0) + (8.0 if d.pp > 1 else 0.0)
+    return apart + (0.0 if d.chunked_prefill else 4.0)
 
 
 def _shape(d: Deployment) -> tuple[Any, ...]:

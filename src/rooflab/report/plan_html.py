@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine import engine_overhead
 from rooflab.errors import RooflabError
+from rooflab.evidence.intervals import intervals
 from rooflab.files import write_text
 from rooflab.metrics.registry import METRICS
 from rooflab.plan.label import bound_name, sentence, split_label
@@ -20,6 +21,7 @@ from rooflab.plan.result import Choice, Plan
 from rooflab.report.headline import load_words, targets_words, title
 from rooflab.report.plan_figures import memory_card, pareto_card, roofline_card, step_card
 from rooflab.report.style import STYLE
+from rooflab.report.trust import evidence_words, trust_words
 from rooflab.scenario.deployment import ENGINES
 from rooflab.units import format_quantity, format_seconds, significant
 
@@ -122,12 +124,15 @@ def _tiles(plan: Plan, c: Choice) -> str:
         ("power_w", "power"),
         ("limit_ratio", "of the physical limit"),
     ]
+    found = intervals(c.estimate)
     cells = []
     for name, words in names:
         formula = METRICS[name].formula if name in METRICS else ""
-        cells.append(
-            f'<div class="tile"><b title="{escape(formula)}">{escape(_text(name, float(c.metrics[name])))}</b><span>{words}</span></div>'
-        )
+        value, between = escape(_text(name, float(c.metrics[name]))), ""
+        if name in found and math.isfinite(found[name].high):
+            formula += f". 90 % interval; {evidence_words(found[name])}"
+            between = f" · {escape(_text(name, found[name].low))} – {escape(_text(name, found[name].high))}"
+        cells.append(f'<div class="tile"><b title="{escape(formula)}">{value}</b><span>{words}{between}</span></div>')
     return f'<div class="tiles">{"".join(cells)}</div>'
 
 
@@ -257,6 +262,8 @@ def _commands(best: Choice) -> Iterator[tuple[str, str]]:
 def _trust(plan: Plan) -> str:
     s = plan.scenario
     notes = [f"{_sources(plan).time}.", f"Price: {plan.price_source}."]
+    if plan.best is not None:
+        notes.insert(0, f"{trust_words(plan.best.estimate)}.")
     if plan.limit is not None:
         notes.insert(0, f"Limit: {plan.limit.text}.")
     if s.workload.mode == "max-throughput":
