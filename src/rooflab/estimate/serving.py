@@ -277,7 +277,8 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
             (
                 closed,
                 closed_loop(
-                    costs, c, users, limit[closed], rounds=t.rounds[closed], frontend_s=t.frontend_s[closed] + t.frontend_user_s[closed] * users,
+                    costs, c, users, limit[closed], rounds=t.rounds[closed],
+                    frontend_s=t.frontend_s[closed] + t.frontend_user_s[closed] * users,
                     convoy=t.convoy[closed], burst=t.burst[closed], endless=t.users[closed] == 0,
                 ),
             )

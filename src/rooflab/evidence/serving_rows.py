@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
+from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
@@ -87,8 +88,6 @@ def question(row: Mapping[str, str]) -> Question:
         raise Unsupported("suspect: listed, not scored")
     if row["metric"] not in METRICS:
         raise Unsupported(f"metric {row['metric']}")
-    if "disagg" in row["scenario"]:
-        raise Unsupported("disaggregated")
     if row["scenario"] == "max-throughput" and row["metric"].startswith("ttft"):
         raise Unsupported("queueing time of a saturated engine")
     metric, factor = METRICS[row["metric"]]
@@ -104,11 +103,15 @@ def question(row: Mapping[str, str]) -> Question:
         engine=engine,
         # months tell generations apart where sources write versions of their own packaging
         engine_version=row["date"] or row["engine_version"],
-        max_num_seqs=_MAX_NUM_SEQS,
+        **_limits(row, engine),
         prefix_caching=False,
         host="slow" if (row["source"], engine) in _SLOW_HOSTS else "fast",
         **_formats(row, machine),
     )
+    if "disagg" in row["scenario"]:
+        pooled = _pooled(row, shape, base)
+        machine = replace(machine, count=sum(_devices(p) for p in pooled.pools))
+        return Question(row["id"], (Scenario(shape, machine, workload, pooled),), metric, factor, value)
     splits = _splits(row, gpus, shape)
     scenarios = tuple(Scenario(shape, machine, workload, replace(base, **split)) for split in splits)
     return Question(row["id"], scenarios, metric, factor, value)
@@ -126,6 +129,15 @@ def _hardware(label: str, count: int) -> Hardware:
 
 def _integer(text: str, default: int) -> int:
     return int(float(text)) if text.strip() else default
+
+
+def _limits(row: Mapping[str, str], engine: str) -> dict[str, Any]:
+    """Scheduler limits and memory shares as published runs set them: the batch limit never binds before memory does."""
+    load = row["batch_or_concurrency"]
+    seqs = max(int(load), 16) if load.isdigit() else _MAX_NUM_SEQS
+    if engine == "llamacpp":  # micro-batches of 512 tokens, logits of one position, all of the memory
+        return {"max_num_seqs": min(seqs, 512), "max_num_batched_tokens": 512, "gpu_memory_utilization": 0.98}
+    return {"max_num_seqs": seqs, "gpu_memory_utilization": 0.95 if engine == "trtllm" else 0.9}
 
 
 def _engine(row: Mapping[str, str], machine: Hardware) -> str:
@@ -177,6 +189,29 @@ def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, A
 _SLOW_HOSTS: Final = {("ML.ENERGY leaderboard", "vllm"), ("Argonne LLM-Inference-Bench", "llamacpp")}
 """Sources that drive an engine from a slow process: their steps take milliseconds longer than other sources' on the same GPUs."""
 
+_POOLS: Final = re.compile(r"prefill tp=(\d+) adp=(\d+) ep=(\d+) workers=(\d+|\?); decode tp=(\d+) adp=(\d+) ep=(\d+) workers=(\d+|\?)")
+
+
+def _pooled(row: Mapping[str, str], shape: Model, base: Deployment) -> Deployment:
+    """The pools that a disaggregated row's notes describe: tensor, attention-data and expert parallelism and workers of each."""
+    found = _POOLS.search(row["notes"])
+    if found is None or "?" in found.groups():
+        raise Unsupported("disaggregated, workers not stated")
+    numbers = [int(x) for x in found.groups()]
+    pools: list[Pool] = []
+    roles: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
+    for role, (tp, dp, ep, workers) in zip(roles, (numbers[:4], numbers[4:]), strict=True):
+        # a worker's attention runs over tp devices for each of its dp ranks; sources write tp = 1 or tp = all of them
+        ranks = tp // dp if dp > 1 and tp >= dp else tp
+        spread = shape.is_moe and ep <= ranks * dp and (ranks * dp) % ep == 0
+        pools.append(Pool(role, workers, tp=ranks, dp=dp, ep=ep if spread else 1))
+    return replace(base, tp=pools[0].tp, pools=tuple(pools), prefix_caching=True)
+
+
+def _devices(pool: Pool) -> int:
+    return pool.replicas * (pool.tp or 1) * (pool.pp or 1) * (pool.dp or 1)
+
+
 _MAX_NUM_SEQS: Final = 2048
 """Published rows are tuned: the batch limit never binds before memory does, unless a row says so."""
 
@@ -203,7 +238,7 @@ def _workload(row: Mapping[str, str]) -> Workload:
     kind = row["scenario"]
     if kind in ("batch1", "fixed-batch"):
         return Workload(batch=_integer(load, 1), isl=prompt, osl=output)
-    if kind == "fixed-concurrency":
+    if kind in ("fixed-concurrency", "fixed-concurrency-disagg"):
         return Workload(concurrency=_integer(load, 1), isl=prompt, osl=output)
     qps = _QPS.match(load)
     if qps:

@@ -50,6 +50,10 @@ def split_of(deployment: Deployment) -> Split:
     return Split(float(deployment.tp), float(deployment.pp), float(deployment.ep or 1), float(deployment.dp), float(deployment.cp))
 
 
+_PADDING = ("neuron",)
+"""Engines that pad heads to whatever degree is asked for."""
+
+
 def split_problem(model: Model, deployment: Deployment) -> tuple[str, str] | None:
     """The first reason why `model` cannot be cut as `deployment` says, as (field, message), or None.
 
@@ -59,6 +63,8 @@ def split_problem(model: Model, deployment: Deployment) -> tuple[str, str] | Non
     assert deployment.tp is not None
     tp, pp, ep = deployment.tp, deployment.pp, deployment.ep or 1
     heads, kv_heads = _heads(model)
+    if deployment.engine in _PADDING:
+        heads, kv_heads = set(), set()
     if heads and any(h % tp for h in heads):
         good = [d for d in range(1, max(heads) + 1) if all(h % d == 0 for h in heads)]
         return "tp", f"{tp} does not divide the {_words(heads)} attention heads of {model.name}; {_listing(good, tp)} do"

@@ -16,7 +16,8 @@ import numpy as np
 from rooflab.costs.compile import compile_steps
 from rooflab.costs.engine import engine_overhead
 from rooflab.errors import Infeasible, InputError
-from rooflab.estimate.complete import complete, complete_deployment, resident_tokens
+from rooflab.estimate.complete import complete, resident_tokens
+from rooflab.estimate.disaggregated import pool_parts
 from rooflab.estimate.money import bill
 from rooflab.memory.account import account
 from rooflab.memory.explain import does_not_fit
@@ -80,26 +81,7 @@ def _parts(scenario: Scenario) -> list[tuple[Pool | None, Hardware, Deployment]]
     if not scenario.deployment.pools:
         done = complete(scenario)
         return [(None, done.hardware, done.deployment)]
-    length, cross = resident_tokens(scenario.model, scenario.workload)
-    out: list[tuple[Pool | None, Hardware, Deployment]] = []
-    left = scenario.hardware.count
-    for i, pool in enumerate(scenario.deployment.pools):
-        own = {k: getattr(pool, k) for k in ("tp", "pp", "ep", "dp") if getattr(pool, k) is not None}
-        base = replace(scenario.deployment, pools=(), replicas=pool.replicas, **own)
-        if pool.hardware is not None:
-            hardware = pool.hardware
-        else:
-            splits = base if base.tp else complete_deployment(scenario.model, scenario.hardware, replace(base, replicas=1), length, cross)
-            wanted = splits.devices_per_replica * pool.replicas
-            if wanted > left:
-                raise InputError(
-                    f"{pool.role} takes {wanted} devices; {left} of the {scenario.hardware.count} are left",
-                    f"deployment.pools[{i}].replicas",
-                )
-            left -= wanted
-            base, hardware = splits, replace(scenario.hardware, count=wanted)
-        out.append((pool, hardware, complete_deployment(scenario.model, hardware, replace(base, replicas=pool.replicas), length, cross)))
-    return out
+    return [(pool, hardware, deployment) for pool, hardware, deployment in pool_parts(scenario)]
 
 
 def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool | None) -> Replica:
