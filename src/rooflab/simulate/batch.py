@@ -14,7 +14,19 @@ from rooflab.simulate.queues import heap_push, heap_remove, push
 from rooflab.simulate.rules import FAIR, queue_key
 from rooflab.simulate.state import DECODING, ENDED, RECEIVING, WAITING, WHOLE
 
-__all__ = ["end", "enqueue", "enter", "free", "join_decode", "leave", "leave_decode", "line_of", "next_line", "preempt", "release_successors"]
+__all__ = [
+    "end",
+    "enqueue",
+    "enter",
+    "free",
+    "join_decode",
+    "leave",
+    "leave_decode",
+    "line_of",
+    "next_line",
+    "preempt",
+    "release_successors",
+]
 
 
 @compiled
@@ -263,7 +275,7 @@ def victim(sim: Any, r: int) -> int:
     worst = rep.tail
     while sim.jobs[worst].state == RECEIVING:
         worst = sim.jobs[worst].previous
-    if not rep.by_progress and (rep.policy == 0 or rep.policy == FAIR):
+    if not rep.by_progress and rep.policy in (0, FAIR):
         return int(worst)
     i = sim.jobs[worst].previous
     while i >= 0:

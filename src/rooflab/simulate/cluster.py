@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.simulate.batch import end, enqueue, finish, free, join_decode, leave, leave_decode, release_successors
+from rooflab.simulate.batch import end, enqueue, finish, free, join_decode, leave, leave_decode, line_of, release_successors
 from rooflab.simulate.compiled import compiled
 from rooflab.simulate.disaggregation import give_home
 from rooflab.simulate.engine import commit, cut, steps_by
@@ -15,7 +15,20 @@ from rooflab.simulate.prefix import forget, register
 from rooflab.simulate.queues import peek, pop, push, set_wake
 from rooflab.simulate.router import possible, route
 from rooflab.simulate.state import (
-    BOUNDARY, DECODE, DECODING, DRAINING, ENDED, FAIL, FAILED, OFF, PREFILL, RECEIVING, RECOVER, RESTING, STARTING, STEPPING, UNBORN, UP,
+    DECODING,
+    DRAINING,
+    ENDED,
+    FAIL,
+    FAILED,
+    OFF,
+    PREFILL,
+    RECEIVING,
+    RECOVER,
+    RESTING,
+    STARTING,
+    STEPPING,
+    UNBORN,
+    UP,
 )  # fmt: skip
 
 __all__ = ["advance_prompts", "arrive", "happen", "ring", "scale", "switch_off", "switch_on"]
@@ -91,6 +104,7 @@ def _token_of_prompt(sim: Any, key_of: Any, route_to: Any, r: int, i: int, now: 
     rep = sim.reps[r]
     job = sim.jobs[i]
     job.made += 1
+    sim.queues[line_of(sim, r, i)].service += 2.0
     if np.isnan(job.first_token_s):
         job.first_token_s = now
         job.replica = r
@@ -201,7 +215,7 @@ def _fail(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
         if whole > 0:
             commit(sim, key_of, r, whole, end_s)
         sim.totals[r, 1] += max(now - end_s, 0.0)
-    if rep.state == UP or rep.state == DRAINING:
+    if rep.state in (UP, DRAINING):
         up_until(sim, r, now)
     rep.state = FAILED
     rep.phase = RESTING

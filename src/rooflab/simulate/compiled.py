@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call, call-overload, attr-defined, assignment, no-any-return"
 """How the simulator's functions are compiled: linked into one entry, optimised once, kept on disk.
 
 numba optimises every function to machine code together with everything that it calls, so a program of a
@@ -29,9 +30,16 @@ __all__ = ["SOURCE", "compiled", "entry", "function_pointer", "no_function"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_SOURCES: Final = (
+    "batch", "cluster", "compiled", "disaggregation", "engine", "kv", "loop", "observe", "pointer", "prefix", "price", "queues", "router",
+    "rules", "state",
+)  # fmt: skip
+"""The modules that compiled code comes from."""
+
+
 def _digest() -> str:
     digest = blake2b(numba.__version__.encode(), digest_size=6)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in (Path(__file__).with_name(f"{name}.py") for name in _SOURCES):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -40,15 +48,26 @@ SOURCE: Final = f"source_{_digest()}"
 """Name that ties a cached binary to the sources it was made from."""
 
 
-def _link_only(library: Any) -> None:
-    """Stands for a code library's `finalize`: link what it calls, leave optimisation and machine code to the entry."""
-    for called in dict.fromkeys(library._linking_libraries):
-        library._final_module.link_in(called._get_module_for_linking(), preserve=True)
+def _postpone(library: Any) -> None:
+    """Stands for an inner code library's `finalize`: optimisation and machine code are left to the entry."""
     library._finalized = True
 
 
+def _link_all(library: Any) -> None:
+    """Stands for the entry's `finalize`: link everything that it reaches, then optimise all of it once."""
+    reached: dict[Any, None] = {}
+    ahead = list(library._linking_libraries)
+    while ahead:
+        called = ahead.pop()
+        if called not in reached:
+            reached[called] = None
+            ahead += called._linking_libraries
+    library._linking_libraries = list(reached)
+    type(library).finalize(library)
+
+
 @register_pass(mutates_CFG=False, analysis_only=True)
-class _Defer(AnalysisPass):  # type: ignore[misc]
+class _Defer(AnalysisPass):
     """Give the function a code library that is never turned into machine code by itself."""
 
     _name = "rooflab_defer_machine_code"
@@ -58,13 +77,13 @@ class _Defer(AnalysisPass):  # type: ignore[misc]
 
     def run_pass(self, state: Any) -> bool:
         state.library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
-        state.library.finalize = MethodType(_link_only, state.library)
+        state.library.finalize = MethodType(_postpone, state.library)
         state.flags.no_compile = True
         return False
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class _Declare(AnalysisPass):  # type: ignore[misc]
+class _Declare(AnalysisPass):
     """Make the function known to its callers; its handle has no address, since Python itself never calls it."""
 
     _name = "rooflab_declare"
@@ -81,7 +100,23 @@ class _Declare(AnalysisPass):  # type: ignore[misc]
         return False
 
 
-class _Inner(CompilerBase):  # type: ignore[misc]
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _Gather(AnalysisPass):
+    """Give the entry a code library that links all that it reaches."""
+
+    _name = "rooflab_gather"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        state.library.finalize = MethodType(_link_all, state.library)
+        return False
+
+
+class _Inner(CompilerBase):
     """numba's own pipeline with `_Defer` before lowering and `_Declare` after."""
 
     def define_pipelines(self) -> list[Any]:
@@ -92,15 +127,34 @@ class _Inner(CompilerBase):  # type: ignore[misc]
         return [passes]
 
 
+class _Entry(CompilerBase):
+    """numba's own pipeline with `_Gather` before lowering."""
+
+    def define_pipelines(self) -> list[Any]:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_Gather, IRLegalization)
+        passes.finalize()
+        return [passes]
+
+
 def compiled(function: F) -> F:
     """A function of the inner loop: compiled into the entry that calls it."""
-    out: F = numba.njit(error_model="numpy", pipeline_class=_Inner, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    out: Any = numba.njit(error_model="numpy", pipeline_class=_Inner, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    if not numba.config.DISABLE_JIT:
+        resolve = out.get_call_template
+        out.get_call_template = lambda args, kws: resolve(tuple(_widen(a) for a in args), kws)
     return out
+
+
+def _widen(kind: Any) -> Any:
+    """One version of a function for all whole numbers: 64 bits wide, no literals."""
+    kind = numba.types.unliteral(kind)
+    return numba.types.int64 if isinstance(kind, numba.types.Integer) else kind
 
 
 def entry(function: F) -> F:
     """The function that Python calls: compiled once per machine and kept on disk."""
-    out: F = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+    out: F = numba.njit(cache=True, error_model="numpy", nogil=True, pipeline_class=_Entry)(function)
     return out
 
 
@@ -111,7 +165,7 @@ def function_pointer(function: Callable[..., Any], signature: Any) -> Any:
     return numba.cfunc(signature)(getattr(function, "py_func", function))
 
 
-class _NoFunction(numba.types.WrapperAddressProtocol):  # type: ignore[misc]
+class _NoFunction(numba.types.WrapperAddressProtocol):
     """Stands where a user's function could: has its type, and an address that is never called."""
 
     def __init__(self, signature: Any) -> None:

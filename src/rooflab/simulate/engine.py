@@ -47,6 +47,7 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
         admit(sim, key_of, r, budget, now)
     if not rep.mixed and rep.n_chunks == 0:
         fits = make_room(sim, key_of, r, now)
+    rep.held_back = 1 if sim.totals[r, 10] > before else 0
     return bool(fits and rep.n_decode > 0 and (rep.mixed or rep.n_chunks == 0))
 
 
@@ -111,7 +112,7 @@ def continue_prompt(sim: Any, key_of: Any, r: int, budget: int, now: float) -> i
 
 
 @compiled
-def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:
+def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:  # noqa: PLR0915  the rules in one place
     """Start waiting requests while the limits, the token budget and the blocks allow."""
     rep = sim.reps[r]
     if rep.waiting == 0 or (rep.gated and rep.running > 0) or rep.partial >= 0:
@@ -286,9 +287,7 @@ def start(sim: Any, r: int, now: float, decoding: bool) -> None:
     rep = sim.reps[r]
     n = rep.n_decode if decoding else 0
     context = n * (rep.gain * rep.ticks + 1.0) + rep.anchor_sum if decoding else 0.0
-    seconds, slope, joules, slope_j, room = price(
-        sim, rep.cost, rep.slow, n, context, rep.n_chunks, rep.chunk_tokens, float(rep.area)
-    )
+    seconds, slope, joules, slope_j, room = price(sim, rep.cost, rep.slow, n, context, rep.n_chunks, rep.chunk_tokens, float(rep.area))
     extra = rep.extra_s
     rep.extra_s = 0.0
     grown = n * rep.gain
@@ -320,13 +319,14 @@ def quiet_steps(sim: Any, r: int, room: float, grown: float) -> int:
     """Decode steps until one finishes, the price bends, or the blocks run out: at least one."""
     rep = sim.reps[r]
     left = sim.heap_key[r, 0] - rep.tokens
-    k = max(int(math.ceil(left / rep.gain)) - 1, 1)
+    k = max(math.ceil(left / rep.gain) - 1, 1)
     while length_after(rep, k) < sim.heap_key[r, 0]:
         k += 1
     if room < grown * (k - 1):
         k = max(int(room / grown) + 1, 1)
-    if rep.waiting > 0 and rep.running < rep.max_num_seqs and rep.reserve_ratio > 0.0:
-        k = 1
+    if rep.waiting > 0 and rep.running < rep.max_num_seqs and (rep.held_back == 1 or rep.reserve_ratio > 0.0):
+        # who was preempted, or refused by an estimate that moves with every step, is looked at again after one
+        return 1
     return max(steps_within(sim, r, k, available(rep)), 1)
 
 
@@ -337,9 +337,9 @@ def steps_by(rep: Any, now: float) -> int:
     a = 0.5 * rep.slope_s
     b = rep.step_s - a
     if a > 0.0:
-        k = int(math.ceil((math.sqrt(b * b + 4.0 * a * max(passed, 0.0)) - b) / (2.0 * a)))
+        k = math.ceil((math.sqrt(b * b + 4.0 * a * max(passed, 0.0)) - b) / (2.0 * a))
     elif b > 0.0:
-        k = int(math.ceil(min(passed / b, 1e15)))
+        k = math.ceil(min(passed / b, 1e15))
     else:
         k = 1
     k = min(max(k, 1), rep.k)
@@ -347,7 +347,7 @@ def steps_by(rep: Any, now: float) -> int:
         k -= 1
     while k < rep.k and rep.start_s + duration(rep, k) < now:
         k += 1
-    return k
+    return int(k)
 
 
 @compiled
@@ -367,13 +367,14 @@ def cut(sim: Any, r: int, now: float) -> None:
 def commit(sim: Any, key_of: Any, r: int, k: int, now: float) -> None:
     """k steps of the run are done at `now`: lengths grow, sequences finish, prompts advance."""
     rep = sim.reps[r]
-    log_step(sim, r, now, k)
     until = length_after(rep, k) if rep.decoding == 1 else rep.tokens
     blocks = growth(sim, r, until) if rep.decoding == 1 else 0
     held = rep.kv_blocks - rep.free_blocks - rep.idle_units * rep.unit_blocks
     see_step(sim, r, now, k, held + blocks)
     if rep.decoding == 1:
         take(sim, r, blocks)
+    log_step(sim, r, now, k)
+    if rep.decoding == 1:
         rep.ticks += k
         rep.tokens = until
         gaps(sim, r, k)

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, import-untyped, override"
 """The state as one pointer in compiled code.
 
 numba would take a structure of thirty arrays apart into two hundred arguments at every call and spend minutes
@@ -25,7 +26,7 @@ from rooflab.simulate.state import Sim
 __all__ = ["SimType"]
 
 
-class SimType(types.Type):  # type: ignore[misc]
+class SimType(types.Type):
     """numba's type of a Sim: which array stands at which place of its table."""
 
     def __init__(self, arrays: dict[str, Any]) -> None:
@@ -39,7 +40,7 @@ def _typeof(sim: Sim, c: Any) -> SimType:
 
 
 @register_model(SimType)
-class _Model(models.PrimitiveModel):  # type: ignore[misc]
+class _Model(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: SimType) -> None:
         super().__init__(dmm, fe_type, ir.IntType(64).as_pointer())
 
@@ -54,7 +55,7 @@ def _unbox(typ: SimType, sim: Any, c: Any) -> Any:
 
 
 @infer_getattr
-class _Attributes(AttributeTemplate):  # type: ignore[misc]
+class _Attributes(AttributeTemplate):
     key = SimType
 
     def generic_resolve(self, typ: SimType, attr: str) -> Any:
@@ -74,7 +75,5 @@ def _getattr(context: Any, builder: Any, typ: SimType, table: Any, attr: str) ->
     for extent in reversed(words[1:]):
         strides.insert(0, stride)
         stride = builder.mul(stride, extent)
-    populate_array(
-        array, data=builder.inttoptr(words[0], array.data.type), shape=words[1:], strides=strides, itemsize=item, meminfo=None
-    )
+    populate_array(array, data=builder.inttoptr(words[0], array.data.type), shape=words[1:], strides=strides, itemsize=item, meminfo=None)
     return array._getvalue()

@@ -20,10 +20,19 @@ __all__ = ["price", "stack"]
 
 # columns of `kinds`, in order
 _KIND: Final = (
-    "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s", "dec_seq_j", "dec_ctx_j", "pre_token_j",
-    "pre_area_j",
+    "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s", "dec_seq_j", "dec_ctx_j",
+    "pre_token_j", "pre_area_j",
 )  # fmt: skip
-_SCALAR: Final = ("host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "stream_s", "stream_j", "tokens_per_decode", "idle_w")
+_SCALAR: Final = (
+    "host_fixed_s",
+    "host_seq_s",
+    "overlap_attention",
+    "overlap_comm",
+    "stream_s",
+    "stream_j",
+    "tokens_per_decode",
+    "dynamic_limit_w",
+)
 DENSE_LIMIT: Final = 32768
 """Token counts tabulated one by one; beyond, the table goes on at the grid's points (bigger steps exist, but are rare)."""
 
@@ -78,7 +87,7 @@ def place(grid: Any, x: float) -> tuple[int, float]:
 
 
 @compiled
-def price(
+def price(  # noqa: PLR0915  one formula, term by term
     sim: Any, c: int, slow: float, n: int, context: float, prompts: int, q: int, area: float
 ) -> tuple[float, float, float, float, float]:
     """Seconds, their slope per context token, dynamic joules, their slope, and the context until the slope changes.
@@ -143,4 +152,14 @@ def price(
     if slope > 0.0:
         room = min(room, room_s / slope)
     seconds = max(total, s[4]) * slow + s[0] + s[1] * (n + prompts)
-    return seconds, slope * gain * slow, joules, slope_j, room
+    slope *= gain * slow
+    if s[7] < np.inf:
+        # the devices' power limit: whichever of drawn and allowed joules is less, and where they cross
+        spare_j = s[7] * seconds - joules
+        closing_j = slope_j - s[7] * slope
+        if spare_j * closing_j > 0.0:
+            room = min(room, spare_j / closing_j)
+        if spare_j < 0.0:
+            joules += spare_j
+            slope_j -= closing_j
+    return seconds, slope, joules, slope_j, room

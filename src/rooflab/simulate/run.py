@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError
-from rooflab.simulate import pointer, price, state
+from rooflab.simulate import price, state
 from rooflab.simulate.compiled import function_pointer, no_function
 from rooflab.simulate.loop import advance
 from rooflab.simulate.requests import ITL_EDGES_S, STEP_FIELDS, TOTAL_FIELDS, Records, Requests, Result, Steps, Timeline, Totals
 from rooflab.simulate.router import route_signature, router_number
-from rooflab.simulate.rules import FAIR, EngineRules, engine_rules, key_signature, policy_number
+from rooflab.simulate.rules import EngineRules, engine_rules, key_signature, policy_number
 from rooflab.simulate.specs import Cluster, Replica
 
 __all__ = ["Simulation", "run"]
@@ -128,7 +128,7 @@ def _records(n: int, dtype: Any) -> Any:
 def _build(
     requests: Requests, cluster: Cluster, lanes: list[Replica], replica_of: npt.NDArray[np.int64], seed: int, until_s: float, log_steps: int
 ) -> state.Sim:
-    n, R = len(requests), len(lanes)
+    n, n_lanes = len(requests), len(lanes)
     if n and requests.arrival_s[requests.after == -1].min(initial=0.0) < 0:
         raise InputError("time starts at 0; shift the arrivals", "requests.arrival_s")
     fair = any(lane.policy == "fair" for lane in lanes)
@@ -137,23 +137,25 @@ def _build(
     blocks, n_blocks = _dense(requests.prefix_block)
     units = [_units(lane, requests, n_blocks) for lane in lanes]
     slots = sum(u[0] for u in units)
-    most = max(max(lane.max_num_batched_tokens, lane.max_num_seqs * math.ceil(lane.step_cost.scalar("tokens_per_decode"))) for lane in lanes)
+    most = max(
+        max(lane.max_num_batched_tokens, lane.max_num_seqs * math.ceil(lane.step_cost.scalar("tokens_per_decode"))) for lane in lanes
+    )
     tokens_table, rows_table, grid, kinds, scalars = price.stack(costs, most)
     looks = router_number(cluster.router) in (4, 6) and n_blocks > 0
     adapters = int(requests.adapter.max(initial=-1)) + 1
-    wakes = 1 << max(R - 1, 0).bit_length()
+    wakes = 1 << max(n_lanes - 1, 0).bit_length()
     sim = state.Sim(
         g=_records(1, state.CLUSTER_DTYPE),
         jobs=_jobs(requests),
-        reps=_records(R, state.REPLICA_DTYPE),
-        queues=_records(R * clients + 2, state.QUEUE_DTYPE),
+        reps=_records(n_lanes, state.REPLICA_DTYPE),
+        queues=_records(n_lanes * clients + 2, state.QUEUE_DTYPE),
         events=_events(cluster, replica_of),
-        totals=np.zeros((R, len(TOTAL_FIELDS))),
+        totals=np.zeros((n_lanes, len(TOTAL_FIELDS))),
         wakes=np.full(wakes, np.inf),
         winners=_tournament(wakes),
-        heap_job=np.zeros((R, max(lane.max_num_seqs for lane in lanes)), np.int32),
-        heap_key=np.zeros((R, max(lane.max_num_seqs for lane in lanes)), np.int64),
-        phases=np.zeros((R, max(lane.block_size for lane in lanes)), np.int64),
+        heap_job=np.zeros((n_lanes, max(lane.max_num_seqs for lane in lanes)), np.int32),
+        heap_key=np.zeros((n_lanes, max(lane.max_num_seqs for lane in lanes)), np.int64),
+        phases=np.zeros((n_lanes, max(lane.block_size for lane in lanes)), np.int64),
         tokens_table=tokens_table,
         grid=grid,
         rows_table=rows_table,
@@ -164,10 +166,10 @@ def _build(
         unit_of=np.zeros(len(blocks) if slots else 0, np.int32),
         units=_records(slots, state.UNIT_DTYPE),
         table=np.full(1 << (2 * slots).bit_length(), -1, np.int32),
-        lru=np.full((R, state.TIERS, 2), -1, np.int64),
-        holders=np.zeros((n_blocks if looks else 0, (R + 31) // 32), np.int64),
-        adapters=np.stack([np.zeros((R, adapters)), np.full((R, adapters), -1.0)], axis=2),
-        views=np.zeros((6, R), np.int64),
+        lru=np.full((n_lanes, state.TIERS, 2), -1, np.int64),
+        holders=np.zeros((n_blocks if looks else 0, (n_lanes + 31) // 32), np.int64),
+        adapters=np.stack([np.zeros((n_lanes, adapters)), np.full((n_lanes, adapters), -1.0)], axis=2),
+        views=np.zeros((6, n_lanes), np.int64),
         itl=np.zeros(len(ITL_EDGES_S) - 1),
         timeline=np.zeros((TIMELINE_ROWS, 8)),
         steps=_records(log_steps, state.STEP_DTYPE),
@@ -242,10 +244,10 @@ def _jobs(requests: Requests) -> Any:
 def _events(cluster: Cluster, replica_of: npt.NDArray[np.int64]) -> Any:
     rows: list[tuple[float, int, int, float, float]] = []
     for failure in cluster.failures:
-        for lane in np.flatnonzero(replica_of == failure.replica):
-            rows.append((failure.at_s, state.FAIL, int(lane), 1.0, 1.0))
+        for lane in np.flatnonzero(replica_of == failure.replica).tolist():
+            rows.append((failure.at_s, state.FAIL, lane, 1.0, 1.0))
             if failure.until_s < math.inf:
-                rows.append((failure.until_s, state.RECOVER, int(lane), 1.0, 1.0))
+                rows.append((failure.until_s, state.RECOVER, lane, 1.0, 1.0))
     for change in cluster.speed:
         for lane in range(len(replica_of)):
             if change.replica is None or replica_of[lane] == change.replica:
@@ -291,7 +293,7 @@ def _fill(rep: Any, lane: Replica, cost: int, parts: int, units: tuple[int, int,
 def _fill_cluster(sim: state.Sim, cluster: Cluster, clients: int, seed: int, until_s: float, unit_tokens: int) -> None:
     g = sim.g[0]
     g.stop_s, g.interval_s = until_s, FIRST_INTERVAL_S
-    g.n_jobs, g.n_replicas, g.n_queues, g.n_clients = len(sim.jobs), len(sim.reps), len(sim.queues), clients
+    g.n_jobs, g.n_queues, g.n_clients = len(sim.jobs), len(sim.queues), clients
     g.router = router_number(cluster.router)
     g.random = seed % 2147483646 + 1
     g.unit_tokens = unit_tokens
@@ -309,7 +311,6 @@ def _unpack(sim: state.Sim, replica_of: npt.NDArray[np.int64], n_replicas: int) 
     jobs, g = sim.jobs, sim.g[0]
     decoding = np.flatnonzero(jobs.state == state.DECODING)
     made = jobs.made.copy()
-    reached = replica_of[:0]
     if len(decoding):
         at = np.where(jobs.decode_replica[decoding] >= 0, jobs.decode_replica[decoding], jobs.replica[decoding])
         reached = sim.reps.tokens[at] - (jobs.done[decoding] - jobs.anchor[decoding])
@@ -334,10 +335,10 @@ def _unpack(sim: state.Sim, replica_of: npt.NDArray[np.int64], n_replicas: int) 
     sums = np.zeros((n_replicas, len(TOTAL_FIELDS)))
     np.add.at(sums, replica_of, sim.totals)
     floats = {f for f in TOTAL_FIELDS if f.endswith(("_s", "_j"))}
-    totals = Totals(**{f: sums[:, c] if f in floats else sums[:, c].astype(np.int64) for c, f in enumerate(TOTAL_FIELDS)})
+    columns: dict[str, Any] = {f: sums[:, c] if f in floats else sums[:, c].astype(np.int64) for c, f in enumerate(TOTAL_FIELDS)}
     log = sim.steps[: g.n_steps]
     steps = Steps(**{f: log[f].copy() for f in STEP_FIELDS if f != "replica"}, replica=replica_of[log.replica].astype(np.int32))
-    return Result(records, totals, _timeline(sim), sim.itl.copy(), steps, float(g.now_s), bool(g.ended == g.n_jobs))
+    return Result(records, Totals(**columns), _timeline(sim), sim.itl.copy(), steps, float(g.now_s), bool(g.ended == g.n_jobs))
 
 
 def _timeline(sim: state.Sim) -> Timeline:
