@@ -23,6 +23,8 @@ __all__ = ["Given", "ScenarioCommand", "output_options", "scenario_options"]
 
 _TITLES: Final = {"model": "Model and hardware", "hardware": "Model and hardware", "workload": "Workload", "deployment": "Deployment"}
 
+_OF_A_SOURCE: Final = frozenset({"isl", "osl", "correlation", "arrivals", "arrivals_cv", "sessions", "like", "trace"})
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -42,6 +44,10 @@ class Given:
     def over(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """`fields` with the flags' over them."""
         merged = dict(fields)
+        workload = merged.get("workload")
+        if isinstance(workload, Mapping) and {"workload.like", "workload.trace"} & self.fields.keys():
+            # a workload that the flags name brings its own lengths and arrivals
+            merged["workload"] = {k: v for k, v in workload.items() if k not in _OF_A_SOURCE}
         for place, value in self.fields.items():
             _set(merged, place, value)
         return merged
