@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rooflab.costs.attention import DecodeTerms, decode_terms, mla_decode_terms
-from rooflab.costs.power import CLOCKS, throttle
+from rooflab.costs.power import CLOCKS, allowed, throttle
 from rooflab.costs.price import Bench
 from rooflab.costs.step import KIND_FIELDS
 from rooflab.operators.formats import Formats
@@ -26,15 +26,16 @@ def kind_row(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cros
 
     A cross-attention reads the `cross_tokens` of the encoder whatever the context, so its tokens move to the sequence's coefficient.
     """
-    if not bench.capped:
+    if not bench.slowed:
         return _at_clock(op, bench, formats, cross_tokens)
-    rows = [_at_clock(op, bench.at_clock(float(share)), formats, cross_tokens) for share in CLOCKS]
+    full = _at_clock(op, bench.at_clock(1.0 / bench.clock), formats, cross_tokens)
+    rows = [_at_clock(op, bench.at_clock(float(c)), formats, cross_tokens) for c in (CLOCKS if bench.capped else CLOCKS[:1])]
     row = dict(rows[0])
     for unit in _TIMED:
-        pairs = [np.broadcast_arrays(*(np.asarray(r[f"{unit}_{q}"], dtype=np.float64) for q in "sj")) for r in rows]
-        row[f"{unit}_s"], row[f"{unit}_j"] = throttle(
-            np.stack([s for s, _ in pairs]), np.stack([j for _, j in pairs]), bench.room_w, bench.full_room_w
-        )
+        seconds, joules = f"{unit}_s", f"{unit}_j"
+        share = allowed(np.asarray(full[seconds]), np.asarray(full[joules]), bench.full_room_w)
+        pairs = [np.broadcast_arrays(np.asarray(r[seconds], dtype=np.float64), np.asarray(r[joules]) * share) for r in rows]
+        row[seconds], row[joules] = throttle(np.stack([s for s, _ in pairs]), np.stack([j for _, j in pairs]), bench.room_w)
     return row
 
 

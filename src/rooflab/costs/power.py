@@ -31,12 +31,17 @@ import numpy.typing as npt
 
 from rooflab.scenario.hardware import Device, Hardware
 
-__all__ = ["CLOCKS", "ClockLaw", "PowerCurve", "assumed", "capped_job", "clock_law", "limit_w", "loaded_idle_w", "power_curve", "throttle"]
+__all__ = [
+    "CLOCKS", "ClockLaw", "PowerCurve", "allowed", "assumed", "capped_job", "clock_law", "limit_w", "loaded_idle_w", "power_curve", "throttle",
+]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
 
 CLOCKS: Final[Array] = np.concatenate([np.linspace(1.0, 0.3, 29), [0.2, 0.1]])
 """Clocks that are tried to meet a power limit, as shares of the clock that is set."""
+
+_LOWEST_CLOCK: Final = 0.05
+"""Below this share of the boost clock no device runs; what still draws too much is stretched in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +135,19 @@ def loaded_idle_w(hardware: Hardware) -> float:
     return max(min(loaded, 0.5 * (device.idle_w + limit_w(hardware))), min(device.idle_w, limit_w(hardware)))
 
 
-def throttle(seconds: Array, joules: Array, room_w: float, full_room_w: float) -> tuple[Array, Array]:
+def allowed(seconds: Array, joules: Array, full_room_w: float) -> Array:
+    """Dynamic joules that work draws at the full clock, over the sum of its parts: its time was measured under the TDP."""
+    out: Array = np.minimum(1.0, full_room_w * seconds / np.maximum(joules, 1e-30))
+    return out
+
+
+def throttle(seconds: Array, joules: Array, room_w: float) -> tuple[Array, Array]:
     """Seconds and dynamic joules of work under a power limit that leaves `room_w` beyond idle.
 
-    `seconds`, `joules`: at each of CLOCKS (axis 0, the full clock first), any further shape.  `full_room_w`: room at the
-    TDP, under which the times were measured.  Work takes the highest clock that fits; where none does, it is stretched.
+    `seconds`, `joules`: at each of CLOCKS (axis 0, the highest clock first), any further shape.  Work takes the highest clock
+    that fits, on a straight line between two of CLOCKS; where none fits, it is stretched.
     """
-    allowed = np.minimum(1.0, full_room_w * seconds[0] / np.maximum(joules[0], 1e-30))
-    joules = joules * allowed
     watts = joules / np.maximum(seconds, 1e-30)
-    # between two clocks, power falls along a straight line; the pair is where the limit is crossed
     below = watts <= room_w * (1 + 1e-12)
     low = np.where(below.any(axis=0), below.argmax(axis=0), len(watts) - 1)
     high = np.maximum(low - 1, 0)
@@ -164,18 +172,18 @@ def capped_job(
     """
     dynamic_w = max(power_w - idle_w, 0.0)
 
-    def relative(f: Array | float) -> tuple[Array, Array]:
-        t = np.asarray(law.scaling / np.asarray(f) + 1.0 - law.scaling, dtype=np.float64)
-        return t, law.energy(f)
+    def stretch(f: float) -> float:
+        return (law.scaling / f + 1.0 - law.scaling) / (law.scaling / from_clock + 1.0 - law.scaling)
 
-    t0, e0 = relative(from_clock)
-    top = min(clock, 1.0)
-    grid = CLOCKS * top
-    t, e = relative(grid)
-    seconds, joules = t / t0, dynamic_w * e / e0
-    settle = law.regulation * limit_w
-    if idle_w + joules[0] / seconds[0] <= settle or not np.isfinite(limit_w):
-        return float(seconds[0]), float(idle_w + joules[0] / seconds[0])
-    room_w = max(settle - idle_w, 1e-3 * limit_w)
-    time, work = throttle(seconds, joules, room_w, np.inf)
-    return float(time), min(idle_w + float(work) / float(time), limit_w)
+    def work(f: float) -> float:
+        return dynamic_w * float(law.energy(f) / law.energy(from_clock))
+
+    low, high = _LOWEST_CLOCK, min(clock, 1.0)
+    room_w = max(law.regulation * limit_w - idle_w, 1e-3 * limit_w)
+    if work(high) / stretch(high) > room_w:
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if work(middle) / stretch(middle) <= room_w else (low, middle)
+        high = low
+    time = max(stretch(high), work(high) / room_w)
+    return time, min(idle_w + work(high) / time, max(limit_w, idle_w))

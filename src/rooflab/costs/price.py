@@ -14,7 +14,7 @@ from rooflab.costs.elementwise import elementwise_s
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, device_factors
 from rooflab.costs.gemm import GemmCurve, batched_gemm_s
 from rooflab.costs.moe import experts_touched, moe_s
-from rooflab.costs.power import CLOCKS, ClockLaw, clock_law, limit_w, loaded_idle_w, power_curve, throttle
+from rooflab.costs.power import CLOCKS, ClockLaw, allowed, clock_law, limit_w, loaded_idle_w, power_curve, throttle
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
@@ -56,6 +56,11 @@ class Bench:
     def capped(self) -> bool:
         """Whether a power limit below the TDP may slow work down."""
         return self.room_w < self.full_room_w
+
+    @property
+    def slowed(self) -> bool:
+        """Whether a power limit or a lower clock may slow work down."""
+        return self.capped or self.clock < 1.0
 
     @property
     def device(self) -> Device:
@@ -156,14 +161,15 @@ def format_key(weight: DType, act: DType) -> str:
 
 def price(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, bench: Bench) -> Price:
     """Seconds and work of every occurrence of `operator` in a step, on one device, at the clock that the power limit allows."""
-    if not bench.capped:
+    if not bench.slowed:
         return _at_clock(operator, bench)
-    prices = [_at_clock(operator, bench.at_clock(float(share))) for share in CLOCKS]
+    full = _at_clock(operator, bench.at_clock(1.0 / bench.clock))
+    share = allowed(np.asarray(full.seconds), np.asarray(full.joules), bench.full_room_w)
+    prices = [_at_clock(operator, bench.at_clock(float(clock))) for clock in (CLOCKS if bench.capped else CLOCKS[:1])]
     seconds, joules = throttle(
         np.stack([np.asarray(p.seconds, dtype=np.float64) for p in prices]),
-        np.stack([np.broadcast_to(np.asarray(p.joules, dtype=np.float64), np.shape(p.seconds)) for p in prices]),
+        np.stack([np.broadcast_to(np.asarray(p.joules * share, dtype=np.float64), np.shape(p.seconds)) for p in prices]),
         bench.room_w,
-        bench.full_room_w,
     )
     return replace(prices[0], seconds=seconds, joules=joules)
 

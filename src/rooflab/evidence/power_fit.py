@@ -36,6 +36,10 @@ _BOUNDS: Final = ([0.0, 0.3, 0.3, 0.0], [0.5, 2.0, 1.5, 0.5])
 _FLOOR: Final = 0.7
 _FLOORS: Final = {"a100-sxm-80gb": 0.75, "a40": 0.6}
 """Voltage floors: for the two cards with rows at locked clocks the best of 0.3 to 0.85; power limits alone do not tell."""
+_CLOCK_NAMES: Final = {
+    "p100-pcie": "p100-pcie", "v100-pcie-16gb": "volta", "quadro-rtx-6000": "turing", "a40": "ga102", "a100-sxm-80gb": "ampere",
+}  # fmt: skip
+"""Under which name the law of a measured card is filed: its family's, or that of its chip where the family has several kinds."""
 _LINK_PENALTY: Final = 0.05
 
 
@@ -198,16 +202,17 @@ def _clocks(rows: Sequence[Row], devices: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fit what the arguments name ("curves", "clocks" or both) and print or write the constants."""
+    """Fit curves and clocks to the rows of a file; print the errors, and with a second argument renew that file of constants."""
     with Path(arguments[0]).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    what = arguments[1] if len(arguments) > 1 else "both"
-    found: dict[str, Any] = {}
-    if what in ("curves", "both"):
-        found["curves"] = _curves(serving_power(rows), "ML.ENERGY leaderboards v2 and v3, GPU power by NVML")
-    if what in ("clocks", "both"):
-        found["clocks"] = _clocks(rows, arguments[2:])
-    print(json.dumps(found, indent=1))
+    curves = _curves(serving_power(rows), "ML.ENERGY leaderboards v2 and v3, GPU power by NVML")
+    clocks = {_CLOCK_NAMES[key]: law for key, law in _clocks(rows, []).items()}
+    if len(arguments) > 1:
+        path = Path(arguments[1])
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw["curves"] |= curves
+        raw["clocks"] |= clocks
+        path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

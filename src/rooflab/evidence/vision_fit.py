@@ -80,7 +80,7 @@ def fit_factors(model: Model, measured: Array, prior: Array, least: Array, pull:
     def residuals(logs: Array) -> Array:
         return np.append(np.log(model(np.exp(logs)) / measured), pull * (logs - np.log(prior)))
 
-    bounds = (np.log(least), np.log(np.maximum(least, prior) * 100))
+    bounds = (np.log(least), np.log(np.maximum(least, prior) * 1000))
     start = np.log(np.maximum(prior, least * 1.001))
     out: Array = np.exp(least_squares(residuals, start, bounds=bounds, loss="soft_l1", f_scale=0.2).x)
     return out

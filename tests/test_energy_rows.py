@@ -1,0 +1,134 @@
+"""Energy rows as questions: hand-made rows give predictions and reasons; the public rows, where present, stay within their bounds."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rooflab.evidence.energy_rows import answers, question
+from rooflab.evidence.energy_series import series_of
+from rooflab.evidence.serving_rows import Unsupported
+
+ROWS = Path(__file__).parents[1].parent / "shared" / "truth" / "energy" / "measurements.csv"
+COLUMNS = (
+    "id", "source", "date", "task", "model", "precision", "gpu", "num_gpus", "tp", "pp", "dp", "ep", "batch_size", "max_num_seqs",
+    "power_limit_w", "freq_mhz", "seq_or_output_len", "config_id", "metric", "value", "notes",
+)  # fmt: skip
+
+
+def row(**given: str) -> dict[str, str]:
+    return {name: given.get(name, "") for name in COLUMNS}
+
+
+def zeus(limit: str, metric: str, value: str) -> dict[str, str]:
+    return row(
+        id=f"{limit}-{metric}", source="Zeus NSDI23 trace", model="resnet50", task="imagenet", gpu="V100", num_gpus="1", batch_size="128",
+        power_limit_w=limit, config_id=limit, metric=metric, value=value, notes="optimizer=adadelta",
+    )  # fmt: skip
+
+
+def test_a_series_is_predicted_from_its_highest_limit():
+    rows = [
+        zeus(limit, m, v)
+        for limit, t, w in (("250", "3600", "220"), ("150", "4200", "142"))
+        for m, v in (("time_per_epoch", t), ("avg_power_gpu", w))
+    ]
+    done, why = answers(rows)
+    by_metric = {a.metric: a for a in done}
+    assert set(by_metric) == {"time_per_epoch", "avg_power_gpu"}
+    assert 3600.0 < by_metric["time_per_epoch"].predicted < 5400.0
+    assert by_metric["avg_power_gpu"].predicted <= 150.0
+    assert why == {"250-time_per_epoch": "reference of its series", "250-avg_power_gpu": "reference of its series"}
+
+
+def test_a_pipeline_is_as_slow_as_its_slowest_stage():
+    def merak(config: str, limits: str, time_s: str, joules: str) -> list[dict[str, str]]:
+        same = {
+            "source": "Perseus SOSP24 Merak runs (zeus repo)", "model": "gpt3-xl", "gpu": "A100", "num_gpus": "4", "tp": "1", "pp": "4",
+            "dp": "1", "batch_size": "1024", "task": "training iteration (Merak)", "power_limit_w": limits, "config_id": config,
+            "notes": "zeus_global; microbatch=8 x 128; partition=uniform_transformer",
+        }  # fmt: skip
+        return [
+            row(id=f"{config}-t", metric="iteration_time", value=time_s, **same),
+            row(id=f"{config}-e", metric="iteration_energy_all_gpus", value=joules, **same),
+        ]
+
+    rows = (
+        merak("a", "300/300/300/300", "60", "66900")
+        + merak("b", "200/200/200/300", "70", "60000")
+        + merak("c", "200/200/200/200", "85", "60000")
+    )
+    found = {a.id: a.predicted for a in answers(rows)[0]}
+    assert 60.0 <= found["b-t"] <= found["c-t"]
+    assert found["c-e"] < 66900
+
+
+def test_rows_that_cannot_be_modelled_say_why():
+    image = row(
+        id="i",
+        source="ML.ENERGY Leaderboard v3",
+        task="text-to-image",
+        model="x",
+        gpu="H100",
+        config_id="1",
+        metric="energy_per_image",
+        value="1",
+    )
+    train = row(
+        id="m",
+        source="MLPerf Training v4.0 power",
+        task="MLPerf bert",
+        gpu="H100-SXM5-80GB",
+        num_gpus="8",
+        metric="energy_to_train_system",
+        value="1",
+    )
+    done, why = answers([image, train])
+    assert not done
+    assert why == {"m": "time to train folds in convergence", "i": "task text-to-image"}
+    with pytest.raises(Unsupported, match="task text-to-image"):
+        question(image)
+
+
+def bounds():
+    return [
+        ("ML.ENERGY", ("energy_per_output_token",), 0.15, 0.60),
+        ("ML.ENERGY", ("avg_power_all_gpus",), 0.15, 0.70),
+        ("Zeus", ("time_per_epoch",), 0.05, 0.20),
+        ("Zeus", ("avg_power_gpu", "energy_per_epoch"), 0.06, 0.20),
+        ("Perseus", ("stage_time", "iteration_time"), 0.06, 0.25),
+        ("Perseus", ("stage_energy", "iteration_energy_all_gpus"), 0.12, 0.25),
+        ("MLPerf", ("avg_power_system",), 0.10, 0.30),
+    ]
+
+
+@pytest.fixture(scope="module")
+def scored():
+    if not ROWS.exists():
+        pytest.skip("the measured rows are not here")
+    with ROWS.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    source = {r["id"]: r["source"] for r in rows}
+    done, why = answers(rows)
+    assert len(done) + len(why) == len(rows)
+    return [(source[a.id], a) for a in done]
+
+
+@pytest.mark.parametrize(("source", "metrics", "median", "p90"), bounds())
+def test_the_public_rows_stay_within_their_bounds(scored, source, metrics, median, p90):
+    errors = np.array([abs(a.predicted / a.measured - 1) for s, a in scored if s.startswith(source) and a.metric in metrics])
+    assert len(errors) > 10
+    assert np.median(errors) < median
+    assert np.quantile(errors, 0.9) < p90
+
+
+def test_every_training_row_belongs_to_one_series():
+    if not ROWS.exists():
+        pytest.skip("the measured rows are not here")
+    with ROWS.open(encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["source"].startswith(("Zeus", "Perseus"))]
+    ids = [i for s in series_of(rows) for p in s.points for i, _ in p.measured.values()]
+    assert sorted(ids) == sorted(r["id"] for r in rows)
