@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "estimate": "Closed-form metrics, operator breakdown and physical limit.",
     "catalogue": "Models, hardware, links, hosts, prices, grids, workloads, engines, metrics.",
     "validate": "Predicted against measured: errors by metric, source, engine, accelerator, model.",
+    "calibrate": "Fit the cost model to rows of your own cluster, or to reports of load generators.",
     "papers": "Papers you can run: list, show, run on a scenario, check, rank, search.",
     "traces": "Public traces: list them, download them, fit your own.",
 }

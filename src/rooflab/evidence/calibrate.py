@@ -1,0 +1,335 @@
+"""Fit the constants of the cost model to a user's rows, starting from the shipped ones.
+
+For each engine, generation and kind of model among the rows:
+
+1. step constants of the engine (host time, all-reduce skew, launch and quantisation factors) together with the factors of each
+   device on bandwidth and arithmetic, on rows that tell of steps;
+2. first-token constants on closed-loop first-token rows.
+
+A constant that the rows cannot tell (posterior nearly as wide as the prior) is left as shipped and named with the reason.
+A group whose left-out errors do not get better keeps the shipped constants altogether.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.costs.calibration import calibration_for
+from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, device_factors, engine_overhead, using
+from rooflab.evidence.domains import key_of
+from rooflab.evidence.posterior import Line, Posterior, draw, solve
+from rooflab.evidence.serving_fit import (
+    DEVICE_PRIORS,
+    ENGINE_PRIORS,
+    FIRST_TOKEN_PRIORS,
+    FitRow,
+    Prior,
+    predict,
+    times,
+    with_device,
+    with_engine,
+)
+from rooflab.scenario.scenario import Scenario
+
+__all__ = ["Calibration", "Constant", "Stage", "calibrate", "record"]
+
+Array = npt.NDArray[np.float64]
+
+_IDENTIFIED: Final = 0.6
+"""Posterior over prior width below which rows are said to tell a constant."""
+_SEPARATE: Final = 0.9
+"""Correlation of two constants above which the rows cannot tell them apart."""
+_FEWEST: Final = 3
+_ROUNDS: Final = 3
+_TABLE_WIDTH: Final = 0.4
+"""Share of the usual prior width for the factors of a device whose kernels were measured: they need correcting less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """One constant: where it belongs, shipped and fitted value, its standard deviation before and after the rows; why it was refused."""
+
+    owner: str
+    name: str
+    shipped: float
+    value: float
+    prior_deviation: float
+    deviation: float
+    refused: str
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the rows moved it."""
+        return not self.refused
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One fit: its rows, median and p90 error before, after, and after with each configuration left out in turn; kept or not."""
+
+    name: str
+    rows: tuple[str, ...]
+    before: tuple[float, float]
+    after: tuple[float, float]
+    left_out: tuple[float, float]
+    kept: bool
+    constants: tuple[Constant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The constants, the fits that they came from, predictions of each row before and after (in the row's unit), and rows unused."""
+
+    table: ServingCalibration
+    stages: tuple[Stage, ...]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    unused: Mapping[str, str]
+
+    @property
+    def changed(self) -> bool:
+        """Whether any constant was fitted."""
+        return any(s.kept for s in self.stages)
+
+
+def _scenario(row: FitRow) -> Scenario:
+    return row.question.scenarios[0]
+
+
+def _steps(row: FitRow) -> bool:
+    metric, mode = row.question.metric, _scenario(row).workload.mode
+    if metric.endswith("p99") or len(row.question.scenarios) > 1:
+        return False
+    return not metric.startswith("ttft") or mode == "static"
+
+
+def _first_token(row: FitRow) -> bool:
+    return row.question.metric in ("ttft_s_mean", "ttft_s_p50") and _scenario(row).workload.mode == "closed"
+
+
+def _place(row: FitRow) -> str:
+    s = _scenario(row)
+    key = key_of(s.model, s.hardware.device, s.deployment)
+    return f"{key.engine}/{key.kind}"
+
+
+def calibrate(rows: Sequence[FitRow], date: str) -> Calibration:
+    """Fit what `rows` can tell; `date` is kept with every fitted constant."""
+    questions = [r.question for r in rows]
+    before = predict(questions)
+    usable = [bool(np.isfinite(v) and v > 0) for v in before]
+    unused = {r.question.id: "has no finite prediction" for r, ok in zip(rows, usable, strict=True) if not ok}
+    good = [r for r, ok in zip(rows, usable, strict=True) if ok]
+    table, stages = active(), []
+    for choose, priors_of, label in ((_steps, _step_priors, "steps"), (_first_token, _first_priors, "first token")):
+        groups: dict[str, list[FitRow]] = {}
+        for row in good:
+            if choose(row):
+                groups.setdefault(_place(row), []).append(row)
+        for place, mine in sorted(groups.items()):
+            if len(mine) < _FEWEST:
+                unused |= {r.question.id: f"fewer than {_FEWEST} rows of {place} ({label})" for r in mine}
+                continue
+            with using(table):
+                stage, table = _Fit(place, mine, priors_of(place, mine), table).run(f"{place}, {label}", date)
+            stages.append(stage)
+    used = {i for s in stages for i in s.rows}
+    unused |= {r.question.id: f"{r.question.metric} takes no part in a fit" for r in good if r.question.id not in used | unused.keys()}
+    with using(table):
+        after = predict(questions)
+
+    def by_id(values: Array) -> dict[str, float]:
+        return {r.question.id: float(v) for r, v in zip(rows, values, strict=True)}
+
+    return Calibration(table, tuple(stages), by_id(before), by_id(after), unused)
+
+
+def _step_priors(place: str, rows: Sequence[FitRow]) -> dict[str, Prior]:
+    """Priors of the engine's step constants and of the factors of the rows' devices, centred on what prices the rows now."""
+    found = _centred(_entry(rows[0]), ENGINE_PRIORS)
+    out = {f"{place}:{name}": prior for name, prior in found.items()}
+    for row in rows:
+        device = _scenario(row).hardware.device
+        measured = calibration_for(device, _scenario(row).deployment.engine).in_table
+        for name, prior in _centred(device_factors(device), DEVICE_PRIORS).items():
+            out[f"{device.key}:{name}"] = replace(prior, width=prior.width * (_TABLE_WIDTH if measured else 1.0))
+    return out
+
+
+def _first_priors(place: str, rows: Sequence[FitRow]) -> dict[str, Prior]:
+    return {f"{place}:{name}": prior for name, prior in _centred(_entry(rows[0]), FIRST_TOKEN_PRIORS).items()}
+
+
+def _entry(row: FitRow) -> EngineOverhead:
+    """The engine's own constants, without what a slow host or eager launches add."""
+    s = _scenario(row)
+    plain = replace(s.deployment, host="fast", cuda_graphs=True)
+    return engine_overhead(plain, moe=s.model.is_moe)
+
+
+def _centred(entry: EngineOverhead | DeviceFactors, priors: Mapping[str, Prior]) -> dict[str, Prior]:
+    return {name: replace(p, mean=min(max(float(getattr(entry, name)), p.low), p.high)) for name, p in priors.items()}
+
+
+class _Fit:
+    """One group's rows, the constants that might explain them, and the calibration that holds given values of these."""
+
+    def __init__(self, place: str, rows: Sequence[FitRow], priors: Mapping[str, Prior], table: ServingCalibration):
+        self.place, self.rows, self.priors, self.table = place, rows, priors, table
+        self.questions = [r.question for r in rows]
+        self.measured = times(self.questions, np.array([q.measured for q in self.questions]))
+        self.start = np.array([p.mean for p in priors.values()])
+        self.width = np.array([p.width for p in priors.values()])
+
+    def table_of(self, values: Mapping[str, float], note: Mapping[str, Any]) -> ServingCalibration:
+        """The calibration with constants (by ``owner:name``) replaced; `note` goes into every entry that has one."""
+        out = self.table
+        for owner in dict.fromkeys(name.rpartition(":")[0] for name in values):
+            mine = {n.rpartition(":")[2]: v for n, v in values.items() if n.rpartition(":")[0] == owner}
+            if owner == self.place:
+                base = replace(out, engines={owner: _entry(self.rows[0])} | dict(out.engines))
+                out = with_engine(owner, {**mine, **note}, base)
+            else:
+                out = with_device(owner, {**_factors(out, owner, self.rows), **mine, **note}, out)
+        return out
+
+    def times_at(self, theta: Array) -> Array:
+        """Times of the rows at given constants."""
+        with using(self.table_of(dict(zip(self.priors, theta.tolist(), strict=True)), {})):
+            return times(self.questions, predict(self.questions))
+
+    def solve(self) -> tuple[Array, Line, list[int], dict[int, str], Posterior]:
+        """Constants, the line through them, those that the rows can tell, reasons against the others, posterior of the former."""
+        theta = self.start
+        for _ in range(_ROUNDS):
+            line = draw(self.times_at, self.priors, theta)
+            kept, reasons, found = _identified(line, self.measured, self.priors)
+            moved = self.start.copy()
+            moved[kept] = found.theta
+            settled = bool(np.all(np.abs(moved - theta) <= 0.02 * self.width))
+            theta = moved
+            if settled:
+                break
+        return theta, line, kept, reasons, found
+
+    def run(self, name: str, date: str) -> tuple[Stage, ServingCalibration]:
+        """The fit, and the calibration with its constants if left-out rows get better by them."""
+        theta, line, kept, reasons, found = self.solve()
+        before, after = _errors(self.times_at(self.start), self.measured), _errors(self.times_at(theta), self.measured)
+        left_out = _errors(_without_each(line, self.measured, self.priors, kept, [_scenario(r) for r in self.rows]), self.measured)
+        better = bool(kept) and left_out[0] < before[0]
+        if not better:
+            theta = self.start
+            reasons = dict.fromkeys(kept, "left-out rows get no better: the shipped value stays") | reasons
+        deviation = self.width.copy()
+        deviation[kept] = found.deviation if kept else []
+        constants = tuple(
+            Constant(
+                *n.rsplit(":", 1), self.start[i].item(), theta[i].item(), self.width[i].item(), deviation[i].item(), reasons.get(i, "")
+            )
+            for i, n in enumerate(self.priors)
+        )
+        stage = Stage(name, tuple(q.id for q in self.questions), before, after, left_out, better, constants)
+        if not better:
+            return stage, self.table
+        sources = ", ".join(sorted({r.source for r in self.rows}))
+        source = f"{len(self.rows)} rows of {sources}: {after[0]:.0%} median, {left_out[0]:.0%} left out; fitted {date}"
+        values = {n: theta[i].item() for i, n in enumerate(self.priors) if i in kept}
+        return stage, self.table_of(values, {"provenance": "fitted", "source": source})
+
+
+def _factors(table: ServingCalibration, key: str, rows: Sequence[FitRow]) -> dict[str, Any]:
+    """The factors that price a device now, which may be its family's."""
+    device = next(_scenario(r).hardware.device for r in rows if _scenario(r).hardware.device.key == key)
+    found = table.devices.get(key) or table.devices.get(device.family) or DeviceFactors()
+    return {"memory": found.memory, "compute": found.compute}
+
+
+def _identified(line: Line, measured: Array, priors: Mapping[str, Prior]) -> tuple[list[int], dict[int, str], Posterior]:
+    """Constants that the rows can tell, why each other one was refused, and the posterior of the former.
+
+    The worst is dropped first, as two that cannot be told apart may each be told once the other stands still.
+    """
+    listed = list(priors.values())
+    names = list(priors)
+    kept = list(range(len(listed)))
+    reasons: dict[int, str] = {}
+    found = solve(line, measured, listed)
+    while kept:
+        share = found.deviation / np.array([listed[i].width for i in kept])
+        worst = int(np.argmax(share))
+        if share[worst] <= _IDENTIFIED:
+            break
+        others = np.abs(found.correlation[worst])
+        others[worst] = 0.0
+        twin = int(np.argmax(others))
+        if not np.any(np.abs(line.slopes[:, kept[worst]]) > 0):
+            reason = "no row depends on it"
+        elif others[twin] > _SEPARATE:
+            reason = f"the rows cannot tell it from {names[kept[twin]].rpartition(':')[2]}"
+        else:
+            reason = f"the rows narrow it down by {1 - share[worst]:.0%} only"
+        reasons[kept[worst]] = reason
+        kept = [k for i, k in enumerate(kept) if i != worst]
+        if kept:
+            found = solve(line.constants(kept), measured, [listed[i] for i in kept])
+    return kept, reasons, found
+
+
+def _without_each(line: Line, measured: Array, priors: Mapping[str, Prior], kept: list[int], scenarios: Sequence[Scenario]) -> Array:
+    """Times of each row by constants fitted without its configuration."""
+    if not kept:
+        return line.base
+    part, listed = line.constants(kept), [list(priors.values())[i] for i in kept]
+    of = np.array([hash((id(s.model), id(s.hardware), s.deployment, s.workload)) for s in scenarios])
+    out = np.empty(len(measured))
+    for group in np.unique(of):
+        inside = of == group
+        if inside.all():
+            return part.at(np.array([p.mean for p in listed]))
+        out[inside] = part.rows(inside).at(solve(part.rows(~inside), measured[~inside], listed).theta)
+    return out
+
+
+def _errors(predicted: Array, measured: Array) -> tuple[float, float]:
+    error = np.abs(predicted / measured - 1.0)
+    return float(np.median(error)), float(np.quantile(error, 0.9))
+
+
+def record(calibration: Calibration, rows: Sequence[FitRow], date: str, name: str) -> dict[str, Any]:
+    """The calibration file: constants for `read_calibration`, then the rows, dates and errors that they rest on."""
+    c = calibration
+    owners = {k.owner for s in c.stages if s.kept for k in s.constants if k.fitted}
+    return {
+        "name": name,
+        "date": date,
+        "engines": {k: asdict(v) for k, v in sorted(c.table.engines.items()) if k in owners},
+        "devices": {k: asdict(v) for k, v in sorted(c.table.devices.items()) if k in owners},
+        "fits": [_stage_record(s) for s in c.stages],
+        "rows": [_row_record(c, r) for r in rows],
+    }
+
+
+def _stage_record(s: Stage) -> dict[str, Any]:
+    errors = {"before": s.before, "after": s.after, "left_out": s.left_out}
+    out: dict[str, Any] = {"fit": s.name, "kept": s.kept, "rows": len(s.rows)}
+    for label, (median, p90) in errors.items():
+        out |= {f"{label}_median": round(median, 4), f"{label}_p90": round(p90, 4)}
+    return out | {"constants": [asdict(k) for k in s.constants]}
+
+
+def _row_record(c: Calibration, row: FitRow) -> dict[str, Any]:
+    q = row.question
+    return {
+        "id": q.id, "source": row.source, "measured": q.measured, "before": _plain(c.before[q.id]), "after": _plain(c.after[q.id]),
+        "unused": c.unused.get(q.id, ""),
+    }  # fmt: skip
+
+
+def _plain(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None

@@ -1,0 +1,109 @@
+"""A few constants fitted to a few rows: the most probable values, and how far the rows narrow each constant down.
+
+    minimise  Σ ρ(log(y_i(θ)/measured_i) / σ)  +  Σ ((θ_j − prior_j) / width_j)²
+
+with ρ(x) = 2·(√(1 + x²) − 1), which forgives outliers.  y is taken as linear in θ around the last optimum and drawn again
+until θ stands still.  The posterior covariance is the inverse of the Hessian at the optimum (Laplace); a constant is
+identified by the rows when its posterior standard deviation is well below that of its prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.evidence.serving_fit import Prior
+
+__all__ = ["NOISE", "Line", "Posterior", "draw", "solve"]
+
+Array = npt.NDArray[np.float64]
+
+NOISE: Final = 0.08
+"""σ: what repeats of one configuration differ by, and what the kernel curves leave (standard deviation of a logarithm)."""
+_STEPS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Times (s or 1/rate) at `theta` and their slopes; rows × constants."""
+
+    base: Array
+    slopes: Array
+    theta: Array
+
+    def at(self, theta: Array) -> Array:
+        """Times at other constants, never below a hundredth of the base."""
+        out: Array = np.maximum(self.base + self.slopes @ (theta - self.theta), self.base * 0.01)
+        return out
+
+    def rows(self, keep: npt.NDArray[np.bool_]) -> Line:
+        """The same line for some of the rows."""
+        return Line(self.base[keep], self.slopes[keep], self.theta)
+
+    def constants(self, keep: Sequence[int]) -> Line:
+        """The same line in some of the constants, the others standing still."""
+        index = np.array(keep, dtype=np.intp)
+        return Line(self.base, self.slopes[:, index], self.theta[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Most probable constants, their standard deviations, and the correlations between them."""
+
+    theta: Array
+    deviation: Array
+    correlation: Array
+
+
+def draw(times_at: Callable[[Array], Array], priors: Mapping[str, Prior], theta: Array) -> Line:
+    """The line at `theta`: one evaluation, and one with each constant nudged."""
+    base = times_at(theta)
+    slopes = np.zeros((len(base), len(theta)))
+    for j, prior in enumerate(priors.values()):
+        inside = prior.low < theta[j] + prior.nudge < prior.high
+        step = prior.nudge if inside else -prior.nudge
+        nudged = theta.copy()
+        nudged[j] += step
+        slopes[:, j] = (times_at(nudged) - base) / step
+    return Line(base, slopes, theta)
+
+
+def solve(line: Line, measured: Array, priors: Sequence[Prior]) -> Posterior:
+    """The most probable constants of a line (Levenberg-Marquardt within bounds, reweighted for outliers)."""
+    width = np.array([p.width for p in priors])
+    mean = np.array([p.mean for p in priors])
+    low, high = np.array([p.low for p in priors]), np.array([p.high for p in priors])
+    target = np.log(measured)
+
+    def parts(theta: Array) -> tuple[float, Array, Array]:
+        """Loss, gradient and Hessian (Gauss-Newton) in units of the prior widths."""
+        y = line.at(theta)
+        miss = (np.log(y) - target) / NOISE
+        jacobian = line.slopes * width / y[:, None] / NOISE
+        weight = 1.0 / np.sqrt(1.0 + miss**2)
+        away = (theta - mean) / width
+        loss = float(np.sum(2 * (np.sqrt(1 + miss**2) - 1)) + np.sum(away**2))
+        gradient = jacobian.T @ (weight * miss) + away
+        hessian = jacobian.T @ (weight[:, None] * jacobian) + np.eye(len(theta))
+        return loss, gradient, hessian
+
+    theta = np.clip(line.theta, low, high)
+    loss, gradient, hessian = parts(theta)
+    damping = 1e-3
+    for _ in range(_STEPS):
+        step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), -gradient)
+        tried = np.clip(theta + step * width, low, high)
+        found = parts(tried)
+        if found[0] < loss - 1e-10:
+            theta, (loss, gradient, hessian), damping = tried, found, damping / 3
+        else:
+            damping *= 4
+            if damping > 1e8:
+                break
+    covariance = np.linalg.inv(hessian)
+    unit = np.sqrt(np.diag(covariance))
+    return Posterior(theta, unit * width, covariance / np.outer(unit, unit))
