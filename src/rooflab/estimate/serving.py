@@ -182,6 +182,10 @@ def _encoder_costs(model: Model, hardware: Hardware, priced: list[Deployment], s
     return compile_steps(tower, hardware, priced, scenario.rewrites)
 
 
+_RESERVING: Final = ("trtllm", "fastertransformer")
+"""Engines that admit a request only when its longest answer fits."""
+
+
 class _Table:
     """Workload and limits of each scenario as columns."""
 
@@ -243,7 +247,9 @@ class _Table:
         self.length = self.prompt + self.osl
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
         # a running engine holds sequences at all stages of their growth: on average half the output is there
-        self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + self.osl / 2, cross), 1e9), 0.0)
+        # ... unless admission reserves room for the whole answer (TensorRT-LLM's guaranteed-no-evict, static engines)
+        held = np.where(np.array([e in _RESERVING for e in engines])[which], 1.0, 0.5)
+        self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * held, cross), 1e9), 0.0)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
 

@@ -183,7 +183,11 @@ def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, A
         dp = ep // tp  # experts over more devices than attention's tensor parallelism: attention is data parallel
     if not shape.is_moe:
         ep = 1
-    return [{"tp": tp, "pp": pp, "ep": ep, "dp": dp, "replicas": max(gpus // (tp * pp * dp), 1)}]
+    stated = {"tp": tp, "pp": pp, "ep": ep, "dp": dp, "replicas": max(gpus // (tp * pp * dp), 1)}
+    if row["scenario"] == "max-throughput" and shape.is_moe and tp > 1 and dp == 1:
+        # "TP" of a tuned mixture run is a number of devices: attention may be data parallel, experts spread
+        return [stated, {**stated, "ep": tp}, {**stated, "tp": 1, "dp": tp, "ep": tp}]
+    return [stated]
 
 
 _SLOW_HOSTS: Final = {("ML.ENERGY leaderboard", "vllm"), ("Argonne LLM-Inference-Bench", "llamacpp")}
