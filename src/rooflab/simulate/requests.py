@@ -215,7 +215,8 @@ STEP_FIELDS: Final = ("replica", "start_s", "end_s", "steps", "n_decode", "conte
 class Steps:
     """A log of engine steps, one row a step or a run of `steps` equal decode steps; empty unless asked for.
 
-    `context` is the sum over decoding sequences at the row's first step; `kv_blocks` are those held, and `waiting` the requests in line, when it ends.
+    `context` is the sum over decoding sequences at the row's first step; `kv_blocks` are those held,
+    and `waiting` the requests in line, when it ends.
     """
 
     replica: I32

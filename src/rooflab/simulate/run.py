@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError
-from rooflab.simulate import price, state
+from rooflab.simulate import pointer, price, state  # noqa: F401  pointer tells the compiler about Sim
 from rooflab.simulate.compiled import function_pointer, no_function
 from rooflab.simulate.loop import advance
 from rooflab.simulate.requests import ITL_EDGES_S, STEP_FIELDS, TOTAL_FIELDS, Records, Requests, Result, Steps, Timeline, Totals

@@ -77,7 +77,8 @@ REPLICA_DTYPE: Final = _dtype(
     i8="cost role mixed chunked reserve gated by_progress policy max_num_seqs max_num_batched_tokens block_size kv_blocks capacity_tokens "
     "max_waiting swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens head tail partial "
     "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used unit_blocks free_unit "
-    "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers active_adapters receiving ready_head",
+    "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers "
+    "active_adapters receiving ready_head",
 )
 """An engine: its rules and limits, its batch, its blocks, the step (or run of k equal steps) that it is in."""
 
