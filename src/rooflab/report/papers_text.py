@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from rooflab.papers.paper import Paper
     from rooflab.papers.rank import Ranked, Refused
     from rooflab.papers.run import Outcome
+    from rooflab.plan.techniques import Option
     from rooflab.scenario.scenario import Scenario
 
-__all__ = ["show_card", "show_found", "show_list", "show_paper", "show_rank", "show_rows", "show_run"]
+__all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper", "show_rank", "show_rows", "show_run"]
 
 _MARK: Final = {"reproduced": "✓", "failing": "✗", "calibrated": "(fit)", "not-modelled": "–"}
 
@@ -204,3 +205,16 @@ def show_rank(s: Scenario, ranked: Sequence[Ranked], refused: Sequence[Refused],
         out.print(f"  –  {no.key}: {no.reason}", markup=False)
     if not quiet and ranked:
         out.print(f"\nNext    rooflab papers run {ranked[0].technique.paper} {path}".rstrip(), markup=False)
+
+
+def show_options(options: Sequence[Option]) -> None:
+    """Plans with techniques in them: gain in the objective, the best deployment, quality."""
+    out = console()
+    objective = options[0].plan.objective
+    out.print(f"\n[bold]Papers[/bold]  {objective.title} with techniques in the plan", highlight=False)
+    table = _table(("technique", "left"), ("gain", "right"), (objective.unit, "right"), ("best deployment", "left"), ("quality", "left"))
+    for o in options:
+        best = o.plan.best
+        value = "–" if best is None else significant(float(best.metrics[objective.metric]))
+        table.add_row(str(o), _gain(o.gain), value, best.label if best else "none", ", ".join(str(c) for c in o.quality) or "–")
+    out.print(table)

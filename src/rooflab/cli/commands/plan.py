@@ -12,6 +12,8 @@ from rooflab.errors import InputError
 
 if TYPE_CHECKING:
     from rooflab.plan.result import Choice, Plan
+    from rooflab.plan.techniques import Option
+    from rooflab.scenario.scenario import Scenario
 
 __all__ = ["command"]
 
@@ -27,6 +29,10 @@ __all__ = ["command"]
 @click.option("--limit", metavar="N", type=click.IntRange(1), default=20_000, show_default=True, help="Candidates to price at most.")
 @click.option("--emit", metavar="ENGINE", help="Print the launch command: vllm, sglang, trtllm, llamacpp; or kubernetes.")
 @click.option("--choice", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Which ranked choice --emit writes.")
+@click.option("--techniques", is_flag=True, help="Also plan with papers' techniques, alone and in pairs.")
+@click.option(
+    "--max-quality-loss", metavar="X", type=float, help="Most that a technique may cost by its published figure (implies --techniques)."
+)
 @click.option("--html", metavar="FILE", help="Also write the plan as one page with charts.")
 @output_options
 def command(
@@ -40,6 +46,8 @@ def command(
     limit: int,
     emit: str | None,
     choice: int,
+    techniques: bool,
+    max_quality_loss: float | None,
     html: str | None,
     as_json: bool,
     quiet: bool,
@@ -55,6 +63,7 @@ def command(
         plan: Plan = search(
             scenario, minimise=minimise, maximise=maximise, fixed=fixed, quantise=quantise, formats=formats or None, top=top, limit=limit
         )
+    options = _options(plan, scenario, max_quality_loss) if techniques or max_quality_loss is not None else []
     if html is not None:
         from rooflab.report.plan_html import write_plan_page
 
@@ -62,10 +71,22 @@ def command(
     if emit is not None and plan.best is not None:
         click.echo(_launch(_chosen(plan, choice), emit))
     elif as_json:
-        click.echo(json.dumps(plan.record(), allow_nan=False))
+        click.echo(json.dumps(plan.record() | ({"techniques": [o.record() for o in options]} if options else {}), allow_nan=False))
     else:
         _show(plan, given.path, quiet=quiet)
+        if options:
+            from rooflab.report.papers_text import show_options
+
+            show_options(options)
     return 0 if plan.best is not None else 1
+
+
+def _options(plan: Plan, scenario: Scenario, most: float | None) -> list[Option]:
+    """The same plan with techniques in it, for the same objective."""
+    from rooflab.plan.techniques import plan_with_techniques
+
+    direction = "maximise" if plan.objective.more_is_better else "minimise"
+    return plan_with_techniques(scenario, max_quality_loss=most, **{direction: plan.objective.metric})
 
 
 def _chosen(plan: Plan, rank: int) -> Choice:
