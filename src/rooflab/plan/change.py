@@ -27,6 +27,7 @@ from rooflab.plan.reject import closest, miss
 from rooflab.plan.result import Choice, Limit, Rejected, Shift
 from rooflab.plan.space import space_of
 from rooflab.plan.why import reasons
+from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.lengths import Lengths
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
@@ -150,7 +151,7 @@ def _tightest(c: Choice) -> str:
 def nothing_meets(base: Scenario, judged: Judged, rejected: tuple[Rejected, ...], *, fixed: Collection[str], quantise: bool) -> str:
     """Why nothing will do: the bound that the closest candidate breaks, by how much, and the smallest changes that would do."""
     row = closest(judged)
-    options = {"fixed": fixed, "limit": 4000}
+    options = {"fixed": fixed, "limit": 3000}
     if row is None:
         largest = max(judged.deployments, key=lambda d: d.devices_per_replica)
         text = does_not_fit(base.model, base.hardware, largest, float(judged.length[0]))
@@ -158,14 +159,15 @@ def nothing_meets(base: Scenario, judged: Judged, rejected: tuple[Rejected, ...]
     near = miss(base, judged, row)
     asked = slo_label(base) or load_label(base)
     text = f"No deployment on {hardware_label(base)} meets {asked}. The closest, {sentence(near.label)}: {near.reason}."
-    changes = [_looser(base, judged, row), _less_load(base, judged), _more_devices(base, options | {"quantise": quantise})]
+    less = _less_load(base, judged)
+    changes = [_looser(base, judged, row), less, _more_devices(base, options | {"quantise": quantise}, hopeless=not less)]
     if not quantise:
         changes.append(_smaller(base, options))
     found = [c for c in changes if c]
     return (
         f"{text} What would do: {'; or '.join(found)}."
         if found
-        else f"{text} Neither less load nor up to 16 times the devices nor a smaller format helps."
+        else f"{text} Neither less load nor more devices nor a smaller format helps."
     )
 
 
@@ -187,34 +189,49 @@ def _less_load(base: Scenario, judged: Judged) -> str:
     """The largest share of the load that these devices carry within the targets."""
     if base.workload.mode in ("static", "max-throughput"):
         return ""
-    shapes: dict[tuple[Any, ...], list[int]] = {}
-    for i in np.flatnonzero(judged.fits):
-        d = judged.deployments[i]
-        if d.devices > base.hardware.count // 2:
-            shapes.setdefault((d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv), []).append(int(i))
-    rows = [i for same in shapes.values() for i in same[:: max(len(same) // 4, 1)]]
-    factors = [0.95**k for k in range(1, 90)]
-    low, high = 0, len(factors)  # the first factor that is carried lies in factors[low:high]
-    while low < high:
-        middle = (low + high) // 2
-        load = scaled_load(base.workload, factors[middle])
-        assert load is not None
-        if judge(replace(base, workload=load), [judged.deployments[i] for i in rows]).feasible.any():
-            high = middle
-        else:
-            low = middle + 1
-    if low == len(factors):
+    rows = _sample(judged)
+    coarse = _carried(base, rows, [0.95 ** (8 * k) for k in range(12)])
+    if coarse is None:
         return ""
-    load = scaled_load(base.workload, factors[low])
+    factor = _carried(base, rows, [coarse / 0.95**k for k in range(7, -1, -1)])
+    load = scaled_load(base.workload, coarse if factor is None else factor)
     assert load is not None
     return f"a load of {load_label(replace(base, workload=load)).split(',')[0]}"
 
 
-def _more_devices(base: Scenario, options: dict[str, Any]) -> str:
+def _sample(judged: Judged) -> list[Deployment]:
+    """A few limits of each shape that uses more than half of the devices in question."""
+    shapes: dict[tuple[Any, ...], list[Deployment]] = {}
+    fitting = [judged.deployments[i] for i in np.flatnonzero(judged.fits)]
+    widest = max(d.devices for d in fitting)
+    for d in fitting:
+        if d.devices > widest // 2:
+            shapes.setdefault((d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv), []).append(d)
+    return [d for same in shapes.values() for d in same[:: max(len(same) // 4, 1)]]
+
+
+def _carried(base: Scenario, deployments: list[Deployment], factors: list[float]) -> float | None:
+    """The first of `factors` on the load at which one of `deployments` meets everything; None when none does."""
+    scenarios: list[Scenario] = []
+    for factor in factors:
+        load = scaled_load(base.workload, factor)
+        assert load is not None
+        scenarios += [replace(base, workload=load)] * len(deployments)
+    feasible = judge_rows(scenarios, deployments * len(factors)).feasible
+    each = len(deployments)
+    return next((f for k, f in enumerate(factors) if feasible[k * each : (k + 1) * each].any()), None)
+
+
+def _more_devices(base: Scenario, options: dict[str, Any], *, hopeless: bool) -> str:
+    """The fewest devices that do, of up to 8 times as many; not asked where even a trickle of load misses the targets at every split."""
+    hardware = base.hardware
     if "replicas" in options["fixed"] or base.deployment.replicas:
         return ""
-    for times in (2, 4, 8, 16):
-        wider = replace(base, hardware=replace(base.hardware, count=base.hardware.count * times))
+    for times in (2, 4, 8):
+        # without load to share, further devices only widen an engine, and that ends at a few hosts
+        if hopeless and hardware.count * times > 2 * hardware.devices_per_host:
+            break
+        wider = replace(base, hardware=replace(hardware, count=hardware.count * times))
         found = judge(wider, list(space_of(wider, **options)))
         rows = np.flatnonzero(found.feasible)
         if len(rows):

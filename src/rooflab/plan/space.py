@@ -134,6 +134,8 @@ def _complain(scenario: Scenario) -> None:
     d, hardware = scenario.deployment, scenario.hardware
     trial = replace(d, tp=d.tp or 1)
     check_split(scenario.model, trial)
+    if hardware.device.scale_up.topology == "none" and trial.devices_per_replica > 1:
+        raise InputError(f"{hardware.device.key} devices are not joined by any link; use replicas", "deployment.tp")
     raise InputError(
         f"no split of {scenario.model.name} over {hardware.count} x {hardware.device.key} agrees with the fields that are set; "
         f"they ask for {trial.devices_per_replica} devices an engine",
