@@ -229,9 +229,7 @@ class _Fit:
         deviation = self.width.copy()
         deviation[kept] = found.deviation if kept else []
         constants = tuple(
-            Constant(
-                *n.rsplit(":", 1), self.start[i].item(), theta[i].item(), self.width[i].item(), deviation[i].item(), reasons.get(i, "")
-            )
+            Constant(*_owner(n), self.start[i].item(), theta[i].item(), self.width[i].item(), deviation[i].item(), reasons.get(i, ""))
             for i, n in enumerate(self.priors)
         )
         stage = Stage(name, tuple(q.id for q in self.questions), before, after, left_out, better, constants)
@@ -241,6 +239,12 @@ class _Fit:
         source = f"{len(self.rows)} rows of {sources}: {after[0]:.0%} median, {left_out[0]:.0%} left out; fitted {date}"
         values = {n: theta[i].item() for i, n in enumerate(self.priors) if i in kept}
         return stage, self.table_of(values, {"provenance": "fitted", "source": source})
+
+
+def _owner(constant: str) -> tuple[str, str]:
+    """The entry that a constant belongs to, and its name there."""
+    owner, _, name = constant.rpartition(":")
+    return owner, name
 
 
 def _factors(table: ServingCalibration, key: str, rows: Sequence[FitRow]) -> dict[str, Any]:

@@ -59,10 +59,10 @@ class Domain:
     near: Nearness
 
     def wider(self) -> tuple[str, ...]:
-        """Names from the most particular domain to the widest ("serving *"), each with fewer distinctions."""
+        """Names from the most particular domain to the widest ("serving *", "*"), each with fewer distinctions."""
         f, k, c, e, n = self.family, self.kind, self.kernels, self.engine, self.near
         of = f.split(":")[0] if ":" in f else "serving"
-        names = (f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}|{e}", f"{f}|{k}|{c}", f"{f}|{k}", f, f"{of} *")
+        names = (f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}|{e}", f"{f}|{k}|{c}", f"{f}|{k}", f, f"{of} *", "*")
         return tuple(dict.fromkeys(names))
 
 

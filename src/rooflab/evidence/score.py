@@ -168,32 +168,49 @@ def _why_not(q: Question, value: float) -> str:
     return f"impossible deployment{f' ({where})' if where else ''}: {getattr(errors[0], 'message', errors[0])}"
 
 
-_READERS: Final = {
-    "energy": "rooflab.evidence.energy_rows",
-    "vision": "rooflab.evidence.vision_rows",
-    "training": "rooflab.evidence.training_rows",
-}
+_READERS: Final = {"energy": "rooflab.evidence.energy_rows", "training": "rooflab.evidence.training_rows"}
 """Modules whose ``answers(rows)`` predicts the rows of a kind: (answers, reasons by id)."""
 
 
 def _other(kind: str, rows: Sequence[Row]) -> tuple[list[Scored], dict[str, str]]:
     """Rows of a kind that has a reader of its own."""
+    if kind == "vision":
+        return _vision(rows)
     if find_spec(_READERS[kind]) is None:
         return [], {row["id"]: f"{kind} rows are not modelled" for row in rows}
     answers, reasons = import_module(_READERS[kind]).answers(rows)
     by_id = {row["id"]: row for row in rows}
     scored = []
     for a in answers:
-        row = by_id[a.id]
         if not (math.isfinite(a.predicted) and a.predicted > 0):
             reasons[a.id] = "no finite prediction"
             continue
-        group = f"{row['source']}|{a.group}"
-        domain = Domain(f"{kind}: {a.metric}", "", "", "", "inside")
-        scored.append(
-            Scored(
-                a.id, row["source"], row.get("framework", ""), row.get("gpu") or row.get("device", ""), row["model"], row.get("task", ""),
-                a.metric, "", group, a.predicted, a.measured, a.provenance, domain, None,
-            )
-        )  # fmt: skip
+        scored.append(_plain(by_id[a.id], kind, a.group, a.predicted, a.measured, a.provenance))
     return scored, reasons
+
+
+def _vision(rows: Sequence[Row]) -> tuple[list[Scored], dict[str, str]]:
+    from rooflab.evidence.vision_rows import question as vision_question
+
+    scored: list[Scored] = []
+    reasons: dict[str, str] = {}
+    for row in rows:
+        try:
+            asked = vision_question(row)
+            answer = asked.answer()
+        except (Unsupported, RooflabError, ValueError) as error:
+            reasons[row["id"]] = str(error)
+            continue
+        scored.append(_plain(row, "vision", asked.group, answer.images_per_s, asked.measured, answer.provenance))
+    return scored, reasons
+
+
+def _plain(row: Row, kind: str, group: str, predicted: float, measured: float, provenance: str) -> Scored:
+    """A row that is not about serving: its domain is its metric."""
+    domain = Domain(f"{kind}: {row['metric']}", "", "", "", "inside")
+    gpu = row.get("gpu") or row.get("device", "")
+    engine = row.get("framework") or (f"torch {row['torch']}" if row.get("torch") else "")
+    return Scored(
+        row["id"], row["source"], engine, gpu, row["model"], row.get("task", ""), row["metric"], "", f"{row['source']}|{group}",
+        predicted, measured, provenance, domain, None,
+    )  # fmt: skip

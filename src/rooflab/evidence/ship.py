@@ -34,6 +34,7 @@ _LICENCES: Final = (
     ("TRT-LLM", "Apache-2.0"),
     ("Zeus", "Apache-2.0"),
     ("Perseus", "Apache-2.0"),
+    ("timm", "Apache-2.0"),
 )
 """Licences of the repositories that published the figures, by the beginning of the source's name."""
 
@@ -53,6 +54,11 @@ def _ships(row: Row, kind: Kind) -> bool:
     if row["notes"].startswith("SUSPECT") or not licence_of(row["source"]):
         return False
     return row["ship"] == "1" if kind in ("serving", "training") else True
+
+
+def _addressed(row: Row, kind: Kind) -> Row:
+    """The row with an address, which vision rows have as a file of their repository."""
+    return {**row, "source_url_or_path": f"huggingface/pytorch-image-models results/{row['file']}"} if kind == "vision" else row
 
 
 def _notes(text: str, kind: Kind) -> str:
@@ -82,9 +88,10 @@ def compact(rows: Sequence[Row], known: Mapping[str, Source], kind: Kind) -> lis
     for row in rows:
         source = known[row["source"]]
         line = {"source": source.key, "path": row["source_url_or_path"][len(source.address) :], **{c: row[c] for c in kept}}
-        line["notes"] = _notes(row["notes"], kind)
-        per = "/gpu" if row.get("per_gpu") == "1" else ""
-        figure = f"{row['metric']}{per}={row['value']}#{row['id'].removeprefix(source.prefix)}"
+        if kind != "vision":
+            line["notes"] = _notes(row["notes"], kind)
+        metric = "samples_per_sec" if kind == "vision" else f"{row['metric']}/gpu" if row.get("per_gpu") == "1" else row["metric"]
+        figure = f"{metric}={row['value']}#{row['id'].removeprefix(source.prefix)}"
         there = lines.setdefault(tuple(line.values()), line | {"figures": ""})
         there["figures"] = f"{there['figures']} {figure}".strip()
     return list(lines.values())
@@ -94,14 +101,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line of the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--kinds", default="serving,energy")
+    parser.add_argument("--kinds", default="serving,energy,vision")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data")
     options = parser.parse_args(arguments)
     everywhere: list[Source] = []
     for kind in KINDS:
         if kind not in options.kinds.split(","):
             continue
-        rows = [r for r in read_table(options.folder / kind / "measurements.csv").rows if _ships(r, kind)]
+        rows = [_addressed(r, kind) for r in read_table(options.folder / kind / "measurements.csv").rows if _ships(r, kind)]
         known = _sources(rows, len(everywhere) + 1)
         everywhere += known.values()
         lines = compact(rows, known, kind)

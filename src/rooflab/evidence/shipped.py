@@ -20,7 +20,9 @@ from rooflab.evidence.tables import COLUMNS, Kind, Row, Table, table_of
 __all__ = ["DITTO", "FACTORED", "KINDS", "Source", "expand", "shipped_rows", "sources"]
 
 KINDS: Final[tuple[Kind, ...]] = ("serving", "energy", "training", "vision")
-FACTORED: Final = ("id", "source", "source_url_or_path", "metric", "value", "unit", "per_gpu", "ship")
+FACTORED: Final = (
+    "id", "source", "source_url_or_path", "metric", "value", "unit", "per_gpu", "ship", "file", "samples_per_sec", "step_time_ms",
+)  # fmt: skip
 """Columns of the truth tables that are not columns of the shipped ones: they are in `source`, `path` and `figures`."""
 DITTO: Final = "~"
 """A cell that is as the one above it."""
@@ -60,7 +62,8 @@ def expand(lines: Iterable[Mapping[str, str]], known: Mapping[str, Source], kind
             name, _, rest = figure.partition("=")
             value, _, number = rest.partition("#")
             metric, per, _ = name.partition("/gpu")
-            yield shared | {"id": f"{source.prefix}{number}", "metric": metric, "value": value, "per_gpu": "1" if per else "0"}
+            row = shared | {"id": f"{source.prefix}{number}", "metric": metric, "value": value, "per_gpu": "1" if per else "0"}
+            yield row | {metric: value} if kind == "vision" else row
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -173,8 +173,7 @@ def judge(scores: Scores, table: IntervalTable | None = None) -> list[Judged]:
         place = (r.domain, r.key)
         if place not in seen:
             near = table.nearness(r.key) if r.key else r.domain.near
-            domain = type(r.domain)(r.domain.family, r.domain.kind, r.domain.kernels, r.domain.engine, near)
-            spread = table.factors(domain)[1]
+            spread = table.factors(replace(r.domain, near=near))[1]
             seen[place] = (math.exp(spread.low), math.exp(spread.high), VERDICTS[near])
         low, high, verdict = seen[place]
         out.append(Judged(r, r.predicted * low, r.predicted * high, verdict))
