@@ -32,7 +32,8 @@ import numpy.typing as npt
 from rooflab.scenario.hardware import Device, Hardware
 
 __all__ = [
-    "CLOCKS", "ClockLaw", "PowerCurve", "allowed", "assumed", "capped_job", "clock_law", "limit_w", "loaded_idle_w", "power_curve", "throttle",
+    "CLOCKS", "ClockLaw", "PowerCurve", "allowed", "assumed", "capped_job", "clock_law", "limit_w", "loaded_idle_w",
+    "power_curve", "throttle",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
