@@ -147,7 +147,7 @@ def test_estimate_json_is_the_estimate(capsys: pytest.CaptureFixture[str]) -> No
 def test_several_scenarios_are_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
     paths = [str(ROOT / "examples" / name) for name in ("bert.yaml", "vit.yaml")]
     _, out, _ = ask(capsys, "estimate", *paths, "--json")
-    assert [json.loads(line)["model"] for line in out.splitlines()] == ["google-bert/bert-large-uncased", "vit-large-patch16-224"]
+    assert [json.loads(line)["model"] for line in out.splitlines()] == ["google-bert/bert-large-uncased", "google/vit-large-patch16-224"]
 
 
 def test_estimate_text_answers_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ import numpy.typing as npt
 __all__ = ["GRID", "KIND_FIELDS", "QUANTITIES", "SCALARS", "StepCost", "StepCosts", "StepResult", "fixed_step"]
 
 Array = npt.NDArray[np.float64]
+Index = npt.NDArray[np.intp]
 
 GRID: Final[Array] = np.unique(np.concatenate([np.arange(17.0), np.round(2.0 ** np.arange(4, 21.01, 0.25))]))
 """Token counts at which tables are held: every integer to 16, then four an octave to 2^21."""
@@ -61,6 +62,10 @@ devices may draw beyond it (their power limit; kernel times were measured under 
 the peaks are datasheet sums over all devices, for the bound."""
 
 _Q: Final = {name: i for i, name in enumerate(QUANTITIES)}
+_BY_TOKENS: Final[Index] = np.array(
+    [_Q[name] for name in ("linear_s", "linear_j", "linear_flops", "linear_bytes", "comm_s", "comm_j", "comm_bytes")]
+)
+_BY_ROWS: Final[Index] = np.array([_Q[name] for name in ("head_s", "head_j", "head_flops", "head_bytes")])
 _K: Final = {name: i for i, name in enumerate(KIND_FIELDS)}
 _S: Final = {name: i for i, name in enumerate(SCALARS)}
 
@@ -121,8 +126,8 @@ class StepCosts:
         s = self.scalars[which]
         kinds = self.kinds[which]
         fed = n_decode * s[:, _S["tokens_per_decode"]]
-        at_tokens = self._interpolate(which, fed + prefill_tokens)
-        at_rows = self._interpolate(which, fed + n_prefill if rows is None else rows)
+        linear, linear_j, linear_flops, linear_bytes, comm, comm_j, comm_bytes = self._interpolate(which, fed + prefill_tokens, _BY_TOKENS)
+        head, head_j, head_flops, head_bytes = self._interpolate(which, fed + n_prefill if rows is None else rows, _BY_ROWS)
 
         def kind(name: str) -> Array:
             out: Array = kinds[:, :, _K[name]]
@@ -143,16 +148,15 @@ class StepCosts:
         )
         attention_bytes = n * kind("dec_seq_bytes") + seen * kind("dec_ctx_bytes") + q * kind("pre_token_bytes")
 
-        linear = at_tokens[:, _Q["linear_s"]] + at_rows[:, _Q["head_s"]]
-        comm = at_tokens[:, _Q["comm_s"]]
-        linear_bytes = at_tokens[:, _Q["linear_bytes"]] + at_rows[:, _Q["head_bytes"]]
+        linear = linear + head
+        linear_bytes = linear_bytes + head_bytes
         memory_free_s = np.maximum(linear - linear_bytes / s[:, _S["peak_bytes_per_s"]], 0.0)
         hidden = s[:, _S["overlap_attention"]] * np.minimum(memory_free_s, decode_s)
         hidden = hidden + s[:, _S["overlap_comm"]] * np.minimum(linear + attention - hidden, comm)
         stream = s[:, _S["stream_s"]]
         host = s[:, _S["host_fixed_s"]] + s[:, _S["host_seq_s"]] * (n_decode + n_prefill)
         seconds = np.maximum(linear + attention + comm - hidden, stream) + host
-        dynamic_j = at_tokens[:, _Q["linear_j"]] + at_tokens[:, _Q["comm_j"]] + at_rows[:, _Q["head_j"]] + s[:, _S["stream_j"]]
+        dynamic_j = linear_j + comm_j + head_j + s[:, _S["stream_j"]]
         return StepResult(
             seconds=seconds,
             joules=np.minimum(dynamic_j + attention_j.sum(axis=1), s[:, _S["dynamic_limit_w"]] * seconds) + s[:, _S["idle_w"]] * seconds,
@@ -161,9 +165,9 @@ class StepCosts:
             comm_s=comm,
             host_s=host,
             stream_s=stream,
-            flops=at_tokens[:, _Q["linear_flops"]] + at_rows[:, _Q["head_flops"]] + attention_flops.sum(axis=1),
+            flops=linear_flops + head_flops + attention_flops.sum(axis=1),
             bytes=linear_bytes + attention_bytes.sum(axis=1),
-            link_bytes=at_tokens[:, _Q["comm_bytes"]],
+            link_bytes=comm_bytes,
         )
 
     def bound_s(self, which: npt.NDArray[np.intp], work: StepResult) -> Array:
@@ -173,13 +177,16 @@ class StepCosts:
         out: Array = np.maximum(np.maximum(compute_s, memory_s), work.link_bytes / s[:, _S["peak_link_bytes_per_s"]])
         return out
 
-    def _interpolate(self, which: npt.NDArray[np.intp], at: Array) -> Array:
-        """Every quantity at token counts `at`, linear between grid points and beyond the last: (N, len(QUANTITIES))."""
+    def _interpolate(self, which: npt.NDArray[np.intp], at: Array, quantities: Index) -> Array:
+        """`quantities` (rows of the tables) at token counts `at`, linear between grid points and beyond the last: (len(quantities), N)."""
         at = np.asarray(at, dtype=np.float64)
         i = np.clip(np.searchsorted(GRID, at, side="right") - 1, 0, len(GRID) - 2)
         f = (at - GRID[i]) / (GRID[i + 1] - GRID[i])
-        low, high = self.tables[which, :, i], self.tables[which, :, i + 1]
-        out: Array = low + f[:, None] * (high - low)
+        # one flat take for each end: the tables are large, and gathering along two axes walks them badly
+        place = quantities[:, None] * len(GRID) + (which * (len(QUANTITIES) * len(GRID)) + i)
+        flat = self.tables.reshape(-1)
+        low = flat.take(place)
+        out: Array = low + f * (flat.take(place + 1) - low)
         return out
 
 

@@ -111,7 +111,8 @@ def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deploy
     """What `evaluate` computes, as columns: a search over thousands of deployments reads these."""
     model, hardware = scenarios[0].model, scenarios[0].hardware
     place: dict[Deployment, int] = {}
-    which = np.array([place.setdefault(d, len(place)) for d in deployments], dtype=np.intp)
+    seen = {id(d): place.setdefault(d, len(place)) for d in {id(d): d for d in deployments}.values()}
+    which = np.array([seen[id(d)] for d in deployments], dtype=np.intp)
     distinct = list(place)
     priced, priced_row = _representatives(distinct, _PRICED)
     held, held_row = _representatives(distinct, _HELD)

@@ -95,6 +95,8 @@ class Workload:
         A session of T turns repeats (isl + osl) · T (T − 1) / 2 tokens; sessions are weighted by their turns, which
         stop where a mean conversation fills the `context`.
         """
+        if self.sessions is None:
+            return self._class_mean("isl")
         return self._class_mean("isl") + self._on_top + self._repeated
 
     @property
@@ -103,6 +105,8 @@ class Workload:
 
         In sessions of `prompt: whole` a later turn is taken to repeat all of its prompt, which is a little too much.
         """
+        if self.sessions is None and self.prefixes is None and not self.shared_prefix:
+            return 0.0
         if self.sessions is not None and self.sessions.prompt == "new":
             return self._on_top + self._repeated
         prefix = self.prefixes
