@@ -144,8 +144,8 @@ def _name(d: Dot, cx: float, cy: float, across: Scale, up: Scale, taken: list[tu
     """The name at the first free place around the dot; nothing where there is none."""
     wide, reach = len(d.name) * _TEXT, d.radius + (8 if d.kind == "chosen" else 4)
     places = (
-        (cx + reach, cy + 4, "start"), (cx - reach, cy + 4, "end"), (cx, cy - reach - 3, "middle"), (cx, cy + reach + 10, "middle"),
-        (cx + reach, cy - 9, "start"), (cx + reach, cy + 16, "start"), (cx - reach, cy - 9, "end"), (cx - reach, cy + 16, "end"),
+        (cx + reach, cy - 6, "start"), (cx + reach, cy + 4, "start"), (cx - reach, cy + 4, "end"), (cx, cy - reach - 3, "middle"),
+        (cx, cy + reach + 10, "middle"), (cx + reach, cy + 16, "start"), (cx - reach, cy - 9, "end"), (cx - reach, cy + 16, "end"),
     )  # fmt: skip
     for px, py, anchor in places:
         left = px - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]

@@ -50,6 +50,7 @@ def pareto_card(plan: Plan) -> str:
     front = [(c, float(c.metrics[x_metric]), float(c.metrics[metric])) for c in plan.front]
     front = [(c, x, y) for c, x, y in front if x > 0 and y > 0]
     on_front = {(x, y) for _, x, y in front}
+    tokens = "output tokens" if metric == "tpot_s_p99" else "tokens"
     name = "TPOT p99" if metric == "tpot_s_p99" else "end-to-end mean"
     dots = [
         Dot(x, y, f"{p.label}, {p.devices} GPUs: {_x(x, priced)}, {name} {format_seconds(y)}{'' if p.meets else ' (misses a target)'}",
@@ -61,7 +62,8 @@ def pareto_card(plan: Plan) -> str:
     for c, x, y in front:
         label = "" if _brief(c) == chosen else _brief(c)
         if plan.scenario.workload.mode == "max-throughput":
-            label = f"{split_label(c.deployment)}, {c.deployment.max_num_seqs} seqs"
+            same = plan.best is not None and c.deployment == plan.best.deployment
+            label = "" if same else f"{split_label(c.deployment)}, {c.deployment.max_num_seqs} seqs"
         dots.append(Dot(x, y, f"{c.label}: {_x(x, priced)}, {name} {format_seconds(y)}", 1, 5.0, label))
     if plan.best is not None:
         m = plan.best.metrics
@@ -77,7 +79,7 @@ def pareto_card(plan: Plan) -> str:
         marks=limits,
         x=spread([d.x for d in dots]),
         y=spread([d.y for d in dots] + [v for v, _ in limits]),
-        x_label="USD per million output tokens" if priced else "output tokens/s per GPU",
+        x_label=f"USD per million {tokens}" if priced else "output tokens/s per GPU" if tokens == "output tokens" else "requests/s per GPU",
         y_label=name,
         label="cost against latency",
         x_text=(lambda v: f"${v:g}") if priced else (lambda v: f"{v:,g}"),
