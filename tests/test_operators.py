@@ -104,7 +104,7 @@ def test_tokens_travel_only_under_data_parallel_attention() -> None:
         ("fp8-block", "fp8", "fp8_block", "fp8"),
         ("fp8", "bf16", "int8", "bf16"),
         ("int4", "bf16", "int4", "bf16"),
-        ("int4", "int8", "int4", "int8"),
+        ("int4", "int8", "int8_w8a8", "int8"),
         ("int8", "int8", "int8_w8a8", "int8"),
         ("nvfp4", "nvfp4", "nvfp4", "fp4"),
         ("mxfp4", "bf16", "mxfp4", "bf16"),
