@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rooflab.evidence.diffusion_rows import job
 from rooflab.evidence.energy_rows import answers, question
 from rooflab.evidence.energy_series import series_of
 from rooflab.evidence.serving_rows import Unsupported
@@ -88,9 +89,32 @@ def test_rows_that_cannot_be_modelled_say_why():
     )
     done, why = answers([image, train])
     assert not done
-    assert why == {"m": "time to train folds in convergence", "i": "task text-to-image"}
+    assert why == {"m": "time to train folds in convergence", "i": "denoiser not known (U-Nets are not modelled)"}
     with pytest.raises(Unsupported, match="task text-to-image"):
         question(image)
+
+
+def image_row(**given: str) -> dict[str, str]:
+    same = {
+        "source": "ML.ENERGY Leaderboard v3", "task": "text-to-image", "model": "black-forest-labs/FLUX.1-dev", "gpu": "B200",
+        "num_gpus": "1", "batch_size": "1", "config_id": "1", "metric": "batch_latency", "value": "1",
+        "notes": "resolution_h=1024; resolution_w=1024; steps=50; ulysses_degree=1; ring_degree=1",
+    }  # fmt: skip
+    return row(**(same | given))
+
+
+def test_diffusion_scales_with_batch_steps_and_devices():
+    one = job(image_row())
+    eight = job(image_row(batch_size="8"))
+    assert one.seconds() * 4 < eight.seconds() < one.seconds() * 8
+    half = job(image_row(notes="resolution_h=1024; resolution_w=1024; steps=25; ulysses_degree=1; ring_degree=1"))
+    assert half.seconds() < one.seconds()
+    split = job(image_row(num_gpus="4", notes="resolution_h=1024; resolution_w=1024; steps=50; ulysses_degree=4; ring_degree=1"))
+    assert one.seconds() / 4 < split.seconds() < one.seconds()
+    # nothing beats the peak, and no device draws more than its TDP
+    assert one.seconds() > one.terms[0] + one.terms[1]
+    assert 195 <= one.value("avg_power_all_gpus") <= 1000
+    assert one.value("energy_per_image") == pytest.approx(one.value("avg_power_all_gpus") * one.seconds())
 
 
 def bounds():
@@ -102,6 +126,8 @@ def bounds():
         ("Perseus", ("stage_time", "iteration_time"), 0.06, 0.25),
         ("Perseus", ("stage_energy", "iteration_energy_all_gpus"), 0.12, 0.25),
         ("MLPerf", ("avg_power_system",), 0.10, 0.30),
+        ("ML.ENERGY", ("batch_latency",), 0.12, 0.40),
+        ("ML.ENERGY", ("energy_per_image", "energy_per_video"), 0.18, 0.55),
     ]
 
 

@@ -1,6 +1,7 @@
 """Published energy measurements → predictions: joules a token and watts of serving, time and energy under limits and clocks.
 
-Serving rows (ML.ENERGY) become serving scenarios and are priced by the engine; training rows of Zeus and Perseus are
+Serving rows (ML.ENERGY) become serving scenarios and are priced by the engine, images and videos are priced from their
+denoiser (`diffusion_rows`); training rows of Zeus and Perseus are
 predicted from the reference of their series (`energy_series`); MLPerf power rows ask for the watts of a busy node.
 What cannot be modelled is returned with its reason.
 """
@@ -17,6 +18,7 @@ from rooflab.costs.power import clock_law, loaded_idle_w
 from rooflab.errors import InputError, RooflabError
 from rooflab.estimate.result import Estimate
 from rooflab.estimate.serving import estimate_many
+from rooflab.evidence import diffusion_rows
 from rooflab.evidence.energy_series import predict, series_of
 from rooflab.evidence.serving_rows import Unsupported
 from rooflab.evidence.serving_rows import question as serving_question
@@ -137,7 +139,7 @@ def answers(rows: Iterable[Row]) -> tuple[list[Answer], dict[str, str]]:
     rows = list(rows)
     done: list[Answer] = []
     unsupported: dict[str, str] = {}
-    for answer, reason in (*_serving(rows), *_series(rows), *_nodes(rows)):
+    for answer, reason in (*_serving(rows), *_diffusion(rows), *_series(rows), *_nodes(rows)):
         if reason:
             unsupported[answer.id] = reason
         else:
@@ -170,6 +172,18 @@ def _serving(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
         for row in config:
             group = f"{row['model']}/{result.scenario.hardware.device.key}/{row['source'][-2:]}"
             yield replace(_blank(row), group=group, predicted=got.value(row["metric"]), provenance="fitted"), ""
+
+
+def _diffusion(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
+    for row in rows:
+        if row["metric"] not in diffusion_rows.METRICS or not row["task"].removeprefix("diffusion/").startswith(("text-to-", "image-to-")):
+            continue
+        try:
+            work = diffusion_rows.job(row)
+        except Unsupported as error:
+            yield _blank(row), str(error)
+            continue
+        yield replace(_blank(row), group=work.group, predicted=work.value(row["metric"]), provenance="fitted"), ""
 
 
 def _series(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
