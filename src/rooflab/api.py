@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rooflab.estimate.result import Estimate
+    from rooflab.simulate.results import ServingResult
 
 __all__ = ["apply_techniques", "estimate", "estimate_many", "load", "plan", "read", "simulate"]
 
@@ -63,11 +64,14 @@ def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError
     return solve(list(scenarios))
 
 
-def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> Any:
-    """Event-by-event metrics of a scenario; options are those of `rooflab.simulate`."""
-    from importlib import import_module
+def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> ServingResult:
+    """Event-by-event metrics of a scenario; options are those of `rooflab.simulate.scenario.simulate` (seed, progress, log_steps).
 
-    return import_module("rooflab.simulate.run").simulate(load(scenario), **options)
+    The first run on a machine compiles the loop, which takes a while and is kept on disk.
+    """
+    from rooflab.simulate.scenario import simulate as solve
+
+    return solve(load(scenario), **options)
 
 
 def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> Any:

@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS: Final = {
     "plan": "The best deployments for a scenario, why, and how to launch them.",
     "estimate": "Closed-form metrics, operator breakdown and physical limit.",
+    "simulate": "Event-by-event metrics, latency distributions, timeline, saturation.",
     "catalogue": "Models, hardware, links, hosts, prices, grids, workloads, engines, metrics.",
     "validate": "Predicted against measured: errors by metric, source, engine, accelerator, model.",
     "calibrate": "Fit the cost model to rows of your own cluster, or to reports of load generators.",

@@ -1,0 +1,133 @@
+"""`rooflab simulate`: a scenario event by event."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
+from rooflab.errors import InputError
+
+if TYPE_CHECKING:
+    from rooflab.scenario.scenario import Scenario
+    from rooflab.simulate.results import ServingResult
+
+__all__ = ["command"]
+
+
+@click.command("simulate", cls=ScenarioCommand)
+@scenario_options()
+@click.option("--saturation", is_flag=True, help="Find the highest rate at which every service level holds.")
+@click.option("--records", metavar="FILE", help="One row a request: .csv, .jsonl or .parquet.")
+@click.option("--timeline", metavar="FILE.json", help="A trace of the run for Perfetto or chrome://tracing.")
+@click.option("--html", metavar="FILE", help="A page with latency distributions, load over time and the batch.")
+@output_options
+def command(given: Given, saturation: bool, records: str | None, timeline: str | None, html: str | None, as_json: bool, quiet: bool) -> int:
+    """SCENARIO event by event: every request through the engine's own batching rules, at the prices that `estimate` uses.
+
+    How many requests: --requests (10,000 in an open loop). Ctrl-C keeps what is done and says so, exit status 130.
+    Exit status 1 when a service level is missed.
+    """
+    scenario = given.scenario()
+    _announce_compilation(quiet)
+    if saturation:
+        return _saturation(given, scenario, as_json=as_json, quiet=quiet)
+    from rooflab.api import simulate
+
+    with given.located():
+        result = simulate(scenario, progress=_progress(quiet), log_steps=20_000 if timeline else 0)
+    _clear(quiet)
+    _write(scenario, result, records, timeline, html)
+    if as_json:
+        click.echo(json.dumps({"metrics": result.record(), "missed": _missed(result)}, allow_nan=False))
+    else:
+        _show(scenario, result)
+    if not result.run.complete:
+        return 130
+    return int(bool(result.broken()))
+
+
+def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool) -> int:
+    from rooflab.simulate.scenario import saturation
+    from rooflab.units import significant
+
+    def tell(rate: float, held: bool) -> None:
+        if not quiet and sys.stderr.isatty():
+            print(f"{significant(rate)} requests/s {'holds' if held else 'is too much'}", file=sys.stderr)
+
+    with given.located():
+        rate, result = saturation(scenario, progress=tell)
+    if as_json:
+        click.echo(json.dumps({"rate": rate, "metrics": result.record() if result else None}, allow_nan=False))
+    else:
+        click.echo(f"{significant(rate)} requests/s is the highest rate at which {'every target holds' if scenario.slo else 'it keeps up'}")
+        if result is not None:
+            _show(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None), result)
+    return 0 if result is not None else 1
+
+
+def _announce_compilation(quiet: bool) -> None:
+    """Say that this run takes longer, where no compiled loop newer than its sources is kept on this machine."""
+    from rooflab.simulate.loop import advance
+
+    folder = getattr(getattr(advance, "stats", None), "cache_path", None)
+    if quiet or folder is None:  # not compiled at all: nothing to wait for
+        return
+    from rooflab.simulate import loop
+
+    sources = Path(loop.__file__).parent.glob("*.py")
+    kept = [path.stat().st_mtime for path in Path(folder).glob("loop.advance-*.nbi")]
+    if not kept or max(kept) < max(path.stat().st_mtime for path in sources):
+        print("compiling the simulator, once on this machine: some 20 s", file=sys.stderr, flush=True)
+
+
+def _progress(quiet: bool) -> Callable[[float, float], None] | None:
+    if quiet or not sys.stderr.isatty():
+        return None
+
+    def show(done: float, now_s: float) -> None:
+        from rooflab.units import format_seconds
+
+        print(f"\r{100 * done:.0f} % of requests, {format_seconds(now_s)} simulated \x1b[K", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _clear(quiet: bool) -> None:
+    if not quiet and sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+
+
+def _missed(result: ServingResult) -> list[dict[str, object]]:
+    return [{"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit} for key, got, limit in result.broken()]
+
+
+def _write(scenario: Scenario, result: ServingResult, records: str | None, timeline: str | None, html: str | None) -> None:
+    """Write the files that were asked for."""
+    if records is not None:
+        from rooflab.simulate.records import write_records
+
+        write_records(result, records)
+    if timeline is not None:
+        if not timeline.endswith(".json"):
+            raise InputError("a timeline is written as .json", "--timeline")
+        from rooflab.simulate.perfetto import write_perfetto
+
+        write_perfetto(result, timeline)
+    if html is not None:
+        from rooflab.report.headline import load_words, title
+        from rooflab.report.simulation_html import write_simulation_page
+
+        write_simulation_page(result, html, title=title(scenario), subtitle=load_words(scenario.workload, scenario.model))
+
+
+def _show(scenario: Scenario, result: ServingResult) -> None:
+    from rooflab.report.console import console
+    from rooflab.report.simulation_text import show_simulation
+
+    show_simulation(scenario, result, console())
