@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper", "show_rank", "show_rows", "show_run"]
 
+_WHOLE: Final = ("day", "key", "kind", "paper")
+"""Columns whose cells stay on one line."""
 _MARK: Final = {"reproduced": "✓", "failing": "✗", "calibrated": "(fit)", "not-modelled": "–"}
 
 
@@ -32,7 +34,7 @@ def _table(*headings: tuple[str, str]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name, justify in headings:
-        table.add_column(name, justify=justify, no_wrap=justify == "right")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=justify == "right" or name in _WHOLE)  # type: ignore[arg-type]
     return table
 
 

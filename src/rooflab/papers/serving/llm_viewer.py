@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Paper
+from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.plot import Plot, Series
 from rooflab.papers.technique import PositiveInt, Technique, require
 from rooflab.scenario.attention import Attention
@@ -164,6 +164,31 @@ def setup(lab: Lab) -> Scenario:
     """The survey's running example: one sequence of 2,048 tokens on one A6000."""
     return lab.scenario(
         model="meta-llama/Llama-2-7b-hf", hardware="a6000", workload={"isl": 2048, "osl": 128, "batch": 1}, deployment={"engine": "vllm"}
+    )
+
+
+@paper.analysis
+def operators(lab: Lab, scenario: Scenario) -> Analysis:
+    """Operators of a decode step and of a prompt on the device's roofline: intensity, what bounds them, share of the step's time."""
+    found = lab.estimate(scenario)
+    done, n = found.scenario, max(float(found.metrics["running"]) / (found.scenario.deployment.replicas or 1), 1.0)
+    prompt, output = done.workload.mean_prompt_tokens, done.workload.mean_output_tokens
+    device = done.hardware.device
+    ridge = device.peak("bf16") / device.memory_bytes_per_s
+    phases = {
+        "decode": lab.operators(done, "decode", n_decode=n, context=n * (prompt + output / 2)),
+        "prefill": lab.operators(done, "prefill", n_prefill=1.0, prefill_tokens=prompt, area=prompt**2 / 2),
+    }
+    figures = [
+        (f"{phase}: {row.name}, {row.bound_by}, {row.share:.0%} of the step", row.intensity, "FLOP/B")
+        for phase, rows in phases.items()
+        for row in [r for r in rows if r.flops and r.bytes][:6]
+    ]
+    bound = {phase: sum(r.share for r in rows if r.bound_by == "memory") for phase, rows in phases.items()}
+    return Analysis(
+        tuple(figures),
+        f"the ridge of {device.name} is at {ridge:,.0f} FLOP/B in 16 bits; operators bound by memory take {bound['decode']:.0%} of a "
+        f"decode step with {n:,.0f} sequences and {bound['prefill']:.0%} of a prompt.",
     )
 
 
