@@ -76,13 +76,14 @@ def _has_tables(row: sf.FitRow) -> bool:
 def _fits_speed(row: sf.FitRow) -> bool:
     """Whether the row tells of steps: not of waiting, not of the worst step."""
     metric, mode = row.question.metric, _scenario(row).workload.mode
-    if metric.endswith("p99") or len(row.question.scenarios) > 1:
+    if metric.endswith("p99") or len(row.question.scenarios) > 1 or _scenario(row).deployment.pools:
         return False
     return not metric.startswith("ttft") or mode == "static"
 
 
 def _first_token(row: sf.FitRow) -> bool:
-    return row.question.metric in ("ttft_s_mean", "ttft_s_p50") and _scenario(row).workload.mode == "closed"
+    s = _scenario(row)
+    return row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed" and not s.deployment.pools
 
 
 def _grouped(rows: Iterable[sf.FitRow], key: Any) -> dict[str, list[sf.FitRow]]:
