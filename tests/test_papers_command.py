@@ -47,7 +47,7 @@ def test_list_and_search_as_text(cli) -> None:
 def test_show_says_what_is_executed_and_recomputes(cli) -> None:
     status, out, _ = cli("show", "llm-viewer")
     assert status == 0
-    for said in ("Executed", "Modelled", "Assumed", "8 of 8 figures reproduced", "audited"):
+    for said in ("Executed", "Modelled", "Assumed", "8 of 8 figures reproduced", "audits these figures"):
         assert said in out
     assert "Not runnable yet" in cli("show", "osworld")[1]
 

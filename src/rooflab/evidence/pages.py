@@ -2,7 +2,7 @@
 
     python -m rooflab.evidence.pages [KEY…] [--to docs/papers]
 
-Pages hold figures to three digits, so that the same code gives the same bytes.
+Pages hold figures to four digits, so that the same code gives the same bytes.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _figure(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit in ("s", "B", "FLOP", "FLOP/s", "B/s", "W", "J"):
-        return format_quantity(value, unit)
-    return f"{significant(value)} {unit}".strip()
+        return format_quantity(value, unit, 4)
+    return f"{significant(value, 4)} {unit}".strip()
 
 
 def index(papers: Sequence[Paper], rows: dict[str, Sequence[Row]]) -> str:

@@ -89,10 +89,10 @@ def show_paper(e: Entry, p: Paper, rows: Sequence[Row]) -> None:
         summary = (t.__doc__ or "").split("\n", maxsplit=1)[0]
         out.print(f"Technique {t.key}({', '.join(t.__annotations__)}): {summary}", markup=False)
     out.print()
-    show_rows(rows, quiet=True)
+    show_rows(rows)
 
 
-def show_rows(rows: Sequence[Row], *, quiet: bool = False) -> None:
+def show_rows(rows: Sequence[Row]) -> None:
     """Claims: expected, got, error, status."""
     from rooflab.evidence.check import counts
 
@@ -105,12 +105,14 @@ def show_rows(rows: Sequence[Row], *, quiet: bool = False) -> None:
         error = "" if r.error is None else f"{r.error:+.1%}"
         audited = "audited" if r.audited else ""
         text = r.text if not r.reason else f"{r.text}\n  {r.reason}"
-        table.add_row(r.paper if r.paper != last else "", text, expected(r), figure(r.got, r.unit), error, _MARK[r.status], audited)
+        table.add_row(r.paper if r.paper != last else "", text, expected(r), figure(r.got, r.unit, 4), error, _MARK[r.status], audited)
         last = r.paper
     out.print(table)
     n = counts(rows)
     said = f"{n['reproduced']} of {n['claims']} figures reproduced, {n['failing']} failing, {n['not-modelled']} not modelled"
-    out.print(f"\n{said}; {n['audited']} audited." if not quiet or rows else said)
+    if n["calibrated"]:
+        said += f", {n['calibrated']} took part in a fit"
+    out.print(f"\n{said}" + (f"; {n['audited']} audited." if n["audited"] else "."))
 
 
 def expected(r: Row) -> str:
@@ -119,16 +121,16 @@ def expected(r: Row) -> str:
         return "–"
     if isinstance(r.expected, (tuple, list)):
         return f"{significant(r.expected[0])} – {figure(r.expected[1], r.unit)}"
-    return {"at least": "≥ ", "at most": "≤ "}.get(r.bound, "") + figure(r.expected, r.unit)
+    return {"at least": "≥ ", "at most": "≤ "}.get(r.bound, "") + figure(r.expected, r.unit, 4)
 
 
-def figure(value: float | None, unit: str) -> str:
+def figure(value: float | None, unit: str, digits: int = 3) -> str:
     """A figure with its unit, prefixed where the unit takes a prefix."""
     if value is None:
         return "–"
     if unit in ("s", "B", "FLOP", "FLOP/s", "B/s", "W", "J") and value:
-        return format_seconds(value) if unit == "s" else format_quantity(value, unit)
-    return f"{significant(value)} {unit}".strip()
+        return format_seconds(value, digits) if unit == "s" else format_quantity(value, unit, digits)
+    return f"{significant(value, digits)} {unit}".strip()
 
 
 def show_run(e: Entry, outcome: Outcome, path: str, *, quiet: bool = False) -> None:

@@ -76,7 +76,7 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
     from rooflab.evidence.check import check_paper
     from rooflab.papers.registry import paper
 
-    rows = check_paper(found.key)
+    rows = check_paper(found.key, audited=False)
     p = paper(found.key)
     if as_json:
         techniques = [{"key": t.key, "parameters": {n: str(a) for n, a in t.__annotations__.items()}} for t in p.techniques.values()]
@@ -85,6 +85,8 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
     from rooflab.report.papers_text import show_paper
 
     show_paper(found, p, rows)
+    if not quiet:
+        click.echo(f"\nNext    rooflab papers check {found.key} audits these figures     rooflab papers run {found.key} SCENARIO")
     return 0
 
 
@@ -159,7 +161,7 @@ def check_claims(keys: tuple[str, ...], workers: int | None, as_json: bool, quie
         return failed
     from rooflab.report.papers_text import show_rows
 
-    show_rows(rows, quiet=quiet)
+    show_rows(rows)
     return failed
 
 
