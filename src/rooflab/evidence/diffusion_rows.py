@@ -139,7 +139,7 @@ def mean_watts(work: Job, seconds: float, law: tuple[float, float] | None = None
     slope, exponent = law or (_file()[device.family]["watts_slope"], _file()[device.family]["watts_exponent"])
     share = float(work.terms[0] + work.terms[1]) / seconds
     idle = loaded_idle_w(work.machine) / device.tdp_w
-    return device.tdp_w * min(1.0, idle + (1.0 - idle) * slope * share**exponent)
+    return float(device.tdp_w * min(1.0, idle + (1.0 - idle) * slope * share**exponent))
 
 
 def _factors(machine: Hardware) -> Array:

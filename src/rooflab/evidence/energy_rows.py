@@ -8,8 +8,11 @@ What cannot be modelled is returned with its reason.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 from math import log2
 from typing import Final
 
@@ -24,7 +27,7 @@ from rooflab.evidence.serving_rows import Unsupported
 from rooflab.evidence.serving_rows import question as serving_question
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Answer", "Served", "answers", "question", "served", "serving_row"]
+__all__ = ["Answer", "OldRuns", "Served", "answers", "question", "served", "serving_row"]
 
 Row = Mapping[str, str]
 
@@ -34,13 +37,6 @@ PROMPTS: Final = {
 }  # fmt: skip
 """Mean prompt tokens of the tasks, which no row states: assumed; those with images, clips or repository context were set to a round
 number at which throughput is least biased.  The encoder's own time is not counted."""
-
-_OLD_HOST_S: Final = (13e-3, 21e-3, 0.16e-3)
-"""Seconds that leaderboard v2's engine (vLLM 0.5) spends on its host beyond ours: a step, a step and doubling of devices
-(workers were driven over Ray), a step and sequence.  Fitted with `_OLD_RUN` to its 225 throughputs and times per token:
-10 % and 11 % median with the model left out."""
-_OLD_RUN: Final = 1500.0
-"""Requests of a run of leaderboard v2: with N in flight a share N / requests of the run drains, and its mean throughput falls."""
 
 METRICS: Final = {
     "energy_per_output_token": "j_per_token", "energy_per_request": "j_per_request", "avg_power_all_gpus": "power_w",
@@ -64,6 +60,31 @@ class Answer:
     predicted: float
     measured: float
     provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class OldRuns:
+    """What leaderboard v2 (vLLM 0.5, workers driven over Ray) adds to our engine, fitted by `power_fit`.
+
+    Host seconds a step, a step and doubling of devices, a step and sequence; requests of a run: with N in flight a share
+    N / requests of the run drains, and its mean throughput falls.
+    """
+
+    step_s: float
+    doubling_s: float
+    sequence_s: float
+    requests: float
+
+    def slower(self, tpot_s: float, running: float, devices: int) -> tuple[float, float]:
+        """(factor on time per token, factor by which draining lowers throughput)."""
+        host_s = self.step_s + self.doubling_s * log2(devices) + self.sequence_s * running
+        return 1.0 + host_s / tpot_s, 1.0 + running / self.requests
+
+
+@cache
+def _old_runs() -> OldRuns:
+    raw = json.loads(resources.files("rooflab.costs").joinpath("fits/power.json").read_text("utf-8"))["old_runs"]
+    return OldRuns(raw["step_s"], raw["doubling_s"], raw["sequence_s"], raw["requests"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +140,8 @@ def served(estimate: Estimate, row: Row) -> Served:
     tokens_per_s, power_w, tpot_s = m["output_tokens_per_s"], m["power_w"], m["tpot_s_mean"]
     stretch = drain = 1.0
     if row["source"].endswith("v2"):
-        fixed_s, doubling_s, sequence_s = _OLD_HOST_S
         split = estimate.scenario.deployment
-        host_s = fixed_s + doubling_s * log2((split.tp or 1) * split.pp) + sequence_s * m["running"] / split.replicas
-        stretch, drain = 1.0 + host_s / tpot_s, 1.0 + m["running"] / split.replicas / _OLD_RUN
+        stretch, drain = _old_runs().slower(tpot_s, m["running"] / split.replicas, (split.tp or 1) * split.pp)
     idle_w = m["devices"] * loaded_idle_w(estimate.scenario.hardware)
     return Served(
         power_w=idle_w + max(power_w - idle_w, 0.0) / stretch / drain,

@@ -20,9 +20,10 @@ import numpy.typing as npt
 from rooflab.costs.power import ClockLaw, PowerCurve, assumed
 from rooflab.errors import RooflabError
 from rooflab.estimate.serving import estimate_many
-from rooflab.evidence.energy_rows import question
+from rooflab.evidence.energy_rows import OldRuns, question
 from rooflab.evidence.energy_series import Series, predict, series_of
 from rooflab.evidence.serving_rows import Unsupported
+from rooflab.scenario.scenario import Scenario
 
 __all__ = ["ServingPower", "fit_clock", "fit_curve", "predicted_share", "serving_power"]
 
@@ -54,8 +55,8 @@ class ServingPower(NamedTuple):
     time_ratio: float
 
 
-def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
-    """The serving configurations of ML.ENERGY that the engine models, with their columns."""
+def _asked(rows: Sequence[Row]) -> list[tuple[Row, dict[str, float], Scenario]]:
+    """The serving configurations among `rows` that are questions: a row, the measured values, the scenario."""
     configs: dict[str, dict[str, float]] = {}
     first: dict[str, Row] = {}
     for row in rows:
@@ -65,9 +66,16 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
     asked = []
     for config, values in configs.items():
         try:
-            asked.append((config, values, question(first[config])))
+            asked.append((first[config], values, question(first[config])))
         except Unsupported:
             continue
+    return asked
+
+
+def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
+    """The serving configurations of ML.ENERGY that the engine models, with their columns."""
+    asked = [(row["config_id"], values, scenario) for row, values, scenario in _asked(rows)]
+    first = {row["config_id"]: row for row in rows}
     columns = []
     for i in range(len(_SHARES)):
         a, c, m, link = (1e-3 if j == i else 0.0 for j in range(len(_SHARES)))
@@ -89,6 +97,49 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
         share = measured_w / estimate.devices / device.tdp_w
         found.append(ServingPower(device.family, group, np.array(watts), device.idle_w / device.tdp_w, share, ratio))
     return found
+
+
+def fit_old_runs(rows: Sequence[Row]) -> dict[str, Any]:
+    """Constants of `energy_rows.OldRuns` on the times per token and throughputs of leaderboard v2, and their errors."""
+    from scipy.optimize import least_squares
+
+    kept = []
+    for row, values, scenario in _asked([r for r in rows if r["source"].endswith("v2")]):
+        estimate = estimate_many([scenario])[0]
+        if not isinstance(estimate, RooflabError):
+            split = estimate.scenario.deployment
+            load = (estimate.metrics["running"] / split.replicas, (split.tp or 1) * split.pp)
+            kept.append((row["model"], load, estimate.metrics["tpot_s_mean"], estimate.metrics["output_tokens_per_s"], values))
+
+    def errors(v: Array, chosen: Sequence[Any]) -> Array:
+        old = OldRuns(*(float(x) for x in np.exp(v)))
+        out = []
+        for _, (running, devices), tpot_s, tokens_per_s, values in chosen:
+            stretch, drain = old.slower(tpot_s, running, devices)
+            out += [tpot_s * stretch / values["avg_tpot"], tokens_per_s / stretch / drain / values["output_throughput"]]
+        return np.log(out)
+
+    def best(chosen: Sequence[Any]) -> Array:
+        start = np.log([5e-3, 2e-2, 2e-4, 1500.0])
+        out: Array = least_squares(
+            lambda v: np.append(errors(v, chosen), 0.02 * (v - start)), start, loss="soft_l1", f_scale=0.15, diff_step=1e-4, max_nfev=40
+        ).x
+        return out
+
+    found = best(kept)
+    inside = np.abs(np.expm1(errors(found, kept)))
+    left = []
+    for name in sorted({k[0] for k in kept}):
+        left.append(np.abs(np.expm1(errors(best([k for k in kept if k[0] != name]), [k for k in kept if k[0] == name]))))
+    names = ("step_s", "doubling_s", "sequence_s", "requests")
+    return {
+        **{n: float(f"{x:.3g}") for n, x in zip(names, np.exp(found), strict=True)},
+        "provenance": "fitted",
+        "rows": len(inside),
+        "median": round(float(np.median(inside)), 3),
+        "left_out_median": round(float(np.median(np.concatenate(left))), 3),
+        "source": "ML.ENERGY leaderboard v2",
+    }
 
 
 def predicted_share(shares: Array, loaded_idle: float, rows: Sequence[ServingPower], *, measured_time: bool) -> Array:
@@ -202,17 +253,23 @@ def _clocks(rows: Sequence[Row], devices: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fit curves and clocks to the rows of a file; print the errors, and with a second argument renew that file of constants."""
+    """Fit the constants to the rows of a file; print the errors, and with a second argument renew that file of constants.
+
+    A third argument names one part: "curves", "clocks" or "old_runs".
+    """
     with Path(arguments[0]).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    curves = _curves(serving_power(rows), "ML.ENERGY leaderboards v2 and v3, GPU power by NVML")
-    clocks = {_CLOCK_NAMES[key]: law for key, law in _clocks(rows, []).items()}
+    parts = arguments[2:] or ["old_runs", "curves", "clocks"]
+    raw = json.loads(Path(arguments[1]).read_text(encoding="utf-8")) if len(arguments) > 1 else {"curves": {}, "clocks": {}}
+    if "old_runs" in parts:
+        raw["old_runs"] = fit_old_runs(rows)
+        print(raw["old_runs"], flush=True)
+    if "curves" in parts:
+        raw["curves"] |= _curves(serving_power(rows), "ML.ENERGY leaderboards v2 and v3, GPU power by NVML")
+    if "clocks" in parts:
+        raw["clocks"] |= {_CLOCK_NAMES[key]: law for key, law in _clocks(rows, []).items()}
     if len(arguments) > 1:
-        path = Path(arguments[1])
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        raw["curves"] |= curves
-        raw["clocks"] |= clocks
-        path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+        Path(arguments[1]).write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
