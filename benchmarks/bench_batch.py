@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 MODELS = (
-    "Llama-3.1-70B", "Llama-3.1-8B", "Qwen3-32B", "Mixtral-8x7B", "gpt-oss-120b", "Qwen3-30B-A3B", "DeepSeek-V3", "Gemma-2-27B", "Mistral-7B",
-    "Qwen2.5-72B",
+    "Llama-3.1-70B", "Llama-3.1-8B", "Qwen3-32B", "Mixtral-8x7B", "gpt-oss-120b",
+    "Qwen3-30B-A3B", "DeepSeek-V3", "Gemma-2-27B", "Mistral-7B", "Qwen2.5-72B",
 )  # fmt: skip
 HARDWARE = ("8 x h100-sxm", "8 x h200", "8 x a100", "8 x b200", "8 x mi300x")
 
