@@ -13,7 +13,7 @@ A group whose left-out errors do not get better keeps the shipped constants alto
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, device_factors, engine_overhead, using
 from rooflab.evidence.domains import key_of
-from rooflab.evidence.posterior import Line, Posterior, draw, solve
+from rooflab.evidence.posterior import Line, Posterior, draw, loss_of, solve
 from rooflab.evidence.serving_fit import (
     DEVICE_PRIORS,
     ENGINE_PRIORS,
@@ -36,16 +36,18 @@ from rooflab.evidence.serving_fit import (
 )
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Calibration", "Constant", "Stage", "calibrate", "record"]
+__all__ = ["Calibration", "Constant", "Stage", "calibrate"]
 
 Array = npt.NDArray[np.float64]
 
 _IDENTIFIED: Final = 0.6
 """Posterior over prior width below which rows are said to tell a constant."""
-_SEPARATE: Final = 0.9
+_SEPARATE: Final = 0.7
 """Correlation of two constants above which the rows cannot tell them apart."""
+_WORTH: Final = 2.0
+"""Loss that one more constant must explain: twice its number, as Akaike's criterion has it."""
 _FEWEST: Final = 3
-_ROUNDS: Final = 3
+_ROUNDS: Final = 6
 _TABLE_WIDTH: Final = 0.4
 """Share of the usual prior width for the factors of a device whose kernels were measured: they need correcting less."""
 
@@ -103,7 +105,7 @@ def _scenario(row: FitRow) -> Scenario:
 
 def _steps(row: FitRow) -> bool:
     metric, mode = row.question.metric, _scenario(row).workload.mode
-    if metric.endswith("p99") or len(row.question.scenarios) > 1:
+    if metric.endswith("p99") or len(row.question.scenarios) > 1 or _scenario(row).deployment.pools:
         return False
     return not metric.startswith("ttft") or mode == "static"
 
@@ -176,6 +178,17 @@ def _centred(entry: EngineOverhead | DeviceFactors, priors: Mapping[str, Prior])
     return {name: replace(p, mean=min(max(float(getattr(entry, name)), p.low), p.high)) for name, p in priors.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Solution:
+    """Constants, which of them are fitted, reasons against the others, deviations of the fitted ones, and the line through all."""
+
+    theta: Array
+    kept: list[int]
+    reasons: dict[int, str]
+    deviation: Array
+    line: Line | None = None
+
+
 class _Fit:
     """One group's rows, the constants that might explain them, and the calibration that holds given values of these."""
 
@@ -203,31 +216,37 @@ class _Fit:
         with using(self.table_of(dict(zip(self.priors, theta.tolist(), strict=True)), {})):
             return times(self.questions, predict(self.questions))
 
-    def solve(self) -> tuple[Array, Line, list[int], dict[int, str], Posterior]:
-        """Constants, the line through them, those that the rows can tell, reasons against the others, posterior of the former."""
-        theta = self.start
+    def solve(self) -> _Solution:
+        """The best constants found: lines are drawn at each optimum until none is better in truth, not only on its line."""
+        listed = list(self.priors.values())
+        tried = _Solution(self.start, [], {}, np.zeros(0))
+        best, least = tried, np.inf
         for _ in range(_ROUNDS):
-            line = draw(self.times_at, self.priors, theta)
-            kept, reasons, found = _identified(line, self.measured, self.priors)
-            moved = self.start.copy()
-            moved[kept] = found.theta
-            settled = bool(np.all(np.abs(moved - theta) <= 0.02 * self.width))
-            theta = moved
-            if settled:
+            line = draw(self.times_at, self.priors, tried.theta)
+            loss = loss_of(line.base, self.measured, tried.theta, listed)
+            if loss > least - 1e-3:
                 break
-        return theta, line, kept, reasons, found
+            kept, reasons, found = _identified(line, self.measured, self.priors)
+            best, least = replace(tried, line=line, reasons=tried.reasons or reasons), loss
+            theta = self.start.copy()
+            theta[kept] = found.theta
+            tried = _Solution(theta, kept, reasons, found.deviation)
+        return best
 
     def run(self, name: str, date: str) -> tuple[Stage, ServingCalibration]:
         """The fit, and the calibration with its constants if left-out rows get better by them."""
-        theta, line, kept, reasons, found = self.solve()
-        before, after = _errors(self.times_at(self.start), self.measured), _errors(self.times_at(theta), self.measured)
-        left_out = _errors(_without_each(line, self.measured, self.priors, kept, [_scenario(r) for r in self.rows]), self.measured)
+        found = self.solve()
+        theta, kept, reasons = found.theta, found.kept, found.reasons
+        assert found.line is not None
+        scenarios = [_scenario(r) for r in self.rows]
+        before, after = _errors(self.times_at(self.start), self.measured), _errors(found.line.base, self.measured)
+        left_out = _errors(_without_each(found.line, self.measured, self.priors, kept, scenarios), self.measured)
         better = bool(kept) and left_out[0] < before[0]
         if not better:
             theta = self.start
-            reasons = dict.fromkeys(kept, "left-out rows get no better: the shipped value stays") | reasons
+            reasons = dict.fromkeys(range(len(self.start)), "left-out rows get no better: the shipped value stays") | reasons
         deviation = self.width.copy()
-        deviation[kept] = found.deviation if kept else []
+        deviation[kept] = found.deviation
         constants = tuple(
             Constant(*_owner(n), self.start[i].item(), theta[i].item(), self.width[i].item(), deviation[i].item(), reasons.get(i, ""))
             for i, n in enumerate(self.priors)
@@ -255,34 +274,44 @@ def _factors(table: ServingCalibration, key: str, rows: Sequence[FitRow]) -> dic
 
 
 def _identified(line: Line, measured: Array, priors: Mapping[str, Prior]) -> tuple[list[int], dict[int, str], Posterior]:
-    """Constants that the rows can tell, why each other one was refused, and the posterior of the former.
+    """Constants that the rows can tell and ask for, why each other one stays, and the posterior of the former.
 
-    The worst is dropped first, as two that cannot be told apart may each be told once the other stands still.
+    They are taken in one by one, each time the one that explains most, as long as all that are in are told by the rows.
     """
     listed = list(priors.values())
-    names = list(priors)
-    kept = list(range(len(listed)))
-    reasons: dict[int, str] = {}
-    found = solve(line, measured, listed)
-    while kept:
-        share = found.deviation / np.array([listed[i].width for i in kept])
-        worst = int(np.argmax(share))
-        if share[worst] <= _IDENTIFIED:
+
+    def with_constants(some: list[int]) -> Posterior:
+        return solve(line.constants(some), measured, [listed[i] for i in some])
+
+    def told(found: Posterior, some: list[int]) -> bool:
+        return bool(np.all(found.deviation <= _IDENTIFIED * np.array([listed[i].width for i in some])))
+
+    kept: list[int] = []
+    best = with_constants(kept)
+    while True:
+        tried = [
+            (found.loss, i, found) for i in range(len(listed)) if i not in kept and told(found := with_constants([*kept, i]), [*kept, i])
+        ]
+        if not tried or min(t[0] for t in tried) > best.loss - _WORTH:
             break
-        others = np.abs(found.correlation[worst])
-        others[worst] = 0.0
-        twin = int(np.argmax(others))
-        if not np.any(np.abs(line.slopes[:, kept[worst]]) > 0):
-            reason = "no row depends on it"
-        elif others[twin] > _SEPARATE:
-            reason = f"the rows cannot tell it from {names[kept[twin]].rpartition(':')[2]}"
-        else:
-            reason = f"the rows narrow it down by {1 - share[worst]:.0%} only"
-        reasons[kept[worst]] = reason
-        kept = [k for i, k in enumerate(kept) if i != worst]
-        if kept:
-            found = solve(line.constants(kept), measured, [listed[i] for i in kept])
-    return kept, reasons, found
+        _, chosen, best = min(tried, key=lambda t: t[0])
+        kept.append(chosen)
+    reasons = {i: _reason(line, kept, i, with_constants([*kept, i]), priors) for i in range(len(listed)) if i not in kept}
+    return kept, reasons, best
+
+
+def _reason(line: Line, kept: list[int], i: int, found: Posterior, priors: Mapping[str, Prior]) -> str:
+    """Why constant `i` is not fitted beside `kept`; `found` is the posterior with it."""
+    if not np.any(np.abs(line.slopes[:, i]) > 0):
+        return "no row depends on it"
+    names = list(priors)
+    left = found.deviation[-1] / priors[names[i]].width
+    if left <= _IDENTIFIED:
+        return "the rows bear the shipped value out"
+    others = np.abs(found.correlation[-1, :-1])
+    if len(others) and others.max() > _SEPARATE:
+        return f"the rows cannot tell it from {_owner(names[kept[int(np.argmax(others))]])[1]}"
+    return f"the rows narrow it down by {1 - left:.0%} only"
 
 
 def _without_each(line: Line, measured: Array, priors: Mapping[str, Prior], kept: list[int], scenarios: Sequence[Scenario]) -> Array:
@@ -303,37 +332,3 @@ def _without_each(line: Line, measured: Array, priors: Mapping[str, Prior], kept
 def _errors(predicted: Array, measured: Array) -> tuple[float, float]:
     error = np.abs(predicted / measured - 1.0)
     return float(np.median(error)), float(np.quantile(error, 0.9))
-
-
-def record(calibration: Calibration, rows: Sequence[FitRow], date: str, name: str) -> dict[str, Any]:
-    """The calibration file: constants for `read_calibration`, then the rows, dates and errors that they rest on."""
-    c = calibration
-    owners = {k.owner for s in c.stages if s.kept for k in s.constants if k.fitted}
-    return {
-        "name": name,
-        "date": date,
-        "engines": {k: asdict(v) for k, v in sorted(c.table.engines.items()) if k in owners},
-        "devices": {k: asdict(v) for k, v in sorted(c.table.devices.items()) if k in owners},
-        "fits": [_stage_record(s) for s in c.stages],
-        "rows": [_row_record(c, r) for r in rows],
-    }
-
-
-def _stage_record(s: Stage) -> dict[str, Any]:
-    errors = {"before": s.before, "after": s.after, "left_out": s.left_out}
-    out: dict[str, Any] = {"fit": s.name, "kept": s.kept, "rows": len(s.rows)}
-    for label, (median, p90) in errors.items():
-        out |= {f"{label}_median": round(median, 4), f"{label}_p90": round(p90, 4)}
-    return out | {"constants": [asdict(k) for k in s.constants]}
-
-
-def _row_record(c: Calibration, row: FitRow) -> dict[str, Any]:
-    q = row.question
-    return {
-        "id": q.id, "source": row.source, "measured": q.measured, "before": _plain(c.before[q.id]), "after": _plain(c.after[q.id]),
-        "unused": c.unused.get(q.id, ""),
-    }  # fmt: skip
-
-
-def _plain(value: float) -> float | None:
-    return float(f"{value:.6g}") if np.isfinite(value) else None

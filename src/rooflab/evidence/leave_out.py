@@ -3,8 +3,9 @@
     python -m rooflab.evidence.leave_out ROWS.csv --by source --out HELD.csv [--only NAME ...]
     python -m rooflab.evidence.leave_out ROWS.csv --by device --out HELD.csv
 
-Harder than leaving out one group of a source: nothing of the same client, host or recipe is left.  Every fit is made anew
-from the constants that engines without a fit have, so a source that alone taught an engine takes that engine with it.
+Harder than leaving out one group of a source: nothing of the same client, host or recipe is left.  The constants of every
+engine, device family and host that the left-out rows had a part in are fitted anew, from those of engines without a fit; the
+others stand as shipped, since the left-out rows never touched them.
 """
 
 from __future__ import annotations
@@ -21,40 +22,52 @@ from typing import Final
 
 import numpy as np
 
-from rooflab.costs.engine import ServingCalibration, active, using
+from rooflab.costs.engine import ServingCalibration, active, era, using
 from rooflab.evidence.serving_fit import FitRow, predict
 from rooflab.evidence.serving_train import read_rows, train
+from rooflab.scenario.scenario import Scenario
 
-__all__ = ["left_out", "unfitted"]
+__all__ = ["left_out"]
 
 _FEWEST: Final = 8
 
 
-def unfitted(table: ServingCalibration) -> ServingCalibration:
-    """A calibration without what was fitted to rows: only assumptions are left."""
-    return replace(
-        table,
-        engines={k: e for k, e in table.engines.items() if e.provenance != "fitted"},
-        devices={k: d for k, d in table.devices.items() if d.provenance != "fitted"},
-        slow_host=replace(table.slow_host, fixed_s=0.0, sequence_s=0.0),
-    )
-
-
 def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Iterator[tuple[str, Mapping[str, float]]]:
     """(name, predictions by row id) of each source or device in turn, fitted on all other rows."""
-    named = [row.source if by == "source" else row.question.scenarios[0].hardware.device.key for row in rows]
-    bare = unfitted(active())
+    named = [row.source if by == "source" else _scenario(row).hardware.device.key for row in rows]
     for name in sorted(set(named)):
-        if only and name not in only:
-            continue
         inside = [r for r, n in zip(rows, named, strict=True) if n == name]
-        if len(inside) < _FEWEST:
+        if (only and name not in only) or len(inside) < _FEWEST:
             continue
-        with using(bare), redirect_stdout(StringIO()):
-            table, _, _ = train([r for r, n in zip(rows, named, strict=True) if n != name], "")
+        engines, families = {_engine(r) for r in inside}, {_family(r) for r in inside}
+        others = [r for r, n in zip(rows, named, strict=True) if n != name and (_engine(r) in engines or _family(r) in families)]
+        with using(_without(active(), engines, families)), redirect_stdout(StringIO()):
+            table, _, _ = train(others, "")
         with using(table):
             values = predict([r.question for r in inside])
         yield name, {r.question.id: float(v) for r, v in zip(inside, values, strict=True) if np.isfinite(v) and v > 0}
+
+
+def _scenario(row: FitRow) -> Scenario:
+    return row.question.scenarios[0]
+
+
+def _engine(row: FitRow) -> str:
+    d = _scenario(row).deployment
+    return f"{d.engine}@{era(d.engine, d.engine_version)}"
+
+
+def _family(row: FitRow) -> str:
+    return _scenario(row).hardware.device.family
+
+
+def _without(table: ServingCalibration, engines: set[str], families: set[str]) -> ServingCalibration:
+    """A calibration without what was fitted for `engines` (name@generation) and device `families`."""
+    return replace(
+        table,
+        engines={k: e for k, e in table.engines.items() if k.split("/")[0] not in engines or e.provenance != "fitted"},
+        devices={k: d for k, d in table.devices.items() if k not in families or d.provenance != "fitted"},
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from rooflab.evidence.serving_fit import Prior
 
-__all__ = ["NOISE", "Line", "Posterior", "draw", "solve"]
+__all__ = ["NOISE", "Line", "Posterior", "draw", "loss_of", "solve"]
 
 Array = npt.NDArray[np.float64]
 
@@ -52,11 +52,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """Most probable constants, their standard deviations, and the correlations between them."""
+    """Most probable constants, their standard deviations, the correlations between them, and the loss that is left."""
 
     theta: Array
     deviation: Array
     correlation: Array
+    loss: float
 
 
 def draw(times_at: Callable[[Array], Array], priors: Mapping[str, Prior], theta: Array) -> Line:
@@ -72,21 +73,27 @@ def draw(times_at: Callable[[Array], Array], priors: Mapping[str, Prior], theta:
     return Line(base, slopes, theta)
 
 
+def loss_of(predicted: Array, measured: Array, theta: Array, priors: Sequence[Prior]) -> float:
+    """What is minimised, at constants `theta` that predict `predicted`."""
+    miss = (np.log(predicted) - np.log(measured)) / NOISE
+    away = (theta - np.array([p.mean for p in priors])) / np.array([p.width for p in priors])
+    return float(np.sum(2 * (np.sqrt(1 + miss**2) - 1)) + np.sum(away**2))
+
+
 def solve(line: Line, measured: Array, priors: Sequence[Prior]) -> Posterior:
     """The most probable constants of a line (Levenberg-Marquardt within bounds, reweighted for outliers)."""
     width = np.array([p.width for p in priors])
     mean = np.array([p.mean for p in priors])
     low, high = np.array([p.low for p in priors]), np.array([p.high for p in priors])
-    target = np.log(measured)
 
     def parts(theta: Array) -> tuple[float, Array, Array]:
         """Loss, gradient and Hessian (Gauss-Newton) in units of the prior widths."""
         y = line.at(theta)
-        miss = (np.log(y) - target) / NOISE
+        miss = (np.log(y) - np.log(measured)) / NOISE
         jacobian = line.slopes * width / y[:, None] / NOISE
         weight = 1.0 / np.sqrt(1.0 + miss**2)
         away = (theta - mean) / width
-        loss = float(np.sum(2 * (np.sqrt(1 + miss**2) - 1)) + np.sum(away**2))
+        loss = loss_of(y, measured, theta, priors)
         gradient = jacobian.T @ (weight * miss) + away
         hessian = jacobian.T @ (weight[:, None] * jacobian) + np.eye(len(theta))
         return loss, gradient, hessian
@@ -106,4 +113,4 @@ def solve(line: Line, measured: Array, priors: Sequence[Prior]) -> Posterior:
                 break
     covariance = np.linalg.inv(hessian)
     unit = np.sqrt(np.diag(covariance))
-    return Posterior(theta, unit * width, covariance / np.outer(unit, unit))
+    return Posterior(theta, unit * width, covariance / np.outer(unit, unit), loss)

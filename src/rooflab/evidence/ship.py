@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from rooflab.evidence.shipped import DITTO, FACTORED, KINDS, Source
-from rooflab.evidence.tables import COLUMNS, Kind, Row, read_table
+from rooflab.evidence.shipped import DITTO, FACTORED, Source
+from rooflab.evidence.tables import COLUMNS, KINDS, Kind, Row, read_table
 
 __all__ = ["compact", "licence_of"]
 

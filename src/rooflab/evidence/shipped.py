@@ -15,11 +15,10 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from rooflab.evidence.tables import COLUMNS, Kind, Row, Table, table_of
+from rooflab.evidence.tables import COLUMNS, KINDS, Kind, Row, Table, table_of
 
-__all__ = ["DITTO", "FACTORED", "KINDS", "Source", "expand", "shipped_rows", "sources"]
+__all__ = ["DITTO", "FACTORED", "Source", "expand", "shipped_rows", "sources"]
 
-KINDS: Final[tuple[Kind, ...]] = ("serving", "energy", "training", "vision")
 FACTORED: Final = (
     "id", "source", "source_url_or_path", "metric", "value", "unit", "per_gpu", "ship", "file", "samples_per_sec", "step_time_ms",
 )  # fmt: skip

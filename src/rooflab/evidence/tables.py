@@ -10,10 +10,11 @@ from typing import Final, Literal
 
 from rooflab.errors import InputError
 
-__all__ = ["COLUMNS", "Kind", "Row", "Table", "read_table", "table_of"]
+__all__ = ["COLUMNS", "KINDS", "Kind", "Row", "Table", "read_table", "table_of"]
 
 Row = Mapping[str, str]
 Kind = Literal["serving", "training", "energy", "vision"]
+KINDS: Final[tuple[Kind, ...]] = ("serving", "energy", "training", "vision")
 
 COLUMNS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "serving": (

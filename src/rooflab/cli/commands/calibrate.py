@@ -60,7 +60,8 @@ def command(
 
     from rooflab.cli.calibration_option import calibrated
     from rooflab.errors import InputError
-    from rooflab.evidence.calibrate import calibrate, record
+    from rooflab.evidence.calibrate import calibrate
+    from rooflab.evidence.calibration_file import record
     from rooflab.evidence.reports import Given
 
     said = Given(**{k.removeprefix("g_"): v for k, v in given.items() if v})
