@@ -148,7 +148,7 @@ def join_decode(sim: Any, r: int, i: int, since: float) -> None:
     job = sim.jobs[i]
     job.state = DECODING
     job.anchor = job.done - rep.tokens
-    job.finish_at = rep.tokens + (rep.longest if rep.gated else job.output - job.made)
+    job.finish_at = rep.tokens + max(rep.longest if rep.gated else 0, job.output - job.made)
     heap_push(sim, r, i)
     rep.n_decode += 1
     rep.anchor_sum += job.anchor

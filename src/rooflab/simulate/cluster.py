@@ -50,9 +50,10 @@ def arrive(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
 
 @compiled
 def place(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
-    """Route job i to a replica's waiting line; with none up it waits in limbo, at a full one it is turned away."""
+    """Route job i (its decode part, if a home holds its KV) to a waiting line; with no replica up it waits in limbo, at a full one
+    it is turned away."""
     job = sim.jobs[i]
-    r = route(sim, route_to, i, False, now)
+    r = route(sim, route_to, i, job.home >= 0, now)
     if r < 0:
         job.state = UNBORN
         push(sim, sim.g[0].n_queues - 2, i, job.arrival_s)
@@ -61,7 +62,7 @@ def place(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
     see_waiting(sim, r, now)
     rep.present += 1
     rep.load_tokens += job.input + job.predicted
-    if rep.waiting >= rep.max_waiting and job.requeues == 0:
+    if rep.waiting >= rep.max_waiting and job.requeues == 0 and job.home < 0:
         end(sim, r, i, now, 2)
         return
     line_up(sim, key_of, r, i, now)
@@ -110,7 +111,7 @@ def _token_of_prompt(sim: Any, key_of: Any, route_to: Any, r: int, i: int, now: 
         job.replica = r
     else:
         gap(sim, now - job.stalled_since_s)
-    if (job.made >= job.output and not rep.gated) or (rep.gated == 1 and rep.longest == 0):
+    if job.made >= job.output and (rep.gated == 0 or rep.role == PREFILL or rep.longest == 0):
         finish(sim, r, i, now)
     elif rep.role == PREFILL:
         _hand_over(sim, key_of, route_to, r, i, now)
@@ -129,25 +130,20 @@ def _hand_over(sim: Any, key_of: Any, route_to: Any, r: int, i: int, now: float)
     rep.load_tokens -= job.input + job.predicted
     job.stalled_since_s = now
     job.home = r
-    job.home_epoch = rep.epoch
     job.home_private = job.private
     job.private = 0
     job.hidden_s = (now - rep.start_s) * (1.0 - 1.0 / rep.link_layers)
-    d = route(sim, route_to, i, True, now)
-    if d < 0:
-        _start_over(sim, key_of, route_to, i, now)
-        return
-    see_waiting(sim, d, now)
-    sim.reps[d].present += 1
-    sim.reps[d].load_tokens += job.input + job.predicted
-    line_up(sim, key_of, d, i, now)
+    place(sim, key_of, route_to, i, now)
 
 
 @compiled
 def _start_over(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
     """Job i has lost its KV and its place: it keeps the tokens it made and is routed again."""
     job = sim.jobs[i]
-    give_home(sim, i)
+    home = job.home
+    if home >= 0:
+        give_home(sim, i)
+        cut(sim, home, now)
     job.private = 0
     job.swapped = 0
     job.done = 0
@@ -169,9 +165,8 @@ def ring(sim: Any, key_of: Any, route_to: Any, now: float) -> None:
         _start_over(sim, key_of, route_to, i, now)
         return
     home = job.home
-    delivered = job.home_epoch == sim.reps[home].epoch
-    give_home(sim, i)
-    if delivered:
+    if home >= 0:
+        give_home(sim, i)
         cut(sim, home, now)
         job.chunk_next = sim.reps[d].ready_head
         sim.reps[d].ready_head = i
@@ -241,6 +236,7 @@ def _fail(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
             see_waiting(sim, r, now)
             rep.present -= 1
             rep.load_tokens -= job.input + job.predicted
+    _lose_sent(sim, r)
     rep.receiving = 0
     rep.partial = -1
     rep.epoch += 1
@@ -252,6 +248,18 @@ def _fail(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
         forget(sim, r)
     see_waiting(sim, r, now)
     _empty(sim, key_of, route_to, r, first, now)
+
+
+@compiled
+def _lose_sent(sim: Any, r: int) -> None:
+    """KV that waited on dead replica r to be pulled is lost: its requests compute their prompts again where they are."""
+    for i in range(len(sim.jobs)):
+        job = sim.jobs[i]
+        if job.home == r:
+            give_home(sim, i)
+            if job.state != RECEIVING:
+                job.done = 0
+                job.goal = job.input + job.made
 
 
 @compiled

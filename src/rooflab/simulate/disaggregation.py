@@ -53,12 +53,10 @@ def receive(sim: Any, r: int, i: int, now: float) -> None:
 
 @compiled
 def give_home(sim: Any, i: int) -> None:
-    """Job i's home, if it still stands, gets its blocks back."""
+    """Job i's home gets its blocks back."""
     job = sim.jobs[i]
-    if job.home >= 0 and job.home_epoch == sim.reps[job.home].epoch:
-        release(sim, job.home, i)
-        give(sim, job.home, job.home_private)
-    job.shared = 0
+    release(sim, job.home, i)
+    give(sim, job.home, job.home_private)
     job.home_private = 0
     job.home = -1
 

@@ -112,7 +112,7 @@ def continue_prompt(sim: Any, key_of: Any, r: int, budget: int, now: float) -> i
 
 
 @compiled
-def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:  # noqa: PLR0915  the rules in one place
+def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:
     """Start waiting requests while the limits, the token budget and the blocks allow."""
     rep = sim.reps[r]
     if rep.waiting == 0 or (rep.gated and rep.running > 0) or rep.partial >= 0:
@@ -131,10 +131,6 @@ def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:  # no
             job.link = skipped
             skipped = i
             continue
-        if job.home >= 0 and job.home_epoch != sim.reps[job.home].epoch:
-            job.home = -1
-            job.done = 0
-            job.goal = job.input + job.made
         if job.done >= job.goal:
             if job.home >= 0:
                 if not can_receive(sim, r, i):

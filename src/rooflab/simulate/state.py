@@ -66,7 +66,7 @@ JOB_DTYPE: Final = _dtype(
     f8="deadline_s think_s key arrival_s first_scheduled_s first_token_s last_token_s stalled_since_s hidden_s",
     i8="input output predicted cached done goal made anchor finish_at private home_private shared chunk",
     i4="client adapter priority session after successor sibling link child previous next chunk_next heap_at state replica "
-    "home home_epoch epoch first_replica decode_replica preemptions requeues status swapped",
+    "home epoch first_replica decode_replica preemptions requeues status swapped",
 )
 """A request. `done` tokens have KV, `goal` must have before the next token, `made` are generated (as of joining the decode batch)."""
 
