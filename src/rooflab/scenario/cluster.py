@@ -147,7 +147,7 @@ def read_autoscale(value: Any, where: str) -> Autoscale:
     if "load" not in read:
         raise InputError("autoscaling needs load, the requests that one engine should hold", where)
     names = {"every": "every_s", "startup": "startup_s"}
-    return Autoscale(**{names.get(k, k): v for k, v in read.items()})
+    return Autoscale(**{names.get(str(k), str(k)): v for k, v in read.items()})
 
 
 def read_failures(value: Any, where: str) -> tuple[Failure, ...]:
