@@ -138,7 +138,8 @@ def _hand_over(sim: Any, key_of: Any, route_to: Any, r: int, i: int, now: float)
 
 @compiled
 def _start_over(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
-    """Job i has lost its KV and its place: it keeps the tokens it made and is routed again."""
+    """Job i has lost its KV and its place: it keeps the tokens it made (but for a last one that its batch still held back) and is
+    routed again."""
     job = sim.jobs[i]
     home = job.home
     if home >= 0:
@@ -147,6 +148,7 @@ def _start_over(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> Non
     job.private = 0
     job.swapped = 0
     job.done = 0
+    job.made = min(job.made, job.output - 1)
     job.goal = job.input + job.made
     job.requeues += 1
     place(sim, key_of, route_to, i, now)

@@ -240,7 +240,8 @@ def can_resume(sim: Any, r: int, i: int) -> bool:
     """Whether a job whose KV is on the host finds blocks for it, and everyone for a next token."""
     rep = sim.reps[r]
     job = sim.jobs[i]
-    coming = 1 if rep.reserve != WHOLE and job.done % rep.block_size == 0 else 0
+    after = job.done + length_after(rep, 1) - rep.tokens
+    coming = 0 if rep.reserve == WHOLE else blocks_for(rep, after) - blocks_for(rep, job.done)
     return bool(_resume_blocks(rep, job) + coming + growth(sim, r, length_after(rep, 1)) <= available(rep))
 
 
