@@ -126,3 +126,11 @@ def test_constants_ship_with_their_errors():
     assert clock_law(device("a40")) == clock_law(device("rtx-3090"))
     with assumed(PowerCurve(0.3, 0.0, 0.0, 0.0, 0.0, "assumed", "")):
         assert loaded_idle_w(hardware("h100-sxm")) == pytest.approx(210.0)
+
+
+@pytest.mark.parametrize("pp", [1, 2, 4, 8])
+def test_a_pipeline_as_a_whole_stays_under_the_limit(pp):
+    machine = hardware({"device": "h100-sxm", "count": pp, "power_limit": "600 W"})
+    work = Workload(batch=512, isl=read_lengths(4096, "isl"), osl=read_lengths(1, "osl"))
+    result = estimate(Scenario(model("meta-llama/Llama-3.1-8B-Instruct"), machine, work, Deployment(engine="vllm", tp=1, pp=pp)))
+    assert result.power_w <= pp * 600.0 * ABOUT

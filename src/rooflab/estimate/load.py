@@ -74,11 +74,12 @@ def lanes_in_use(case: Case, running: Array) -> Array:
     return out
 
 
-def all_lanes(parts: StepResult, lanes: Array, idle_w: Array) -> StepResult:
-    """Work of all lanes in the time of one lane's step; what is drawn at rest is drawn once."""
+def all_lanes(parts: StepResult, lanes: Array, idle_w: Array, dynamic_limit_w: Array) -> StepResult:
+    """Work of all lanes in the time of one lane's step; what is drawn at rest is drawn once, and the power limit holds for all together."""
     at_rest_j = idle_w * parts.seconds
+    dynamic_j = np.minimum((parts.joules - at_rest_j) * lanes, dynamic_limit_w * parts.seconds)
     return parts._replace(
-        joules=(parts.joules - at_rest_j) * lanes + at_rest_j,
+        joules=dynamic_j + at_rest_j,
         flops=parts.flops * lanes,
         bytes=parts.bytes * lanes,
         link_bytes=parts.link_bytes * lanes,
@@ -161,7 +162,7 @@ def steady_state(
     parts = StepResult(
         *(np.where(chunked, (1 - share) * a + share * b, a + extra * c) for a, b, c in zip(plain, mixed, alone, strict=True))
     )
-    parts = all_lanes(parts, lanes, costs.scalar("idle_w", case.which))
+    parts = all_lanes(parts, lanes, costs.scalar("idle_w", case.which), costs.scalar("dynamic_limit_w", case.which))
     bound_plain, bound_mixed, bound_alone = (costs.bound_s(case.which, r) for r in (plain, mixed, alone))
     bound_s = np.where(chunked, (1 - share) * bound_plain + share * bound_mixed, bound_plain + extra * bound_alone)
     return Steady(

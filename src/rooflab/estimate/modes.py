@@ -70,7 +70,7 @@ def static_batch(costs: StepCosts, case: Case, batch: Array, capacity: Array) ->
     total_s = waves * wave_s
     busy_s = fill_steps * prefill.seconds + steps * decode.seconds
     summed = StepResult(*((fill_steps * a + steps * b) for a, b in zip(prefill, decode, strict=True)))
-    parts = all_lanes(summed, lanes, costs.scalar("idle_w", case.which))
+    parts = all_lanes(summed, lanes, costs.scalar("idle_w", case.which), costs.scalar("dynamic_limit_w", case.which))
     bound_s = (fill_steps * costs.bound_s(case.which, prefill) + steps * costs.bound_s(case.which, decode)) * lanes
     same = dict.fromkeys(STATS, ttft_s)
     tpot = dict.fromkeys(STATS, np.where(case.osl > 1, tpot_s, np.nan))
