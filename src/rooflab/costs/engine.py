@@ -177,9 +177,11 @@ def engine_overhead(deployment: Deployment, *, moe: bool, family: str = "") -> E
     """The constants of a deployment's engine: its generation, kind of model, kind of host, and the backend of a device family."""
     table = active()
     generation, kind = era(deployment.engine, deployment.engine_version), "moe" if moe else "dense"
-    slow = table.engines.get(f"{deployment.engine}@{generation}/{kind}:slow host") if deployment.host == "slow" else None
-    if slow is not None:
-        return slow
+    if deployment.host == "slow":
+        own = f"{deployment.engine}@{generation}/{kind}:slow host"
+        slow = table.engines.get(f"{own}:{family}") or table.engines.get(own)
+        if slow is not None:
+            return slow
     found = table.engine(deployment.engine, generation, kind, family)
     fixed_s, layer_s, sequence_s = found.fixed_s, found.layer_s, found.sequence_s
     if deployment.host == "slow":

@@ -19,6 +19,10 @@ from rooflab.scenario.workload import Workload
 __all__ = ["complete", "complete_deployment", "default_engine", "resident_tokens"]
 
 
+_ROOM = 0.25
+"""Share of the usable memory that the split chosen by default leaves to the cache, where one of the splits does."""
+
+
 def default_engine(model: Model, hardware: Hardware) -> str:
     """The engine that people use for a kind of model on a kind of device."""
     server = hardware.device.kind in ("gpu", "npu", "tpu")
@@ -39,8 +43,8 @@ def resident_tokens(model: Model, workload: Workload) -> tuple[float, float]:
 def complete(scenario: Scenario) -> Scenario:
     """The scenario with every open field of its deployment chosen.
 
-    Engine: the usual one.  `tp`: the smallest power of two (then any divisor) at which one sequence of the workload
-    fits, going over `pp` when a host is not enough.  `replicas`: as many as the hardware holds.
+    Engine: the usual one.  `tp`: the smallest power of two (then any divisor) that leaves a quarter of the memory to the
+    cache, or else at which one sequence of the workload fits, going over `pp` when a host is not enough.  `replicas`: as many as the hardware holds.
     Raises InputError for impossible splits, Infeasible when nothing fits.
     """
     length, cross = resident_tokens(scenario.model, scenario.workload)
@@ -88,14 +92,19 @@ def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: f
     trials = [(deployment.pp, tp) for tp in inside]
     if deployment.pp == 1:
         trials += [(pp, widest) for pp in range(2, hardware.count // (widest * deployment.dp * deployment.cp) + 1)]
-    valid = []
+    valid, fitting = [], []
     for pp, tp in trials:
         trial = replace(deployment, tp=tp, pp=pp)
         if trial.devices_per_replica > hardware.count or split_problem(model, trial):
             continue
-        if float(account(model, hardware, [trial]).sequences(np.array([length]), cross)[0]) >= 1.0:
-            return trial
         valid.append(trial)
+        memory = account(model, hardware, [trial])
+        if float(memory.sequences(np.array([length]), cross)[0]) >= 1.0:
+            if float(memory.free_bytes[0]) >= _ROOM * float(memory.capacity_bytes[0]):
+                return trial
+            fitting.append(trial)
+    if fitting:
+        return fitting[0]
     if not valid:  # nothing can be cut at all: let the check say why for the plainest split
         check_split(model, replace(deployment, tp=1))
         raise InputError(

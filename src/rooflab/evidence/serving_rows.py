@@ -20,6 +20,7 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.slo import SLO
 from rooflab.scenario.workload import Workload, read_lengths
 
 __all__ = ["METRICS", "Question", "Unsupported", "question"]
@@ -114,6 +115,11 @@ def question(row: Mapping[str, str]) -> Question:
         return Question(row["id"], (Scenario(shape, machine, workload, pooled),), metric, factor, value)
     splits = _splits(row, gpus, shape)
     scenarios = tuple(Scenario(shape, machine, workload, replace(base, **split)) for split in splits)
+    rules = _mlperf_rules(row)
+    if rules and not _NUMBER.match(row["batch_or_concurrency"]):
+        scenarios = tuple(
+            replace(s, workload=replace(workload, rate=rate * machine.count), slo=rules) for s in scenarios for rate in _OFFERED_RATES
+        )
     return Question(row["id"], scenarios, metric, factor, value)
 
 
@@ -252,6 +258,29 @@ def _workload(row: Mapping[str, str]) -> Workload:
             return Workload(batch=int(load), isl=prompt, osl=output)
         return Workload(isl=prompt, osl=output)
     raise Unsupported(f"load {load!r}")
+
+
+_MLPERF_LIMITS: Final = {
+    ("llama2-70b", "server"): (2.0, 0.2),
+    ("llama2-70b", "interactive"): (0.45, 0.04),
+    ("mixtral-8x7b", "server"): (2.0, 0.2),
+    ("llama3.1-405b", "server"): (6.0, 0.175),
+    ("llama3.1-8b", "server"): (2.0, 0.1),
+    ("llama3.1-8b", "interactive"): (0.5, 0.03),
+    ("deepseek-r1", "server"): (2.0, 0.08),
+}
+"""99th percentiles that MLPerf Inference allows, seconds: time to first token and per output token (rules of v4.1 to v5.1)."""
+_OFFERED_RATES: Final = tuple(0.02 * 1.15**k for k in range(62))
+"""Requests a second and device that are offered to find the most that the rules allow: 0.02 to about 100, 15 % apart."""
+_NUMBER: Final = re.compile(r"^\d+$")
+
+
+def _mlperf_rules(row: Mapping[str, str]) -> SLO | None:
+    """The latency limits under which an MLPerf server row was measured; None for other rows, and for GPT-J, which has another kind."""
+    if not row["source"].startswith("MLPerf"):
+        return None
+    found = _MLPERF_LIMITS.get((row["model"].split("-99")[0].lower(), row["scenario"]))
+    return SLO((("tpot_p99", found[1]), ("ttft_p99", found[0]))) if found else None
 
 
 _MLPERF_PROMPT: Final = {

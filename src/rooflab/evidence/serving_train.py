@@ -159,7 +159,7 @@ class _Trainer:
         keys = sorted({_engine_key(r) for r in rows})
         often = [k for k in keys if sum(_engine_key(r) == k for r in rows) >= _OWN_BACKEND]
         # the same engine on another vendor's stack is another backend, with host and launch times of its own
-        fresh = [f"{k}:{family}" for k in often if ":" not in k]
+        fresh = [f"{k}:{family}" for k in often]
         for key in fresh:
             name, _, kind = key.partition("/")
             found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0])
