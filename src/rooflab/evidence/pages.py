@@ -98,7 +98,9 @@ def index(papers: Sequence[Paper], rows: dict[str, Sequence[Row]]) -> str:
         n = counts(rows[p.key])
         lines.append(f"| [{p.name or p.key}]({p.key}.md) | {p.does} | {n['reproduced']} of {n['claims']} |")
     total = counts([r for group in rows.values() for r in group])
-    lines += ["", f"{total['reproduced']} of {total['claims']} published figures are reproduced; {total['audited']} are audited.", ""]
+    lines += ["", f"{total['reproduced']} of {total['claims']} published figures are reproduced; {total['audited']} are audited."]
+    lines[-1] += f" {total['calibrated']} agree but took part in a fit or a choice, {total['failing']} fail."
+    lines.append("")
     return "\n".join(lines)
 
 
