@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, device_factors, engine_overhead, using
-from rooflab.evidence.domains import key_of
+from rooflab.errors import RooflabError
+from rooflab.evidence.domains import entry_of, key_of
 from rooflab.evidence.posterior import Line, Posterior, draw, loss_of, solve
 from rooflab.evidence.serving_fit import (
     DEVICE_PRIORS,
@@ -34,9 +35,11 @@ from rooflab.evidence.serving_fit import (
     with_device,
     with_engine,
 )
+from rooflab.evidence.serving_rows import Unsupported, question
+from rooflab.evidence.tables import Row
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Calibration", "Constant", "Stage", "calibrate"]
+__all__ = ["Calibration", "Constant", "Stage", "calibrate", "fit_rows"]
 
 Array = npt.NDArray[np.float64]
 
@@ -99,6 +102,17 @@ class Calibration:
         return any(s.kept for s in self.stages)
 
 
+def fit_rows(rows: Sequence[Row]) -> tuple[list[FitRow], dict[str, str]]:
+    """Rows of a serving table that can be asked, and the reason by id of each other one."""
+    asked, reasons = [], {}
+    for row in rows:
+        try:
+            asked.append(FitRow(question(row), row["source"], row["model"], row["gpu"]))
+        except (Unsupported, RooflabError, ValueError) as error:
+            reasons[row["id"]] = str(error)
+    return asked, reasons
+
+
 def _scenario(row: FitRow) -> Scenario:
     return row.question.scenarios[0]
 
@@ -116,8 +130,7 @@ def _first_token(row: FitRow) -> bool:
 
 def _place(row: FitRow) -> str:
     s = _scenario(row)
-    key = key_of(s.model, s.hardware.device, s.deployment)
-    return f"{key.engine}/{key.kind}"
+    return entry_of(key_of(s.model, s.hardware.device, s.deployment))
 
 
 def calibrate(rows: Sequence[FitRow], date: str) -> Calibration:
@@ -171,7 +184,7 @@ def _entry(row: FitRow) -> EngineOverhead:
     """The engine's own constants, without what a slow host or eager launches add."""
     s = _scenario(row)
     plain = replace(s.deployment, host="fast", cuda_graphs=True)
-    return engine_overhead(plain, moe=s.model.is_moe)
+    return engine_overhead(plain, moe=s.model.is_moe, family=s.hardware.device.family)
 
 
 def _centred(entry: EngineOverhead | DeviceFactors, priors: Mapping[str, Prior]) -> dict[str, Prior]:

@@ -25,7 +25,7 @@ LEVEL: Final = 0.9
 _ALPHAS: Final = (0.25, 0.2, 0.16, 0.13, 0.10, 0.085, 0.07, 0.055, 0.04, 0.03, 0.02, 0.01)
 FEWEST_ROWS: Final = 20
 FEWEST_GROUPS: Final = 4
-"""A domain of fewer rows or groups takes the ratios of the next wider; a whole family may have two groups."""
+"""A domain of fewer rows or groups takes the ratios of the next wider; a whole family needs the rows only."""
 
 Array = npt.NDArray[np.float64]
 Levels = Mapping[str, float]
@@ -73,7 +73,7 @@ def _enough(name: str, rows: int, groups: int) -> bool:
     """Whether a domain can speak for itself; the widest always does."""
     if name.endswith("*"):
         return rows > 0
-    return rows >= FEWEST_ROWS and groups >= (FEWEST_GROUPS if "|" in name else 2)
+    return rows >= FEWEST_ROWS and groups >= (FEWEST_GROUPS if "|" in name else 1)
 
 
 def spreads(ratios: Sequence[Ratio], levels: Levels) -> dict[str, Spread]:

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rooflab.costs.calibration import calibration_for
-from rooflab.costs.engine import active, device_factors, era
+from rooflab.costs.engine import active, device_factors, engine_overhead, era
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Device
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
-__all__ = ["VERDICTS", "Domain", "Key", "Nearness", "Neighbours", "domain_of", "family_of", "key_of", "provenance_of"]
+__all__ = ["VERDICTS", "Domain", "Key", "Nearness", "Neighbours", "domain_of", "entry_of", "family_of", "key_of", "provenance_of"]
 
 Nearness = Literal["inside", "near", "outside"]
 VERDICTS: Final[Mapping[Nearness, str]] = {"inside": "inside the evidence", "near": "near the evidence", "outside": "outside the evidence"}
@@ -35,6 +35,9 @@ _LOADS: Final = {
     "trace": "open loop",
     "max-throughput": "saturated",
 }
+
+
+_DESKTOP: Final = ("llamacpp", "mlx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,10 @@ class Domain:
         return tuple(dict.fromkeys(names))
 
 
-def family_of(metric: str, workload: Workload, *, best_of_many: bool = False) -> str:
-    """The family of a serving metric (``tpot_s_mean``) under a load."""
+def family_of(metric: str, workload: Workload, engine: str, *, best_of_many: bool = False) -> str:
+    """The family of a serving metric (``tpot_s_mean``) under a load; engines of desktops are families apart."""
     mode = "single" if workload.mode == "static" and (workload.batch or 1) == 1 else workload.mode
-    load = "best deployment" if best_of_many else _LOADS[mode]
+    load = "best deployment" if best_of_many else f"{_LOADS[mode]}{', desktop engine' if engine in _DESKTOP else ''}"
     if metric.endswith("_p99") or metric.endswith("_p90"):
         name = "tail of first token" if metric.startswith("ttft") else "tail of time per token" if metric[:3] in ("tpo", "itl") else "tail"
         return f"{name}, {load}"
@@ -94,13 +97,20 @@ def key_of(model: Model, device: Device, deployment: Deployment) -> Key:
     return Key(_shape(model), device.key, engine, device.family, "moe" if model.is_moe else "dense")
 
 
+def entry_of(key: Key) -> str:
+    """The calibration entry that prices an engine, or would: its backend for a device family where there is one."""
+    name = f"{key.engine}/{key.kind}"
+    backend = f"{name}:{key.family}"
+    return backend if backend in active().engines else name
+
+
 def domain_of(scenario: Scenario, family: str, near: Nearness) -> Domain:
     """The domain of a prediction for `scenario`."""
     s = scenario
     kernels = calibration_for(s.hardware.device, s.deployment.engine)
     how = "tables" if kernels.in_table else "relative" if kernels.provenance == "fitted" else "assumed"
     key = key_of(s.model, s.hardware.device, s.deployment)
-    engine = "fitted" if f"{key.engine}/{key.kind}" in active().engines else "general"
+    engine = "fitted" if entry_of(key) in active().engines else "general"
     return Domain(family, key.kind, how, engine, near)
 
 
@@ -111,8 +121,7 @@ def provenance_of(scenario: Scenario) -> str:
     kernels = calibration_for(s.hardware.device, s.deployment.engine).provenance
     if kernels == "assumed":
         kernels = "fitted" if device_factors(s.hardware.device).provenance == "fitted" else "assumed"
-    name, _, generation = key.engine.partition("@")
-    engine = active().engine(name, generation, key.kind).provenance
+    engine = engine_overhead(s.deployment, moe=s.model.is_moe, family=key.family).provenance
     return "assumed" if "assumed" in (kernels, engine) else "fitted"
 
 

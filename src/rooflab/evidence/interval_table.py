@@ -1,9 +1,11 @@
 """Make `data/intervals.json` from measured rows and held-out predictions.
 
-    python -m rooflab.evidence.interval_table ROWS.csv ... --held-out HELD.csv --date DATE [--out FILE]
+    python -m rooflab.evidence.interval_table ROWS.csv ... --held-out HELD.csv [--source-out S.csv] [--device-out D.csv] --date DATE
 
 HELD.csv holds predictions of `rooflab.evidence.serving_train --held-out`, each made by constants that were fitted without
-the row's group (source, model, device).  A row that took no part in a fit stands with its present prediction.
+the row's group (source, model, device).  A row that took no part in a fit stands with its present prediction.  S.csv and D.csv hold
+predictions of `rooflab.evidence.leave_out`, without the row's whole source or device; they tell how much wider intervals
+must be outside the evidence.
 """
 
 from __future__ import annotations
@@ -13,21 +15,23 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from rooflab.evidence.conformal import Ratio, covered, levels_of, spreads
-from rooflab.evidence.domains import Key, Neighbours
+from rooflab.evidence.conformal import LEVEL, Ratio, covered, levels_of, spreads
+from rooflab.evidence.domains import Key, Nearness, Neighbours
 from rooflab.evidence.intervals import IntervalTable
 from rooflab.evidence.score import Scored, score
 from rooflab.evidence.tables import read_table
 
-__all__ = ["held_out_rows", "make_table", "ratios_of", "read_held_out"]
+__all__ = ["LeftOut", "held_out_rows", "make_table", "ratios_of", "read_held_out"]
 
+_FEWEST: Final = 50
+"""Rows outside the evidence that it takes to say how much wider their intervals must be."""
 _OUT: Final = Path(__file__).parent / "data" / "intervals.json"
 
 
@@ -72,6 +76,39 @@ def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
     return IntervalTable(date, len(rows), spreads(ratios, levels), evidence, Neighbours.of({}), coverage)
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Rows predicted without their whole source (or device), each with the nearness that is left without it."""
+
+    rows: tuple[Scored, ...]
+    near: tuple[Nearness, ...]
+
+    @classmethod
+    def of(cls, left: Sequence[Scored], everything: Sequence[Scored], by: Callable[[Scored], str]) -> LeftOut:
+        """Rows `left`, whose `by` was left out, among `everything`."""
+        known = {name: Neighbours.of({_group(r): r.key for r in everything if r.key and by(r) != name}) for name in {by(r) for r in left}}
+        kept = [r for r in left if r.key]
+        return cls(tuple(kept), tuple(known[by(r)].nearness(r.key) for r in kept if r.key))
+
+    def stretch(self, table: IntervalTable) -> list[float]:
+        """How many times wider (in logarithms) the interval of each row outside the evidence had to be to hold it."""
+        out = []
+        for r, near in zip(self.rows, self.near, strict=True):
+            if near == "outside":
+                spread = table.factors(replace(r.domain, near="near"))[1]
+                side = spread.high if r.ratio > 0 else spread.low
+                out.append(r.ratio / side if side else 1.0)
+        return out
+
+    def coverage(self, table: IntervalTable) -> float:
+        """Share of rows that their interval holds, as wide as their nearness makes it."""
+        held = []
+        for r, near in zip(self.rows, self.near, strict=True):
+            spread = table.factors(replace(r.domain, near=near))[1]
+            held.append(spread.low <= r.ratio <= spread.high)
+        return float(np.mean(held))
+
+
 def text(record: Mapping[str, Any]) -> str:
     """JSON with one line a domain and a key of evidence."""
 
@@ -90,14 +127,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", type=Path, nargs="+")
     parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--source-out", type=Path)
+    parser.add_argument("--device-out", type=Path)
     parser.add_argument("--date", required=True)
     parser.add_argument("--out", type=Path, default=_OUT)
     options = parser.parse_args(arguments)
     held = read_held_out(options.held_out)
-    rows: list[Scored] = []
-    for path in options.rows:
-        rows += held_out_rows(score(read_table(path)).scored, held)
-    table = make_table([r for r in rows if math.isfinite(r.predicted) and r.predicted > 0], options.date)
+    now = [r for path in options.rows for r in score(read_table(path)).scored]
+    rows = [r for r in held_out_rows(now, held) if math.isfinite(r.predicted) and r.predicted > 0]
+    table = make_table(rows, options.date)
+    outs = {
+        f"a whole {what} out": LeftOut.of([r for r in held_out_rows(now, found) if r.id in found], rows, by)
+        for what, path, by in (("source", options.source_out, lambda r: r.source), ("device", options.device_out, lambda r: r.gpu))
+        if path and (found := read_held_out(path))
+    }
+    needed = [x for out in outs.values() for x in out.stretch(table)]
+    if len(needed) >= _FEWEST:
+        table = replace(table, stretch=max(float(np.quantile(needed, LEVEL)), table.stretch))
+    table = replace(table, coverage={**table.coverage, **{name: out.coverage(table) for name, out in outs.items()}})
     options.out.write_text(text(table.record()), encoding="utf-8")
     print(json.dumps({k: round(v, 3) for k, v in table.coverage.items()}))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -71,7 +71,11 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class IntervalTable:
-    """Spreads by domain, and the evidence by key: rows and their median held-out error."""
+    """Spreads by domain, and the evidence by key: rows and their median held-out error.
+
+    `stretch` widens (in logarithms) the interval of a case outside the evidence: what covers 90 % of such rows when their whole
+    source or device is left out, and at least the half more where the engine or the device is unknown.
+    """
 
     date: str
     rows: int
@@ -79,6 +83,7 @@ class IntervalTable:
     evidence: Mapping[Key, tuple[int, float]]
     neighbours: Neighbours
     coverage: Mapping[str, float]
+    stretch: float = 1.5
 
     def nearness(self, key: Key) -> Nearness:
         """How near the evidence a key is."""
@@ -88,7 +93,10 @@ class IntervalTable:
         """The spread that speaks for a domain, and the name of the domain that it comes from."""
         found = by_name(self.spreads, domain.wider())
         assert found is not None, "the widest domain is always there"
-        return found
+        name, spread = found
+        if domain.near != "outside":
+            return found
+        return name, replace(spread, low=spread.low * self.stretch, high=spread.high * self.stretch)
 
     def record(self) -> dict[str, Any]:
         """As the file holds it."""
@@ -96,6 +104,7 @@ class IntervalTable:
             "date": self.date,
             "rows": self.rows,
             "level": 0.9,
+            "stretch_outside": round(self.stretch, 3),
             "coverage": {k: round(v, 4) for k, v in self.coverage.items()},
             "domains": {
                 k: [round(s.low, 4), round(s.high, 4), round(s.median_error, 4), s.rows, s.groups] for k, s in self.spreads.items()
@@ -109,7 +118,9 @@ class IntervalTable:
         evidence = {Key(*row[:5]): (int(row[5]), float(row[6])) for row in content["evidence"]}
         names = {f"{k.shape}|{k.device}|{k.engine}|{k.kind}": k for k in evidence}
         spreads = {k: Spread(*row) for k, row in content["domains"].items()}
-        return cls(content["date"], content["rows"], spreads, evidence, Neighbours.of(names), content["coverage"])
+        return cls(
+            content["date"], content["rows"], spreads, evidence, Neighbours.of(names), content["coverage"], content["stretch_outside"]
+        )
 
 
 @cache
@@ -153,4 +164,4 @@ def _domain(estimate: Estimate, metric: str, near: Nearness) -> Domain:
     if metric in _ENERGY:
         return Domain(_ENERGY[metric], "", "", "", near)
     name = "output_tokens_per_s" if metric == "usd_per_mtok" else metric
-    return domain_of(estimate.scenario, family_of(name, estimate.scenario.workload), near)
+    return domain_of(estimate.scenario, family_of(name, estimate.scenario.workload, estimate.scenario.deployment.engine), near)

@@ -142,7 +142,7 @@ class _Labels:
         )
         found = self._seen.get(place)
         if found is None:
-            family = family_of(q.metric, s.workload, best_of_many=len(q.scenarios) > 1)
+            family = family_of(q.metric, s.workload, d.engine, best_of_many=len(q.scenarios) > 1)
             found = (key_of(s.model, s.hardware.device, d), provenance_of(s), domain_of(s, family, "inside"))
             self._seen[place] = found
         return found

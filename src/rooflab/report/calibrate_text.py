@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["show_calibration"]
 
+_NOTHING_S = 1e-9
+"""Seconds below which a constant is shown as none."""
+
 
 def show_calibration(calibration: Calibration, out: Console) -> None:
     """Print each fit and its constants."""
@@ -47,7 +50,9 @@ def show_calibration(calibration: Calibration, out: Console) -> None:
 
 
 def _value(c: Constant, value: float) -> str:
-    return format_seconds(value) if c.name.endswith("_s") else significant(value)
+    if c.name.endswith("_s"):
+        return format_seconds(value if value >= _NOTHING_S else 0.0)
+    return significant(value)
 
 
 def _percent(share: float) -> str:

@@ -60,7 +60,7 @@ def command(
 
     from rooflab.cli.calibration_option import calibrated
     from rooflab.errors import InputError
-    from rooflab.evidence.calibrate import calibrate
+    from rooflab.evidence.calibrate import calibrate, fit_rows
     from rooflab.evidence.calibration_file import record
     from rooflab.evidence.reports import Given
 
@@ -68,7 +68,7 @@ def command(
     rows = _rows(files, said)
     if rows_out:
         _write_rows(rows_out, rows)
-    asked, reasons = _questions(rows)
+    asked, reasons = fit_rows(rows)
     if not asked:
         first = next(iter(reasons.values()), "no rows")
         raise InputError(f"none of the {len(rows)} rows can be modelled: {first}", files[0])
@@ -126,18 +126,3 @@ def _write_rows(path: str, rows: Sequence[Row]) -> None:
             writer.writerows(rows)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", path) from None
-
-
-def _questions(rows: Sequence[Row]) -> tuple[list[Any], dict[str, str]]:
-    """Rows that can be asked, and the reason of each other one."""
-    from rooflab.errors import RooflabError
-    from rooflab.evidence.serving_fit import FitRow
-    from rooflab.evidence.serving_rows import Unsupported, question
-
-    asked, reasons = [], {}
-    for row in rows:
-        try:
-            asked.append(FitRow(question(row), row["source"], row["model"], row["gpu"]))
-        except (Unsupported, RooflabError, ValueError) as error:
-            reasons[row["id"]] = str(error)
-    return asked, reasons

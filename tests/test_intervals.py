@@ -1,0 +1,130 @@
+"""Intervals: conformal quantiles by hand, coverage of rows that were left out, verdicts by what was measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import rooflab as rl
+from rooflab.cli.main import run
+from rooflab.evidence.conformal import LEVEL, Ratio, covered, levels_of, spread_of, spreads
+from rooflab.evidence.domains import Key, Neighbours, domain_of
+from rooflab.evidence.intervals import HEADLINE, IntervalTable, interval, intervals, shipped_table
+from rooflab.scenario.scenario import Scenario
+
+
+def scenario(**changes: object) -> Scenario:
+    fields = {
+        "model": "Llama-3.1-70B", "hardware": "8 x h100-sxm", "workload": {"isl": 1024, "osl": 512, "concurrency": 32},
+        "deployment": {"engine": "vllm", "tp": 8, "weights": "fp8"},
+    }  # fmt: skip
+    return rl.load(fields | changes)
+
+
+def ratios(values: np.ndarray, groups: int, family: str = "f") -> list[Ratio]:
+    return [Ratio(float(v), (f"{family}|x", family, "*"), family, f"g{i % groups}") for i, v in enumerate(values)]
+
+
+def test_order_statistics_by_hand() -> None:
+    # 99 ratios: ⌊100 · 0.05⌋ = 5th smallest, ⌈100 · 0.95⌉ = 95th
+    got = spread_of(np.arange(-49.0, 50.0), 9, 0.1)
+    assert (got.low, got.high, got.rows) == (-45.0, 45.0, 99)
+    # with few rows the extremes stand for the quantiles
+    assert (spread_of(np.array([-1.0, 2.0]), 2, 0.1).low, spread_of(np.array([-1.0, 2.0]), 2, 0.1).high) == (-1.0, 2.0)
+    # an interval holds its own prediction even where all of its kind were too low
+    assert spread_of(np.linspace(1.0, 2.0, 50), 9, 0.1).low == 0.0
+
+
+def test_independent_rows_are_covered_as_promised() -> None:
+    rows = ratios(np.random.default_rng(7).normal(size=4000), 400)
+    levels = levels_of(rows)
+    assert LEVEL <= covered(rows, levels).mean() < LEVEL + 0.03
+    assert levels["f"] == pytest.approx(0.1, abs=0.031)
+
+
+def test_rows_that_err_together_get_wider_intervals() -> None:
+    rng = np.random.default_rng(8)
+    of = np.repeat(rng.normal(size=12), 30)
+    together = [Ratio(float(v), ("f", "*"), "f", f"g{i // 30}") for i, v in enumerate(of + 0.05 * rng.normal(size=360))]
+    assert levels_of(together)["f"] < 0.1
+
+
+def test_small_domains_take_the_wider_ones() -> None:
+    rows = [*ratios(np.zeros(5), 5, "small"), *ratios(np.linspace(-1, 1, 200), 20, "large")]
+    table = spreads(rows, {"small": 0.1, "large": 0.1})
+    assert "small" not in table
+    assert table["*"].rows == 205
+    assert table["large|x"].rows == 200
+
+
+def test_nearness_without_a_group() -> None:
+    here = Key("70B 8192x80", "h100-sxm", "vllm@2025", "hopper", "dense")
+    sibling = Key("8B 4096x32", "h100-sxm", "vllm@2025", "hopper", "dense")
+    cousin = Key("70B 8192x80", "h200-sxm", "vllm@2025", "hopper", "dense")
+    stranger = Key("70B 8192x80", "mi300x", "vllm@2025", "cdna3", "dense")
+    known = Neighbours.of({"a": here, "b": sibling})
+    assert known.nearness(here) == "inside"
+    assert known.nearness(here, without="a") == "near"
+    assert known.nearness(cousin) == "near"
+    assert known.nearness(stranger) == "outside"
+
+
+def test_left_out_rows_are_covered_overall_and_by_metric() -> None:
+    table = shipped_table()
+    assert table.rows > 10_000
+    assert 0.86 <= table.coverage["overall"] <= 0.94
+    for metric in ("itl_ms", "itl_p50_ms", "output_tok_s", "total_tok_s", "ttft_ms", "decode_tok_s", "prefill_tok_s", "req_s",
+                   "energy_per_output_token", "time_per_epoch", "samples_per_s"):  # fmt: skip
+        assert 0.86 <= table.coverage[metric] <= 0.945, metric
+
+
+def test_table_survives_its_file() -> None:
+    record = json.loads(json.dumps(shipped_table().record()))
+    again = IntervalTable.parse(record)
+    assert again.record() == record
+    assert again.spreads == shipped_table().spreads
+
+
+def test_a_measured_case_is_inside_and_says_how_many_rows() -> None:
+    got = interval(rl.estimate(scenario()), "tpot_s_mean")
+    assert got.verdict == "inside the evidence"
+    assert got.evidence_rows > 20
+    assert 0 < got.evidence_error < 0.5
+    assert got.low < got.value < got.high
+    assert got.provenance == "fitted"
+
+
+def test_a_strange_case_is_outside() -> None:
+    fields = {"hardware": "8 x gaudi3", "model": "Qwen3-235B-A22B", "deployment": {"engine": "vllm", "tp": 8}}
+    got = interval(rl.estimate(scenario(**fields)), "output_tokens_per_s")
+    assert got.verdict == "outside the evidence"
+    assert got.evidence_rows == 0
+    known = domain_of(rl.estimate(scenario(**fields)).scenario, "throughput, closed loop", "near")
+    near, outside = shipped_table().factors(known)[1], shipped_table().factors(replace(known, near="outside"))[1]
+    assert outside.high >= 1.5 * near.high
+    assert outside.low <= 1.5 * near.low
+
+
+def test_intervals_of_costs_mirror_throughput() -> None:
+    found = intervals(rl.estimate(scenario()))
+    rate, price = found["output_tokens_per_s"], found["usd_per_mtok"]
+    assert price.low == pytest.approx(price.value * rate.value / rate.high)
+    assert price.high == pytest.approx(price.value * rate.value / rate.low)
+    assert set(found) <= set(HEADLINE)
+    with pytest.raises(KeyError):
+        interval(rl.estimate(scenario()), "weights_bytes")
+
+
+def test_estimate_and_plan_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    case = ["--model", "Llama-3.1-70B", "--hardware", "8 x h100-sxm", "--isl", "1024", "--osl", "512", "--concurrency", "32"]
+    assert run(["estimate", *case, "--tp", "8", "--weights", "fp8", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["intervals"]
+    assert found["ttft_s_mean"]["low"] < found["ttft_s_mean"]["high"]
+    assert found["tpot_s_mean"]["verdict"] == "inside the evidence"
+    run(["estimate", *case, "--tp", "8", "--weights", "fp8"])
+    assert "inside the evidence" in capsys.readouterr().out
+    run(["plan", *case])
+    assert "the evidence" in capsys.readouterr().out
