@@ -181,6 +181,22 @@ def test_disaggregation_ships_the_cache(layers: int, finish: float) -> None:
     assert result.totals.transferred_tokens.tolist() == [8, 0]
 
 
+@pytest.mark.parametrize(("spill_tokens", "at"), [(0, [0, 0, 0]), (10, [0, 0, 1])])
+def test_a_loaded_pool_borrows_from_the_other(spill_tokens: int, at: list[int]) -> None:
+    pools = (replica(role="prefill", max_num_batched_tokens=8, max_num_seqs=1), replica(role="decode"))
+    result = go(make_requests([0.0, 0.1, 0.2], [8, 8, 8], [2, 2, 2]), *pools, spill_tokens=spill_tokens)
+    assert result.records.replica.tolist() == at
+    assert result.records.decode_replica[2] == (-1 if spill_tokens else 1)  # who borrowed it answers it, and no cache travels
+    assert result.totals.transferred_tokens[0] == 8 * at.count(0)
+
+
+def test_a_full_decode_pool_decodes_where_there_is_room() -> None:
+    pools = (*[replica(role="prefill") for _ in range(2)], replica(role="decode", kv_blocks=4))
+    result = go(make_requests([0.0, 0.0, 0.0], [10, 10, 10], [5, 5, 5]), *pools, spill_tokens=1000)
+    assert (result.records.decode_replica < 2).any()
+    assert result.records.tokens_out.tolist() == [5, 5, 5]
+
+
 def test_a_failure_loses_the_step_and_the_cache_but_no_request() -> None:
     result = go(make_requests([0.0], [4], [5]), replica(), failures=(Failure(0, 2.5, 4.0),))
     assert rows(result) == [(0, 1, 1, 0, 0, 1, 4, 1), (1, 2, 1, 1, 5, 0, 0, 2), (4, 5, 1, 0, 0, 1, 6, 2), (5, 7, 2, 1, 7, 0, 0, 2)]

@@ -117,6 +117,7 @@ FLAGS: Final = (
         ("router", "NAME", "how replicas share requests"),
         ("pools", "LIST", "[{role: prefill, replicas: 2}, {role: decode, replicas: 1}]"),
         ("transfer", "MAPPING", "of the cache between pools: {bandwidth: 50 GB/s, layerwise: true}"),
+        ("spill-tokens", "N", "waiting on every engine of a pool before the other pool helps"),
         ("kv-tiers", "MAPPING", "memory behind the devices: {host: 200 GB, ssd: 2 TB, swap: 50 GB}"),
         ("max-waiting", "N", "requests in line before new ones are turned away"),
         ("autoscale", "MAPPING", "{load: 8, least: 1, most: 4, startup: 60 s}"),

@@ -73,7 +73,8 @@ class Deployment:
     Splits: `tp` tensor, `pp` pipeline, `ep` expert, `dp` attention-data, `cp` context parallel; one engine
     uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
     (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
-    With `pools` the engines are those of the pools, prompts and decodes apart.
+    With `pools` the engines are those of the pools, prompts and decodes apart; beyond `spill_tokens` waiting on every engine of
+    its own pool (None: never) a request goes to the other.
     """
 
     engine: str = ""
@@ -105,6 +106,7 @@ class Deployment:
     router: str = "round-robin"
     pools: tuple[cluster.Pool, ...] = ()
     transfer: cluster.Transfer = cluster.Transfer()
+    spill_tokens: int | None = None
     kv_tiers: cluster.KVTier = cluster.KVTier()
     max_waiting: int | None = None
     autoscale: cluster.Autoscale | None = None
@@ -176,6 +178,7 @@ DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
     "router": fields.text,
     "pools": cluster.read_pools,
     "transfer": cluster.read_transfer,
+    "spill_tokens": fields.at_least(1),
     "kv_tiers": cluster.read_tiers,
     "max_waiting": fields.integer,
     "autoscale": cluster.read_autoscale,

@@ -298,6 +298,7 @@ def _fill_cluster(sim: state.Sim, cluster: Cluster, clients: int, seed: int, unt
     g.random = seed % 2147483646 + 1
     g.unit_tokens = unit_tokens
     g.balance_gap, g.balance_ratio = cluster.balance_gap, cluster.balance_ratio
+    g.spill = cluster.spill_tokens
     g.next_tick_s = np.inf
     if cluster.autoscale is not None:
         scale = cluster.autoscale

@@ -69,6 +69,7 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deploy
     cluster = Cluster(
         tuple(replicas),
         router=d.router,
+        spill_tokens=d.spill_tokens or 0,
         failures=tuple(Failure(f.replica, f.at_s, f.until_s) for f in d.failures),
         speed=tuple(_speed(scenario, change, owners) for change in d.speed),
         autoscale=autoscale,

@@ -107,7 +107,11 @@ class Autoscale:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Replicas behind a router. `balance_gap` and `balance_ratio`: when prefix affinity gives way to load (see router.py)."""
+    """Replicas behind a router. `balance_gap` and `balance_ratio`: when prefix affinity gives way to load (see router.py).
+
+    `spill_tokens` (0: never): when every replica that takes prompts has more than so many tokens, a decode replica takes the prompt
+    and answers it, too; when every decode replica is full, a prefill replica decodes.
+    """
 
     replicas: tuple[Replica, ...]
     router: str | RouteFunction = "round-robin"
@@ -116,6 +120,7 @@ class Cluster:
     autoscale: Autoscale | None = None
     balance_gap: int = 64
     balance_ratio: float = 1.5
+    spill_tokens: int = 0
 
     def __post_init__(self) -> None:
         if not self.replicas:

@@ -94,7 +94,7 @@ EVENT_DTYPE: Final = _dtype(f8="time_s slow power", i8="kind replica")
 CLUSTER_DTYPE: Final = _dtype(
     f8="now_s stop_s interval_s tick_s next_tick_s scale_load balance_ratio",
     i8="n_jobs n_queues n_clients ended next_open next_shared router turn turn_decode random next_event scale_min scale_max unit_tokens "
-    "n_steps balance_gap",
+    "n_steps balance_gap spill",
 )
 """The cluster: the clock, the router, the autoscaler."""
 
