@@ -28,6 +28,7 @@ __all__ = [
     "DEVICE_PRIORS",
     "ENGINE_PRIORS",
     "FIRST_TOKEN_PRIORS",
+    "RELATIVE_PRIORS",
     "SLOW_HOST_PRIORS",
     "Fit",
     "FitRow",
@@ -75,6 +76,10 @@ FIRST_TOKEN_PRIORS: Final[Mapping[str, Prior]] = {
 SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {
     "fixed_s": Prior(0.0, 5e-3, 0.0, 5e-2, 1e-3),
     "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),
+}
+RELATIVE_PRIORS: Final[Mapping[str, Prior]] = {
+    "memory": Prior(1.0, 0.15, 0.5, 1.4, -0.1),
+    "compute": Prior(1.0, 0.4, 0.3, 2.0, -0.1),
 }
 _SCALE: Final = 0.15
 

@@ -6,10 +6,11 @@ In this order, each stage with the constants of the stages before it:
 
 1. engines, by generation and kind of model, on devices whose kernels are fitted to tables (their own or a relative's);
 2. the slow host, on sources that drive vLLM from a slow process;
-3. factors of device families without tables, together with the engines that run on nothing else;
-4. first-token terms (frontend, convoy) of closed loops.
+3. factors of devices that borrow a relative's tables and have rows of their own;
+4. factors of device families without tables, together with the engines that run on nothing else;
+5. first-token terms (frontend, convoy) of closed loops.
 
-Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 3; p99 and closed-loop first tokens do not.
+Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 4; p99 and closed-loop first tokens do not.
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ def _slow_vllm(row: sf.FitRow) -> bool:
 def _has_tables(row: sf.FitRow) -> bool:
     s = _scenario(row)
     return calibration_for(s.hardware.device, s.deployment.engine).provenance == "fitted"
+
+
+def _own_tables(row: sf.FitRow) -> bool:
+    s = _scenario(row)
+    return calibration_for(s.hardware.device, s.deployment.engine).in_table
 
 
 def _fits_speed(row: sf.FitRow) -> bool:
@@ -146,6 +152,23 @@ class _Trainer:
         self._done("slow host", rows, fit)
         return replace(table, slow_host=replace(table.slow_host, **dict[str, Any]({**fit.values, **_note(fit, rows, self.date)})))
 
+    def relatives(self, table: ServingCalibration) -> ServingCalibration:
+        """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
+        rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r)]
+        for key, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
+            if len(mine) < _FEWEST:
+                continue
+            start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
+
+            def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
+                return sf.with_device(name, values, base)
+
+            with using(table):
+                fit = sf.fit_group(mine, sf.RELATIVE_PRIORS, start, apply, rounds=5)
+            self._done(f"device {key}", mine, fit)
+            table = sf.with_device(key, {**fit.values, **_note(fit, mine, self.date)}, table)
+        return table
+
     def families(self, table: ServingCalibration) -> ServingCalibration:
         rows = [r for r in self.rows if _fits_speed(r) and not _has_tables(r)]
         for family, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
@@ -201,7 +224,7 @@ def train(rows: list[sf.FitRow], date: str) -> tuple[ServingCalibration, dict[st
     """The calibration fitted to `rows`, held-out predictions by row id, and each stage's fit."""
     trainer = _Trainer(rows, date)
     table = active()
-    for stage in (trainer.engines, trainer.slow_host, trainer.families, trainer.first_tokens):
+    for stage in (trainer.engines, trainer.slow_host, trainer.relatives, trainer.families, trainer.first_tokens):
         table = stage(table)
     return table, trainer.held, trainer.report
 
