@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -84,20 +84,21 @@ def read_report(path: Path) -> list[Run]:
     return runs
 
 
-def _documents(text: str, path: Path) -> Iterator[Any]:
+def _documents(text: str, path: Path) -> list[Any]:
     """The JSON documents of a file: one, or one a line (results appended run after run)."""
     try:
-        yield json.loads(text)
-        return
+        return [json.loads(text)]
     except ValueError as whole:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) < 2:
             raise InputError(f"not valid JSON ({whole})", str(path)) from None
+    found = []
     for i, line in enumerate(lines, start=1):
         try:
-            yield json.loads(line)
+            found.append(json.loads(line))
         except ValueError as error:
             raise InputError(f"line {i} is not valid JSON ({error})", str(path)) from None
+    return found
 
 
 def _number(content: Any, *places: str) -> float | None:
