@@ -87,7 +87,19 @@ def see_step(sim: Any, r: int, now: float, k: int, kv_end: int) -> None:
     totals[4] += rep.chunk_tokens
     totals[5] += rep.n_step * k
     totals[17] += held * took
-    if took > 0.0:
+    g = sim.g[0]
+    while now >= g.interval_s * len(sim.timeline):
+        _coarsen(sim)
+    at = int(rep.start_s / g.interval_s)
+    if at == int(now / g.interval_s):
+        row = sim.timeline[at]
+        row[RUNNING] += rep.running * took
+        row[KV] += held * took
+        row[PREFILLED] += rep.chunk_tokens
+        row[DECODED] += rep.n_step * k
+        row[STEPS] += k
+        row[JOULES] += joules
+    else:
         spread(sim, RUNNING, rep.start_s, now, float(rep.running))
         spread(sim, KV, rep.start_s, now, held)
         spread(sim, PREFILLED, rep.start_s, now, rep.chunk_tokens / took)
