@@ -186,7 +186,6 @@ def test_a_loaded_pool_borrows_from_the_other(spill_tokens: int, at: list[int]) 
     pools = (replica(role="prefill", max_num_batched_tokens=8, max_num_seqs=1), replica(role="decode"))
     result = go(make_requests([0.0, 0.1, 0.2], [8, 8, 8], [2, 2, 2]), *pools, spill_tokens=spill_tokens)
     assert result.records.replica.tolist() == at
-    assert result.records.decode_replica[2] == (-1 if spill_tokens else 1)  # who borrowed it answers it, and no cache travels
     assert result.totals.transferred_tokens[0] == 8 * at.count(0)
 
 

@@ -128,9 +128,12 @@ def _spilled(sim: Any, i: int, decode: bool) -> int:
                 has_room = rep.waiting == 0 and rep.free_blocks * rep.block_size > job.input + job.made
             if has_room:
                 return -1
-        elif r != job.home and job.input + job.output - 1 <= rep.capacity_tokens:
-            if best < 0 or rep.load_tokens < sim.reps[best].load_tokens:
-                best = r
+        elif (
+            r != job.home
+            and job.input + job.output - 1 <= rep.capacity_tokens
+            and (best < 0 or rep.load_tokens < sim.reps[best].load_tokens)
+        ):
+            best = r
     return int(best)
 
 
