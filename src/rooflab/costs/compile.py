@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rooflab.costs.engine import engine_overhead
+from rooflab.costs.instances import separate
 from rooflab.costs.kinds import kind_row
 from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
@@ -43,7 +44,10 @@ def compile_steps(
     """
     groups: dict[Any, list[int]] = {}
     for i, d in enumerate(deployments):
-        key = (formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation, d.overlap)
+        key = (
+            formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation, d.overlap,
+            d.batching,
+        )  # fmt: skip
         groups.setdefault(key, []).append(i)
     parts = [(rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens)) for rows in groups.values()]
     first = parts[0][1]
@@ -108,8 +112,8 @@ def _compile_group(
         for c, name in enumerate(KIND_FIELDS):
             kind_array[:, j, c] = coefficients[name] * (ranks[:, 0] if name in whole else 1.0)
     scalars = _scalars(model, hardware, deployments, formats, bench, streams)
-    costs = StepCosts(tables, _merge(kind_array), scalars)
-    return _with_drafting(costs, d0)
+    costs = _with_drafting(StepCosts(tables, _merge(kind_array), scalars), d0)
+    return separate(costs) if d0.batching == "separate" else costs
 
 
 def _add(tables: Array, op: Operator, p: Price, ranks: Array) -> None:

@@ -142,6 +142,7 @@ _PRICED: Final = attrgetter(
     "host",
     "speculation",
     "overlap",
+    "batching",
 )
 """What the price of a step depends on."""
 _HELD: Final = attrgetter(
@@ -171,7 +172,7 @@ def _priced(d: Deployment) -> Deployment:
     return Deployment(
         engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights,
         activations=d.activations, experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
-        overlap=d.overlap,
+        overlap=d.overlap, batching=d.batching,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -112,7 +113,13 @@ def reads_its_answer(claim: Claim) -> str:
     """How a claim's code knows its expected value: as a constant, or by asking its paper; empty if it does not."""
     expected = claim.expect if isinstance(claim.expect, tuple) else (claim.expect,)
     telling = {float(x) for x in expected if not _plain(float(x))}
-    for code in _codes(claim.function):
+    function: Any = claim.function
+    while isinstance(function, partial):
+        copied = telling & set(_numbers((*function.args, *function.keywords.values())))
+        if copied:
+            return f"is handed its expected value {copied.pop():g}"
+        function = function.func
+    for code in _codes(function):
         asked = {"expect", "claims", "find"} & set(code.co_names)
         if asked:
             return f"asks for {sorted(asked)[0]!r}, where its expected value stands"

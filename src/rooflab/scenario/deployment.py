@@ -73,6 +73,7 @@ class Deployment:
     Splits: `tp` tensor, `pp` pipeline, `ep` expert, `dp` attention-data, `cp` context parallel; one engine
     uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
     (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
+    `batching` "separate": every sequence is an instance of its own that reads the (once resident) weights for itself.
     With `pools` the engines are those of the pools, prompts and decodes apart; beyond `spill_tokens` waiting on every engine of
     its own pool (None: never) a request goes to the other.
     """
@@ -100,6 +101,7 @@ class Deployment:
     host: Literal["fast", "slow"] = "fast"
     speculation: Speculation | None = None
     overlap: Overlap | None = None
+    batching: Literal["shared", "separate"] = "shared"
     scheduler: str | None = None
     policy: str = "fcfs"
     preemption: Literal["recompute", "swap"] = "recompute"
@@ -172,6 +174,7 @@ DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
     "host": fields.choice("fast", "slow"),
     "speculation": _speculation,
     "overlap": _overlap,
+    "batching": fields.choice("shared", "separate"),
     "scheduler": fields.text,
     "policy": fields.text,
     "preemption": fields.choice("recompute", "swap"),

@@ -4,7 +4,8 @@
         technique = Splitwise(prefill=1, decode=1)
 
 `applies` and `refuses` may be replaced by scenarios of one's own; the shipped ones are a dense and a sparse model on GPUs,
-and a model on a phone.
+and an
+engine of static batches.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "single": {
         "model": "meta-llama/Llama-3.1-8B", "hardware": "l40s", "workload": {"isl": 512, "osl": 128, "batch": 1},
+    },
+    "batches": {
+        "model": "EleutherAI/gpt-j-6b", "hardware": "a100-80gb-sxm", "workload": {"isl": 128, "osl": 64, "rate": "1/s"},
+        "deployment": {"engine": "fastertransformer", "tp": 1},
     },
 }  # fmt: skip
 """Scenarios of several shapes by name, as files have them."""
