@@ -9,10 +9,10 @@ import pytest
 
 from rooflab.costs.step import fixed_step
 from rooflab.errors import InputError
-from rooflab.simulate.requests import make_requests
+from rooflab.simulate.requests import Status, make_requests
 from rooflab.simulate.router import ROUTERS
 from rooflab.simulate.rules import POLICIES
-from rooflab.simulate.run import run
+from rooflab.simulate.run import Simulation, is_first_run, run
 from rooflab.simulate.specs import Cluster, Replica
 from rooflab.testing.policies import PolicyConformance
 from rooflab.testing.routers import RouterConformance
@@ -94,3 +94,21 @@ def test_prefix_affinity_finds_the_cache() -> None:
 def test_mistakes_are_named(make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_interrupting_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def stop(done: float, now_s: float) -> None:
+        seen.append((done, now_s))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Simulation.advance, "__defaults__", (100,))
+    result = run(make_requests(np.arange(200.0), 8, 40), Replica(fixed_step(1.0)), progress=stop)
+    assert not result.complete
+    assert 0 < (result.records.status == Status.FINISHED).sum() < 200
+    pending = result.records.status == Status.PENDING
+    assert (result.records.tokens_out[pending] > 0).any()
+    assert len(seen) == 1
+    assert seen[0][1] == result.end_s
+    assert not is_first_run()

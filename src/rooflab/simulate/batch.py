@@ -147,6 +147,7 @@ def join_decode(sim: Any, r: int, i: int, since: float) -> None:
     rep = sim.reps[r]
     job = sim.jobs[i]
     job.state = DECODING
+    job.decode_replica = r
     job.anchor = job.done - rep.tokens
     job.finish_at = rep.tokens + max(rep.longest if rep.gated else 0, job.output - job.made)
     heap_push(sim, r, i)

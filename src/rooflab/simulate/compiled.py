@@ -25,7 +25,7 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import AnalysisPass, register_pass
 from numba.core.typed_passes import IRLegalization, NativeLowering
 
-__all__ = ["SOURCE", "compiled", "entry", "function_pointer", "no_function"]
+__all__ = ["SOURCE", "compiled", "entry", "function_pointer", "is_on_disk", "no_function"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -156,6 +156,13 @@ def entry(function: F) -> F:
     """The function that Python calls: compiled once per machine and kept on disk."""
     out: F = numba.njit(cache=True, error_model="numpy", nogil=True, pipeline_class=_Entry)(function)
     return out
+
+
+def is_on_disk(function: Callable[..., Any]) -> bool:
+    """Whether an entry has been compiled from these sources before, on this machine."""
+    if numba.config.DISABLE_JIT:
+        return True
+    return any(SOURCE in str(signature) for signature, *_ in function._cache._cache_file._load_index())
 
 
 def function_pointer(function: Callable[..., Any], signature: Any) -> Any:

@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 from rooflab.errors import InputError
 from rooflab.simulate import pointer, price, state  # noqa: F401  pointer tells the compiler about Sim
-from rooflab.simulate.compiled import function_pointer, no_function
+from rooflab.simulate.compiled import function_pointer, is_on_disk, no_function
 from rooflab.simulate.loop import advance
 from rooflab.simulate.requests import ITL_EDGES_S, STEP_FIELDS, TOTAL_FIELDS, Records, Requests, Result, Steps, Timeline, Totals
 from rooflab.simulate.router import route_signature, router_number
 from rooflab.simulate.rules import EngineRules, engine_rules, key_signature, policy_number
 from rooflab.simulate.specs import Cluster, Replica
 
-__all__ = ["Simulation", "run"]
+__all__ = ["Simulation", "is_first_run", "run"]
 
 TIMELINE_ROWS: Final = 2048
 FIRST_INTERVAL_S: Final = 1e-3
-SLICE: Final = 2_000_000
+SLICE: Final = 250_000
 """Events between two looks at the clock: a few tenths of a second of work."""
 _RESERVE: Final = {"chunk": state.CHUNK, "prompt": state.PROMPT, "whole": state.WHOLE}
 _ROLE: Final = {"both": state.BOTH, "prefill": state.PREFILL, "decode": state.DECODE}
@@ -54,6 +54,11 @@ def run(
     except KeyboardInterrupt:
         pass
     return simulation.result()
+
+
+def is_first_run() -> bool:
+    """Whether the next run must compile the loop first, which takes about half a minute, once: what a command says on screen."""
+    return not is_on_disk(advance)
 
 
 class Simulation:
@@ -313,8 +318,7 @@ def _unpack(sim: state.Sim, replica_of: npt.NDArray[np.int64], n_replicas: int) 
     decoding = np.flatnonzero(jobs.state == state.DECODING)
     made = jobs.made.copy()
     if len(decoding):
-        at = np.where(jobs.decode_replica[decoding] >= 0, jobs.decode_replica[decoding], jobs.replica[decoding])
-        reached = sim.reps.tokens[at] - (jobs.done[decoding] - jobs.anchor[decoding])
+        reached = sim.reps.tokens[jobs.decode_replica[decoding]] - (jobs.done[decoding] - jobs.anchor[decoding])
         made[decoding] = np.minimum(made[decoding] + reached, jobs.output[decoding])
 
     def named(lane: Any) -> Any:
