@@ -1,0 +1,72 @@
+"""Splitwise: the paper's conformance, its search, and its technique on scenarios that are not the paper's."""
+
+from __future__ import annotations
+
+import pytest
+
+from rooflab import api
+from rooflab.errors import Infeasible
+from rooflab.papers.serving.splitwise import Splitwise, highest_rate, paper
+from rooflab.scenario.scenario import Scenario
+from rooflab.testing.papers import PaperConformance
+
+
+class TestSplitwise(PaperConformance):
+    paper = paper
+
+
+def chat(**workload: object) -> Scenario:
+    return api.load({"model": "meta-llama/Llama-3.1-8B", "hardware": "4 x h100-sxm", "workload": {"isl": 2000, "osl": 200, **workload}})
+
+
+def test_the_search_finds_the_last_multiple_that_holds() -> None:
+    for edge in (0.0, 0.9, 3.2, 7.5, 9.9):
+        assert highest_rate(lambda rate, edge=edge: rate <= edge, 0.5, 10.0) == edge // 0.5 * 0.5
+    assert highest_rate(lambda rate: rate < 3, 0.5, 10.0, above=4.0) == 4.0
+
+
+def test_prompts_stop_interrupting_decodes() -> None:
+    mixed = chat(rate="20/s", requests=600).with_deployment(tp=1)
+    split = mixed | Splitwise(prefill=2, decode=2)
+    before, after = api.simulate(mixed).metrics, api.simulate(split).metrics
+    assert after["itl_s_p99"] < before["itl_s_p99"]
+    assert after["transferred_tokens"] == pytest.approx(600 * 2000, rel=0.05)
+
+
+def test_long_caches_travel_behind_the_layers_and_short_ones_at_once() -> None:
+    far = api.load(
+        {"model": "bigscience/bloom", "hardware": "16 x a100-80gb-sxm", "workload": {"isl": 1500, "osl": 2, "rate": 1, "requests": 1}}
+    )
+    far = far.with_deployment(tp=8)
+    hidden, whole = (api.simulate(far | Splitwise(layerwise=x)).metrics["tpot_s_mean"] for x in (True, False))
+    plain = api.simulate(far).metrics["tpot_s_mean"]
+    assert plain + 0.007 < hidden < plain + 0.010 < plain + 0.025 < whole
+    near = (chat(rate="1/s") | Splitwise(1, 1)).deployment.transfer
+    assert not near.layerwise
+
+
+def test_a_capped_decode_pool_draws_less() -> None:
+    base = chat(rate="10/s", requests=400).with_deployment(tp=1)
+    full, capped = (api.simulate(base | Splitwise(2, 2, decode_power=p)).metrics for p in (1.0, 0.5))
+    assert capped["power_w"] < full["power_w"]
+
+
+def test_engines_are_sized_to_the_pools_and_other_hardware_may_decode() -> None:
+    assert (chat(rate="5/s") | Splitwise(1, 3)).deployment.tp == 1
+    assert (chat(rate="5/s") | Splitwise(1, 1)).deployment.tp == 2
+    pool = (chat(rate="5/s") | Splitwise(1, 2, decode_hardware="a100-80gb-sxm")).deployment.pools[1]
+    assert pool.hardware is not None
+    assert (pool.hardware.device.key, pool.hardware.count) == ("a100-sxm-80gb", 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "technique", "why"),
+    [
+        ({"batch": 8}, Splitwise(1, 1), "static batch"),
+        ({"rate": "1/s"}, Splitwise(3, 3), "engines"),
+        ({"rate": "1/s"}, Splitwise(1, 1, decode_power=0.0), "without power"),
+    ],
+)
+def test_refuses_with_a_reason(change: dict[str, object], technique: Splitwise, why: str) -> None:
+    with pytest.raises(Infeasible, match=why):
+        chat(**change) | technique
