@@ -101,8 +101,10 @@ def test_an_unknown_family_takes_its_kind_and_says_so():
 def test_engines_have_their_own_constants_where_tables_differ():
     plain, vllm, trt = (calibration_for(device(), engine) for engine in ("", "vllm", "tensorrt-llm"))
     assert engine_key("NIM") == trt.engine == "trtllm"
-    assert trt.gemm["fp8"] != plain.gemm["fp8"]
-    assert trt.gemm["bf16"] == plain.gemm["bf16"]
+    # the products of TensorRT-LLM are priced by the curve of all frameworks (see _POOLED)
+    assert trt.gemm == plain.gemm
+    assert trt.moe["fp8_block"] != plain.moe["fp8_block"]
+
     assert vllm.mla_layer_s > 10 * trt.mla_layer_s
     assert calibration_for(device(), "some-engine").gemm == plain.gemm
 
