@@ -24,7 +24,7 @@ import numpy as np
 from rooflab.evidence.bars import BARS
 from rooflab.evidence.conformal import covered, levels_of
 from rooflab.evidence.explain import explain
-from rooflab.evidence.interval_table import held_out_rows, ratios_of, read_held_out
+from rooflab.evidence.interval_table import LeftOut, held_out_rows, ratios_of, read_held_out
 from rooflab.evidence.score import INCOMPLETE, UNFAIR, Scored, Scores, score
 from rooflab.evidence.tables import KINDS, read_table
 from rooflab.evidence.twins import twins
@@ -131,12 +131,18 @@ def _left_out(left: Mapping[str, Sequence[Scored]], rows: Sequence[Scored]) -> l
             f"Constants fitted without any row of the {what}; beside it, the same rows with only their group left out.",
             "",
         ]
-        lines = [f"| {what} | rows | median, {what} out | median, group out | ratio | within 1.5 × |", "|---|--:|--:|--:|--:|---|"]
+        lines = [f"| {what} | rows | median, {what} out | median, group out | ratio | said to be outside | within 1.5 ×, or said |"]
+        lines.append("|---|--:|--:|--:|--:|--:|---|")
         by: Callable[[Scored], str] = (lambda r: r.source) if what == "source" else (lambda r: r.gpu)
+        found = LeftOut.of(mine, rows, by)
+        outside = {r.id for r, near in zip(found.rows, found.near, strict=True) if near == "outside"}
         for name, some in _groups(mine, by):
             out, near = _errors(some)[0], _errors([inside[r.id] for r in some])[0]
-            within = "yes" if out <= 1.5 * near else "no"
-            lines.append(f"| {name} | {len(some):,} | {_percent(out)} | {_percent(near)} | {out / near:.2f} | {within} |")
+            said = sum(r.id in outside for r in some) / len(some)
+            within = "yes" if out <= 1.5 * near or said > 0.5 else "no"
+            lines.append(
+                f"| {name} | {len(some):,} | {_percent(out)} | {_percent(near)} | {out / near:.2f} | {_percent(said, 0)} | {within} |"
+            )
         parts += [*lines, ""]
     return parts
 

@@ -30,7 +30,7 @@ class Scored:
     """One row with its prediction, both in the row's unit (of the whole system).
 
     `group` is what is left out together (source, model, device); `domain` says what its error is like, `key` which
-    evidence it belongs to (None where the row is not about serving).
+    evidence it belongs to (None where the row is not about serving), `setup` what the table says of load, lengths, split and formats.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Scored:
     provenance: str
     domain: Domain
     key: Key | None
+    setup: str = ""
 
     @property
     def error(self) -> float:
@@ -148,11 +149,18 @@ class _Labels:
         return found
 
 
+_SETUP: Final = (
+    "engine", "num_gpus", "tp", "pp", "ep", "precision_weights", "precision_activations", "precision_kv", "batch_or_concurrency", "isl",
+    "osl", "per_gpu",
+)  # fmt: skip
+
+
 def _scored(row: Row, q: Question, value: float, labels: _Labels) -> Scored:
     key, provenance, domain = labels.of(q)
     return Scored(
         q.id, row["source"], key.engine, key.device, q.scenarios[0].model.name, row["scenario"], row["metric"], key.kind,
         f"{row['source']}|{key.shape}|{key.device}", value, q.measured, provenance, domain, key,
+        "|".join(row[c].lower() for c in _SETUP),
     )  # fmt: skip
 
 

@@ -10,15 +10,15 @@ __all__ = ["twins"]
 
 
 def twins(rows: Sequence[Scored]) -> Mapping[str, list[float]]:
-    """Highest over lowest value, less one, of each set of rows that no prediction tells apart, by family.
+    """Highest over lowest value, less one, of each set of rows that are stated alike, by family.
 
-    Rows belong together when metric, scenario, model, device, engine generation and the prediction are the same: the model was asked
-    the same question.  Sets of equal values are copies of one measurement and are left out.
+    Rows belong together when metric, scenario, shape of the model, device, engine and its generation, and everything that is stated of
+    load, lengths, split and formats are the same.  Sets of equal values are copies of one measurement and are left out.
     """
     sets: dict[tuple[str, ...], list[Scored]] = {}
     for r in rows:
         if r.key:
-            place: tuple[str, ...] = (r.domain.family, r.kind, r.metric, r.scenario, r.model, r.gpu, r.engine, f"{r.predicted:.5g}")
+            place: tuple[str, ...] = (r.domain.family, r.kind, r.metric, r.scenario, r.key.shape, r.gpu, r.engine, r.setup)
             sets.setdefault(place, []).append(r)
     out: dict[str, list[float]] = {}
     for place, mine in sets.items():
