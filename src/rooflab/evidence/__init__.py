@@ -1,1 +1,1 @@
-"""To be described with its first module."""
+"""Predicted against measured, fitting constants to rows, intervals and verdicts, auditing claims."""
