@@ -111,6 +111,8 @@ FLAGS: Final = (
         ("host-cpu", "SPEED", "fast or slow: the processor that drives the engine"),
         ("speculation", "MAPPING", "{tokens: 3, acceptance: 0.7}"),
         ("overlap", "MAPPING", "work hidden beside matrix products: {attention: 1, comm: 0.5}"),
+        ("batching", "shared|separate", "one batch, or an instance for every sequence that reads the weights for itself"),
+        ("offload", "MAPPING", "{weights: dram, kv: dram, attention: cpu}"),
         ("scheduler", "NAME", "batching rules other than the engine's own"),
         ("policy", "NAME", "order of the queue: fcfs, priority, ..."),
         ("preemption", "NAME", "recompute or swap"),

@@ -19,6 +19,7 @@ from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
 from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, Array, StepCosts
 from rooflab.operators.formats import Formats, formats_of
+from rooflab.operators.offload import offloaded
 from rooflab.operators.ops import AttentionOp, Operator, RecurrentOp, Transfer
 from rooflab.operators.split import Split
 from rooflab.operators.step import step_operators
@@ -46,7 +47,7 @@ def compile_steps(
     for i, d in enumerate(deployments):
         key = (
             formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation, d.overlap,
-            d.batching,
+            d.batching, d.offload,
         )  # fmt: skip
         groups.setdefault(key, []).append(i)
     parts = [(rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens)) for rows in groups.values()]
@@ -88,6 +89,8 @@ def _compile_group(
     operators: Sequence[Operator] = step_operators(model, formats, split, grid, grid)
     for rewrite in rewrites:
         operators = rewrite(operators)
+    if d0.offload is not None:
+        operators = offloaded(operators, d0.offload)
 
     n = len(deployments)
     ranks = np.asarray(split.ranks)
@@ -153,6 +156,7 @@ def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], fo
     scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s
     if d0.overlap is not None:
         scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = d0.overlap.attention, d0.overlap.comm
+    scalars[:, _S["attention_beside"]] = d0.offload is not None and d0.offload.attention == "cpu"
     scalars[:, _S["stream_s"]], scalars[:, _S["stream_j"]] = streams[:, 0], streams[:, 1]
     scalars[:, _S["idle_w"]] = devices * idle_w
     scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w(hardware) - idle_w, 0.0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 import numpy as np
 
 from rooflab.costs.attention import DecodeTerms, decode_terms, mla_decode_terms
@@ -16,6 +19,10 @@ __all__ = ["kind_row"]
 _STATE_BYTES = 4.0
 """Recurrent states are kept in fp32 by the engines' kernels."""
 
+
+HOST_READS: Final = 0.73
+"""Share of a host's memory rate that decode attention on the CPU reads at: 150 of 204.8 GB/s on one socket of Xeon Platinum 8380
+(MoE-Lens, evaluation setup)."""
 
 _TIMED = ("dec_seq", "dec_ctx", "pre_token", "pre_area")
 """Coefficients that have both seconds and joules."""
@@ -55,6 +62,8 @@ def _at_clock(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cro
 
 
 def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Real]:
+    if op.on_host:
+        return _on_host(op, bench, formats)
     device, kernels = bench.device, bench.kernels
     cache = "bf16" if op.kv.element_bits >= 16 else "fp8"
     compute = "fp32" if formats.plain.name == "fp32" else "bf16"
@@ -105,6 +114,27 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
         "dec_ctx_bytes": ctx_bytes,
         "dec_ctx_flops": ctx_flops,
         "pre_area_flops": area_flops,
+    }
+
+
+def _on_host(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Real]:
+    """Decoding attends on the CPU, at the rate at which it reads its memory; queries, outputs and new cache cross the host link.
+
+    Prompts are attended on the device from what it has just computed, and send their cache behind.
+    """
+    hardware = bench.hardware
+    row = _attention(replace(op, on_host=False), bench, formats)
+    share, link = op.count * op.share, next(t for t in hardware.tiers if t.name == "dram").bytes_per_s
+    reads = HOST_READS * hardware.host_memory_bytes_per_s / hardware.devices_per_host
+    cached = op.cache_elements * op.kv.bytes
+    return row | {
+        "dec_launch_s": 0.0,
+        "dec_seq_s": share * (op.q_elements * 2.0 + cached) / link,
+        "dec_ctx_s": share * op.context_share * cached / reads,
+        "pre_token_s": row["pre_token_s"] + share * cached / link,
+        "dec_ctx_bytes": 0.0,
+        "dec_ctx_flops": 0.0,
+        "dec_ctx_j": share * op.context_share * cached * bench.j_per_byte,
     }
 
 

@@ -5,10 +5,11 @@ contexts sum to `context`), and chunks of `n_prefill` prompts.  A prompt that al
 advances by q adds q to `prefill_tokens` and q·(p + (q+1)/2), the query-key pairs of causal attention, to
 `area`.  `rows` is how many positions need logits.
 
-    t = max(G, stream) + host_fixed + host_per_seq · (n_decode + n_prefill)
+    t = max(G, stream, beside) + host_fixed + host_per_seq · (n_decode + n_prefill)
     G = L + A + C − h − overlap_comm · min(L + A − h, C)
     h = overlap_attention · min(L − bytes(L) / bandwidth, A of decoding)
                                                    what hides is bound by memory, so it needs time in which products leave it idle
+    beside = A of decoding, which then is no part of G, where it runs on another processor (attention_beside), else 0
     L = linear(tokens) + head(rows)                tables over token count: GEMMs, experts, norms
     C = comm(tokens)                               a table: collectives and pipeline sends
     joules = min(Σ dynamic joules, dynamic_limit_w · t) + idle_w · t
@@ -53,7 +54,7 @@ KIND_FIELDS: Final = (
 """Columns of `kinds`, one row an attention kind; a kind without a window has window = inf."""
 
 SCALARS: Final = (
-    "host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "stream_s", "stream_j",
+    "host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "attention_beside", "stream_s", "stream_j",
     "idle_w", "dynamic_limit_w", "tokens_per_decode", "peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s",
 )  # fmt: skip
 """Columns of `scalars`. `idle_w` is the power of all devices and their hosts at rest, `dynamic_limit_w` what the
@@ -150,10 +151,13 @@ class StepCosts:
 
         linear = linear + head
         linear_bytes = linear_bytes + head_bytes
+        # attention on another processor leaves the device and runs beside all else
+        beside = s[:, _S["attention_beside"]] * decode_s
+        attention, decode_s = attention - beside, decode_s - beside
         memory_free_s = np.maximum(linear - linear_bytes / s[:, _S["peak_bytes_per_s"]], 0.0)
         hidden = s[:, _S["overlap_attention"]] * np.minimum(memory_free_s, decode_s)
         hidden = hidden + s[:, _S["overlap_comm"]] * np.minimum(linear + attention - hidden, comm)
-        stream = s[:, _S["stream_s"]]
+        stream = np.maximum(s[:, _S["stream_s"]], beside)
         host = s[:, _S["host_fixed_s"]] + s[:, _S["host_seq_s"]] * (n_decode + n_prefill)
         seconds = np.maximum(linear + attention + comm - hidden, stream) + host
         dynamic_j = linear_j + comm_j + head_j + s[:, _S["stream_j"]]
@@ -171,10 +175,11 @@ class StepCosts:
         )
 
     def bound_s(self, which: npt.NDArray[np.intp], work: StepResult) -> Array:
-        """The physical limit of the same work: the longest of FLOPs, bytes and link bytes at their datasheet peaks."""
+        """The physical limit of the same work: the longest of FLOPs, bytes, link bytes and streamed bytes at their datasheet peaks."""
         s = self.scalars[which]
         compute_s, memory_s = work.flops / s[:, _S["peak_flops"]], work.bytes / s[:, _S["peak_bytes_per_s"]]
-        out: Array = np.maximum(np.maximum(compute_s, memory_s), work.link_bytes / s[:, _S["peak_link_bytes_per_s"]])
+        link_s = work.link_bytes / s[:, _S["peak_link_bytes_per_s"]]
+        out: Array = np.maximum(np.maximum(compute_s, memory_s), np.maximum(link_s, s[:, _S["stream_s"]]))
         return out
 
     def _interpolate(self, which: npt.NDArray[np.intp], at: Array, quantities: Index) -> Array:

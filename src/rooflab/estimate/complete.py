@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rooflab.errors import Infeasible, InputError
+from rooflab.errors import Infeasible, InputError, unknown
 from rooflab.memory.account import account
 from rooflab.memory.explain import does_not_fit
 from rooflab.operators.split import check_split, split_problem
+from rooflab.scenario.attention import Attention
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
@@ -59,6 +60,7 @@ def complete_deployment(model: Model, hardware: Hardware, deployment: Deployment
     """The deployment with engine, splits and replicas chosen and checked; that it fits is checked only where `tp` was open."""
     if not deployment.engine:
         deployment = replace(deployment, engine=default_engine(model, hardware))
+    _check_offload(model, hardware, deployment)
     if deployment.tp is None:
         deployment = _with_tp(model, hardware, deployment, length, cross)
     if deployment.ep is None:
@@ -68,6 +70,19 @@ def complete_deployment(model: Model, hardware: Hardware, deployment: Deployment
     if deployment.replicas is None:
         deployment = replace(deployment, replicas=max(hardware.count // deployment.devices_per_replica, 1))
     return deployment
+
+
+def _check_offload(model: Model, hardware: Hardware, deployment: Deployment) -> None:
+    offload = deployment.offload
+    if offload is None:
+        return
+    tiers = {t.name: t for t in hardware.tiers}
+    for key, tier in (("weights", offload.weights), ("kv", offload.kv)):
+        if tier is not None and tier not in tiers:
+            raise unknown("memory tier of this hardware", tier, tiers, f"deployment.offload.{key}")
+    plain = all(isinstance(m, Attention) for run in model.runs for m in run.block.mixers)
+    if offload.attention == "cpu" and not (plain and model.kind == "decoder"):
+        raise InputError(f"attention on the CPU is priced for caches of keys and values; {model.name} has others", "deployment.offload")
 
 
 def _check_devices(hardware: Hardware, deployment: Deployment) -> None:

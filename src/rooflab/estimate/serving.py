@@ -143,11 +143,12 @@ _PRICED: Final = attrgetter(
     "speculation",
     "overlap",
     "batching",
+    "offload",
 )
 """What the price of a step depends on."""
 _HELD: Final = attrgetter(
     "engine", "engine_version", "tp", "pp", "ep", "dp", "cp", "weights", "activations", "experts", "kv",
-    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
+    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "offload",
 )  # fmt: skip
 """What the memory account depends on."""
 
@@ -172,7 +173,7 @@ def _priced(d: Deployment) -> Deployment:
     return Deployment(
         engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights,
         activations=d.activations, experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
-        overlap=d.overlap, batching=d.batching,
+        overlap=d.overlap, batching=d.batching, offload=d.offload,
     )  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
     memory · utilisation = weights + activations + workspace + engine reserve + [KV cache and states]
 
+Offloaded weights leave two layers on the device (the one at work and the one that arrives) and fill their tier; a cache in
+host memory has what the weights leave of that.
+
 Weights are those of the operators themselves (one rank's products, all experts of the rank), so a split
 that replicates something pays for it.  The fullest pipeline stage counts.  Cache is paged per layer kind:
 full attention keeps every token, a sliding window its window, a recurrent layer a state.
@@ -18,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from rooflab.operators.formats import Formats, formats_of
-from rooflab.operators.ops import ExpertGemm, Gemm
+from rooflab.operators.offload import stored_bytes
 from rooflab.operators.split import Split
 from rooflab.operators.step import step_operators
 from rooflab.scenario.attention import Attention
@@ -106,7 +109,10 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
     device, tp = hardware.device, d.tp or 1
     # devices of a host whose memory is the host's own share it with the system: utilisation covers that too
     capacity = device.memory_bytes * d.gpu_memory_utilization
-    weights = _weights_bytes(model, formats, tp, d.pp, d.ep or 1, d.dp, d.cp)
+    layers, edge = _weights_bytes(model, formats, tp, d.pp, d.ep or 1, d.dp, d.cp)
+    # streamed: the layer at work and the one that arrives
+    held = layers if d.offload is None or d.offload.weights is None else 2.0 * layers / _stage_layers(model.layers, d.pp)
+    weights = held + edge
     reserve = min(_RESERVE_BYTES.get(device.kind, float("inf")), _RESERVE_SHARE * device.memory_bytes)
     activations = _activation_bytes(model, d)
     out = {
@@ -114,7 +120,7 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
         "weights_bytes": weights,
         "activations_bytes": activations,
         "reserve_bytes": reserve,
-        "free_bytes": capacity - weights - activations - reserve,
+        "free_bytes": _free_bytes(hardware, d, capacity - weights - activations - reserve, layers),
         "dp": float(d.dp),
         "cp": float(d.cp),
         "state_bytes": 0.0,
@@ -141,24 +147,31 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
     return out
 
 
+def _free_bytes(hardware: Hardware, d: Deployment, on_device: float, layers: float) -> float:
+    """Bytes left for cache and states of `on_device` on the device and in the tiers; negative where something does not fit."""
+    if d.offload is None:
+        return on_device
+    weights, left = d.offload.weights, {t.name: t.bytes for t in hardware.tiers}
+    if weights is not None:
+        left[weights] = left.get(weights, 0.0) - layers
+    missing = min([on_device, *left.values(), 0.0])
+    if missing < 0.0:
+        return missing
+    return left.get("dram", 0.0) if d.offload.kv else on_device
+
+
 def _stage_layers(count: int, pp: int) -> float:
     """Layers of a run on the fullest pipeline stage, spread as evenly as they go."""
     return float(-(-count // pp)) if count >= pp else 1.0
 
 
 @lru_cache(maxsize=4096)
-def _weights_bytes(model: Model, formats: Formats, tp: int, pp: int, ep: int, dp: int, cp: int) -> float:
-    """Bytes of one rank's weights, from its operators at a token count that needs all of them."""
+def _weights_bytes(model: Model, formats: Formats, tp: int, pp: int, ep: int, dp: int, cp: int) -> tuple[float, float]:
+    """Bytes of one rank's layers, and of its embedding and head, from its operators at a token count that needs all of them."""
     split = Split(float(tp), 1.0, float(ep), float(dp), float(cp))
     layers, edge = 0.0, 0.0
     for op in step_operators(model, formats, split, 1.0, 1.0):
-        size: float
-        if isinstance(op, Gemm):
-            size = op.count * float(np.asarray(op.batch * op.n * op.k)) * op.weight.bytes
-        elif isinstance(op, ExpertGemm):
-            size = op.count * float(np.asarray(op.experts / op.ep * op.matrices * op.hidden * op.width)) * op.weight.bytes
-        else:
-            continue
+        size = float(np.asarray(stored_bytes(op)))
         if op.group in ("head", "embedding"):
             edge += 0.0 if model.tied and op.group == "head" else size
         else:
@@ -169,7 +182,7 @@ def _weights_bytes(model: Model, formats: Formats, tp: int, pp: int, ep: int, dp
     encoder = float(sum(r.count * r.block.parameters(model.hidden) for r in model.encoder)) * formats.weights.bytes / tp
     depth = _stage_layers(model.layers, pp) / model.layers
     # embedding and head sit on different stages
-    return float((layers + encoder) * depth + edge / min(pp, 2))
+    return float((layers + encoder) * depth), float(edge / min(pp, 2))
 
 
 def _activation_bytes(model: Model, d: Deployment) -> float:

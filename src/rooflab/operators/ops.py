@@ -164,6 +164,7 @@ class AttentionOp:
     1/ratio where the past is compressed).  `latent`: one shared latent vector instead of heads.  `phases`: "decode" for what only
     generated tokens do (a sparse read of the cache), "prefill" for what only prompts do.  `vector_ops`: fp32 operations for each
     query head's use of a cached element by decode kernels that run on the vector units (they unpack a cache of few bits); 0: matrix units.
+    `on_host`: the cache lies in host memory, where the CPU attends for decoding sequences beside the device's work.
     """
 
     name: str
@@ -182,6 +183,7 @@ class AttentionOp:
     indexer: bool = False
     phases: Literal["both", "decode", "prefill"] = "both"
     vector_ops: float = 0.0
+    on_host: bool = False
 
     @property
     def q_elements(self) -> Real:

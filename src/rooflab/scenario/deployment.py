@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from rooflab.errors import InputError, unknown
 from rooflab.scenario import cluster, fields
 from rooflab.scenario.dtype import dtype
+from rooflab.scenario.offload import Offload, read_offload
 
 __all__ = ["ENGINES", "Deployment", "Overlap", "Speculation", "read_deployment"]
 
@@ -102,6 +103,7 @@ class Deployment:
     speculation: Speculation | None = None
     overlap: Overlap | None = None
     batching: Literal["shared", "separate"] = "shared"
+    offload: Offload | None = None
     scheduler: str | None = None
     policy: str = "fcfs"
     preemption: Literal["recompute", "swap"] = "recompute"
@@ -175,6 +177,7 @@ DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
     "speculation": _speculation,
     "overlap": _overlap,
     "batching": fields.choice("shared", "separate"),
+    "offload": read_offload,
     "scheduler": fields.text,
     "policy": fields.text,
     "preemption": fields.choice("recompute", "swap"),

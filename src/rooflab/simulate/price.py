@@ -32,6 +32,7 @@ _SCALAR: Final = (
     "stream_j",
     "tokens_per_decode",
     "dynamic_limit_w",
+    "attention_beside",
 )
 DENSE_LIMIT: Final = 32768
 """Token counts tabulated one by one; beyond, the table goes on at the grid's points (bigger steps exist, but are rare)."""
@@ -40,7 +41,7 @@ Array = npt.NDArray[np.float64]
 
 
 def stack(costs: Sequence[StepCost], max_tokens: int) -> tuple[Array, Array, Array, Array, Array]:
-    """Tables of C step costs: (C, T, 3) by tokens, (C, T, 2) by rows, token counts of their last rows, kinds (C, K, 11), scalars (C, 8)."""
+    """Tables of C step costs: (C, T, 3) by tokens, (C, T, 2) by rows, token counts of their last rows, kinds (C, K, 11), scalars (C, 9)."""
     top = min(max_tokens, DENSE_LIMIT) + 2
     beyond = GRID[top < GRID]
     by_tokens, by_rows = [], []
@@ -130,6 +131,8 @@ def price(  # noqa: PLR0915  one formula, term by term
                 slope_j += kind[8]
                 room = min(room, n * window - context)
 
+    beside_s = decode_s if s[8] > 0.0 else 0.0
+    decode_s -= beside_s
     attention += decode_s
     memory_free_s = max(linear - memory_s, 0.0)
     hidden = s[2] * min(memory_free_s, decode_s)
@@ -145,7 +148,16 @@ def price(  # noqa: PLR0915  one formula, term by term
         if gain > 0.0:
             room_s = min(room_s, (comm - exposed) / gain)
         gain *= 1.0 - s[3]
-    if total < s[4]:
+    if s[8] > 0.0:
+        # attention on another processor grows with context beside a constant
+        total = max(total, s[4])
+        gain = 1.0
+        room_s = np.inf
+        if beside_s < total:
+            room_s = total - beside_s
+            gain = 0.0
+        total = max(total, beside_s)
+    elif total < s[4]:
         if gain > 0.0:
             room_s = min(room_s, (s[4] - total) / gain)
         gain = 0.0

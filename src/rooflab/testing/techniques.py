@@ -4,8 +4,8 @@
         technique = Splitwise(prefill=1, decode=1)
 
 `applies` and `refuses` may be replaced by scenarios of one's own; the shipped ones are a dense and a sparse model on GPUs,
-and an
-engine of static batches.
+an
+engine of static batches, and a model larger than its device.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "single": {
         "model": "meta-llama/Llama-3.1-8B", "hardware": "l40s", "workload": {"isl": 512, "osl": 128, "batch": 1},
+    },
+    "too large": {
+        "model": "mistralai/Mixtral-8x7B-v0.1", "hardware": "l40s", "workload": {"isl": 512, "osl": 128, "scenario": "max-throughput"},
     },
     "batches": {
         "model": "EleutherAI/gpt-j-6b", "hardware": "a100-80gb-sxm", "workload": {"isl": 128, "osl": 64, "rate": "1/s"},
