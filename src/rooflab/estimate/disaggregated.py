@@ -32,6 +32,7 @@ from rooflab.scenario.workload import Lengths, Workload
 __all__ = ["estimate_pools", "pool_parts"]
 
 _ROUNDS = 30
+_POINTS = 16  # numbers of sequences at which the decode pool is priced; between them its time per token is nearly a line
 
 
 def pool_parts(scenario: Scenario) -> list[tuple[Pool, Hardware, Deployment]]:
@@ -66,7 +67,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
 
     Raises Infeasible when a pool does not fit, InputError for a static batch, which has no use for pools.
     """
-    from rooflab.estimate.serving import estimate
+    from rooflab.estimate.serving import estimate, estimate_many
 
     w = scenario.workload
     if w.mode == "static":
@@ -87,31 +88,22 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     overhead = engine_overhead(first, moe=scenario.model.is_moe, family=first_hardware.device.family)
     tail_s = _tail_s(scenario, first_hardware, first, isl)
 
-    def decoding(running: float) -> Estimate:
-        """The decode pool with `running` sequences in all; their prompts come with their cache."""
-        each = [
-            estimate(
-                Scenario(
-                    scenario.model,
-                    h,
-                    Workload(_lengths(isl), _lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0)),
-                    replace(d, prefix_caching=True),
-                )
-            )
-            for _, h, d in decode
-        ]
-        return each[0]
+    def loaded(running: float) -> list[Scenario]:
+        """The decode pools with `running` sequences in all; their prompts come with their cache."""
+        lengths = (_lengths(isl), _lengths(osl))
+        load = Workload(*lengths, concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0))
+        return [Scenario(scenario.model, h, load, replace(d, prefix_caching=True)) for _, h, d in decode]
 
-    probe = decoding(1.0)
+    probe = estimate(loaded(1.0)[0])
     capacity = probe.metrics["max_running"]
     users = float(w.concurrency) if w.concurrency else float("inf")
     first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
     rate, most_prompts = w.rate or 0.0, servers / service_s
     running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
-    pool = probe
+    points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
+    curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n)[0] for n in points]) if isinstance(e, Estimate)]
     for _ in range(_ROUNDS):
-        pool = decoding(max(running, 1.0))
-        tpot_s = pool.metrics["tpot_s_mean"]
+        tpot_s = float(np.interp(running, points[: len(curve)], curve))
         if w.mode in ("open", "trace"):
             saturated = rate >= min(most_prompts, capacity / max(osl * tpot_s, 1e-12))
             pace = min(rate, 0.999 * most_prompts)
@@ -129,6 +121,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
             running = wanted
             break
         running = (running + wanted) / 2
+    pool = estimate(loaded(max(running, 1.0))[0])
     requests = pace if not saturated else min(most_prompts, capacity / max(osl * tpot_s, 1e-12))
     return _assemble(scenario, parts, pool, alone, requests, ttft_s, running, saturated, load)
 
