@@ -1,4 +1,4 @@
-"""Inference hyper-parameters: conformance, the static batches worked by hand, and what the search says elsewhere."""
+"""Inference hyper-parameters: the static batches worked by hand, and what the search says elsewhere."""
 
 from __future__ import annotations
 
@@ -12,17 +12,11 @@ from rooflab.papers.run import run_paper
 from rooflab.papers.serving.inference_hyperparameters import (
     Landscape,
     Retuned,
-    paper,
     peaks,
     retuning_gain,
     static_landscape,
     static_seconds,
 )
-from rooflab.testing.papers import PaperConformance
-
-
-class TestInferenceHyperparameters(PaperConformance):
-    paper = paper
 
 
 def test_a_static_batch_lasts_as_long_as_its_longest_answer() -> None:

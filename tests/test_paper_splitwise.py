@@ -1,4 +1,4 @@
-"""Splitwise: the paper's conformance, its search, and its technique on scenarios that are not the paper's."""
+"""Splitwise: its search, and its technique on scenarios that are not the paper's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ import pytest
 
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.papers.serving.splitwise import Splitwise, highest_rate, paper
+from rooflab.papers.serving.splitwise import Splitwise, highest_rate
 from rooflab.scenario.scenario import Scenario
-from rooflab.testing.papers import PaperConformance
-
-
-class TestSplitwise(PaperConformance):
-    paper = paper
 
 
 def chat(**workload: object) -> Scenario:

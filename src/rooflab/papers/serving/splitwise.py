@@ -77,7 +77,8 @@ class Splitwise(Technique):
         require(self.decode_power > 0, "a decode pool without power does nothing")
         own = self.prefill if self.decode_hardware else self.prefill + self.decode
         each = _devices_each(scenario, own)
-        require(each * own <= have.count, f"{own} engines of {each} {have.device.name} need {each * own}; there are {have.count}")
+        short = f"{own} engines of {each} {have.device.name} need {each * own}; there are {have.count}"
+        require(each * own <= have.count, short + " (a smaller tp, or decode_hardware, makes room)")
         d = replace(d, tp=d.tp or each // (d.pp * d.dp * d.cp), replicas=None)
         pools = (Pool("prefill", self.prefill), self._decode_pool(have, each))
         other = pools[1].hardware or have
