@@ -118,7 +118,11 @@ def question(row: Mapping[str, str]) -> Question:
     rules = _mlperf_rules(row)
     if rules and not _NUMBER.match(row["batch_or_concurrency"]):
         scenarios = tuple(
-            replace(s, workload=replace(workload, rate=rate * machine.count), slo=rules) for s in scenarios for rate in _OFFERED_RATES
+            replace(
+                s.with_deployment(max_num_batched_tokens=_SERVER_CHUNK), workload=replace(workload, rate=rate * machine.count), slo=rules
+            )
+            for s in scenarios
+            for rate in _OFFERED_RATES
         )
     return Question(row["id"], scenarios, metric, factor, value)
 
@@ -270,8 +274,10 @@ _MLPERF_LIMITS: Final = {
     ("deepseek-r1", "server"): (2.0, 0.08),
 }
 """99th percentiles that MLPerf Inference allows, seconds: time to first token and per output token (rules of v4.1 to v5.1)."""
-_OFFERED_RATES: Final = tuple(0.02 * 1.15**k for k in range(62))
-"""Requests a second and device that are offered to find the most that the rules allow: 0.02 to about 100, 15 % apart."""
+_OFFERED_RATES: Final = tuple(0.02 * 1.06**k for k in range(147))
+"""Requests a second and device that are offered to find the most that the rules allow: 0.02 to about 100, 6 % apart."""
+_SERVER_CHUNK: Final = 2048
+"""Tokens a step of a submitter under latency limits: small enough for the time per token, large enough for the throughput; assumed."""
 _NUMBER: Final = re.compile(r"^\d+$")
 
 
