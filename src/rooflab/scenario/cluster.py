@@ -15,12 +15,16 @@ __all__ = [
     "Failure",
     "KVTier",
     "Pool",
+    "Rotation",
     "SpeedChange",
+    "Swap",
     "Transfer",
     "read_autoscale",
     "read_failures",
     "read_pools",
+    "read_rotation",
     "read_speed",
+    "read_swap",
 ]
 
 
@@ -87,6 +91,32 @@ class KVTier:
     host_bytes: float = 0.0
     ssd_bytes: float = 0.0
     swap_bytes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """How a preempted sequence's cache goes to the host and back.
+
+    Each copy of `run_blocks` adjacent blocks (of keys or values, in one layer) costs `call_s` to issue. `asynchronous`: beside the
+    steps of the others, instead of between them. `reuse`: the host keeps its copy, and only what is new since goes out again.
+    """
+
+    call_s: float = 0.0
+    run_blocks: float = 1.0
+    asynchronous: bool = False
+    reuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Fairness by turns: every `steps` engine steps all requests draw new priorities, and who has a bad one gives way.
+
+    "random": anew; "markov": those that run draw nearer the front by `sticky` (0 to 1).
+    """
+
+    steps: int
+    pattern: Literal["random", "markov"] = "random"
+    sticky: float = 0.5
 
 
 def _list(value: Any, where: str) -> list[Any]:
@@ -181,6 +211,32 @@ def read_speed(value: Any, where: str) -> tuple[SpeedChange, ...]:
             raise InputError("a change of speed needs at, and clock or power_limit", f"{where}[{i}]")
         out.append(SpeedChange(read["at"], read.get("clock"), read.get("power_limit"), read.get("replica")))
     return tuple(out)
+
+
+def read_swap(value: Any, where: str) -> Swap:
+    """Swapping from ``{call: 5 us, run_blocks: 20, asynchronous: true, reuse: true}``."""
+    if isinstance(value, Swap):
+        return value
+    readers: Mapping[str, fields.Reader] = {
+        "call": fields.quantity("time"), "run_blocks": fields.number(1), "asynchronous": fields.flag, "reuse": fields.flag,
+    }  # fmt: skip
+    read = fields.read(dict, value, where, readers)
+    return Swap(**{{"call": "call_s"}.get(str(k), str(k)): v for k, v in read.items()})
+
+
+def read_rotation(value: Any, where: str) -> Rotation:
+    """A rotation from ``25`` (steps) or ``{steps: 25, pattern: markov, sticky: 0.5}``."""
+    if isinstance(value, Rotation):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = {"steps": value}
+    readers: Mapping[str, fields.Reader] = {
+        "steps": fields.at_least(1), "pattern": fields.choice("random", "markov"), "sticky": fields.number(0, 1),
+    }  # fmt: skip
+    read = fields.read(dict, value, where, readers)
+    if "steps" not in read:
+        raise InputError("a rotation needs steps, for example {steps: 25}", where)
+    return Rotation(**{str(k): v for k, v in read.items()})
 
 
 def read_tiers(value: Any, where: str) -> KVTier:

@@ -75,8 +75,8 @@ class Deployment:
     uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
     (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
     `batching` "separate": every sequence is an instance of its own that reads the (once resident) weights for itself.
-    With `pools` the engines are those of the pools, prompts and decodes apart; beyond `spill_tokens` waiting on every engine of
-    its own pool (None: never) a request goes to the other.
+    With `pools` the engines are those of the pools, prompts and decodes apart; beyond `spill_tokens` on every engine for
+    prompts (None: never) a decode engine takes the prompt and answers it.
     """
 
     engine: str = ""
@@ -107,6 +107,8 @@ class Deployment:
     scheduler: str | None = None
     policy: str = "fcfs"
     preemption: Literal["recompute", "swap"] = "recompute"
+    swap: cluster.Swap | None = None
+    rotation: cluster.Rotation | None = None
     router: str = "round-robin"
     pools: tuple[cluster.Pool, ...] = ()
     transfer: cluster.Transfer = cluster.Transfer()
@@ -181,6 +183,8 @@ DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
     "scheduler": fields.text,
     "policy": fields.text,
     "preemption": fields.choice("recompute", "swap"),
+    "swap": cluster.read_swap,
+    "rotation": cluster.read_rotation,
     "router": fields.text,
     "pools": cluster.read_pools,
     "transfer": cluster.read_transfer,

@@ -15,6 +15,8 @@ from rooflab.simulate.rules import FAIR, queue_key
 from rooflab.simulate.state import DECODING, ENDED, RECEIVING, WAITING, WHOLE
 
 __all__ = [
+    "drawn",
+    "drop_copy",
     "end",
     "enqueue",
     "enter",
@@ -63,6 +65,15 @@ def next_line(sim: Any, r: int) -> int:
 
 
 @compiled
+def drawn(i: int, rotation: int) -> float:
+    """Priority of job i after so many rotations: a hash of both in [0, 1), the same in every run."""
+    x = (i + 1) * 0x9E3779B1 + (rotation + 1) * 0x85EBCA77
+    x = ((x ^ (x >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
+    x = ((x ^ (x >> 12)) * 0x297A2D39) & 0xFFFFFFFF
+    return float((x ^ (x >> 15)) & 0xFFFFFFFF) / 4294967296.0
+
+
+@compiled
 def enqueue(sim: Any, key_of: Any, r: int, i: int, now: float) -> None:
     """Job i joins the waiting line of replica r."""
     rep = sim.reps[r]
@@ -74,7 +85,10 @@ def enqueue(sim: Any, key_of: Any, r: int, i: int, now: float) -> None:
             line.service = max(line.service, service_of(sim, r, busiest))
     see_waiting(sim, r, now)
     sim.jobs[i].state = WAITING
-    push(sim, q, i, queue_key(sim, key_of, rep.policy, i, service_of(sim, r, q), now))
+    if rep.rotate_steps > 0:
+        push(sim, q, i, drawn(i, rep.rotations))
+    else:
+        push(sim, q, i, queue_key(sim, key_of, rep.policy, i, service_of(sim, r, q), now))
     rep.waiting += 1
 
 
@@ -206,18 +220,31 @@ def preempt(sim: Any, key_of: Any, r: int, i: int, now: float) -> None:
         job.stalled_since_s = rep.emitted_s
     leave(sim, r, i)
     free(sim, r, i)
-    if decoding and rep.swap_used + job.done <= rep.swap_tokens:
-        rep.swap_used += job.done
-        rep.extra_s += job.done * rep.swap_s_per_token
-        sim.totals[r, 11] += job.done
+    moved = job.done - job.on_host
+    if decoding and rep.swap_used + moved <= rep.swap_tokens:
+        rep.swap_used += moved
+        if rep.swap_async == 1:
+            rep.swap_out_free_s = max(now, rep.swap_out_free_s) + moved * rep.swap_s_per_token
+        else:
+            rep.extra_s += moved * rep.swap_s_per_token
+        sim.totals[r, 11] += moved
+        job.on_host = job.done if rep.swap_reuse == 1 else 0
         job.swapped = 1
     else:
+        drop_copy(rep, job)
         sim.totals[r, 12] += job.done
         job.done = 0
     job.goal = job.input + job.made - (1 if decoding and job.swapped == 1 else 0)
     job.preemptions += 1
     sim.totals[r, 10] += 1
     enqueue(sim, key_of, r, i, now)
+
+
+@compiled
+def drop_copy(rep: Any, job: Any) -> None:
+    """The host forgets the copy that it kept of a job which runs."""
+    rep.swap_used -= job.on_host
+    job.on_host = 0
 
 
 @compiled
@@ -262,6 +289,7 @@ def finish(sim: Any, r: int, i: int, now: float) -> None:
     if job.state == DECODING:
         leave_decode(sim, r, i)
     register(sim, r, i, job.done)
+    drop_copy(sim.reps[r], job)
     leave(sim, r, i)
     free(sim, r, i)
     end(sim, r, i, now, 1)
@@ -276,7 +304,7 @@ def victim(sim: Any, r: int) -> int:
     worst = rep.tail
     while sim.jobs[worst].state == RECEIVING:
         worst = sim.jobs[worst].previous
-    if not rep.by_progress and rep.policy in (0, FAIR):
+    if not rep.by_progress and rep.policy in (0, FAIR) and rep.rotate_steps == 0:
         return int(worst)
     i = sim.jobs[worst].previous
     while i >= 0:
@@ -290,7 +318,7 @@ def victim(sim: Any, r: int) -> int:
 def _goes_first(sim: Any, r: int, i: int, worst: int) -> bool:
     a = sim.jobs[i]
     b = sim.jobs[worst]
-    if not sim.reps[r].by_progress:
+    if not sim.reps[r].by_progress or sim.reps[r].rotate_steps > 0:
         return bool(a.key > b.key)
     tokens = sim.reps[r].tokens
     made_a = a.made + (tokens - a.done + a.anchor if a.state == DECODING else 0)

@@ -75,7 +75,7 @@ def line_up(sim: Any, key_of: Any, r: int, i: int, now: float) -> None:
     hopeless = (
         rep.running >= rep.max_num_seqs
         or (rep.gated == 1 and rep.running > 0)
-        or (rep.policy == 0 and rep.waiting > 0 and rep.max_adapters == 0)
+        or (rep.policy == 0 and rep.waiting > 0 and rep.max_adapters == 0 and rep.rotate_steps == 0)
     )
     enqueue(sim, key_of, r, i, now)
     if not hopeless or rep.phase == RESTING:
@@ -147,6 +147,7 @@ def _start_over(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> Non
         cut(sim, home, now)
     job.private = 0
     job.swapped = 0
+    job.on_host = 0
     job.done = 0
     job.made = min(job.made, job.output - 1)
     job.goal = job.input + job.made
@@ -167,9 +168,10 @@ def ring(sim: Any, key_of: Any, route_to: Any, now: float) -> None:
         _start_over(sim, key_of, route_to, i, now)
         return
     home = job.home
-    if home >= 0:
-        give_home(sim, i)
-        cut(sim, home, now)
+    if home >= 0 or job.swapped == 1:
+        if home >= 0:
+            give_home(sim, i)
+            cut(sim, home, now)
         job.chunk_next = sim.reps[d].ready_head
         sim.reps[d].ready_head = i
     else:

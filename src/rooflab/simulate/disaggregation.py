@@ -69,4 +69,5 @@ def join_ready(sim: Any, r: int) -> None:
         i = rep.ready_head
         rep.ready_head = sim.jobs[i].chunk_next
         rep.receiving -= 1
+        sim.jobs[i].swapped = 0
         join_decode(sim, r, i, sim.jobs[i].stalled_since_s)

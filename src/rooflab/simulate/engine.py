@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.simulate.batch import enter, finish, join_decode, line_of, next_line, preempt, victim
+from rooflab.simulate.batch import drawn, enter, finish, join_decode, line_of, next_line, preempt, victim
 from rooflab.simulate.compiled import compiled
 from rooflab.simulate.disaggregation import can_receive, join_ready, receive
 from rooflab.simulate.kv import available, blocks_for, growth, length_after, steps_within, take
@@ -21,7 +21,7 @@ from rooflab.simulate.observe import gaps, log_step, see_step, see_waiting
 from rooflab.simulate.prefix import hold, match
 from rooflab.simulate.price import price
 from rooflab.simulate.queues import peek, pop, push, set_wake
-from rooflab.simulate.state import PREFILLING, PROMPT, RESTING, STEPPING, WHOLE
+from rooflab.simulate.state import PREFILLING, PROMPT, RECEIVING, RESTING, STEPPING, WHOLE
 
 __all__ = ["begin", "commit", "cut", "steps_by"]
 
@@ -35,8 +35,10 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
     rep.n_chunks = 0
     rep.chunk_tokens = 0
     rep.area = 0
-    before = sim.totals[r, 10]
     join_ready(sim, r)
+    if rep.rotate_steps > 0 and sim.totals[r, 0] >= rep.rotate_at:
+        rotate(sim, key_of, r, now)
+    before = sim.totals[r, 10]
     fits = True
     budget = rep.max_num_batched_tokens
     if rep.mixed:
@@ -49,6 +51,57 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
         fits = make_room(sim, key_of, r, now)
     rep.held_back = 1 if sim.totals[r, 10] > before else 0
     return bool(fits and rep.n_decode > 0 and (rep.mixed or rep.n_chunks == 0))
+
+
+@compiled
+def rotate(sim: Any, key_of: Any, r: int, now: float) -> None:
+    """All requests of replica r draw new priorities; those that run give way to better ones that wait, until none of these would fit."""
+    rep = sim.reps[r]
+    rep.rotations += 1
+    rep.rotate_at = int(sim.totals[r, 0]) + rep.rotate_steps
+    i = rep.head
+    while i >= 0:
+        sim.jobs[i].key = drawn(i, rep.rotations) * (1.0 - rep.sticky)
+        i = sim.jobs[i].next
+    clients = sim.g[0].n_clients
+    for q in range(r * clients, (r + 1) * clients):
+        first = -1
+        while sim.queues[q].n > 0:
+            i = pop(sim, q)
+            sim.jobs[i].chunk_next = first
+            first = i
+        while first >= 0:
+            i = first
+            first = sim.jobs[i].chunk_next
+            push(sim, q, i, drawn(i, rep.rotations))
+    aside = -1
+    room = available(rep) - growth(sim, r, length_after(rep, 1))
+    seats = rep.max_num_seqs - rep.running
+    while rep.waiting > 0:
+        q = next_line(sim, r)
+        i = peek(sim, q)
+        job = sim.jobs[i]
+        need = blocks_for(rep, max(job.goal, job.done)) + 1
+        while (need > room or seats <= 0) and rep.running - rep.receiving > 0:
+            worst = victim(sim, r)
+            if sim.jobs[worst].key <= job.key:
+                break
+            before = available(rep)
+            preempt(sim, key_of, r, worst, now)
+            room += available(rep) - before
+            seats += 1
+        if need > room or seats <= 0:
+            break
+        _dequeue(sim, r, q, now)
+        job.chunk_next = aside
+        aside = i
+        room -= need
+        seats -= 1
+    while aside >= 0:
+        i = aside
+        aside = sim.jobs[i].chunk_next
+        push(sim, line_of(sim, r, i), i, sim.jobs[i].key)
+        rep.waiting += 1
 
 
 @compiled
@@ -257,10 +310,20 @@ def resume(sim: Any, r: int, i: int, now: float) -> None:
     job = sim.jobs[i]
     job.private = _resume_blocks(rep, job)
     take(sim, r, job.private)
-    job.swapped = 0
-    rep.swap_used -= job.done
-    rep.extra_s += job.done * rep.swap_s_per_token
+    if rep.swap_reuse == 0:
+        rep.swap_used -= job.done
     enter(sim, r, i, now)
+    if rep.swap_async == 1:
+        # what comes in takes the room of what goes out, so it cannot start before that is gone
+        rep.swap_in_free_s = max(now, rep.swap_in_free_s, rep.swap_out_free_s) + job.done * rep.swap_s_per_token
+        job.state = RECEIVING
+        job.epoch = rep.epoch
+        job.decode_replica = r
+        rep.receiving += 1
+        push(sim, sim.g[0].n_queues - 1, i, rep.swap_in_free_s)
+        return
+    job.swapped = 0
+    rep.extra_s += job.done * rep.swap_s_per_token
     join_decode(sim, r, i, job.stalled_since_s)
 
 
@@ -324,6 +387,8 @@ def quiet_steps(sim: Any, r: int, room: float, grown: float) -> int:
     if rep.waiting > 0 and rep.running < rep.max_num_seqs and (rep.held_back == 1 or rep.reserve_ratio > 0.0):
         # who was preempted, or refused by an estimate that moves with every step, is looked at again after one
         return 1
+    if rep.rotate_steps > 0:
+        k = min(k, max(int(rep.rotate_at - sim.totals[r, 0]), 1))
     return max(steps_within(sim, r, k, available(rep)), 1)
 
 

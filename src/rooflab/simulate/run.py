@@ -280,7 +280,10 @@ def _fill(rep: Any, lane: Replica, cost: int, parts: int, units: tuple[int, int,
     overshoot = math.ceil(lane.tokens_per_step) if lane.tokens_per_step > 1 else 0
     rep.capacity_tokens = min(lane.kv_blocks * lane.block_size - overshoot, lane.max_model_len or _UNLIMITED)
     rep.max_waiting = _UNLIMITED if lane.max_waiting is None else lane.max_waiting
-    rep.host_s_per_token = rep.swap_s_per_token = lane.kv_bytes_per_token / lane.host_bytes_per_s
+    # copies are asynchronous: the next is issued while the last travels, so the slower of the two sets the pace
+    rep.host_s_per_token = rep.swap_s_per_token = max(lane.kv_bytes_per_token / lane.host_bytes_per_s, lane.swap_call_s_per_token)
+    rep.swap_async, rep.swap_reuse = lane.swap_async, lane.swap_reuse
+    rep.rotate_steps, rep.rotate_at, rep.sticky = lane.rotate_steps, lane.rotate_steps, lane.sticky
     rep.ssd_s_per_token = lane.kv_bytes_per_token / lane.ssd_bytes_per_s
     rep.swap_tokens = int(lane.swap_bytes / lane.kv_bytes_per_token) if lane.kv_bytes_per_token > 0 else 0
     rep.overlap = lane.overlap

@@ -24,6 +24,7 @@ from rooflab.memory.explain import does_not_fit
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulate.requests import Result
 from rooflab.simulate.results import ServingResult
@@ -127,7 +128,22 @@ def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool |
         link_bytes_per_s=link.bytes_per_s or hardware.network.bytes_per_s or math.inf,
         link_latency_s=hardware.network.latency_s if link.latency_s is None else link.latency_s,
         layers=model.layers if link.layerwise else 1,
+        **_swapping(model, d),
     )
+
+
+def _swapping(model: Model, d: Deployment) -> dict[str, Any]:
+    """Fields of a replica that say how it preempts: what copies cost to issue, whether steps wait for them, and turns."""
+    given: dict[str, Any] = {}
+    if d.swap is not None:
+        calls = 2 * model.layers / d.block_size / d.swap.run_blocks
+        given = {
+            "swap_call_s_per_token": calls * d.swap.call_s, "swap_async": d.swap.asynchronous, "swap_reuse": d.swap.reuse,
+            "overlap": 1.0 if d.swap.asynchronous else 0.0,
+        }  # fmt: skip
+    if d.rotation is not None:
+        given |= {"rotate_steps": d.rotation.steps, "sticky": d.rotation.sticky if d.rotation.pattern == "markov" else 0.0}
+    return given
 
 
 def _speed(scenario: Scenario, change: Any, owners: list[tuple[Hardware, Deployment]]) -> SpeedChange:

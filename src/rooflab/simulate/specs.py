@@ -28,7 +28,11 @@ class Replica:
     0: recompute), from the tiers of the prefix cache (`host_cache_bytes`, `ssd_cache_bytes`), to a decode replica
     (`link_bytes_per_s`, `link_latency_s`, sent layer by layer over `layers`; 1: all after the prompt). `overlap` of
     host and SSD traffic hides behind the step. `max_adapters` LoRA adapters run at once (0: no limit), and one not
-    on the GPU costs `adapter_bytes` over the host link. A replica with `up` False waits for the autoscaler.
+    on the GPU costs `adapter_bytes` over the host link.
+    A token swaps no faster than its copies are issued, `swap_call_s_per_token`; with `swap_async` it runs beside the steps of the
+    others, and with `swap_reuse` the host keeps its copy, so that only what is new since goes out again.
+    Every `rotate_steps` steps (0: never) requests draw new priorities, those that run `sticky` nearer the front, and give way.
+    A replica with `up` False waits for the autoscaler.
     """
 
     step_cost: StepCost
@@ -59,6 +63,11 @@ class Replica:
     adapter_bytes: float = 0.0
     up: bool = True
     startup_s: float = 0.0
+    swap_call_s_per_token: float = 0.0
+    swap_async: bool = False
+    swap_reuse: bool = False
+    rotate_steps: int = 0
+    sticky: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("kv_blocks", "max_num_seqs", "max_num_batched_tokens", "block_size", "lanes", "layers"):
@@ -110,7 +119,7 @@ class Cluster:
     """Replicas behind a router. `balance_gap` and `balance_ratio`: when prefix affinity gives way to load (see router.py).
 
     `spill_tokens` (0: never): when every replica that takes prompts has more than so many tokens, a decode replica takes the prompt
-    and answers it, too; when every decode replica is full, a prefill replica decodes.
+    and answers it, too.
     """
 
     replicas: tuple[Replica, ...]

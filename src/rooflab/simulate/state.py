@@ -64,7 +64,7 @@ def _dtype(**columns: str) -> np.dtype[Any]:
 
 JOB_DTYPE: Final = _dtype(
     f8="deadline_s think_s key arrival_s first_scheduled_s first_token_s last_token_s stalled_since_s hidden_s",
-    i8="input output predicted cached done goal made anchor finish_at private home_private shared chunk",
+    i8="input output predicted cached done goal made anchor finish_at private home_private shared chunk on_host",
     i4="client adapter priority session after successor sibling link child previous next chunk_next heap_at state replica "
     "home epoch first_replica decode_replica preemptions requeues status swapped",
 )
@@ -73,12 +73,13 @@ JOB_DTYPE: Final = _dtype(
 REPLICA_DTYPE: Final = _dtype(
     f8="gain watermark retract reserve_ratio reserve_min reserve_decay reserve_now overlap host_s_per_token ssd_s_per_token "
     "swap_s_per_token adapter_load_s link_free_s link_s_per_token link_latency_s link_layers idle_w slow power startup_s "
-    "start_s step_s slope_s step_j slope_j extra_s up_since_s waiting_since_s emitted_s newcomer_sum_s",
+    "start_s step_s slope_s step_j slope_j extra_s up_since_s waiting_since_s emitted_s newcomer_sum_s "
+    "swap_in_free_s swap_out_free_s sticky",
     i8="cost role mixed chunked reserve gated by_progress policy max_num_seqs max_num_batched_tokens block_size kv_blocks capacity_tokens "
     "max_waiting swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens head tail partial "
     "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used unit_blocks free_unit "
     "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers "
-    "active_adapters receiving ready_head",
+    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations",
 )
 """An engine: its rules and limits, its batch, its blocks, the step (or run of k equal steps) that it is in."""
 
