@@ -7,7 +7,7 @@
     prefix-affinity   the longest cached prefix, unless that replica is much busier than the least busy one
     session           sessions stay where they began (by number); others take turns
 
-Prefill and decode pools take their own part of the work; a cluster that spills lends replicas of one pool to the other.
+Prefill and decode pools take their own part of the work; a cluster that spills lends decode replicas to prompts.
 Prefix affinity gives way to balance as SGLang's router does: when the busiest replica has more than `balance_gap`
 requests and `balance_ratio` times those of the least busy, the shortest queue is joined.
 """
@@ -93,8 +93,8 @@ def route(sim: Any, route_to: Any, i: int, decode: bool, now: float) -> int:
     n = len(sim.reps)
     if n == 1:
         return 0 if eligible(sim, 0, i, decode) else -1
-    if g.spill > 0:
-        other = _spilled(sim, i, decode)
+    if g.spill > 0 and not decode:
+        other = _spilled(sim, i)
         if other >= 0:
             return other
     if g.router == 0:
@@ -111,10 +111,10 @@ def route(sim: Any, route_to: Any, i: int, decode: bool, now: float) -> int:
 
 
 @compiled
-def _spilled(sim: Any, i: int, decode: bool) -> int:
-    """The least loaded replica of the other pool when all of job i's own are over their limit; −1 when one has room.
+def _spilled(sim: Any, i: int) -> int:
+    """The least loaded decode replica when every replica for prompts holds more than `spill` tokens; −1 when one has room.
 
-    A prompt leaves its pool beyond `spill` tokens present, a decode when no replica has blocks for what is there of it.
+    Not the other way round: a prefill replica keeps blocks of prompts that nobody has pulled, so its room is not its own to give.
     """
     job = sim.jobs[i]
     best = -1
@@ -122,17 +122,10 @@ def _spilled(sim: Any, i: int, decode: bool) -> int:
         rep = sim.reps[r]
         if rep.state != UP:
             continue
-        if rep.role != (PREFILL if decode else DECODE):
-            has_room = rep.load_tokens <= sim.g[0].spill
-            if decode:
-                has_room = rep.waiting == 0 and rep.free_blocks * rep.block_size > job.input + job.made
-            if has_room:
+        if rep.role != DECODE:
+            if rep.load_tokens <= sim.g[0].spill:
                 return -1
-        elif (
-            r != job.home
-            and job.input + job.output - 1 <= rep.capacity_tokens
-            and (best < 0 or rep.load_tokens < sim.reps[best].load_tokens)
-        ):
+        elif job.input + job.output - 1 <= rep.capacity_tokens and (best < 0 or rep.load_tokens < sim.reps[best].load_tokens):
             best = r
     return int(best)
 
