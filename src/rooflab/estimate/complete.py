@@ -45,7 +45,8 @@ def complete(scenario: Scenario) -> Scenario:
     """The scenario with every open field of its deployment chosen.
 
     Engine: the usual one.  `tp`: the smallest power of two (then any divisor) that leaves a quarter of the memory to the
-    cache, or else at which one sequence of the workload fits, going over `pp` when a host is not enough.  `replicas`: as many as the hardware holds.
+    cache, or else at which one sequence of the workload fits, going over `pp` when a host is not enough.
+    `replicas`: as many as the hardware holds.
     Raises InputError for impossible splits, Infeasible when nothing fits.
     """
     length, cross = resident_tokens(scenario.model, scenario.workload)
