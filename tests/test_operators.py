@@ -96,6 +96,14 @@ def test_tokens_travel_only_under_data_parallel_attention() -> None:
     assert sent(replace(ALONE, dp=8.0, ep=8.0)) == pytest.approx(256 / 8 * 7 * (1 - (7 / 8) ** 8) * 7168 * (1 + 2))
 
 
+def test_experts_cut_over_data_parallel_ranks_gather_tokens_and_scatter_sums() -> None:
+    ops = operators(model("DeepSeek-V3"), replace(ALONE, dp=4.0), 256.0)
+    moved = [op for op in ops if isinstance(op, Collective) and op.name.startswith("expert") and float(np.asarray(op.link_bytes)) > 0]
+    assert {op.name for op in moved} == {"expert token gather", "expert sum scatter"}
+    # three quarters of 256 tokens of 7,168 two-byte elements, there and back
+    assert all(float(np.asarray(op.link_bytes)) == pytest.approx(0.75 * 256 * 7168 * 2) for op in moved)
+
+
 @pytest.mark.parametrize(
     ("weights", "activations", "key", "compute"),
     [

@@ -125,5 +125,10 @@ def _expert_comm(ffn: Experts, count: float, inner: float, formats: Formats, spl
     yield Collective("experts all-reduce", "comm", count, "all_reduce", here, split.tp)
     yield Collective("expert dispatch", "comm", count, "all_to_all", sent * dispatch_bytes, split.ep)
     yield Collective("expert combine", "comm", count, "all_to_all", sent * 2.0, split.ep)
+    # experts that are cut over data-parallel ranks need the tokens of all of them, and their partial sums go back
+    span = np.where(travels, np.maximum(np.asarray(split.expert_tp) / split.tp, 1.0), 1.0)
+    shared = np.where(span > 1.0, m * span * inner * 2.0, 0.0)
+    yield Collective("expert token gather", "comm", count, "all_gather", shared, span)
+    yield Collective("expert sum scatter", "comm", count, "all_gather", shared, np.where(span > 1.0, split.expert_tp, 1.0))
     gathered = np.where(travels & (np.asarray(split.tp) > 1.0), m * inner * 2.0, 0.0)
     yield Collective("expert gather", "comm", count, "all_gather", gathered, split.tp)
