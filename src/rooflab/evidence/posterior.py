@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rooflab.evidence.line import Line
 from rooflab.evidence.serving_fit import Prior
 
 __all__ = ["NOISE", "Line", "Posterior", "draw", "loss_of", "solve"]
@@ -25,29 +26,6 @@ Array = npt.NDArray[np.float64]
 NOISE: Final = 0.08
 """σ: what repeats of one configuration differ by, and what the kernel curves leave (standard deviation of a logarithm)."""
 _STEPS: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Times (s or 1/rate) at `theta` and their slopes; rows × constants."""
-
-    base: Array
-    slopes: Array
-    theta: Array
-
-    def at(self, theta: Array) -> Array:
-        """Times at other constants, never below a hundredth of the base."""
-        out: Array = np.maximum(self.base + self.slopes @ (theta - self.theta), self.base * 0.01)
-        return out
-
-    def rows(self, keep: npt.NDArray[np.bool_]) -> Line:
-        """The same line for some of the rows."""
-        return Line(self.base[keep], self.slopes[keep], self.theta)
-
-    def constants(self, keep: Sequence[int]) -> Line:
-        """The same line in some of the constants, the others standing still."""
-        index = np.array(keep, dtype=np.intp)
-        return Line(self.base, self.slopes[:, index], self.theta[index])
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, using
 from rooflab.errors import RooflabError
 from rooflab.estimate.serving import estimate_many
+from rooflab.evidence.line import Line
 from rooflab.evidence.serving_rows import Question
 
 __all__ = [
@@ -161,7 +162,7 @@ def fit_group(
     measured = times(questions, np.array([q.measured for q in questions]))
     weights = _weights(rows)
     theta = np.array([start[name] for name in priors])
-    line = _Line(np.zeros(len(rows)), np.zeros((len(rows), len(priors))), theta)
+    line = Line(np.zeros(len(rows)), np.zeros((len(rows), len(priors))), theta)
     for _ in range(rounds):
         line = _draw(questions, priors, theta, apply)
         moved = _solve(line, measured, weights, priors)
@@ -179,8 +180,8 @@ def fit_group(
             if inside.all():
                 without = np.array([p.mean for p in priors.values()])
             else:
-                without = _solve(line.take(~inside), measured[~inside], weights[~inside], priors)
-            out[inside] = line.take(inside).at(without)
+                without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors)
+            out[inside] = line.rows(inside).at(without)
     held = _ape(out, measured) if held_out else error
     return Fit(
         dict(zip(priors, theta.tolist(), strict=True)),
@@ -193,26 +194,9 @@ def fit_group(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Times at `theta` and their slopes."""
-
-    base: Array
-    slopes: Array
-    theta: Array
-
-    def at(self, theta: Array) -> Array:
-        """Times at other constants; never below a hundredth of the base, where the line has lost its meaning."""
-        out: Array = np.maximum(self.base + self.slopes @ (theta - self.theta), self.base * 0.01)
-        return out
-
-    def take(self, rows: npt.NDArray[np.bool_]) -> _Line:
-        return _Line(self.base[rows], self.slopes[rows], self.theta)
-
-
 def _draw(
     questions: Sequence[Question], priors: Mapping[str, Prior], theta: Array, apply: Callable[[Mapping[str, float]], ServingCalibration]
-) -> _Line:
+) -> Line:
     names = list(priors)
 
     def at(values: Array) -> Array:
@@ -226,17 +210,17 @@ def _draw(
         step = prior.nudge if prior.low < theta[j] + prior.nudge < prior.high else -prior.nudge
         nudged[j] += step
         slopes[:, j] = (at(nudged) - base) / step
-    return _Line(base, slopes, theta)
+    return Line(base, slopes, theta)
 
 
-def _solve(line: _Line, measured: Array, weights: Array, priors: Mapping[str, Prior]) -> Array:
+def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior]) -> Array:
     from scipy.optimize import least_squares
 
     good = np.isfinite(line.base) & (measured > 0) & np.isfinite(line.slopes).all(axis=1)
     width = np.array([p.width for p in priors.values()])
     mean = np.array([p.mean for p in priors.values()])
     low, high = np.array([p.low for p in priors.values()]), np.array([p.high for p in priors.values()])
-    kept = line.take(good)
+    kept = line.rows(good)
     target, w = np.log(measured[good]), np.sqrt(weights[good])
 
     def residuals(x: Array) -> Array:
