@@ -1,9 +1,10 @@
 """Write docs/accuracy.md and the README's table of errors.
 
-    python -m rooflab.evidence.accuracy FOLDER --held-out HELD.csv [--source-out S.csv] [--device-out D.csv] --date DATE
+    python -m rooflab.evidence.accuracy FOLDER --held-out HELD.csv [--source-out S.csv] [--device-out D.csv]
+        [--model-out M.csv] --date DATE
 
 FOLDER holds serving/measurements.csv, energy/..., vision/...; HELD.csv comes from `rooflab.evidence.serving_train --held-out`,
-S.csv and D.csv from `rooflab.evidence.leave_out --by source` and `--by device`.
+S.csv, D.csv and M.csv from `rooflab.evidence.leave_out --by source`, `--by device` and `--by model`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from rooflab.evidence.bars import BARS
 from rooflab.evidence.conformal import covered, levels_of
 from rooflab.evidence.explain import explain
-from rooflab.evidence.interval_table import LeftOut, held_out_rows, ratios_of, read_held_out
+from rooflab.evidence.interval_table import WHOLES, LeftOut, held_out_rows, ratios_of, read_held_out
 from rooflab.evidence.score import INCOMPLETE, UNFAIR, Scored, Scores, score
 from rooflab.evidence.tables import KINDS, read_table
 from rooflab.evidence.twins import twins
@@ -32,6 +33,7 @@ from rooflab.evidence.twins import twins
 __all__ = ["page", "readme_table"]
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
+_WORDS: Final = {"source": "source", "device": "accelerator", "model": "shape of model"}
 _MARKS: Final = ("<!-- accuracy: generated -->", "<!-- /accuracy -->")
 
 
@@ -55,7 +57,7 @@ def readme_table(rows: Sequence[Scored], held: Mapping[str, bool]) -> str:
 def page(
     scores: Mapping[str, Scores], rows: Sequence[Scored], held: Mapping[str, bool], left: Mapping[str, Sequence[Scored]], date: str
 ) -> str:
-    """The page. `rows` are held out by group, `left` by source and by device."""
+    """The page. `rows` are held out by group, `left` by what is left out whole (source, device, model)."""
     parts = [
         "# Accuracy",
         "",
@@ -119,21 +121,22 @@ def _groups(rows: Iterable[Scored], key: Callable[[Scored], str]) -> list[tuple[
 
 
 def _left_out(left: Mapping[str, Sequence[Scored]], rows: Sequence[Scored]) -> list[str]:
-    """Whole sources and whole devices left out, beside the errors when only a group is."""
+    """Whole sources, devices and models left out, beside the errors when only a group is."""
     inside = {r.id: r for r in rows}
     parts: list[str] = []
     for what, mine in left.items():
         if not mine:
             continue
         parts += [
-            f"## A whole {what} left out",
+            f"## A whole {_WORDS[what]} left out",
             "",
-            f"Constants fitted without any row of the {what}; beside it, the same rows with only their group left out.",
+            f"Constants fitted without any row of the {_WORDS[what]}; beside it, the same rows with only their group left out.",
             "",
         ]
-        lines = [f"| {what} | rows | median, {what} out | median, group out | ratio | said to be outside | within 1.5 ×, or said |"]
+        word = _WORDS[what]
+        lines = [f"| {word} | rows | median, {word} out | median, group out | ratio | said to be outside | within 1.5 ×, or said |"]
         lines.append("|---|--:|--:|--:|--:|--:|---|")
-        by: Callable[[Scored], str] = (lambda r: r.source) if what == "source" else (lambda r: r.gpu)
+        by = WHOLES[what]
         found = LeftOut.of(mine, rows, by)
         outside = {r.id for r, near in zip(found.rows, found.near, strict=True) if near == "outside"}
         for name, some in _groups(mine, by):
@@ -207,8 +210,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--source-out", type=Path)
-    parser.add_argument("--device-out", type=Path)
+    for what in WHOLES:
+        parser.add_argument(f"--{what}-out", type=Path)
     parser.add_argument("--date", required=True)
     options = parser.parse_args(arguments)
     scores: dict[str, Scores] = {k: score(read_table(f)) for k in KINDS if (f := options.folder / k / "measurements.csv").is_file()}
@@ -217,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows = [r for r in rows if math.isfinite(r.predicted) and r.predicted > 0]
     ratios = ratios_of(rows)
     held = dict(zip([r.id for r in rows], covered(ratios, levels_of(ratios)).tolist(), strict=True))
-    left = {"source": _with(rows, options.source_out), "accelerator": _with(rows, options.device_out)}
+    left = {what: _with(rows, getattr(options, f"{what}_out")) for what in WHOLES}
     (_ROOT / "docs" / "accuracy.md").write_text(page(scores, rows, held, left, options.date), encoding="utf-8")
     readme = _ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")

@@ -1,11 +1,12 @@
 """Make `data/intervals.json` from measured rows and held-out predictions.
 
-    python -m rooflab.evidence.interval_table ROWS.csv ... --held-out HELD.csv [--source-out S.csv] [--device-out D.csv] --date DATE
+    python -m rooflab.evidence.interval_table ROWS.csv ... --held-out HELD.csv [--source-out S.csv] [--device-out D.csv]
+        [--model-out M.csv] --date DATE
 
 HELD.csv holds predictions of `rooflab.evidence.serving_train --held-out`, each made by constants that were fitted without
-the row's group (source, model, device).  A row that took no part in a fit stands with its present prediction.  S.csv and D.csv hold
-predictions of `rooflab.evidence.leave_out`, without the row's whole source or device; they tell how much wider intervals
-must be outside the evidence.
+the row's group (source, model, device).  A row that took no part in a fit stands with its present prediction.  S.csv, D.csv and M.csv
+hold predictions of `rooflab.evidence.leave_out`, without the row's whole source, device or model; they tell how much wider
+intervals must be outside the evidence.
 """
 
 from __future__ import annotations
@@ -28,8 +29,14 @@ from rooflab.evidence.intervals import IntervalTable
 from rooflab.evidence.score import Scored, score
 from rooflab.evidence.tables import read_table
 
-__all__ = ["LeftOut", "held_out_rows", "make_table", "ratios_of", "read_held_out"]
+__all__ = ["WHOLES", "LeftOut", "held_out_rows", "make_table", "ratios_of", "read_held_out"]
 
+WHOLES: Final[Mapping[str, Callable[[Scored], str]]] = {
+    "source": lambda r: r.source,
+    "device": lambda r: r.gpu,
+    "model": lambda r: r.key.shape if r.key else "",
+}
+"""What is left out whole, and how a row names its own."""
 _FEWEST: Final = 50
 """Rows outside the evidence that it takes to say how much wider their intervals must be."""
 _OUT: Final = Path(__file__).parent / "data" / "intervals.json"
@@ -78,7 +85,7 @@ def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Rows predicted without their whole source (or device), each with the nearness that is left without it."""
+    """Rows predicted without their whole source, device or model, each with the nearness that is left without it."""
 
     rows: tuple[Scored, ...]
     near: tuple[Nearness, ...]
@@ -127,8 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", type=Path, nargs="+")
     parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--source-out", type=Path)
-    parser.add_argument("--device-out", type=Path)
+    for what in WHOLES:
+        parser.add_argument(f"--{what}-out", type=Path)
     parser.add_argument("--date", required=True)
     parser.add_argument("--out", type=Path, default=_OUT)
     options = parser.parse_args(arguments)
@@ -138,8 +145,8 @@ def main(arguments: list[str] | None = None) -> None:
     table = make_table(rows, options.date)
     outs = {
         f"a whole {what} out": LeftOut.of([r for r in held_out_rows(now, found) if r.id in found], rows, by)
-        for what, path, by in (("source", options.source_out, lambda r: r.source), ("device", options.device_out, lambda r: r.gpu))
-        if path and (found := read_held_out(path))
+        for what, by in WHOLES.items()
+        if (path := getattr(options, f"{what}_out")) and (found := read_held_out(path))
     }
     needed = [x for out in outs.values() for x in out.stretch(table)]
     if len(needed) >= _FEWEST:

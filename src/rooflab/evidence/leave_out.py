@@ -1,9 +1,11 @@
-"""Predictions of rows whose whole source, or whole accelerator, took no part in the fit.
+"""Predictions of rows whose whole source, whole accelerator or whole model took no part in the fit.
 
     python -m rooflab.evidence.leave_out ROWS.csv --by source --out HELD.csv [--only NAME ...]
     python -m rooflab.evidence.leave_out ROWS.csv --by device --out HELD.csv
+    python -m rooflab.evidence.leave_out ROWS.csv --by model --out HELD.csv
 
-Harder than leaving out one group of a source: nothing of the same client, host or recipe is left.  The constants of every
+Harder than leaving out one group of a source: nothing of the same client, host or recipe is left (by source), nothing of the
+device (by device), nothing of any model of the same shape, whatever it was tuned for (by model).  The constants of every
 engine, device family and host that the left-out rows had a part in are fitted anew, from those of engines without a fit; the
 others stand as shipped, since the left-out rows never touched them.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -23,6 +25,7 @@ from typing import Final
 import numpy as np
 
 from rooflab.costs.engine import ServingCalibration, active, era, using
+from rooflab.evidence.domains import key_of
 from rooflab.evidence.serving_fit import FitRow, predict
 from rooflab.evidence.serving_train import read_rows, train
 from rooflab.scenario.scenario import Scenario
@@ -33,8 +36,8 @@ _FEWEST: Final = 8
 
 
 def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """(name, predictions by row id) of each source or device in turn, fitted on all other rows."""
-    named = [row.source if by == "source" else _scenario(row).hardware.device.key for row in rows]
+    """(name, predictions by row id) of each source, device or model's shape in turn, fitted on all other rows."""
+    named = [_NAMES[by](row) for row in rows]
     for name in sorted(set(named)):
         inside = [r for r, n in zip(rows, named, strict=True) if n == name]
         if (only and name not in only) or len(inside) < _FEWEST:
@@ -50,6 +53,18 @@ def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Itera
 
 def _scenario(row: FitRow) -> Scenario:
     return row.question.scenarios[0]
+
+
+def _shape(row: FitRow) -> str:
+    s = _scenario(row)
+    return key_of(s.model, s.hardware.device, s.deployment).shape
+
+
+_NAMES: Final[Mapping[str, Callable[[FitRow], str]]] = {
+    "source": lambda row: row.source,
+    "device": lambda row: _scenario(row).hardware.device.key,
+    "model": _shape,
+}
 
 
 def _engine(row: FitRow) -> str:
@@ -74,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line of the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", type=Path)
-    parser.add_argument("--by", choices=("source", "device"), required=True)
+    parser.add_argument("--by", choices=tuple(_NAMES), required=True)
     parser.add_argument("--only", nargs="*", default=())
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)

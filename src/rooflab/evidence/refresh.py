@@ -1,9 +1,10 @@
 """Make everything anew that rests on the shipped constants: intervals, recorded bounds, docs/accuracy.md and the README's table.
 
-    python -m rooflab.evidence.refresh FOLDER --held-out HELD.csv [--source-out S.csv] [--device-out D.csv] --date DATE
+    python -m rooflab.evidence.refresh FOLDER --held-out HELD.csv [--source-out S.csv] [--device-out D.csv]
+        [--model-out M.csv] --date DATE
 
 To be run after `rooflab.evidence.serving_train` has written new constants and held-out predictions; `rooflab.evidence.leave_out`
-makes the other two files, in minutes.
+makes the other files, in minutes.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--held-out", required=True)
-    parser.add_argument("--source-out")
-    parser.add_argument("--device-out")
+    for what in interval_table.WHOLES:
+        parser.add_argument(f"--{what}-out")
     parser.add_argument("--date", required=True)
     options = parser.parse_args(arguments)
     shared = ["--held-out", options.held_out, "--date", options.date]
-    for flag in ("source_out", "device_out"):
-        if getattr(options, flag):
-            shared += [f"--{flag.replace('_', '-')}", getattr(options, flag)]
+    for what in interval_table.WHOLES:
+        if path := getattr(options, f"{what}_out"):
+            shared += [f"--{what}-out", path]
     tables = [str(f) for k in KINDS if k != "training" and (f := options.folder / k / "measurements.csv").is_file()]
     interval_table.main([*tables, *shared])
     bounds.main()
