@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, Final
 
 import click
@@ -90,8 +91,16 @@ def _command(command: click.Command, context: click.Context, path: str) -> Itera
         yield "Takes every [flag of a scenario](scenario.md).\n"
 
 
+_AS_IT_IS: Final = "\b"
+"""What click marks a paragraph with that it must not wrap."""
+
+
 def _paragraphs(text: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in text.replace("\b", "").split("\n\n"))
+    """Help as Markdown: paragraphs on a line each; one that click leaves as it is, as a block."""
+    out = []
+    for part in text.split("\n\n"):
+        out.append(f"```text\n{dedent(part.replace(_AS_IT_IS, '')).strip()}\n```" if _AS_IT_IS in part else " ".join(part.split()))
+    return "\n\n".join(out)
 
 
 def _scenario() -> str:

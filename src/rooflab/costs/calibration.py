@@ -8,7 +8,7 @@ comes from, and the whole says by which rule it was chosen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -19,6 +19,7 @@ from rooflab.costs.elementwise import ElementwiseCurve
 from rooflab.costs.fit_file import Curve, Fit, FitFile, Provenance, load_fit_file
 from rooflab.costs.gemm import GemmCurve
 from rooflab.costs.moe import MoeCurve
+from rooflab.costs.own import OwnKernels, own_kernels
 from rooflab.costs.recurrent import RecurrentCurve
 from rooflab.scenario.hardware import Device, Link
 
@@ -174,27 +175,35 @@ def _link_file(device: Device, file: FitFile) -> FitFile | None:
     return load_fit_file(_PCIE_TABLE) if topology == "bus" and file.device in _NVIDIA_TABLES else None
 
 
-@lru_cache(maxsize=256)
 def calibration_for(device: Device, engine: str = "") -> KernelCalibration:
-    """The constants of `device` under `engine` ("" or an engine without tables of its own: all engines together)."""
+    """The constants of `device` under `engine` ("" or an engine without tables of its own: all engines together).
+
+    What the calibration in force has of the device's kernels lies over the shipped curves.
+    """
+    return _calibration_for(device, engine, own_kernels(device.key))
+
+
+@lru_cache(maxsize=256)
+def _calibration_for(device: Device, engine: str, own: OwnKernels | None) -> KernelCalibration:
     name, rule = _choose(device)
     file, engine = load_fit_file(name), engine_key(engine)
-    look = _Lookup(file, engine)
+    look = _Lookup(file, engine, own)
     gemm = {fmt: cast(GemmCurve, look.format("gemm", fmt)) for fmt in GEMM_COMPUTE}
     moe = {fmt: cast(MoeCurve, look.format("moe", fmt)) for fmt in GEMM_COMPUTE}
     links = _link_file(device, file)
+    names = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
     if links is None:
-        scale_up = link_curves(device.scale_up)
+        scale_up = replace(link_curves(device.scale_up), **{name: curve for name in names if (curve := look.own_one(name)) is not None})
     else:
-        names = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
         scale_up = CollectiveCurves(**{name: look.one(name, links) for name in names})
+    covered = own is not None and own.covers
     return KernelCalibration(
         device=device.key,
         engine=engine,
-        rule=rule,
+        rule=rule if own is None else f"{rule}, under {len(own.curves)} curves of its own ({own.source})",
         source=file.source,
-        provenance="fitted" if name in _TABLES else "assumed",
-        in_table=device.key in _TABLES,
+        provenance="fitted" if name in _TABLES or covered else "assumed",
+        in_table=device.key in _TABLES or covered,
         gemm=MappingProxyType(gemm),
         moe=MappingProxyType(moe),
         prefill=look.caches("prefill"),
@@ -215,19 +224,27 @@ def calibration_for(device: Device, engine: str = "") -> KernelCalibration:
 
 
 class _Lookup:
-    """Finds curves in a file, then in the general assumptions, and notes where each came from."""
+    """Finds curves among the user's own, in a file, then in the general assumptions, and notes where each came from."""
 
-    def __init__(self, file: FitFile, engine: str) -> None:
-        self.file, self.engine = file, engine
+    def __init__(self, file: FitFile, engine: str, own: OwnKernels | None = None) -> None:
+        self.file, self.engine, self.own = file, engine, own
         self.fits: dict[str, Fit] = {}
 
     def _take(self, key: str, found: tuple[Curve, Fit]) -> Any:
         self.fits[key] = found[1]
         return found[0]
 
+    def _mine(self, key: str) -> tuple[Curve, Fit] | None:
+        return self.own.find(self.engine, key) if self.own else None
+
+    def own_one(self, key: str) -> Any:
+        """The user's own curve of `key`, or None."""
+        found = self._mine(key)
+        return self._take(key, found) if found else None
+
     def one(self, key: str, file: FitFile | None = None) -> Any:
         """The curve of `key`, from this file (or `file`) or from the general one."""
-        found = (file or self.file).find(self.engine, key) or load_fit_file("general").find("", key)
+        found = self._mine(key) or (file or self.file).find(self.engine, key) or load_fit_file("general").find("", key)
         if found is None:
             raise AssertionError(f"no constants for {key} in {self.file.device}")
         return self._take(key, found)
@@ -235,11 +252,11 @@ class _Lookup:
     def format(self, kernel: str, name: str) -> Any:
         """The curve of a number format, or of the nearest format with one."""
         key = f"{kernel}/{name}"
-        found = self.file.find("" if (self.engine, kernel) in _POOLED else self.engine, key)
+        found = self._mine(key) or self.file.find("" if (self.engine, kernel) in _POOLED else self.engine, key)
         if found is None and key in _BORROW and self.file.device in _NVIDIA_TABLES:
             found = load_fit_file(_BORROW[key]).find("", key)
         for other in _STAND_INS[name]:
-            found = found or self.file.find(self.engine, f"{kernel}/{other}")
+            found = found or self._mine(f"{kernel}/{other}") or self.file.find(self.engine, f"{kernel}/{other}")
         if found is None:
             raise AssertionError(f"no constants for {key} in {self.file.device}")
         return self._take(key, found)
@@ -248,7 +265,8 @@ class _Lookup:
         """The curves of a kernel by cache format; a file without fp8 uses those of bf16."""
         curves = {}
         for name in ("bf16", "fp8"):
-            found = self.file.find(self.engine, f"{kernel}/{name}") or self.file.find(self.engine, f"{kernel}/bf16")
+            found = self._mine(f"{kernel}/{name}") or self.file.find(self.engine, f"{kernel}/{name}")
+            found = found or self._mine(f"{kernel}/bf16") or self.file.find(self.engine, f"{kernel}/bf16")
             found = found or load_fit_file("general").find("", f"{kernel}/{name}")
             if found is None:
                 raise AssertionError(f"no constants for {kernel}/{name} in {self.file.device}")

@@ -9,7 +9,8 @@
 
 and for devices without kernel tables of their own: shares of bandwidth and arithmetic reached take a factor
 (`memory`, `compute`).  The constants live in `fits/serving.json`, each with the rows that it was fitted on and its
-error; `using` puts another calibration file in their place (`rooflab calibrate` writes such files).
+error; `using` puts another calibration file in their place (`rooflab calibrate` writes such files), which may also hold
+power constants and kernel curves of the user's own devices.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from rooflab.errors import InputError, unknown
+from rooflab.costs.own import OwnKernels, using_kernels
+from rooflab.costs.own_file import check_parts, checked, read_kernels, read_power
+from rooflab.costs.power import PowerCurve, using_curves
+from rooflab.errors import InputError
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Device
 
@@ -38,6 +42,7 @@ __all__ = [
     "engine_overhead",
     "era",
     "read_calibration",
+    "shipped",
     "using",
 ]
 
@@ -72,7 +77,10 @@ class DeviceFactors:
 
 @dataclass(frozen=True, slots=True)
 class ServingCalibration:
-    """Engine and device constants by key; `slow_host` and `eager` are added to any engine that runs so."""
+    """Engine and device constants by key; `slow_host` and `eager` are added to any engine that runs so.
+
+    `power` and `kernels` by device key: a user's own, over those that ship with `costs.power` and `costs.calibration`.
+    """
 
     name: str
     engines: Mapping[str, EngineOverhead] = field(default_factory=dict)
@@ -80,6 +88,8 @@ class ServingCalibration:
     prior: EngineOverhead = EngineOverhead()
     slow_host: EngineOverhead = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
     eager_layer_s: float = 1e-4
+    power: Mapping[str, PowerCurve] = field(default_factory=dict)
+    kernels: Mapping[str, OwnKernels] = field(default_factory=dict)
 
     def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
         """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine, prior."""
@@ -115,7 +125,8 @@ def era(engine: str, version: str) -> str:
 
 
 @cache
-def _shipped() -> ServingCalibration:
+def shipped() -> ServingCalibration:
+    """The calibration that ships, whichever is in force."""
     text = resources.files("rooflab.costs").joinpath("fits/serving.json").read_text(encoding="utf-8")
     return _parse(json.loads(text), "shipped")
 
@@ -128,20 +139,16 @@ def read_calibration(path: str | Path) -> ServingCalibration:
         raise InputError("no such file", str(path)) from None
     except (OSError, ValueError) as error:
         raise InputError(f"not a calibration file ({error})", str(path)) from None
-    mine, base = _parse(content, str(path)), _shipped()
-    return replace(base, name=mine.name, engines={**base.engines, **mine.engines}, devices={**base.devices, **mine.devices})
+    mine, base = _parse(content, str(path)), shipped()
+    engines, devices = {**base.engines, **mine.engines}, {**base.devices, **mine.devices}
+    return replace(base, name=mine.name, engines=engines, devices=devices, power=mine.power, kernels=mine.kernels)
 
 
 def _parse(content: Any, where: str) -> ServingCalibration:
-    if not isinstance(content, Mapping):
-        raise InputError("expected engines and devices", where)
+    content = check_parts(content, where)
 
     def entry(kind: type[Any], values: Mapping[str, Any], at: str) -> Any:
-        known = {f.name for f in fields(kind)}
-        for key in values:
-            if key not in known and key not in ("rows", "median", "p90", "fitted"):
-                raise unknown("constant", key, known, at)
-        return kind(**{k: v for k, v in values.items() if k in known})
+        return kind(**checked(kind, values, at))
 
     return ServingCalibration(
         name=str(content.get("name", where)),
@@ -152,6 +159,8 @@ def _parse(content: Any, where: str) -> ServingCalibration:
             EngineOverhead, content.get("slow_host", {"fixed_s": 0.0, "layer_s": 0.0, "sequence_s": 0.0}), f"{where}: slow_host"
         ),
         eager_layer_s=float(content.get("eager_layer_s", 1e-4)),
+        power=read_power(content, where),
+        kernels=read_kernels(content, where),
     )
 
 
@@ -160,7 +169,7 @@ _ACTIVE: ContextVar[ServingCalibration | None] = ContextVar("rooflab_calibration
 
 def active() -> ServingCalibration:
     """The calibration in force."""
-    return _ACTIVE.get() or _shipped()
+    return _ACTIVE.get() or shipped()
 
 
 @contextmanager
@@ -168,7 +177,8 @@ def using(calibration: ServingCalibration) -> Iterator[ServingCalibration]:
     """Price with `calibration` inside the block."""
     token = _ACTIVE.set(calibration)
     try:
-        yield calibration
+        with using_kernels(calibration.kernels), using_curves(calibration.power):
+            yield calibration
     finally:
         _ACTIVE.reset(token)
 

@@ -23,7 +23,7 @@ from rooflab.costs.gemm import GemmCurve
 from rooflab.costs.moe import MoeCurve
 from rooflab.costs.recurrent import RecurrentCurve
 
-__all__ = ["CURVE_TYPES", "Curve", "Fit", "FitFile", "Provenance", "load_fit_file"]
+__all__ = ["CURVE_TYPES", "Curve", "Fit", "FitFile", "Provenance", "load_fit_file", "parse_fit_file"]
 
 Provenance = Literal["fitted", "datasheet", "assumed"]
 Curve = GemmCurve | MoeCurve | PrefillCurve | DecodeCurve | AllReduceCurve | LinkCurve | RecurrentCurve | ElementwiseCurve
@@ -53,7 +53,10 @@ CURVE_TYPES: Mapping[str, type[Curve]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Where one curve comes from: measured rows and error (median and p90 of |predicted/measured − 1|), or why it is assumed."""
+    """Where one curve comes from: measured rows and error (median and p90 of |predicted/measured − 1|), or why it is assumed.
+
+    `mine`: fitted to the user's own timings (``rooflab calibrate``) rather than shipped.
+    """
 
     device: str
     engine: str
@@ -62,6 +65,7 @@ class Fit:
     median_error: float = float("nan")
     p90_error: float = float("nan")
     reason: str = ""
+    mine: bool = False
 
 
 @dataclass(frozen=True, slots=True)

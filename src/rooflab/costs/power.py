@@ -33,7 +33,7 @@ from rooflab.scenario.hardware import Device, Hardware
 
 __all__ = [
     "CLOCKS", "ClockLaw", "PowerCurve", "allowed", "assumed", "capped_job", "clock_law", "limit_w", "loaded_idle_w",
-    "power_curve", "throttle",
+    "power_curve", "throttle", "using_curves",
 ]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
@@ -99,6 +99,19 @@ def assumed(curve: PowerCurve | None = None, law: ClockLaw | None = None) -> Ite
         _ASSUMED.reset(token)
 
 
+_OWN: ContextVar[Mapping[str, PowerCurve] | None] = ContextVar("rooflab_own_power", default=None)
+
+
+@contextmanager
+def using_curves(curves: Mapping[str, PowerCurve]) -> Iterator[None]:
+    """Price the devices whose keys `curves` has with them instead of the shipped ones (a user's calibration)."""
+    token = _OWN.set(curves)
+    try:
+        yield
+    finally:
+        _OWN.reset(token)
+
+
 def _entry(table: str, device: Device) -> Mapping[str, Any]:
     """The constants of a device: its own, its family's, or its kind's."""
     entries = _file()[table]
@@ -109,8 +122,8 @@ def _entry(table: str, device: Device) -> Mapping[str, Any]:
 
 
 def power_curve(hardware: Hardware) -> PowerCurve:
-    """The power constants of a device: of its family, else of its kind."""
-    chosen = _ASSUMED.get()[0]
+    """The power constants of a device: the user's own, those of its family, else of its kind."""
+    chosen = _ASSUMED.get()[0] or (_OWN.get() or {}).get(hardware.device.key)
     entry = _entry("curves", hardware.device)
     return chosen or PowerCurve(**{f.name: entry[f.name] for f in fields(PowerCurve)})
 

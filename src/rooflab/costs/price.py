@@ -14,6 +14,7 @@ from rooflab.costs.elementwise import elementwise_s
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, device_factors
 from rooflab.costs.gemm import GemmCurve, batched_gemm_s
 from rooflab.costs.moe import experts_touched, moe_s
+from rooflab.costs.own import OwnKernels, own_kernels
 from rooflab.costs.power import CLOCKS, ClockLaw, allowed, clock_law, limit_w, loaded_idle_w, power_curve, throttle
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
 from rooflab.scenario.dtype import DType
@@ -91,7 +92,7 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
     room_w = device.tdp_w - idle_w
     return Bench(
         hardware=hardware,
-        kernels=_served(device, engine, overhead, device_factors(device)),
+        kernels=_served(device, engine, overhead, device_factors(device), own_kernels(device.key)),
         overhead=overhead,
         clock=clock,
         j_per_tdp_flop=curve.compute * room_w * energy,
@@ -105,36 +106,44 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
 
 
 @lru_cache(maxsize=512)
-def _served(device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors) -> KernelCalibration:
+def _served(
+    device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors, own: OwnKernels | None = None
+) -> KernelCalibration:
     """Kernel curves as a served engine meets them: launch floors by `launch`, quantisation by `quantise`, shares by device factors.
 
-    What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.
+    What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.  Factors stand for
+    kernels that nobody timed, so they leave those of `own` (the calibration in force) alone.
     """
     kernels = calibration_for(device, engine)
     if (overhead.launch, overhead.quantise, factors.memory, factors.compute) == (1.0, 1.0, 1.0, 1.0):
         return kernels
     plain_s = kernels.gemm["bf16"].t0_s
-    memory, compute = factors.memory, factors.compute
 
-    def gemm(curve: GemmCurve) -> GemmCurve:
+    def factors_of(key: str) -> tuple[float, float]:
+        fit = kernels.fits.get(key) if own else None
+        return (1.0, 1.0) if fit is not None and fit.mine else (factors.memory, factors.compute)
+
+    def gemm(key: str, curve: GemmCurve) -> GemmCurve:
+        memory, compute = factors_of(f"gemm/{key}")
         quantise_s = max(curve.t0_s - plain_s, 0.0) if curve.a > 0 else 0.0
         t0_s = overhead.launch * (curve.t0_s - quantise_s + overhead.quantise * quantise_s)
         return replace(curve, t0_s=t0_s, ec=min(curve.ec * compute, 1.0), em=min(curve.em * memory, 1.0), a=curve.a * overhead.quantise)
 
-    def launched(curve: Any) -> Any:
+    def launched(key: str, curve: Any) -> Any:
+        memory, compute = factors_of(key)
         changes = {"t0_s": curve.t0_s * overhead.launch}
         for share, factor in (("em", memory), ("ec", compute), ("e", compute)):
             if hasattr(curve, share):
                 changes[share] = min(getattr(curve, share) * factor, 1.0)
         return replace(curve, **changes)
 
-    changed: dict[str, Any] = {"gemm": {k: gemm(v) for k, v in kernels.gemm.items()}}
+    changed: dict[str, Any] = {"gemm": {k: gemm(k, v) for k, v in kernels.gemm.items()}}
     for name in ("moe", "prefill", "decode", "mla_prefill", "mla_decode"):
-        changed[name] = {k: launched(v) for k, v in getattr(kernels, name).items()}
+        changed[name] = {k: launched(f"{name}/{k}", v) for k, v in getattr(kernels, name).items()}
     for name in ("gdn_decode", "gdn_prefill", "mamba2_decode", "mamba2_prefill"):
-        changed[name] = launched(getattr(kernels, name))
+        changed[name] = launched(name, getattr(kernels, name))
     changed["mla_layer_s"] = kernels.mla_layer_s * overhead.launch
-    changed["elementwise"] = replace(kernels.elementwise, em=min(kernels.elementwise.em * memory, 1.0))
+    changed["elementwise"] = replace(kernels.elementwise, em=min(kernels.elementwise.em * factors.memory, 1.0))
     return replace(kernels, **changed)
 
 

@@ -34,7 +34,7 @@ from rooflab.costs.recurrent import recurrent_decode_s, recurrent_prefill_s
 from rooflab.evidence.kernel_rows import Rows, all_rows
 from rooflab.evidence.kernel_tables import MEASURED, MeasuredDevice
 
-__all__ = ["Fitted", "fit_device", "fit_rows", "main", "predict"]
+__all__ = ["Fitted", "Form", "fit_device", "fit_rows", "form_of", "main", "predict"]
 
 Array = NDArray[np.float64]
 _SAMPLE: Final = 2400  # rows of a framework that enter one fit; the error is taken over all
@@ -125,7 +125,8 @@ _PRICES_BY_RATE: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-def _form(device: MeasuredDevice, key: str) -> Form:
+def form_of(device: MeasuredDevice, key: str) -> Form:
+    """The constants of kernel `key` that are fitted on `device`, with their bounds."""
     kernel = key.split("/", maxsplit=1)[0]
     form = _FORMS.get(key) or _FORMS.get(kernel) or _FORMS["link"]
     if kernel == "moe_all_to_all":  # one group size in the tables
@@ -140,7 +141,7 @@ def fit_rows(device: MeasuredDevice, key: str, groups: Sequence[Rows], seed: int
     from scipy.optimize import least_squares
 
     random = np.random.default_rng(seed)
-    form, kind = _form(device, key), CURVE_TYPES[key.split("/", maxsplit=1)[0]]
+    form, kind = form_of(device, key), CURVE_TYPES[key.split("/", maxsplit=1)[0]]
     sampled = [g.take(random.choice(len(g), min(len(g), _SAMPLE), replace=False)) for g in groups if len(g)]
     start, low, high = np.log(np.array(list(form.free.values()))).T
     measured = np.concatenate([g.seconds for g in sampled])

@@ -51,14 +51,14 @@ def draw(times_at: Callable[[Array], Array], priors: Mapping[str, Prior], theta:
     return Line(base, slopes, theta)
 
 
-def loss_of(predicted: Array, measured: Array, theta: Array, priors: Sequence[Prior]) -> float:
-    """What is minimised, at constants `theta` that predict `predicted`."""
-    miss = (np.log(predicted) - np.log(measured)) / NOISE
+def loss_of(predicted: Array, measured: Array, theta: Array, priors: Sequence[Prior], noise: float = NOISE) -> float:
+    """What is minimised, at constants `theta` that predict `predicted`; `noise` is σ."""
+    miss = (np.log(predicted) - np.log(measured)) / noise
     away = (theta - np.array([p.mean for p in priors])) / np.array([p.width for p in priors])
     return float(np.sum(2 * (np.sqrt(1 + miss**2) - 1)) + np.sum(away**2))
 
 
-def solve(line: Line, measured: Array, priors: Sequence[Prior]) -> Posterior:
+def solve(line: Line, measured: Array, priors: Sequence[Prior], noise: float = NOISE) -> Posterior:
     """The most probable constants of a line (Levenberg-Marquardt within bounds, reweighted for outliers)."""
     width = np.array([p.width for p in priors])
     mean = np.array([p.mean for p in priors])
@@ -67,11 +67,11 @@ def solve(line: Line, measured: Array, priors: Sequence[Prior]) -> Posterior:
     def parts(theta: Array) -> tuple[float, Array, Array]:
         """Loss, gradient and Hessian (Gauss-Newton) in units of the prior widths."""
         y = line.at(theta)
-        miss = (np.log(y) - np.log(measured)) / NOISE
-        jacobian = line.slopes * width / y[:, None] / NOISE
+        miss = (np.log(y) - np.log(measured)) / noise
+        jacobian = line.slopes * width / y[:, None] / noise
         weight = 1.0 / np.sqrt(1.0 + miss**2)
         away = (theta - mean) / width
-        loss = loss_of(y, measured, theta, priors)
+        loss = loss_of(y, measured, theta, priors, noise)
         gradient = jacobian.T @ (weight * miss) + away
         hessian = jacobian.T @ (weight[:, None] * jacobian) + np.eye(len(theta))
         return loss, gradient, hessian

@@ -59,6 +59,8 @@ METRICS: Final[Mapping[str, tuple[str, float]]] = {
     "req_s": ("requests_per_s", 1.0),
     "decode_tok_s": ("tpot_s_mean", -1.0),
     "prefill_tok_s": ("ttft_s_mean", -1.0),
+    "power_w": ("power_w", 1.0),
+    "j_per_token": ("j_per_token", 1.0),
 }
 """Truth metric → (our metric, factor); a factor of −1 marks tokens per second that are derived from a time."""
 

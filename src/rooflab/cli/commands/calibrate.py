@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from rooflab.cli.scenario_options import output_options
-
-if TYPE_CHECKING:
-    from rooflab.evidence.reports import Given
-    from rooflab.evidence.tables import Row
 
 __all__ = ["command"]
 
@@ -24,10 +19,11 @@ _FLAGS: Final = (
     ("tp", "N", "tensor parallel; the accelerators in use unless said"),
     ("pp", "N", "pipeline parallel"),
     ("ep", "N", "expert parallel"),
-    ("engine", "NAME", "vLLM unless said; SGLang, TensorRT-LLM, llama.cpp, ..."),
+    ("engine", "NAME", "vLLM unless said; SGLang, TensorRT-LLM, llama.cpp"),
     ("engine-version", "TEXT", "for example 0.10.1: generations of engines differ"),
     ("weights", "FORMAT", "weights, where they are not the checkpoint's"),
     ("kv", "FORMAT", "KV cache"),
+    ("load", "LOAD", "load, where the report does not say it: 64 (requests in flight), qps=4 or inf"),
 )
 
 
@@ -44,38 +40,48 @@ def _report_options(function: Any) -> Any:
 @click.option("--out", default="calibration.json", show_default=True, metavar="FILE", help="Where the calibration is written.")
 @click.option("--rows-out", metavar="FILE.csv", help="Also write the rows that were read from reports.")
 @click.option("--date", metavar="DATE", default="", help="Date of the fit, kept with every constant; today unless said.")
-@click.option("--calibration", "base", metavar="FILE", help="Start from this calibration instead of the shipped one.")
+@click.option("--calibration", "base", metavar="FILE", help="Start from this calibration instead of the shipped one, and keep what it has.")
 @_report_options
 @output_options
 def command(
     files: tuple[str, ...], out: str, rows_out: str | None, date: str, base: str | None, as_json: bool, quiet: bool, **given: str
 ) -> int:
-    """Fit engine and device constants to FILE...: tables of measurements (CSV), or reports of load generators (JSON).
+    """Fit the cost model to FILE...: measurements of your own cluster, in any mix of three kinds.
 
-    Tables have the columns of `rooflab validate`. Reports are those of guidellm, aiperf, inference-perf and vllm bench serve;
-    they do not say what they ran on, so give --gpu, --num-gpus and --tp with them. Exit status 1 when the rows tell no constant,
+    \b
+    measurements (CSV)    columns of rooflab validate: times and throughputs tell engine constants and device
+                          factors; power_w or j_per_token beside them tell power
+    kernel timings (CSV)  columns kernel, dtype, device, ms and the shape: kernel curves, attention, collectives
+    reports (JSON, CSV)   of guidellm, aiperf, inference-perf and vllm bench serve; they do not say what they
+                          ran on, so give --gpu, --num-gpus and --tp with them
+
+    Each constant that the rows cannot identify stays as shipped, with the reason. Exit status 1 when they tell none,
     and nothing is written.
+
+    \b
+    rooflab calibrate examples/cluster-rows.csv --out my-cluster.json
+    rooflab plan examples/chat-70b.yaml --calibration my-cluster.json
     """
     from datetime import UTC, datetime
 
     from rooflab.cli.calibration_option import calibrated
     from rooflab.errors import InputError
     from rooflab.evidence.calibrate import calibrate, fit_rows
+    from rooflab.evidence.calibration_data import read_data, write_rows
     from rooflab.evidence.calibration_file import record
     from rooflab.evidence.reports import Given
 
-    said = Given(**{k.removeprefix("g_"): v for k, v in given.items() if v})
-    rows = _rows(files, said)
+    data = read_data(files, Given(**{k.removeprefix("g_"): v for k, v in given.items() if v}))
     if rows_out:
-        _write_rows(rows_out, rows)
-    asked, reasons = fit_rows(rows)
-    if not asked:
+        write_rows(rows_out, data.rows)
+    asked, reasons = fit_rows(data.rows)
+    if not asked and not data.kernels:
         first = next(iter(reasons.values()), "no rows")
-        raise InputError(f"none of the {len(rows)} rows can be modelled: {first}", files[0])
+        raise InputError(f"none of the {len(data.rows)} rows can be modelled: {first}", files[0])
     day = date or datetime.now(UTC).strftime("%Y-%m-%d")
     with calibrated(base):
-        found = calibrate(asked, day)
-    content = record(found, asked, day, Path(out).stem) | {"not_modelled": reasons}
+        found = calibrate(asked, day, data.kernels)
+        content = record(found, asked, day, Path(out).stem, data.sources, reasons)
     if found.changed:
         try:
             Path(out).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -87,42 +93,9 @@ def command(
         from rooflab.report.calibrate_text import show_calibration
         from rooflab.report.console import console
 
-        show_calibration(found, console())
-        for row, reason in reasons.items():
-            click.echo(f"{row}: not modelled: {reason}")
+        show_calibration(found, console(), not_modelled=reasons, quiet=quiet)
         if found.changed and not quiet:
-            click.echo(f"wrote {out}; use it with: rooflab plan SCENARIO --calibration {out}")
+            click.echo(f"wrote {out}\nNext    rooflab plan SCENARIO --calibration {out}     rooflab validate FILE.csv --calibration {out}")
     if not found.changed:
         click.echo("the rows tell no constant better than the shipped ones: nothing written", err=True)
     return 0 if found.changed else 1
-
-
-def _rows(files: Sequence[str], given: Given) -> list[Row]:
-    from rooflab.errors import InputError
-    from rooflab.evidence.reports import is_report, read_report, rows_of
-    from rooflab.evidence.tables import read_table
-
-    rows: list[Row] = []
-    for name in files:
-        if is_report(Path(name)):
-            rows += rows_of(read_report(Path(name)), given, name)
-            continue
-        table = read_table(name)
-        if table.kind != "serving":
-            raise InputError(f"{table.kind} rows tell no engine constants; calibrate takes serving rows", name)
-        rows += table.rows
-    return rows
-
-
-def _write_rows(path: str, rows: Sequence[Row]) -> None:
-    import csv
-
-    from rooflab.errors import InputError
-
-    try:
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", path) from None
