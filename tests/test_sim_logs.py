@@ -152,6 +152,16 @@ def test_policies_choose_who_goes_next(policy: str, columns: dict[str, list[int]
     assert go(requests, replica(policy=policy, max_num_seqs=1)).records.last_token_s.tolist() == finish
 
 
+@pytest.mark.parametrize(("policy", "finish", "cached"), [("fcfs", [2, 4, 6], [0, 0, 0]), ("longest-prefix", [2, 6, 4], [0, 0, 8])])
+def test_longest_prefix_takes_who_shares_what_is_cached_first(policy: str, finish: list[float], cached: list[int]) -> None:
+    # three blocks of cache, one at a time: the second request drops the prefix that the third one shares with the first, unless it waits
+    blocks = {"prefix_start": [0, 2, 4, 6], "prefix_block": [0, 1, 2, 3, 0, 1], "prefix_block_tokens": 4}
+    requests = make_requests([0.0, 0.1, 0.2], [9, 9, 9], [2, 2, 2], **blocks)
+    records = go(requests, replica(prefix_caching=True, kv_blocks=3, policy=policy, max_num_seqs=1)).records
+    assert records.last_token_s.tolist() == finish
+    assert records.cached_tokens.tolist() == cached
+
+
 def test_a_cached_prefix_is_not_computed() -> None:
     requests = make_requests([0.0, 2.0], [9, 9], [1, 1], prefix_start=[0, 2, 4], prefix_block=[0, 1, 0, 1], prefix_block_tokens=4)
     result = go(requests, replica(prefix_caching=True))

@@ -11,7 +11,7 @@ from rooflab.simulate.kv import blocks_for, give
 from rooflab.simulate.observe import see_waiting
 from rooflab.simulate.prefix import register, release
 from rooflab.simulate.queues import heap_push, heap_remove, push
-from rooflab.simulate.rules import FAIR, queue_key
+from rooflab.simulate.rules import FAIR, LONGEST_PREFIX, queue_key
 from rooflab.simulate.state import DECODING, ENDED, RECEIVING, WAITING, WHOLE
 
 __all__ = [
@@ -304,7 +304,7 @@ def victim(sim: Any, r: int) -> int:
     worst = rep.tail
     while sim.jobs[worst].state == RECEIVING:
         worst = sim.jobs[worst].previous
-    if not rep.by_progress and rep.policy in (0, FAIR) and rep.rotate_steps == 0:
+    if not rep.by_progress and rep.policy in (0, FAIR, LONGEST_PREFIX) and rep.rotate_steps == 0:
         return int(worst)
     i = sim.jobs[worst].previous
     while i >= 0:

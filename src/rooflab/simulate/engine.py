@@ -18,9 +18,10 @@ from rooflab.simulate.compiled import compiled
 from rooflab.simulate.disaggregation import can_receive, join_ready, receive
 from rooflab.simulate.kv import available, blocks_for, growth, length_after, steps_within, take
 from rooflab.simulate.observe import gaps, log_step, see_step, see_waiting
-from rooflab.simulate.prefix import hold, match
+from rooflab.simulate.prefix import cached_units, hold, match
 from rooflab.simulate.price import price
 from rooflab.simulate.queues import peek, pop, push, set_wake
+from rooflab.simulate.rules import LONGEST_PREFIX
 from rooflab.simulate.state import PREFILLING, PROMPT, RECEIVING, RESTING, STEPPING, WHOLE
 
 __all__ = ["begin", "commit", "cut", "steps_by"]
@@ -46,6 +47,8 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
         budget -= int(rep.n_decode * sim.scalars[rep.cost, 6])
     budget -= continue_prompt(sim, key_of, r, budget, now)
     if fits and sim.totals[r, 10] == before:
+        if rep.policy == LONGEST_PREFIX and rep.waiting > 1 and rep.partial < 0 and rep.running < rep.max_num_seqs:
+            sort_by_prefix(sim, r)
         admit(sim, key_of, r, budget, now)
     if not rep.mixed and rep.n_chunks == 0:
         fits = make_room(sim, key_of, r, now)
@@ -217,6 +220,22 @@ def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:
         push(sim, line_of(sim, r, skipped), skipped, sim.jobs[skipped].key)
         rep.waiting += 1
         skipped = rest
+
+
+@compiled
+def sort_by_prefix(sim: Any, r: int) -> None:
+    """Those who wait at replica r stand in the order of what the cache holds of them, most first."""
+    clients = sim.g[0].n_clients
+    for q in range(r * clients, (r + 1) * clients):
+        first = -1
+        while sim.queues[q].n > 0:
+            i = pop(sim, q)
+            sim.jobs[i].chunk_next = first
+            first = i
+        while first >= 0:
+            i = first
+            first = sim.jobs[i].chunk_next
+            push(sim, q, i, -float(cached_units(sim, r, i)))
 
 
 @compiled

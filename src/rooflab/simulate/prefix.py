@@ -15,7 +15,7 @@ from typing import Any
 from rooflab.simulate.compiled import compiled
 from rooflab.simulate.state import GPU, HOST, SSD, TIERS
 
-__all__ = ["cached_by", "evict", "forget", "hold", "lookup", "match", "register", "release"]
+__all__ = ["cached_by", "cached_units", "evict", "forget", "hold", "lookup", "match", "register", "release"]
 
 
 @compiled
@@ -181,6 +181,26 @@ def match(sim: Any, r: int, i: int) -> tuple[int, int, int]:
         elif sim.units[slot].refs == 0:
             idle += 1
     return max(most, 0), idle, below
+
+
+@compiled
+def cached_units(sim: Any, r: int, i: int) -> int:
+    """Leading units of job i's tokens that replica r has, in any tier.
+
+    A unit outlives those that follow it (see the module), so halving finds the first that is missing.
+    """
+    if sim.reps[r].unit_blocks == 0:
+        return 0
+    start = sim.prefix_start[i]
+    low = 0
+    high = max(min(sim.prefix_start[i + 1] - start, (sim.jobs[i].goal - 1) // sim.g[0].unit_tokens), 0)
+    while low < high:
+        middle = (low + high) // 2
+        if lookup(sim, r, sim.prefix_block[start + middle]) >= 0:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low)
 
 
 @compiled

@@ -27,7 +27,18 @@ from typing import Any, Final, Literal
 from rooflab.errors import unknown
 from rooflab.simulate.compiled import compiled
 
-__all__ = ["ENGINE_RULES", "POLICIES", "EngineRules", "KeyFunction", "engine_rules", "key_signature", "policy_number", "queue_key"]
+__all__ = [
+    "ENGINE_RULES",
+    "FAIR",
+    "LONGEST_PREFIX",
+    "POLICIES",
+    "EngineRules",
+    "KeyFunction",
+    "engine_rules",
+    "key_signature",
+    "policy_number",
+    "queue_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +70,17 @@ ENGINE_RULES: Final = {
     "trtllm-max-utilization": EngineRules(mixed=True, chunked=True, reserve="prompt"),
 }
 
-POLICIES: Final = ("fcfs", "priority", "shortest", "shortest-predicted", "deadline", "fair")
-"""Who goes next: arrival; lowest priority number; fewest tokens left (known, predicted); earliest deadline; least served client.
+POLICIES: Final = ("fcfs", "priority", "shortest", "shortest-predicted", "deadline", "fair", "longest-prefix")
+"""Who goes next: arrival; lowest priority number; fewest tokens left (known, predicted); earliest deadline; least served client; most
+tokens of the prompt in the prefix cache.
 
 "fair" is the virtual token counter of Sheng et al. (OSDI 2024): a client's service is its prompt tokens computed plus
-twice its tokens generated, and one that returns from idleness starts at the least of those waiting."""
+twice its tokens generated, and one that returns from idleness starts at the least of those waiting.  "longest-prefix" is
+SGLang's "lpm" (its default in 2024): whoever waits is sorted by what the cache holds whenever requests are admitted, so it
+does nothing without prefix caching."""
 CUSTOM: Final = len(POLICIES)
 FAIR: Final = POLICIES.index("fair")
+LONGEST_PREFIX: Final = POLICIES.index("longest-prefix")
 
 KeyFunction = Callable[[float, float, float, float, float, float, float, float, float], float]
 """A user's policy: (arrival_s, input_tokens, tokens_left, predicted_left, priority, deadline_at_s, service, preemptions, now_s) -> key.
@@ -108,7 +123,7 @@ def queue_key(sim: Any, custom: Any, policy: int, i: int, service: float, now: f
         return float(job.predicted - job.made)
     if policy == 4:
         return float(job.arrival_s + job.deadline_s)
-    if policy == 6:
+    if policy == CUSTOM:
         return float(
             custom(
                 job.arrival_s, float(job.input), float(job.output - job.made), float(job.predicted - job.made), float(job.priority),
