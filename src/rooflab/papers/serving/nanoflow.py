@@ -187,11 +187,11 @@ def _baseline(lab: Lab, trace: str) -> float:
     return float(lab.estimate(s).metrics["total_tokens_per_s_per_gpu"])
 
 
-def _optimal(lab: Lab, model: str = _LLAMA, hardware: str = _A100, tp: int = 8) -> float:
-    """What the products of a dense batch reach, over two FLOPs a parameter and token."""
-    s = _serving(lab, "constant", engine="ideal", model=model, hardware=hardware, tp=tp)
+def _optimal(lab: Lab, model: str = _LLAMA) -> float:
+    """What dense products of 2,048 tokens reach on the device (those of Llama-2-70B), over two FLOPs a parameter of `model` and token."""
+    s = _serving(lab, "constant", engine="ideal")
     rows = lab.operators(s, "dense", n_prefill=1, prefill_tokens=s.deployment.max_num_batched_tokens)
-    products = [r for r in rows if r.group in ("attention", "ffn", "experts") and r.flops]
+    products = [r for r in rows if r.group in ("attention", "ffn") and r.flops]
     rate = sum(r.flops for r in products) / sum(r.seconds for r in products)
     return rate / (2 * lab.model(model).active_parameters)
 
@@ -223,13 +223,17 @@ _PORTED: Final[Mapping[str, tuple[str, int]]] = {
 }  # fmt: skip
 
 
-@paper.claim("share of optimal over the models it was ported to", expect=(59.0, 72.0), unit="percent", id="c3", source="abstract")
+@paper.claim(
+    "share of optimal over the models it was ported to", expect=(59.0, 72.0), unit="percent", id="c3", source="abstract",
+    note="model by model 71, 72, 66, 70 and 33 % for Llama-3-70B, Qwen2-72B, DeepSeek-67B, Llama-3-8B and Mixtral-8x7B, where the "
+    "paper measures 71, 67, 59, 79 and 50 %: experts are priced by a grouped kernel that reaches 0.4 of this device's peak.",
+)  # fmt: skip
 def share_of_optimal(lab: Lab) -> float:
     """Mean share over the ported models, prompts of 1,024 and answers of 512 tokens."""
     shares = []
     for model, (hardware, tp) in _PORTED.items():
         got = _nanoflow(lab, "long", model=model, hardware=hardware, tp=tp)
-        shares.append(100 * got / _optimal(lab, model, hardware, tp))
+        shares.append(100 * got / _optimal(lab, model))
     return sum(shares) / len(shares)
 
 
