@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rooflab as rl
 from rooflab.catalogue.devices import device
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
@@ -111,6 +112,16 @@ def test_loaded_idle_lies_between_rest_and_tdp(name):
 def test_energy_is_at_least_idle_power_times_time():
     result = served(batch=1, isl=64, osl=64)
     assert result.power_w >= loaded_idle_w(hardware("h100-sxm"))
+
+
+@pytest.mark.parametrize(("rate", "share"), [("0.001/s", 0.0), ("0.2/s", 0.27), ("1/s", 0.81)])
+def test_an_open_loop_draws_idle_power_between_requests(rate, share):
+    """A request is in work 1.5 s: at r requests a second something is for 1 − exp(−1.5 r) of the time (M/G/∞)."""
+    scenario = {"model": "meta-llama/Llama-3.1-8B-Instruct", "hardware": "h100-sxm", "workload": {"isl": 1000, "osl": 200, "rate": rate}}
+    idle_w = loaded_idle_w(hardware("h100-sxm"))
+    working_w = rl.estimate({**scenario, "workload": {"isl": 1000, "osl": 200, "concurrency": 1}}).power_w
+    got = rl.estimate(scenario).power_w
+    assert (got - idle_w) / (working_w - idle_w) == pytest.approx(share, abs=0.03)
 
 
 def test_constants_ship_with_their_errors():

@@ -18,7 +18,13 @@ _PARTS: Final = (
     "name", "date", "engines", "devices", "power", "kernels", "prior", "slow_host", "eager_layer_s", "data", "fits", "rows", "left_out",
 )  # fmt: skip
 _ABOUT_A_FIT: Final = ("rows", "median", "p90", "left_out_median", "left_out_p90", "fitted")
-_WORDS: Final = ("provenance", "source", "eager")
+_WORDS: Final = ("provenance", "source")
+_NOT_NEGATIVE: Final = frozenset(
+    {
+        "skew", "launch", "quantise", "convoy", "memory", "compute", "loaded_idle", "active", "link", "q", "a", "s0_tokens", "narrow",
+        "pad_tokens", "alpha", "heat", "remote", "share",
+    }
+)  # fmt: skip
 _SHARES: Final = frozenset({"ec", "em", "e", "io", "b", "b1", "b2"})
 """Shares of a datasheet figure: above 1 a kernel would beat its device."""
 
@@ -50,14 +56,15 @@ def checked(kind: type[Any], values: Mapping[str, Any], where: str) -> dict[str,
     for name in needed:
         if name not in values and name not in _WORDS:
             raise InputError(f"lacks {name}", where)
-    return {name: value if name in _WORDS else _number(name, value, where) for name, value in values.items() if name in known}
+    words = {*_WORDS, *(f.name for f in fields(kind) if isinstance(f.default, bool | str))}
+    return {name: value if name in words else _number(name, value, where) for name, value in values.items() if name in known}
 
 
 def _number(name: str, value: Any, where: str) -> float:
     at = f"{where}.{name}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(f"expected a number, got {value!r}", at)
-    if value < 0:
+    if value < 0 and (name in _NOT_NEGATIVE or name.endswith("_s")):
         raise InputError(f"cannot be {value:g}; 0 or more", at)
     if name in _SHARES and not 0 < value <= 1:
         raise InputError(f"cannot be {value:g}: a share of the datasheet's figure lies above 0 and is at most 1", at)

@@ -215,9 +215,10 @@ def open_loop(
         ttft[stat] = np.where(saturated, np.inf, ttft[stat])
     e2e = {s: ttft[s] + np.maximum(case.osl * longest[s] - 1, 0.0) * tpot[s] for s in STATS}
     served = np.minimum(rate, most)
-    steps_per_s = np.where(
-        saturated, 1.0 / steady.step_s, served * case.osl / case.yields / np.maximum(running / lanes_in_use(case, running), 1e-9)
-    )
+    # sequences that a step decodes: those of the time average while there are any, as many as Poisson arrivals bring together
+    at_once = np.maximum(running / lanes_in_use(case, running), 1e-9)
+    at_once = at_once / -np.expm1(-at_once)
+    steps_per_s = np.where(saturated, 1.0 / steady.step_s, served * case.osl / case.yields / at_once)
     busy_share = np.minimum(steps_per_s * steady.step_s, 1.0)
     idle_w = costs.scalar("idle_w", case.which)
     working_w = steady.parts.joules / steady.step_s

@@ -75,7 +75,8 @@ class Stage:
 class Found:
     """Result of `find`, by position of the priors: constants, which are fitted, why the others are not, standard deviations.
 
-    `alike`: for each fitted constant the names of others that the rows cannot tell from it.  Errors are (median, p90).
+    `alike`: for each fitted constant the names of others that the rows cannot tell from it.  Errors are (median, p90);
+    `better`: whether rows that were left out lose less with the fitted constants than with the shipped ones.
     """
 
     theta: Array
@@ -86,11 +87,7 @@ class Found:
     before: tuple[float, float]
     after: tuple[float, float]
     left_out: tuple[float, float]
-
-    @property
-    def better(self) -> bool:
-        """Whether rows that were left out are predicted better with the fitted constants than with the shipped ones."""
-        return bool(self.kept) and self.left_out[0] < self.before[0]
+    better: bool
 
 
 def find(
@@ -111,10 +108,14 @@ def find(
             halvings += 1
             if halvings > _HALVINGS or np.max(np.abs(tried.theta - best.theta) / [p.width for p in listed], initial=0.0) < 0.02:
                 break
-            tried = replace(tried, theta=(best.theta + tried.theta) / 2)
+            theta = start.copy()
+            theta[list(tried.kept)] = (best.theta + tried.theta)[list(tried.kept)] / 2
+            tried = replace(tried, theta=theta)
             continue
-        kept, reasons, posterior = _identified(line, measured, priors, noise)
-        alike = _alike(line, measured, priors, kept, noise)
+        # constants that are not taken in stand at their shipped values, not where the last line left them
+        shipped = Line(line.at(start), line.slopes, start)
+        kept, reasons, posterior = _identified(shipped, measured, priors, noise)
+        alike = _alike(shipped, measured, priors, kept, noise)
         best, least = replace(tried, line=line, reasons=tried.reasons or reasons, alike=tried.alike or alike), loss
         theta = start.copy()
         theta[kept] = posterior.theta
@@ -139,19 +140,22 @@ def _judged(best: _Try, shipped: Array, priors: Mapping[str, Prior], measured: A
     """`best` if left-out rows get better by it, else the shipped constants, with the reason."""
     assert best.line is not None
     kept, width = list(best.kept), np.array([p.width for p in priors.values()])
-    before, after = errors(shipped, measured), errors(best.line.base, measured)
-    left_out = errors(_without_each(best.line, measured, priors, kept, groups, noise), measured)
+    without = _without_each(best.line, measured, priors, kept, groups, noise)
+    before, after, left_out = (errors(predicted, measured) for predicted in (shipped, best.line.base, without))
+    better = bool(kept) and _lost(without, measured, noise) < _lost(shipped, measured, noise)
     deviation = width.copy()
     deviation[kept] = best.deviation
     reasons = {i: r for i, r in best.reasons.items() if i not in kept}
-    found = Found(best.theta, best.kept, reasons, deviation, best.alike, before, after, left_out)
-    if found.better:
+    found = Found(best.theta, best.kept, reasons, deviation, best.alike, before, after, left_out, better)
+    if better:
         return found
-    single = len(set(groups)) < 2
-    why_not = "all rows measure one configuration: nothing is left to check a fit against" if single else _NO_BETTER
     start = np.array([p.mean for p in priors.values()])
-    refused = dict.fromkeys(range(len(start)), why_not) | reasons
-    return Found(start, (), refused, width, {}, before, after, left_out)
+    if len(set(groups)) < 2:
+        flat = {i: r for i, r in reasons.items() if r == _NO_ROW}
+        refused = dict.fromkeys(range(len(start)), _ONE_RUN) | flat
+    else:
+        refused = dict.fromkeys(range(len(start)), _NO_BETTER) | reasons
+    return Found(start, (), refused, width, {}, before, after, left_out, False)
 
 
 def stage_of(name: str, rows: Sequence[str], found: Found, priors: Mapping[str, Prior]) -> Stage:
@@ -165,6 +169,8 @@ def stage_of(name: str, rows: Sequence[str], found: Found, priors: Mapping[str, 
     return Stage(name, tuple(rows), found.before, found.after, found.left_out, found.better, tuple(constants))
 
 
+_NO_ROW: Final = "no row depends on it"
+_ONE_RUN: Final = "all rows measure one configuration: nothing is left to check a fit against"
 _NO_BETTER: Final = "left-out rows get no better: the shipped value stays"
 
 
@@ -172,6 +178,11 @@ def errors(predicted: Array, measured: Array) -> tuple[float, float]:
     """Median and p90 of |predicted/measured − 1|."""
     error = np.abs(predicted / measured - 1.0)
     return float(np.median(error)), float(np.quantile(error, 0.9))
+
+
+def _lost(predicted: Array, measured: Array, noise: float) -> float:
+    """Loss of predictions, a constant's own apart."""
+    return loss_of(predicted, measured, np.zeros(0), [], noise)
 
 
 def _identified(line: Line, measured: Array, priors: Mapping[str, Prior], noise: float) -> tuple[list[int], dict[int, str], Posterior]:
@@ -201,7 +212,7 @@ def _identified(line: Line, measured: Array, priors: Mapping[str, Prior], noise:
 def _reason(line: Line, kept: list[int], i: int, found: Posterior, priors: Mapping[str, Prior]) -> str:
     """Why constant `i` is not fitted beside `kept`; `found` is the posterior with it."""
     if not np.any(np.abs(line.slopes[:, i]) > 0):
-        return "no row depends on it"
+        return _NO_ROW
     names = list(priors)
     left = found.deviation[-1] / priors[names[i]].width
     if left <= _IDENTIFIED:
