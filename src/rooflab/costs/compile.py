@@ -153,7 +153,8 @@ def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], fo
     idle_w = loaded_idle_w(hardware)
     scalars = np.zeros((len(deployments), len(SCALARS)))
     scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers
-    scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s
+    # every data-parallel rank schedules and samples its own sequences
+    scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s / np.array([d.dp for d in deployments], dtype=np.float64)
     if d0.overlap is not None:
         scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = d0.overlap.attention, d0.overlap.comm
     scalars[:, _S["attention_beside"]] = d0.offload is not None and d0.offload.attention == "cpu"

@@ -260,8 +260,9 @@ def _experts(op: ExpertGemm, bench: Bench) -> Price:
 
 
 def _elementwise(op: Elementwise, bench: Bench) -> Price:
-    # launches of small kernels are part of the engine's time a layer, not of each pass
-    seconds = elementwise_s(op.moved_bytes, bytes_per_s=bench.device.memory_bytes_per_s, curve=bench.kernels.elementwise, kernels=0.0)
+    # launches of small kernels are part of the engine's time a layer, but for those that a plain block does not have
+    launches = op.launches * bench.overhead.launch
+    seconds = elementwise_s(op.moved_bytes, bytes_per_s=bench.device.memory_bytes_per_s, curve=bench.kernels.elementwise, kernels=launches)
     zero = op.moved_bytes * 0.0
     return Price(op.count * seconds, op.count * op.moved_bytes * bench.j_per_byte, zero, zero, zero)
 

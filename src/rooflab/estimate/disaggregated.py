@@ -29,7 +29,7 @@ from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Lengths, Workload
 
-__all__ = ["estimate_pools", "pool_parts"]
+__all__ = ["decode_pool", "estimate_pools", "pool_parts"]
 
 _ROUNDS = 30
 _POINTS = 16  # numbers of sequences at which the decode pool is priced; between them its time per token is nearly a line
@@ -88,20 +88,17 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     overhead = engine_overhead(first, moe=scenario.model.is_moe, family=first_hardware.device.family)
     tail_s = _tail_s(scenario, first_hardware, first, isl)
 
-    def loaded(running: float) -> list[Scenario]:
-        """The decode pools with `running` sequences in all; their prompts come with their cache."""
-        lengths = (_lengths(isl), _lengths(osl))
-        load = Workload(*lengths, concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0))
-        return [Scenario(scenario.model, h, load, replace(d, prefix_caching=True)) for _, h, d in decode]
+    def loaded(running: float) -> Scenario:
+        return _decode_alone(scenario, decode[0][1], decode[0][2], running)
 
-    probe = estimate(loaded(1.0)[0])
+    probe = estimate(loaded(1.0))
     capacity = probe.metrics["max_running"]
     users = float(w.concurrency) if w.concurrency else float("inf")
     first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
     rate, most_prompts = w.rate or 0.0, servers / service_s
     running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
     points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
-    curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n)[0] for n in points]) if isinstance(e, Estimate)]
+    curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n) for n in points]) if isinstance(e, Estimate)]
     for _ in range(_ROUNDS):
         tpot_s = float(np.interp(running, points[: len(curve)], curve))
         if w.mode in ("open", "trace"):
@@ -121,9 +118,23 @@ def estimate_pools(scenario: Scenario) -> Estimate:
             running = wanted
             break
         running = (running + wanted) / 2
-    pool = estimate(loaded(max(running, 1.0))[0])
+    pool = estimate(loaded(max(running, 1.0)))
     requests = pace if not saturated else min(most_prompts, capacity / max(osl * tpot_s, 1e-12))
     return _assemble(scenario, parts, pool, alone, requests, ttft_s, running, saturated, load)
+
+
+def decode_pool(scenario: Scenario) -> Scenario:
+    """The decode pool of `scenario` by itself, under the sequences that it holds; raises what `estimate_pools` does."""
+    running = estimate_pools(scenario).metrics["running"]
+    hardware, deployment = next((h, d) for pool, h, d in pool_parts(scenario) if pool.role != "prefill")
+    return _decode_alone(scenario, hardware, deployment, running)
+
+
+def _decode_alone(scenario: Scenario, hardware: Hardware, deployment: Deployment, running: float) -> Scenario:
+    """A decode pool with `running` sequences in all; their prompts come with their cache."""
+    isl, osl = scenario.workload.mean_prompt_tokens, scenario.workload.mean_output_tokens
+    load = Workload(_lengths(isl), _lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0))
+    return Scenario(scenario.model, hardware, load, replace(deployment, prefix_caching=True))
 
 
 def _tail_s(scenario: Scenario, hardware: Hardware, d: Deployment, isl: float) -> float:

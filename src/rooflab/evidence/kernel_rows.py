@@ -6,7 +6,7 @@ Every function yields (engine, key, Rows): the keys are those of the calibration
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -249,8 +249,20 @@ def _collective_rows(table: Columns, keep: NDArray[np.bool_]) -> Rows:
     return _rows(table, keep, _f(table, "latency") * 1e-3, message_bytes=message_bytes, ranks=_f(table, "num_gpus"))
 
 
+_ELEMENT_BYTES: Final = {"bfloat16": 2.0, "fp8": 1.0, "nvfp4": 0.5625}
+_RACK: Final = {"gb300": "gb200"}
+"""A rack's own exchange kernels were timed on one of two machines with the same links."""
+
+
 def _exchange(root: Path, device: MeasuredDevice) -> Iterator[Named]:
-    """Expert-parallel dispatch and combine inside a host: at each size the faster of the low-latency and the throughput kernels."""
+    """Expert-parallel dispatch and combine: at each size the fastest of the kernels that a machine can run.
+
+    Over a rack's own links these are TensorRT-LLM's, which other engines ship too (FlashInfer); inside a host, DeepEP's.
+    """
+    timed = replace(device, folder=_RACK.get(device.folder, device.folder))
+    for table in newest_by(root, timed, "comm", "trtllm", "trtllm_alltoall"):
+        yield "trtllm", "moe_all_to_all", _rack_exchange(table)
+        return
     for table in newest_by(root, device, "comm", "vllm", "moe_a2a"):
         use = np.isin(table["comm_backend"], ("deepep_ht", "deepep_ll")) & (table["node_num"] == 1)
         part = select(table, use)
@@ -264,6 +276,27 @@ def _exchange(root: Path, device: MeasuredDevice) -> Iterator[Named]:
             hidden, top_k, tokens, ranks = cases.T
             sent = np.asarray(exchange_bytes(tokens, hidden=hidden, element_bytes=2.0, top_k=top_k, ranks=ranks))
             yield "vllm", "moe_all_to_all", Rows({"sent_bytes": sent, "ranks": ranks}, np.array(list(best.values())) * 1e-6)
+
+
+def _rack_exchange(table: Columns) -> Rows:
+    """Dispatch (with its preparation, where a kernel has one) and combine, `num_tokens` a rank, the faster kernel of each case."""
+    case_names = ("moe_dtype", "hidden_size", "topk", "moe_ep_size", "num_tokens")
+    prepared: dict[tuple[Any, ...], float] = {}
+    timed: list[tuple[str, str, tuple[Any, ...], float]] = []
+    columns = (table[n] for n in ("op_name", "kernel_source", *case_names, "latency"))
+    for name, source, *case, ms in zip(*columns, strict=True):
+        if name == "alltoall_prepare":
+            prepared[(source, *case)] = float(ms)
+        elif name in ("alltoall_dispatch", "alltoall_combine"):
+            timed.append((str(name), str(source), tuple(case), float(ms)))
+    best: dict[tuple[Any, ...], float] = {}
+    for name, source, case, ms in timed:
+        whole = ms + (prepared.get((source, *case), 0.0) if name == "alltoall_dispatch" else 0.0)
+        best[(name, *case)] = min(best.get((name, *case), np.inf), whole)
+    width = np.array([_ELEMENT_BYTES[str(k[1])] if k[0] == "alltoall_dispatch" else 2.0 for k in best])
+    hidden, top_k, ranks, tokens = np.array([[float(x) for x in k[2:]] for k in best]).T
+    sent = np.asarray(exchange_bytes(tokens, hidden=hidden, element_bytes=width, top_k=top_k, ranks=ranks))
+    return Rows({"sent_bytes": sent, "ranks": ranks}, np.array(list(best.values())) * 1e-3)
 
 
 def _recurrent(root: Path, device: MeasuredDevice) -> Iterator[Named]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
+from rooflab.evidence.recipes import recipe_cache
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
@@ -174,7 +175,7 @@ def _formats(row: Mapping[str, str], machine: Hardware) -> dict[str, Any]:
     activations = _ACTIVATIONS.get(row["precision_activations"].lower())
     if activations and weights and weights not in ("fp16", "bf16", "fp32"):
         out["activations"] = activations
-    kv = _KV.get(row["precision_kv"].lower())
+    kv = _KV.get(row["precision_kv"].lower()) or recipe_cache(row)
     if kv:
         out["kv"] = kv
     return out

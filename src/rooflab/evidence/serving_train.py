@@ -29,6 +29,8 @@ import numpy as np
 
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, era, using
+from rooflab.errors import RooflabError
+from rooflab.estimate.disaggregated import decode_pool
 from rooflab.evidence import serving_fit as sf
 from rooflab.evidence.serving_rows import Unsupported, question
 
@@ -82,9 +84,22 @@ def _own_tables(row: sf.FitRow) -> bool:
 def _fits_speed(row: sf.FitRow) -> bool:
     """Whether the row tells of steps: not of waiting, not of the worst step."""
     metric, mode = row.question.metric, _scenario(row).workload.mode
-    if metric.endswith("p99") or len(row.question.scenarios) > 1 or _scenario(row).deployment.pools:
+    if metric.endswith("p99") or len(row.question.scenarios) > 1:
         return False
+    if _scenario(row).deployment.pools:  # the pace of a decode pool tells of its steps; throughput waits for prompts too
+        return metric.startswith("tpot")
     return not metric.startswith("ttft") or mode == "static"
+
+
+def _pool_alone(row: sf.FitRow) -> sf.FitRow:
+    """A row of separate pools as one of its decode pool under the sequences that it holds, which hardly depend on the constants."""
+    if not _scenario(row).deployment.pools:
+        return row
+    try:
+        alone = decode_pool(_scenario(row))
+    except RooflabError:
+        return row
+    return replace(row, question=replace(row.question, scenarios=(alone,)))
 
 
 def _first_token(row: sf.FitRow) -> bool:
@@ -123,7 +138,8 @@ class _Trainer:
         )
 
     def engines(self, table: ServingCalibration) -> ServingCalibration:
-        usable = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
+        with using(table):
+            usable = [_pool_alone(r) for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
         for key, rows in _grouped(usable, _engine_key).items():
             if len(rows) < _FEWEST:
                 continue

@@ -1,6 +1,7 @@
 """What must be resident on each device, and how many sequences the rest holds.
 
     memory · utilisation = weights + activations + workspace + engine reserve + [KV cache and states]
+    [KV cache and states] = utilisation · (memory − all others)         in TensorRT-LLM, whose setting is a share of what is free
 
 Offloaded weights leave two layers on the device (the one at work and the one that arrives) and fill their tier; a cache in
 host memory has what the weights leave of that.
@@ -107,20 +108,20 @@ def _window(mixer: object) -> float | None:
 
 def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> dict[str, float]:
     device, tp = hardware.device, d.tp or 1
-    # devices of a host whose memory is the host's own share it with the system: utilisation covers that too
-    capacity = device.memory_bytes * d.gpu_memory_utilization
     layers, edge = _weights_bytes(model, formats, tp, d.pp, d.ep or 1, d.dp, d.cp)
     # streamed: the layer at work and the one that arrives
     held = layers if d.offload is None or d.offload.weights is None else 2.0 * layers / _stage_layers(model.layers, d.pp)
     weights = held + edge
     reserve = min(_RESERVE_BYTES.get(device.kind, float("inf")), _RESERVE_SHARE * device.memory_bytes)
     activations = _activation_bytes(model, d)
+    taken = weights + activations + reserve
+    left = _left_bytes(d, device.memory_bytes, taken)
     out = {
-        "capacity_bytes": capacity,
+        "capacity_bytes": taken + left,
         "weights_bytes": weights,
         "activations_bytes": activations,
         "reserve_bytes": reserve,
-        "free_bytes": _free_bytes(hardware, d, capacity - weights - activations - reserve, layers),
+        "free_bytes": _free_bytes(hardware, d, left, layers),
         "dp": float(d.dp),
         "cp": float(d.cp),
         "state_bytes": 0.0,
@@ -145,6 +146,15 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
             key = f"kind {_window(mixer)}"
             out[key] = out.get(key, 0.0) + size
     return out
+
+
+def _left_bytes(d: Deployment, memory_bytes: float, taken_bytes: float) -> float:
+    """What `taken_bytes` leave on the device: of the engine's share of memory, or, in TensorRT-LLM, the share of what they leave."""
+    # devices of a host whose memory is the host's own share it with the system: utilisation covers that too
+    if d.engine != "trtllm":
+        return memory_bytes * d.gpu_memory_utilization - taken_bytes
+    left = memory_bytes - taken_bytes
+    return left * d.gpu_memory_utilization if left > 0 else left
 
 
 def _free_bytes(hardware: Hardware, d: Deployment, on_device: float, layers: float) -> float:

@@ -43,6 +43,10 @@ def _attention(mixer: Attention, count: float, h: float, formats: Formats, split
     yield Elementwise(
         "rotary and cache write", "attention", count, m * (2.0 * mixer.heads * mixer.head_dim / split.tp + 2.0 * cached) * 2.0
     )
+    if mixer.qk_norm:
+        # queries and keys are normed by two kernels of their own, each a pass in and out
+        normed = 2.0 * (mixer.heads / split.tp + kv_heads) * mixer.head_dim * 2.0
+        yield Elementwise("query and key norms", "attention", count, m * normed, 2.0, launches=2.0)
     window = float("inf") if mixer.window is None else float(mixer.window)
     yield AttentionOp(
         ("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "") + "attention",

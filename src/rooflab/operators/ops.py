@@ -102,13 +102,17 @@ class ExpertGemm:
 
 @dataclass(frozen=True, slots=True)
 class Elementwise:
-    """`kernels` streaming passes over `moved_bytes` in all: norms, activations, rotary embedding, residuals, lookups."""
+    """`kernels` streaming passes over `moved_bytes` in all: norms, activations, rotary embedding, residuals, lookups.
+
+    `launches` are paid for one by one: kernels beyond those of a plain block, whose launches are part of an engine's time a layer.
+    """
 
     name: str
     group: Group
     count: float
     moved_bytes: Real
     kernels: float = 1.0
+    launches: float = 0.0
 
     @property
     def flops(self) -> Real:

@@ -187,7 +187,7 @@ def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     words = ["trtllm-serve", s.model.served_name, "--port", str(_PORT), "--tp_size", str(ranks)]
     words += _above_one("--pp_size", d.pp) + _above_one("--ep_size", d.ep or 1)
     words += ["--max_batch_size", str(d.max_num_seqs), "--max_num_tokens", str(d.max_num_batched_tokens)]
-    words += [*_given("--max_seq_len", context_length(s)), "--kv_cache_free_gpu_memory_fraction", f"{_free_fraction(s):.2f}"]
+    words += [*_given("--max_seq_len", context_length(s)), "--kv_cache_free_gpu_memory_fraction", f"{d.gpu_memory_utilization:.2f}"]
     cache: dict[str, object] = {"enable_block_reuse": d.prefix_caching}
     if d.kv and d.kv.startswith("fp8"):
         cache["dtype"] = "fp8"
@@ -245,10 +245,3 @@ def _static_fraction(s: Scenario) -> float:
     m = account(s.model, s.hardware, [d])
     share = (m.capacity_bytes - m.activations_bytes - m.reserve_bytes) / s.hardware.device.memory_bytes
     return max(float(share[0]), 0.1)
-
-
-def _free_fraction(s: Scenario) -> float:
-    """TensorRT-LLM's share for the cache of what weights and activations leave."""
-    m = account(s.model, s.hardware, [s.deployment])
-    left = s.hardware.device.memory_bytes - m.weights_bytes - m.activations_bytes - m.reserve_bytes
-    return min(max(float(m.free_bytes[0] / left[0]), 0.05), 0.95)
