@@ -218,6 +218,7 @@ class _Table:
         self.osl = column([x.mean_output_tokens for x in w]) * (model.kind not in ("encoder", "vision"))
         if model.vision:
             self.isl = np.full_like(self.isl, model.vision.patches + 1.0)
+        self.beams = column([x.beams for x in w])
         self.isl_cv, self.osl_cv = column([x.isl.cv for x in w]), column([x.osl.cv for x in w])
         self.arrivals_cv = column([x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w])
         self.rounds = column([x.rounds for x in w])
@@ -247,12 +248,13 @@ class _Table:
         self.rate = column([x.rate or 0.0 for x in w])
         self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
         cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
-        self.length = self.prompt + self.osl
+        written = self.osl * self.beams
+        self.length = self.prompt + written
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
         # a running engine holds sequences at all stages of their growth: on average half the output is there
         # ... unless admission reserves room for the whole answer (TensorRT-LLM's guaranteed-no-evict, static engines)
         held = np.where(np.array([e in _RESERVING for e in engines])[which], 1.0, 0.5)
-        self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * held, cross), 1e9), 0.0)
+        self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + written * held, cross), 1e9), 0.0)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
 
@@ -270,7 +272,7 @@ def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAc
 def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
     """Outcomes of all rows, each by its mode."""
     osl = np.maximum(t.osl, 1.0)
-    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, encoder)
+    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, t.beams, encoder)
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
     static, closed, opened = (t.mode == i for i in range(3))

@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, using
-from rooflab.errors import RooflabError
-from rooflab.estimate.serving import estimate_many
+from rooflab.evidence.best import Choice, best_of
 from rooflab.evidence.line import Line
 from rooflab.evidence.serving_rows import Question
 
@@ -115,17 +114,8 @@ class Fit:
 
 def predict(questions: Sequence[Question]) -> Array:
     """Predicted values in the rows' own units, NaN where a question cannot be answered; the best scenario of several answers."""
-    flat = [s for q in questions for s in q.scenarios]
-    results = estimate_many(flat)
-    out, at = np.full(len(questions), np.nan), 0
-    for i, q in enumerate(questions):
-        mine = [r for r in results[at : at + len(q.scenarios)] if not isinstance(r, RooflabError)]
-        at += len(q.scenarios)
-        if mine:
-            legal = [r for r in mine if not r.meets()] or mine
-            best = max(legal, key=lambda r: (r.metrics["output_tokens_per_s"], r.metrics["requests_per_s"]))
-            out[i] = _value(q, best)
-    return out
+    found = best_of([Choice(q.scenarios, q.stated_rate) for q in questions])
+    return np.array([np.nan if best is None else _value(q, best) for q, best in zip(questions, found, strict=True)])
 
 
 def _value(q: Question, result: Any) -> float:

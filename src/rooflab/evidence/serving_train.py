@@ -30,12 +30,16 @@ import numpy as np
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, era, using
 from rooflab.evidence import serving_fit as sf
+from rooflab.evidence.best import Choice, best_of
+from rooflab.evidence.mlperf import benchmark, is_mlperf
 from rooflab.evidence.serving_rows import Unsupported, question
 
 __all__ = ["read_rows", "train"]
 
 _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
+_FEWEST_OF_DEVICE: Final = 4
+"""A device of fewer rows keeps the shares of its relative or family."""
 _OWN_BACKEND: Final = 24
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
 
@@ -49,7 +53,7 @@ def read_rows(path: Path) -> list[sf.FitRow]:
                 asked = question(row)
             except Unsupported:
                 continue
-            out.append(sf.FitRow(asked, row["source"], row["model"], row["gpu"]))
+            out.append(sf.FitRow(asked, row["source"], benchmark(row) if is_mlperf(row) else row["model"], row["gpu"]))
     return out
 
 
@@ -82,9 +86,28 @@ def _own_tables(row: sf.FitRow) -> bool:
 def _fits_speed(row: sf.FitRow) -> bool:
     """Whether the row tells of steps: not of waiting, not of the worst step."""
     metric, mode = row.question.metric, _scenario(row).workload.mode
-    if metric.endswith("p99") or len(row.question.scenarios) > 1 or _scenario(row).deployment.pools:
+    if metric.endswith("p99") or _scenario(row).deployment.pools or (len(row.question.scenarios) > 1 and not _free(row)):
         return False
     return not metric.startswith("ttft") or mode == "static"
+
+
+def _free(row: sf.FitRow) -> bool:
+    """Whether a submitter chose the deployment, for throughput alone (MLPerf offline)."""
+    return is_mlperf({"source": row.source}) and not _scenario(row).slo
+
+
+def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
+    """Rows whose deployment was free, as the deployment that is best at the present constants.
+
+    At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
+    """
+    free = [r for r in rows if len(r.question.scenarios) > 1]
+    found = dict(zip(map(id, free), best_of([Choice(r.question.scenarios) for r in free]), strict=True))
+    out = []
+    for row in rows:
+        best = found.get(id(row))
+        out.append(row if best is None else replace(row, question=replace(row.question, scenarios=(best.scenario,))))
+    return out
 
 
 def _first_token(row: sf.FitRow) -> bool:
@@ -131,6 +154,8 @@ class _Trainer:
         return table
 
     def _engine(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
+        with using(table):
+            rows = _settled(rows)
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
@@ -156,9 +181,11 @@ class _Trainer:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
         rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r)]
         for key, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
-            if len(mine) < _FEWEST:
+            if len(mine) < _FEWEST_OF_DEVICE:
                 continue
             start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
+            with using(table):
+                mine = _settled(mine)
 
             def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
                 return sf.with_device(name, values, base)
@@ -172,8 +199,10 @@ class _Trainer:
     def families(self, table: ServingCalibration) -> ServingCalibration:
         rows = [r for r in self.rows if _fits_speed(r) and not _has_tables(r)]
         for family, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
-            if len(mine) < 4:
+            if len(mine) < _FEWEST_OF_DEVICE:
                 continue
+            with using(table):
+                mine = _settled(mine)
             table = self._family(table, family, mine)
         return table
 
