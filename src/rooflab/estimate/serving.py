@@ -185,8 +185,8 @@ def _encoder_costs(model: Model, hardware: Hardware, priced: list[Deployment], s
     return compile_steps(tower, hardware, priced, scenario.rewrites)
 
 
-_RESERVING: Final = ("trtllm", "fastertransformer")
-"""Engines that admit a request only when its longest answer fits."""
+_RESERVING: Final = ("trtllm", "fastertransformer", "trtllm-guaranteed-no-evict")
+"""Engines, and schedulers by name, that admit a request only when its longest answer fits."""
 
 
 class _Table:
@@ -253,7 +253,7 @@ class _Table:
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
         # a running engine holds sequences at all stages of their growth: on average half the output is there
         # ... unless admission reserves room for the whole answer (TensorRT-LLM's guaranteed-no-evict, static engines)
-        held = np.where(np.array([e in _RESERVING for e in engines])[which], 1.0, 0.5)
+        held = np.where(np.array([(d.scheduler or d.engine) in _RESERVING for d in distinct])[which], 1.0, 0.5)
         self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + written * held, cross), 1e9), 0.0)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 

@@ -128,15 +128,17 @@ def _splits(gpus: int, shape: Model, stages: tuple[int, ...]) -> list[dict[str, 
 def candidates(row: Mapping[str, str], shape: Model, machine: Hardware, workload: Workload, base: Deployment) -> tuple[Scenario, ...]:
     """The scenarios among which a submitter of `row` could choose."""
     slo = limits(row) or SLO()
+    scheduler = "trtllm-max-utilization" if base.engine == "trtllm" else None  # the harness's default, which no configuration changes
+    stages = _STAGES if row["date"] >= _PIPELINES_SINCE else (1,)
     return tuple(
         Scenario(
             shape,
             machine,
             workload,
-            replace(base, **split, max_num_batched_tokens=tokens * split.get("dp", 1), max_num_seqs=_MOST_SEQUENCES),
+            replace(base, **split, scheduler=scheduler, max_num_batched_tokens=tokens, max_num_seqs=_MOST_SEQUENCES),
             slo=slo,
         )
-        for split in _splits(machine.count, shape, _STAGES if row["date"] >= _PIPELINES_SINCE else (1,))
+        for split in _splits(machine.count, shape, stages)
         for tokens in _STEP_TOKENS
     )
 

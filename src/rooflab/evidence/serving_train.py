@@ -110,6 +110,19 @@ def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
     return out
 
 
+def _holds_out(rows: Sequence[sf.FitRow], fit: sf.Fit, without: ServingCalibration) -> bool:
+    """Whether factors fitted to other rows of a device foretell its rows better than no factors do (they need two groups for that)."""
+    questions = [r.question for r in rows]
+    measured = sf.times(questions, np.array([q.measured for q in questions]))
+    with using(without):
+        plain = sf.times(questions, sf.predict(questions))
+    return float(np.nanmean(np.abs(fit.held_out / measured - 1))) < float(np.nanmean(np.abs(plain / measured - 1)))
+
+
+def _without_device(key: str, table: ServingCalibration) -> ServingCalibration:
+    return replace(table, devices={k: v for k, v in table.devices.items() if k != key})
+
+
 def _first_token(row: sf.FitRow) -> bool:
     s = _scenario(row)
     return row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed" and not s.deployment.pools
@@ -192,6 +205,9 @@ class _Trainer:
 
             with using(table):
                 fit = sf.fit_group(mine, sf.RELATIVE_PRIORS, start, apply, rounds=5)
+            if not _holds_out(mine, fit, apply({k: p.mean for k, p in sf.RELATIVE_PRIORS.items()})):
+                table = _without_device(key, table)
+                continue
             self._done(f"device {key}", mine, fit)
             table = sf.with_device(key, {**fit.values, **_note(fit, mine, self.date)}, table)
         return table
@@ -230,6 +246,8 @@ class _Trainer:
 
         with using(table):
             fit = sf.fit_group(rows, priors, start, apply, rounds=5)
+        if not fresh and not _holds_out(rows, fit, apply({k: p.mean for k, p in priors.items()})):
+            return _without_device(family, table)
         self._done(f"family {family}", rows, fit)
         note = _note(fit, rows, self.date)
         out = sf.with_device(family, {**{k: fit.values[k] for k in sf.DEVICE_PRIORS}, **note}, table)
