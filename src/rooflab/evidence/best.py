@@ -96,6 +96,6 @@ def _at_stated_rates(choices: Sequence[Choice], best: list[Estimate | None]) -> 
         if choice.stated_rate is not None and found is not None:
             own = found.scenario.workload.rate or found.metrics["requests_per_s"]
             asked[i] = replace(found.scenario, workload=replace(found.scenario.workload, scenario=None, rate=min(choice.stated_rate, own)))
-    for i, found in zip(asked, estimate_many(list(asked.values())), strict=True):
-        best[i] = found if isinstance(found, Estimate) else best[i]
+    for i, answer in zip(asked, estimate_many(list(asked.values())), strict=True):
+        best[i] = answer if isinstance(answer, Estimate) else best[i]
     return best

@@ -23,7 +23,18 @@ from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
 from rooflab.scenario.workload import Workload
 
-__all__ = ["beams", "benchmark", "candidates", "formats", "is_mlperf", "lengths", "limits", "reads_tokens", "stated_rate", "with_stated_loads"]
+__all__ = [
+    "beams",
+    "benchmark",
+    "candidates",
+    "formats",
+    "is_mlperf",
+    "lengths",
+    "limits",
+    "reads_tokens",
+    "stated_rate",
+    "with_stated_loads",
+]
 
 STATED_RATE: Final = "stated_rate"
 """Column that `with_stated_loads` adds: requests a second of the submission that a latency belongs to."""
@@ -143,7 +154,7 @@ def candidates(row: Mapping[str, str], shape: Model, machine: Hardware, workload
     )
 
 
-def with_stated_loads(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def with_stated_loads(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
     """Rows, those of MLPerf latencies with the rate of requests at which their submission ran (`stated_rate`).
 
     A submission's rows are those of one log: its tokens a second over its tokens a sample are the rate.
@@ -153,9 +164,9 @@ def with_stated_loads(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]
         for row in rows
         if row.get("source_url_or_path") and is_mlperf(row) and row["metric"] == "output_tok_s" and row["osl"].strip()
     }
-    out = []
+    out: list[Mapping[str, str]] = []
     for row in rows:
         place = row.get("source_url_or_path", "")
         latency = is_mlperf(row) and row["metric"].startswith(("ttft", "itl", "e2e"))
-        out.append({**row, STATED_RATE: f"{rates[place]:.6g}"} if latency and place in rates else dict(row))
+        out.append({**row, STATED_RATE: f"{rates[place]:.6g}"} if latency and place in rates else row)
     return out

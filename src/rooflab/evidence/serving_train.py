@@ -53,7 +53,9 @@ def read_rows(path: Path) -> list[sf.FitRow]:
                 asked = question(row)
             except Unsupported:
                 continue
-            out.append(sf.FitRow(asked, row["source"], benchmark(row) if is_mlperf(row) else row["model"], row["gpu"]))
+            model = benchmark(row) if is_mlperf(row) else row["model"]
+            # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
+            out.append(sf.FitRow(asked, row["source"], model, row["gpu"], fitted=not asked.scenarios[0].slo))
     return out
 
 
@@ -92,21 +94,22 @@ def _fits_speed(row: sf.FitRow) -> bool:
 
 
 def _free(row: sf.FitRow) -> bool:
-    """Whether a submitter chose the deployment, for throughput alone (MLPerf offline)."""
-    return is_mlperf({"source": row.source}) and not _scenario(row).slo
+    """Whether a submitter chose the deployment, for throughput (MLPerf)."""
+    return is_mlperf({"source": row.source}) and "per_s" in row.question.metric
 
 
 def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
     """Rows whose deployment was free, as the deployment that is best at the present constants.
 
     At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
+    A server's load is found anew at other constants.
     """
-    free = [r for r in rows if len(r.question.scenarios) > 1]
-    found = dict(zip(map(id, free), best_of([Choice(r.question.scenarios) for r in free]), strict=True))
-    out = []
-    for row in rows:
-        best = found.get(id(row))
-        out.append(row if best is None else replace(row, question=replace(row.question, scenarios=(best.scenario,))))
+    free = [i for i, r in enumerate(rows) if len(r.question.scenarios) > 1]
+    out = list(rows)
+    for i, best in zip(free, best_of([Choice(rows[i].question.scenarios) for i in free]), strict=True):
+        if best is not None:
+            settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
+            out[i] = replace(rows[i], question=replace(rows[i].question, scenarios=(settled,)))
     return out
 
 
@@ -116,7 +119,8 @@ def _holds_out(rows: Sequence[sf.FitRow], fit: sf.Fit, without: ServingCalibrati
     measured = sf.times(questions, np.array([q.measured for q in questions]))
     with using(without):
         plain = sf.times(questions, sf.predict(questions))
-    return float(np.nanmean(np.abs(fit.held_out / measured - 1))) < float(np.nanmean(np.abs(plain / measured - 1)))
+    told = np.array([r.fitted for r in rows])
+    return float(np.nanmean(np.abs(fit.held_out / measured - 1)[told])) < float(np.nanmean(np.abs(plain / measured - 1)[told]))
 
 
 def _without_device(key: str, table: ServingCalibration) -> ServingCalibration:
@@ -136,7 +140,7 @@ def _grouped(rows: Iterable[sf.FitRow], key: Any) -> dict[str, list[sf.FitRow]]:
 
 
 def _note(fit: sf.Fit, rows: Sequence[sf.FitRow], date: str) -> dict[str, Any]:
-    sources = sorted({r.source for r in rows})
+    sources = sorted({r.source for r in rows if r.fitted})
     text = f"{fit.rows} rows of {', '.join(sources)}: {fit.median:.0%} median, {fit.held_out_median:.0%} held out; fitted {date}"
     return {"provenance": "fitted", "source": text}
 
@@ -161,7 +165,7 @@ class _Trainer:
     def engines(self, table: ServingCalibration) -> ServingCalibration:
         usable = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
         for key, rows in _grouped(usable, _engine_key).items():
-            if len(rows) < _FEWEST:
+            if sum(r.fitted for r in rows) < _FEWEST:
                 continue
             table = self._engine(table, key, rows)
         return table
@@ -193,12 +197,12 @@ class _Trainer:
     def relatives(self, table: ServingCalibration) -> ServingCalibration:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
         rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r)]
-        for key, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
-            if len(mine) < _FEWEST_OF_DEVICE:
+        for key, own in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
+            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
                 continue
             start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
             with using(table):
-                mine = _settled(mine)
+                mine = _settled(own)
 
             def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
                 return sf.with_device(name, values, base)
@@ -214,11 +218,11 @@ class _Trainer:
 
     def families(self, table: ServingCalibration) -> ServingCalibration:
         rows = [r for r in self.rows if _fits_speed(r) and not _has_tables(r)]
-        for family, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
-            if len(mine) < _FEWEST_OF_DEVICE:
+        for family, own in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
+            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
                 continue
             with using(table):
-                mine = _settled(mine)
+                mine = _settled(own)
             table = self._family(table, family, mine)
         return table
 
