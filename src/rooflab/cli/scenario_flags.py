@@ -84,6 +84,7 @@ FLAGS: Final = (
         ("clients", "MAPPING", "{count: 8, skew: 1}"),
         ("adapters", "MAPPING", "LoRA: {count: 16, skew: 1, rank: 32}"),
         ("predict-cv", "NUMBER", "error of length predictions"),
+        ("beams", "N", "width of the beam search that decodes a request"),
         ("seed", "N", "of every random stream"),
     ),
     *_of(

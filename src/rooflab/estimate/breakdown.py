@@ -65,7 +65,8 @@ def breakdown(estimate: Estimate) -> list[OperatorRow]:
         prompt = s.model.vision.patches + 1.0
     running = max(float(estimate.metrics["running"]) / replicas / lanes, 1.0)
     if s.model.kind == "decoder" and output > 1:
-        rows += step_rows(s, "decode", n_decode=running, context=running * (prompt + output / 2))
+        beams = s.workload.beams
+        rows += step_rows(s, "decode", n_decode=running * beams, context=running * (prompt + beams * output / 2))
     together = running if s.workload.mode == "static" else 1.0
     pairs = together * prompt**2 * (0.5 if s.model.kind == "decoder" else 1.0)
     if s.model.kind != "encoder-decoder":

@@ -8,6 +8,9 @@ of q tokens besides the N decodes:
     f = N·I / (O·q)                             (tokens in = tokens out)
     TPOT = (1 − f)·T(N) + f·T(N + q)
 
+A beam search of width b feeds b tokens a sequence and step, and reads the prompt's cache once for all of them:
+b·N decodes, at the mean context (I + b·O/2) / b each.
+
 Without chunking a prompt stops the decodes: TPOT = T(N) + (N/O)·T_prefill(I) (vLLM v0, Orca).
 T is the shared step cost at the mean context I + O/2, so the weights that a step reads are shared by prompt and decodes.
 """
@@ -34,7 +37,8 @@ class Case:
 
     `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an
     encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one;
-    `yields`: tokens a sequence gains a step (speculation).  `encoder`: prices of the stack that reads prompts, if another one.
+    `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.
+    `encoder`: prices of the stack that reads prompts, if another one.
     """
 
     which: Index
@@ -47,12 +51,18 @@ class Case:
     stage_balance: Array
     yields: Array
     causal: npt.NDArray[np.bool_]
+    beams: Array
     encoder: StepCosts | None = None
 
     def take(self, rows: Index | npt.NDArray[np.bool_]) -> Case:
         """The cases of `rows`."""
         columns = {name: getattr(self, name)[rows] for name in Case.__dataclass_fields__ if name != "encoder"}
         return Case(**columns, encoder=self.encoder)
+
+    @property
+    def mean_context(self) -> Array:
+        """Cached tokens that a step reads for one sequence, half of its answer written: those of all its beams."""
+        return self.prompt + self.beams * self.osl / 2
 
 
 class Steady(NamedTuple):
@@ -89,8 +99,8 @@ def all_lanes(parts: StepResult, lanes: Array, idle_w: Array, dynamic_limit_w: A
 def decode_step(costs: StepCosts, case: Case, n: Array, context: Array | None = None) -> StepResult:
     """A step of `n` decoding sequences at the mean context (or `context` tokens each)."""
     zero = np.zeros_like(n)
-    each = case.prompt + case.osl / 2 if context is None else context
-    return costs.step(case.which, n_decode=n, context=n * each, n_prefill=zero, prefill_tokens=zero, area=zero)
+    each = case.mean_context if context is None else context
+    return costs.step(case.which, n_decode=n * case.beams, context=n * each, n_prefill=zero, prefill_tokens=zero, area=zero)
 
 
 def _pairs(case: Case, tokens: Array, prompts: Array) -> Array:
@@ -124,8 +134,8 @@ def mixed_step(costs: StepCosts, case: Case, n: Array, q: Array) -> StepResult:
     prompts = np.maximum(q / case.isl, 1.0)
     return costs.step(
         case.which,
-        n_decode=n,
-        context=n * (case.prompt + case.osl / 2),
+        n_decode=n * case.beams,
+        context=n * case.mean_context,
         n_prefill=np.where(q > 0, prompts, 0.0),
         prefill_tokens=q,
         area=_pairs(case, q, prompts),
@@ -145,11 +155,11 @@ def steady_state(
     turning = n if flow is None else np.maximum(flow / lanes, 1e-12)
     tokens_out = np.maximum(case.osl / case.yields, 1e-9)  # steps a sequence stays
     # decodes come first in a step's token budget; beyond this many, prompts would not keep up with them
-    most = case.chunk / (1.0 + case.isl / tokens_out)
+    most = case.chunk / (case.beams + case.isl / tokens_out)
     n = np.where(case.chunked, np.minimum(n, most), n)
     turning = np.where(case.chunked, np.minimum(turning, most), turning)
     plain = decode_step(costs, case, n)
-    q = np.minimum(case.isl * np.maximum(1.0, turning / tokens_out), np.maximum(case.chunk - n, 1.0))
+    q = np.minimum(case.isl * np.maximum(1.0, turning / tokens_out), np.maximum(case.chunk - n * case.beams, 1.0))
     share = np.minimum(turning * case.isl / (tokens_out * q), 1.0)
     mixed = mixed_step(costs, case, n, q)
     alone_s, alone = prefill or prefill_seconds(costs, case, np.ones_like(n))

@@ -185,8 +185,8 @@ def _encoder_costs(model: Model, hardware: Hardware, priced: list[Deployment], s
     return compile_steps(tower, hardware, priced, scenario.rewrites)
 
 
-_RESERVING: Final = ("trtllm", "fastertransformer")
-"""Engines that admit a request only when its longest answer fits."""
+_RESERVING: Final = ("trtllm", "fastertransformer", "trtllm-guaranteed-no-evict")
+"""Engines, and schedulers by name, that admit a request only when its longest answer fits."""
 
 
 class _Table:
@@ -218,7 +218,7 @@ class _Table:
         self.osl = column([x.mean_output_tokens for x in w]) * (model.kind not in ("encoder", "vision"))
         if model.vision:
             self.isl = np.full_like(self.isl, model.vision.patches + 1.0)
-        self.isl_cv, self.osl_cv = column([x.isl.cv for x in w]), column([x.osl.cv for x in w])
+        self.isl_cv, self.osl_cv, self.beams = (column(v) for v in ([x.isl.cv for x in w], [x.osl.cv for x in w], [x.beams for x in w]))
         self.arrivals_cv = column([x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w])
         self.rounds = column([x.rounds for x in w])
         self.burst = column([x.start == "burst" for x in w]) > 0
@@ -247,12 +247,14 @@ class _Table:
         self.rate = column([x.rate or 0.0 for x in w])
         self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
         cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
-        self.length = self.prompt + self.osl
+        self.length = self.prompt + self.osl * self.beams
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
         # a running engine holds sequences at all stages of their growth: on average half the output is there
         # ... unless admission reserves room for the whole answer (TensorRT-LLM's guaranteed-no-evict, static engines)
-        held = np.where(np.array([e in _RESERVING for e in engines])[which], 1.0, 0.5)
-        self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * held, cross), 1e9), 0.0)
+        held = np.where(np.array([(d.scheduler or d.engine) in _RESERVING for d in distinct])[which], 1.0, 0.5)
+        self.capacity_steady = np.where(
+            memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * self.beams * held, cross), 1e9), 0.0
+        )
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
 
@@ -270,7 +272,7 @@ def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAc
 def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
     """Outcomes of all rows, each by its mode."""
     osl = np.maximum(t.osl, 1.0)
-    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, encoder)
+    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, t.beams, encoder)
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
     static, closed, opened = (t.mode == i for i in range(3))

@@ -12,6 +12,7 @@ from typing import Any, Final
 from rooflab.errors import RooflabError
 from rooflab.estimate.serving import estimate_many
 from rooflab.evidence.domains import Domain, Key, domain_of, family_of, key_of, provenance_of
+from rooflab.evidence.mlperf import with_stated_loads
 from rooflab.evidence.serving_fit import predict
 from rooflab.evidence.serving_rows import Question, Unsupported, question
 from rooflab.evidence.tables import Row, Table
@@ -105,7 +106,7 @@ def _unusable(row: Row) -> str:
 def _serving(rows: Sequence[Row]) -> tuple[list[Scored], dict[str, str]]:
     asked: list[tuple[Row, Question]] = []
     reasons: dict[str, str] = {}
-    for row in rows:
+    for row in with_stated_loads(rows):
         try:
             asked.append((row, question(row)))
         except Unsupported as error:

@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, using
-from rooflab.errors import RooflabError
-from rooflab.estimate.serving import estimate_many
+from rooflab.evidence.best import Choice, best_of
 from rooflab.evidence.line import Line
 from rooflab.evidence.serving_rows import Question
 
@@ -87,12 +86,16 @@ _SCALE: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class FitRow:
-    """A question with what groups it: the published row's source, model and accelerator."""
+    """A question with what groups it: the published row's source, model and accelerator.
+
+    A row that is not `fitted` is only foretold, by constants that know no row of its group.
+    """
 
     question: Question
     source: str
     model: str
     gpu: str
+    fitted: bool = True
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -102,7 +105,7 @@ class FitRow:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Constants, rows used, median and p90 error in sample and held out, and held-out predictions (times) by row."""
+    """Constants, rows used, median and p90 error in sample and held out, and held-out predictions (times) of all rows given."""
 
     values: dict[str, float]
     rows: int
@@ -115,17 +118,8 @@ class Fit:
 
 def predict(questions: Sequence[Question]) -> Array:
     """Predicted values in the rows' own units, NaN where a question cannot be answered; the best scenario of several answers."""
-    flat = [s for q in questions for s in q.scenarios]
-    results = estimate_many(flat)
-    out, at = np.full(len(questions), np.nan), 0
-    for i, q in enumerate(questions):
-        mine = [r for r in results[at : at + len(q.scenarios)] if not isinstance(r, RooflabError)]
-        at += len(q.scenarios)
-        if mine:
-            legal = [r for r in mine if not r.meets()] or mine
-            best = max(legal, key=lambda r: (r.metrics["output_tokens_per_s"], r.metrics["requests_per_s"]))
-            out[i] = _value(q, best)
-    return out
+    found = best_of([Choice(q.scenarios, q.stated_rate) for q in questions])
+    return np.array([np.nan if best is None else _value(q, best) for q, best in zip(questions, found, strict=True)])
 
 
 def _value(q: Question, result: Any) -> float:
@@ -158,11 +152,12 @@ def fit_group(
     held_out: bool = True,
 ) -> Fit:
     """Fit the constants named in `priors` to `rows`; `apply` makes the calibration that holds given values."""
-    questions = [r.question for r in rows]
+    told = [r for r in rows if r.fitted]
+    questions = [r.question for r in told]
     measured = times(questions, np.array([q.measured for q in questions]))
-    weights = _weights(rows)
+    weights = _weights(told)
     theta = np.array([start[name] for name in priors])
-    line = Line(np.zeros(len(rows)), np.zeros((len(rows), len(priors))), theta)
+    line = Line(np.zeros(len(told)), np.zeros((len(told), len(priors))), theta)
     for _ in range(rounds):
         line = _draw(questions, priors, theta, apply)
         moved = _solve(line, measured, weights, priors)
@@ -170,28 +165,44 @@ def fit_group(
         theta = moved
         if settled:
             break
-    predicted = line.at(theta)
-    error = _ape(predicted, measured)
-    out = np.full(len(rows), np.nan)
-    if held_out:
-        groups = np.array([hash(r.group) for r in rows])
-        for group in np.unique(groups):
-            inside = groups == group
-            if inside.all():
-                without = np.array([p.mean for p in priors.values()])
-            else:
-                without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors)
-            out[inside] = line.rows(inside).at(without)
-    held = _ape(out, measured) if held_out else error
+    error = _ape(line.at(theta), measured)
+    out = _held_out(rows, line, measured, weights, priors, apply) if held_out else np.full(len(rows), np.nan)
+    held = _ape(out[np.array([r.fitted for r in rows])], measured) if held_out else error
     return Fit(
         dict(zip(priors, theta.tolist(), strict=True)),
-        len(rows),
+        len(told),
         float(np.nanmedian(error)),
         float(np.nanquantile(error, 0.9)),
         float(np.nanmedian(held)),
         float(np.nanquantile(held, 0.9)),
         out,
     )
+
+
+def _held_out(
+    rows: Sequence[FitRow],
+    line: Line,
+    measured: Array,
+    weights: Array,
+    priors: Mapping[str, Prior],
+    apply: Callable[[Mapping[str, float]], ServingCalibration],
+) -> Array:
+    """Times of `rows` by constants that know no row of their group; `line`, `measured`, `weights` are those of the fitted rows."""
+    fitted = np.array([r.fitted for r in rows])
+    names = [r.group for r in rows]
+    groups = np.array([names.index(name) for name in names])  # a number a group
+    others = _draw([r.question for r in rows if not r.fitted], priors, line.theta, apply)
+    out = np.full(len(rows), np.nan)
+    for group in np.unique(groups):
+        mine = groups == group
+        inside = mine[fitted]
+        if inside.all():
+            without = np.array([p.mean for p in priors.values()])
+        else:
+            without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors)
+        out[mine & fitted] = line.rows(inside).at(without)
+        out[mine & ~fitted] = others.rows(mine[~fitted]).at(without)
+    return out
 
 
 def _draw(

@@ -15,13 +15,13 @@ from typing import Any, Final, Literal
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
+from rooflab.evidence import mlperf
 from rooflab.evidence.recipes import recipe_cache
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
-from rooflab.scenario.slo import SLO
 from rooflab.scenario.workload import Workload, read_lengths
 
 __all__ = ["METRICS", "Question", "Unsupported", "question"]
@@ -77,13 +77,17 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A row as a question to the engine: the scenarios that may be meant (the best one answers), metric, factor and what was measured."""
+    """A row as a question to the engine: the scenarios that may be meant (the best one answers), metric, factor and what was measured.
+
+    Scenarios with limits and no load ask for the greatest rate within them; `stated_rate` is the one at which a latency was measured.
+    """
 
     id: str
     scenarios: tuple[Scenario, ...]
     metric: str
     factor: float
     measured: float
+    stated_rate: float | None = None
 
 
 def question(row: Mapping[str, str]) -> Question:
@@ -94,7 +98,7 @@ def question(row: Mapping[str, str]) -> Question:
         raise Unsupported(f"metric {row['metric']}")
     if row["scenario"] == "max-throughput" and row["metric"].startswith("ttft"):
         raise Unsupported("queueing time of a saturated engine")
-    metric, factor = METRICS[row["metric"]]
+    metric, factor = METRICS["output_tok_s" if mlperf.reads_tokens(row) else row["metric"]]
     gpus = _integer(row["num_gpus"], 1)
     value = float(row["value"]) * (gpus if row["per_gpu"] == "1" else 1)
     try:
@@ -116,17 +120,11 @@ def question(row: Mapping[str, str]) -> Question:
         pooled = _pooled(row, shape, base)
         machine = replace(machine, count=sum(_devices(p) for p in pooled.pools))
         return Question(row["id"], (Scenario(shape, machine, workload, pooled),), metric, factor, value)
+    if mlperf.is_mlperf(row) and not row["tp"].strip():
+        scenarios = mlperf.candidates(row, shape, machine, workload, base)
+        return Question(row["id"], scenarios, metric, factor, value, mlperf.stated_rate(row))
     splits = _splits(row, gpus, shape)
     scenarios = tuple(Scenario(shape, machine, workload, replace(base, **split)) for split in splits)
-    rules = _mlperf_rules(row)
-    if rules and not _NUMBER.match(row["batch_or_concurrency"]):
-        scenarios = tuple(
-            replace(
-                s.with_deployment(max_num_batched_tokens=_SERVER_CHUNK), workload=replace(workload, rate=rate * machine.count), slo=rules
-            )
-            for s in scenarios
-            for rate in _OFFERED_RATES
-        )
     return Question(row["id"], scenarios, metric, factor, value)
 
 
@@ -164,12 +162,8 @@ def _engine(row: Mapping[str, str], machine: Hardware) -> str:
 def _formats(row: Mapping[str, str], machine: Hardware) -> dict[str, Any]:
     out: dict[str, Any] = {}
     weights = _WEIGHTS.get(row["precision_weights"].lower())
-    if row["source"].startswith("MLPerf") and not weights:
-        # the narrowest format that the rules' accuracy targets allowed on this device, which is what vendors submit
-        peaks = machine.device.peak_flops
-        weights = "fp8" if peaks.get("fp8") else "int8" if machine.device.kind == "gpu" else "bf16"
-    if row["source"].startswith("MLPerf") and weights in ("fp8", "nvfp4"):
-        out["kv"] = "fp8"
+    if mlperf.is_mlperf(row):
+        out |= mlperf.formats(row, machine, weights)
     if weights:
         out["weights"] = weights
     activations = _ACTIVATIONS.get(row["precision_activations"].lower())
@@ -182,10 +176,9 @@ def _formats(row: Mapping[str, str], machine: Hardware) -> dict[str, Any]:
 
 
 def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, Any]]:
-    """The split of a row; where none is stated (MLPerf), every one that the devices allow."""
+    """The split of a row, or those that it may mean."""
     if not row["tp"].strip():
-        sizes = [t for t in (1, 2, 4, 8) if t <= gpus]
-        return [{"tp": t, "replicas": max(gpus // t, 1)} for t in sizes]
+        return [{"tp": t, "replicas": max(gpus // t, 1)} for t in (1, 2, 4, 8) if t <= gpus]
     tp, pp, ep = _integer(row["tp"], 1), _integer(row["pp"], 1), _integer(row["ep"], 1)
     if row["engine"] == "Transformers NeuronX":
         tp = max(min(tp // 2, gpus), 1)  # the source counts NeuronCores, two a chip
@@ -243,9 +236,9 @@ def _workload(row: Mapping[str, str]) -> Workload:
         isl, osl = _LLAMA_BENCH_CONTEXT, osl or 128.0
     if not isl and row["source"].startswith("ML.ENERGY"):
         isl = 300.0
-    if not isl and row["source"].startswith("MLPerf"):
-        isl = _MLPERF_PROMPT.get(row["model"].split("-99")[0].lower(), 0.0)
-        osl = osl or 128.0
+    if mlperf.is_mlperf(row):
+        prompt_tokens, output_tokens = mlperf.lengths(row)
+        isl, osl = isl or prompt_tokens, osl or output_tokens
     if not isl:
         raise Unsupported("prompt length not stated")
     if not osl and row["metric"] not in ("ttft_ms", "prefill_tok_s"):
@@ -263,41 +256,5 @@ def _workload(row: Mapping[str, str]) -> Workload:
     if kind in ("max-throughput", "offline", "server", "interactive"):
         if load.isdigit() and kind == "max-throughput":
             return Workload(batch=int(load), isl=prompt, osl=output)
-        return Workload(isl=prompt, osl=output)
+        return Workload(isl=prompt, osl=output, beams=mlperf.beams(row))
     raise Unsupported(f"load {load!r}")
-
-
-_MLPERF_LIMITS: Final = {
-    ("llama2-70b", "server"): (2.0, 0.2),
-    ("llama2-70b", "interactive"): (0.45, 0.04),
-    ("mixtral-8x7b", "server"): (2.0, 0.2),
-    ("llama3.1-405b", "server"): (6.0, 0.175),
-    ("llama3.1-8b", "server"): (2.0, 0.1),
-    ("llama3.1-8b", "interactive"): (0.5, 0.03),
-    ("deepseek-r1", "server"): (2.0, 0.08),
-}
-"""99th percentiles that MLPerf Inference allows, seconds: time to first token and per output token (rules of v4.1 to v5.1)."""
-_OFFERED_RATES: Final = tuple(0.02 * 1.06**k for k in range(147))
-"""Requests a second and device that are offered to find the most that the rules allow: 0.02 to about 100, 6 % apart."""
-_SERVER_CHUNK: Final = 2048
-"""Tokens a step of a submitter under latency limits: small enough for the time per token, large enough for the throughput; assumed."""
-_NUMBER: Final = re.compile(r"^\d+$")
-
-
-def _mlperf_rules(row: Mapping[str, str]) -> SLO | None:
-    """The latency limits under which an MLPerf server row was measured; None for other rows, and for GPT-J, which has another kind."""
-    if not row["source"].startswith("MLPerf"):
-        return None
-    found = _MLPERF_LIMITS.get((row["model"].split("-99")[0].lower(), row["scenario"]))
-    return SLO((("tpot_p99", found[1]), ("ttft_p99", found[0]))) if found else None
-
-
-_MLPERF_PROMPT: Final = {
-    "llama2-70b": 294.0,
-    "llama3.1-405b": 9428.0,
-    "mixtral-8x7b": 350.0,
-    "gptj": 924.0,
-    "llama3.1-8b": 778.0,
-    "deepseek-r1": 800.0,
-}
-"""Mean prompt tokens of the MLPerf data sets: OpenOrca, long-context mix, OpenOrca + GSM8K + MBXP, CNN/DailyMail."""

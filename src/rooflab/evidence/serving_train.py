@@ -32,12 +32,16 @@ from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibrati
 from rooflab.errors import RooflabError
 from rooflab.estimate.disaggregated import decode_pool
 from rooflab.evidence import serving_fit as sf
+from rooflab.evidence.best import Choice, best_of
+from rooflab.evidence.mlperf import benchmark, is_mlperf
 from rooflab.evidence.serving_rows import Unsupported, question
 
 __all__ = ["read_rows", "train"]
 
 _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
+_FEWEST_OF_DEVICE: Final = 4
+"""A device of fewer rows keeps the shares of its relative or family."""
 _OWN_BACKEND: Final = 24
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
 
@@ -51,7 +55,9 @@ def read_rows(path: Path) -> list[sf.FitRow]:
                 asked = question(row)
             except Unsupported:
                 continue
-            out.append(sf.FitRow(asked, row["source"], row["model"], row["gpu"]))
+            model = benchmark(row) if is_mlperf(row) else row["model"]
+            # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
+            out.append(sf.FitRow(asked, row["source"], model, row["gpu"], fitted=not asked.scenarios[0].slo))
     return out
 
 
@@ -84,7 +90,7 @@ def _own_tables(row: sf.FitRow) -> bool:
 def _fits_speed(row: sf.FitRow) -> bool:
     """Whether the row tells of steps: not of waiting, not of the worst step."""
     metric, mode = row.question.metric, _scenario(row).workload.mode
-    if metric.endswith("p99") or len(row.question.scenarios) > 1:
+    if metric.endswith("p99") or (len(row.question.scenarios) > 1 and not _free(row)):
         return False
     if _scenario(row).deployment.pools:  # the pace of a decode pool tells of its steps; throughput waits for prompts too
         return metric.startswith("tpot")
@@ -102,6 +108,40 @@ def _pool_alone(row: sf.FitRow) -> sf.FitRow:
     return replace(row, question=replace(row.question, scenarios=(alone,)))
 
 
+def _free(row: sf.FitRow) -> bool:
+    """Whether a submitter chose the deployment, for throughput (MLPerf)."""
+    return is_mlperf({"source": row.source}) and "per_s" in row.question.metric
+
+
+def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
+    """Rows whose deployment was free, as the deployment that is best at the present constants.
+
+    At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
+    A server's load is found anew at other constants.
+    """
+    free = [i for i, r in enumerate(rows) if len(r.question.scenarios) > 1]
+    out = list(rows)
+    for i, best in zip(free, best_of([Choice(rows[i].question.scenarios) for i in free]), strict=True):
+        if best is not None:
+            settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
+            out[i] = replace(rows[i], question=replace(rows[i].question, scenarios=(settled,)))
+    return out
+
+
+def _holds_out(rows: Sequence[sf.FitRow], fit: sf.Fit, without: ServingCalibration) -> bool:
+    """Whether factors fitted to other rows of a device foretell its rows better than no factors do (they need two groups for that)."""
+    questions = [r.question for r in rows]
+    measured = sf.times(questions, np.array([q.measured for q in questions]))
+    with using(without):
+        plain = sf.times(questions, sf.predict(questions))
+    told = np.array([r.fitted for r in rows])
+    return float(np.nanmean(np.abs(fit.held_out / measured - 1)[told])) < float(np.nanmean(np.abs(plain / measured - 1)[told]))
+
+
+def _without_device(key: str, table: ServingCalibration) -> ServingCalibration:
+    return replace(table, devices={k: v for k, v in table.devices.items() if k != key})
+
+
 def _first_token(row: sf.FitRow) -> bool:
     s = _scenario(row)
     return row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed" and not s.deployment.pools
@@ -115,7 +155,7 @@ def _grouped(rows: Iterable[sf.FitRow], key: Any) -> dict[str, list[sf.FitRow]]:
 
 
 def _note(fit: sf.Fit, rows: Sequence[sf.FitRow], date: str) -> dict[str, Any]:
-    sources = sorted({r.source for r in rows})
+    sources = sorted({r.source for r in rows if r.fitted})
     text = f"{fit.rows} rows of {', '.join(sources)}: {fit.median:.0%} median, {fit.held_out_median:.0%} held out; fitted {date}"
     return {"provenance": "fitted", "source": text}
 
@@ -141,12 +181,14 @@ class _Trainer:
         with using(table):
             usable = [_pool_alone(r) for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
         for key, rows in _grouped(usable, _engine_key).items():
-            if len(rows) < _FEWEST:
+            if sum(r.fitted for r in rows) < _FEWEST:
                 continue
             table = self._engine(table, key, rows)
         return table
 
     def _engine(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
+        with using(table):
+            rows = _settled(rows)
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
@@ -171,25 +213,32 @@ class _Trainer:
     def relatives(self, table: ServingCalibration) -> ServingCalibration:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
         rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r)]
-        for key, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
-            if len(mine) < _FEWEST:
+        for key, own in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
+            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
                 continue
             start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
+            with using(table):
+                mine = _settled(own)
 
             def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
                 return sf.with_device(name, values, base)
 
             with using(table):
                 fit = sf.fit_group(mine, sf.RELATIVE_PRIORS, start, apply, rounds=5)
+            if not _holds_out(mine, fit, apply({k: p.mean for k, p in sf.RELATIVE_PRIORS.items()})):
+                table = _without_device(key, table)
+                continue
             self._done(f"device {key}", mine, fit)
             table = sf.with_device(key, {**fit.values, **_note(fit, mine, self.date)}, table)
         return table
 
     def families(self, table: ServingCalibration) -> ServingCalibration:
         rows = [r for r in self.rows if _fits_speed(r) and not _has_tables(r)]
-        for family, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
-            if len(mine) < 4:
+        for family, own in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
+            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
                 continue
+            with using(table):
+                mine = _settled(own)
             table = self._family(table, family, mine)
         return table
 
@@ -217,6 +266,8 @@ class _Trainer:
 
         with using(table):
             fit = sf.fit_group(rows, priors, start, apply, rounds=5)
+        if not fresh and not _holds_out(rows, fit, apply({k: p.mean for k, p in priors.items()})):
+            return _without_device(family, table)
         self._done(f"family {family}", rows, fit)
         note = _note(fit, rows, self.date)
         out = sf.with_device(family, {**{k: fit.values[k] for k in sf.DEVICE_PRIORS}, **note}, table)

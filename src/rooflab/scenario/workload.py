@@ -46,6 +46,7 @@ class Workload:
     "burst", groups of `burst_size` at once, the groups Poisson; "diurnal", Poisson with the rate that `diurnal` describes.
     `correlation` is the rank correlation of isl and osl; `shared_prefix` tokens at the start of every prompt are
     the same (`prefixes`: several such); `predict_cv` is the error of length predictions (a factor, lognormal).
+    `beams`: width of a beam search; all beams of a request decode together and share its prompt's cache.
     With `sessions` of `prompt: new`, isl counts new tokens and prefixes come on top; a `rate` counts requests, not sessions.
     """
 
@@ -74,6 +75,7 @@ class Workload:
     clients: Clients = Clients()
     adapters: Adapters | None = None
     predict_cv: float = 0.0
+    beams: int = 1
 
     @property
     def mode(self) -> Mode:
@@ -174,6 +176,7 @@ WORKLOAD_READERS: Final[dict[str, fields.Reader]] = {
     "clients": read_clients,
     "adapters": read_adapters,
     "predict_cv": fields.number(0),
+    "beams": fields.at_least(1),
 }
 
 

@@ -45,8 +45,10 @@ ENGINE_SCHEDULERS: Final = {
 def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deployment]]]:
     """The cluster of a scenario, and each replica's hardware and completed deployment.
 
-    Raises Infeasible when a pool does not fit, InputError for models that are not decoders.
+    Raises Infeasible when a pool does not fit, InputError for models that are not decoders and for beam search.
     """
+    if scenario.workload.beams > 1:
+        raise InputError("beam search is not simulated (estimate answers for it)", "workload.beams")
     if scenario.model.kind != "decoder":
         raise InputError(
             f"{scenario.model.name} is an {scenario.model.kind} model; only decoders are simulated (estimate answers for it)", "model"
