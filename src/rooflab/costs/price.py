@@ -12,14 +12,27 @@ from rooflab.costs import collective as comm
 from rooflab.costs.calibration import GEMM_COMPUTE, KernelCalibration, calibration_for
 from rooflab.costs.elementwise import elementwise_s
 from rooflab.costs.engine import DeviceFactors, EngineOverhead, device_factors
-from rooflab.costs.gemm import GemmCurve, batched_gemm_s
-from rooflab.costs.moe import experts_touched, moe_s
+from rooflab.costs.gemm import GemmCurve, batched_gemm_s, smooth_max
+from rooflab.costs.moe import MoeCurve, experts_touched, moe_s
 from rooflab.costs.power import CLOCKS, ClockLaw, allowed, clock_law, limit_w, loaded_idle_w, power_curve, throttle
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
 
 __all__ = ["Bench", "Price", "bench_for", "compute_of", "format_key", "price"]
+
+
+_READ_CORNER = 4.0
+"""How sharp the corner is between a device's memory and an engine's reads in flight (modelling choice; a plain maximum has no slope to fit)."""
+
+
+_WARP_MMA = ("llamacpp",)
+"""Engines whose products use the matrix instructions of one warp."""
+_WARPGROUP_MMA = ("hopper", "blackwell")
+"""Families whose peak is that of wider instructions."""
+_WARP_SHARE = 0.63
+"""What instructions of one warp reach of Hopper's peak (Luo et al. 2024, Benchmarking and Dissecting the Nvidia Hopper GPU
+Architecture via Microbenchmarking: 62.9 % on average); taken for Blackwell too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +80,20 @@ class Bench:
         """The device."""
         return self.hardware.device
 
+    def datasheet(self, compute: str) -> float:
+        """Peak FLOP/s of a format at full clock; fp16 summed in fp16 runs at half the int8 rate of NVIDIA's matrix units."""
+        peak = self.device.peak(compute)
+        if compute == "fp16" and self.overhead.narrow_sums and self.device.vendor == "NVIDIA":
+            return max(peak, self.device.peak_flops.get("int8", 0.0) / 2)
+        return peak
+
     def peak(self, compute: str) -> float:
         """Peak FLOP/s of a format at the present clock."""
-        return self.device.peak(compute) * self.clock
+        return self.datasheet(compute) * self.clock
 
     def j_per_flop(self, compute: str) -> float:
         """Dynamic joules a FLOP of a format."""
-        return self.j_per_tdp_flop / self.device.peak(compute)
+        return self.j_per_tdp_flop / self.datasheet(compute)
 
     def at_clock(self, share: float) -> Bench:
         """This bench at `share` of its clock: slower arithmetic, fewer joules a FLOP."""
@@ -106,31 +126,48 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
 
 @lru_cache(maxsize=512)
 def _served(device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors) -> KernelCalibration:
-    """Kernel curves as a served engine meets them: launch floors by `launch`, quantisation by `quantise`, shares by device factors.
+    """Kernel curves as a served engine meets them: launch floors by `launch`, quantisation by `quantise`, shares by the factors of
+    device and engine.
 
     What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.
     """
     kernels = calibration_for(device, engine)
-    if (overhead.launch, overhead.quantise, factors.memory, factors.compute) == (1.0, 1.0, 1.0, 1.0):
+    memory, compute = factors.memory * overhead.memory, factors.compute / overhead.arithmetic
+    if engine in _WARP_MMA and device.family in _WARPGROUP_MMA:
+        compute *= _WARP_SHARE
+    narrow = compute / overhead.unpacking
+    slowest = overhead.read_s_per_byte * device.memory_bytes_per_s
+    attention = (overhead.prefill_attention, overhead.decode_attention)
+    if (overhead.launch, overhead.quantise, memory, compute, narrow, slowest, *attention) == (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0):
         return kernels
     plain_s = kernels.gemm["bf16"].t0_s
-    memory, compute = factors.memory, factors.compute
 
-    def gemm(curve: GemmCurve) -> GemmCurve:
+    def reached(em: float) -> float:
+        share = min(em * memory, 1.0)
+        # the slower of the memory and of what the reads in flight can fetch, with a rounded corner
+        return float(1.0 / smooth_max(1.0 / share, slowest, _READ_CORNER))
+
+    def gemm(name: str, curve: GemmCurve) -> GemmCurve:
+        share = compute if name == "bf16" else narrow
         quantise_s = max(curve.t0_s - plain_s, 0.0) if curve.a > 0 else 0.0
         t0_s = overhead.launch * (curve.t0_s - quantise_s + overhead.quantise * quantise_s)
-        return replace(curve, t0_s=t0_s, ec=min(curve.ec * compute, 1.0), em=min(curve.em * memory, 1.0), a=curve.a * overhead.quantise)
+        return replace(curve, t0_s=t0_s, ec=min(curve.ec * share, 1.0), em=reached(curve.em), a=curve.a * overhead.quantise)
 
-    def launched(curve: Any) -> Any:
+    def launched(curve: Any, longer: float = 1.0) -> Any:
         changes = {"t0_s": curve.t0_s * overhead.launch}
         for share, factor in (("em", memory), ("ec", compute), ("e", compute)):
             if hasattr(curve, share):
-                changes[share] = min(getattr(curve, share) * factor, 1.0)
+                changes[share] = min(getattr(curve, share) * factor / longer, 1.0)
         return replace(curve, **changes)
 
-    changed: dict[str, Any] = {"gemm": {k: gemm(v) for k, v in kernels.gemm.items()}}
-    for name in ("moe", "prefill", "decode", "mla_prefill", "mla_decode"):
-        changed[name] = {k: launched(v) for k, v in getattr(kernels, name).items()}
+    def experts(name: str, curve: MoeCurve) -> MoeCurve:
+        share = compute if name == "bf16" else narrow
+        return replace(curve, t0_s=curve.t0_s * overhead.launch, ec=min(curve.ec * share, 1.0), em=reached(curve.em))
+
+    changed: dict[str, Any] = {"gemm": {k: gemm(k, v) for k, v in kernels.gemm.items()}}
+    changed["moe"] = {k: experts(k, v) for k, v in kernels.moe.items()}
+    for name, longer in zip(("prefill", "decode", "mla_prefill", "mla_decode"), attention * 2, strict=True):
+        changed[name] = {k: launched(v, longer) for k, v in getattr(kernels, name).items()}
     for name in ("gdn_decode", "gdn_prefill", "mamba2_decode", "mamba2_prefill"):
         changed[name] = launched(getattr(kernels, name))
     changed["mla_layer_s"] = kernels.mla_layer_s * overhead.launch
@@ -152,7 +189,7 @@ def format_key(weight: DType, act: DType) -> str:
         if weight.compute == "fp8":
             return {"fp8-block": "fp8_block"}.get(weight.name, "fp8") if quantised else "int8"
         return "int8_w8a8" if quantised and act.compute == "int8" else "int8"
-    if weight.element_bits == 4 and act.element_bits == 8 and act.compute == "int8":
+    if weight.element_bits < 8 and act.element_bits == 8 and act.compute == "int8":
         return "int8_w8a8"  # unpacked to int8 in registers, then the int8 units
     if weight.compute == "fp4":
         return "nvfp4" if act.compute == "fp4" else "mxfp4_fp8" if quantised else "mxfp4"

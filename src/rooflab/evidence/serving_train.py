@@ -63,6 +63,22 @@ def _engine_key(row: sf.FitRow) -> str:
     return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
 
 
+_TABLED: Final = ("vllm@2025", "trtllm@2025", "sglang@2025")
+"""Engines and generations whose own kernels the tables time."""
+_FEW_READS: Final = ("llamacpp@2025",)
+"""Engines that run none of the tables' kernels: their rows say nothing of how a device's clocks differ from its relative's."""
+
+
+def _engine_priors(name: str) -> dict[str, sf.Prior]:
+    """Constants that are fitted for an engine and generation: host terms, and factors on kernels that are not the tables'."""
+    own = {} if name in _TABLED else sf.KERNEL_PRIORS
+    return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
+
+
+def _few_reads(row: sf.FitRow) -> bool:
+    return _engine_key(row).partition("/")[0] in _FEW_READS
+
+
 def _slow_vllm(row: sf.FitRow) -> bool:
     """vLLM on a slow host adds to the constants of vLLM; other engines get an entry of their own there."""
     d = _scenario(row).deployment
@@ -134,8 +150,9 @@ class _Trainer:
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
+        priors = _engine_priors(name)
         with using(table):
-            fit = sf.fit_group(rows, sf.ENGINE_PRIORS, sf.starting(general, sf.ENGINE_PRIORS), lambda v: sf.with_engine(key, v))
+            fit = sf.fit_group(rows, priors, sf.starting(general, priors), lambda v: sf.with_engine(key, v), rounds=5)
         self._done(key, rows, fit)
         return sf.with_engine(key, {**fit.values, **_note(fit, rows, self.date)}, table)
 
@@ -154,7 +171,7 @@ class _Trainer:
 
     def relatives(self, table: ServingCalibration) -> ServingCalibration:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
-        rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r)]
+        rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r) and not _few_reads(r)]
         for key, mine in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
             if len(mine) < _FEWEST:
                 continue
@@ -185,9 +202,10 @@ class _Trainer:
         fresh = [f"{k}:{family}" for k in often]
         for key in fresh:
             name, _, kind = key.partition("/")
-            found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0])
+            found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0], family)
             table = replace(table, engines={**table.engines, key: found})
-        engine_priors = {k: sf.ENGINE_PRIORS[k] for k in ("fixed_s", "layer_s", "sequence_s", "skew")}
+        names = ("fixed_s", "layer_s", "sequence_s", "skew", "prefill_attention", "decode_attention", "regroup", "read_s_per_byte")
+        engine_priors = {k: p for k, p in {**sf.ENGINE_PRIORS, **sf.KERNEL_PRIORS, **sf.READ_PRIORS}.items() if k in names}
         priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in engine_priors.items()}}
         start = sf.starting(table.devices.get(family, DeviceFactors()), sf.DEVICE_PRIORS)
         for key in fresh:
