@@ -96,6 +96,7 @@ RELATIVE_PRIORS: Final[Mapping[str, Prior]] = {
     "compute": Prior(1.0, 0.4, 0.3, 2.0, -0.1),
 }
 _SCALE: Final = 0.15
+_BESIDE: Final = {"read_s_per_byte": 8e-13}
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,5 +275,5 @@ def with_device(key: str, values: Mapping[str, Any], base: ServingCalibration | 
 
 
 def starting(entry: EngineOverhead | DeviceFactors, priors: Mapping[str, Prior]) -> dict[str, float]:
-    """Present values of the constants in `priors`."""
-    return {name: float(getattr(entry, name)) for name in priors}
+    """Present values of the constants in `priors`; a constant that has no slope at its neutral value starts beside it."""
+    return {name: max(float(getattr(entry, name)), _BESIDE.get(name, float("-inf"))) for name in priors}

@@ -189,7 +189,7 @@ def _formats(row: Mapping[str, str], machine: Hardware) -> dict[str, Any]:
 
 def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, Any]]:
     """The split of a row; where none is stated (MLPerf), every one that the devices allow."""
-    if "layer split" in row["notes"] and gpus > 1:
+    if row["engine"].lower() == "llama.cpp" and gpus > 1:  # splits by layers unless told otherwise; sources write its cards as tp or pp
         return [{"tp": 1, "pp": gpus, "replicas": 1}]
     if not row["tp"].strip():
         sizes = [t for t in (1, 2, 4, 8) if t <= gpus]

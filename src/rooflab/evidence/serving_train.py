@@ -36,7 +36,7 @@ __all__ = ["read_rows", "train"]
 
 _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
-_OWN_BACKEND: Final = 24
+_OWN_BACKEND: Final = 12
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
 
 
@@ -73,6 +73,15 @@ def _engine_priors(name: str) -> dict[str, sf.Prior]:
     """Constants that are fitted for an engine and generation: host terms, and factors on kernels that are not the tables'."""
     own = {} if name in _TABLED else sf.KERNEL_PRIORS
     return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
+
+
+_BACKEND: Final = ("fixed_s", "layer_s", "sequence_s", "skew", "prefill_attention", "decode_attention", "regroup")
+
+
+def _backend_priors(name: str) -> dict[str, sf.Prior]:
+    """Constants of an engine's backend for a family without tables; the family's own factors stand for its products."""
+    every = {**sf.ENGINE_PRIORS, **sf.KERNEL_PRIORS}
+    return {**{k: every[k] for k in _BACKEND}, **(sf.READ_PRIORS if name in _FEW_READS else {})}
 
 
 def _few_reads(row: sf.FitRow) -> bool:
@@ -204,17 +213,16 @@ class _Trainer:
             name, _, kind = key.partition("/")
             found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0], family)
             table = replace(table, engines={**table.engines, key: found})
-        names = ("fixed_s", "layer_s", "sequence_s", "skew", "prefill_attention", "decode_attention", "regroup", "read_s_per_byte")
-        engine_priors = {k: p for k, p in {**sf.ENGINE_PRIORS, **sf.KERNEL_PRIORS, **sf.READ_PRIORS}.items() if k in names}
-        priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in engine_priors.items()}}
+        own = {key: _backend_priors(key.partition("/")[0]) for key in fresh}
+        priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in own[key].items()}}
         start = sf.starting(table.devices.get(family, DeviceFactors()), sf.DEVICE_PRIORS)
         for key in fresh:
-            start |= {f"{key}:{c}": v for c, v in sf.starting(table.engines[key], engine_priors).items()}
+            start |= {f"{key}:{c}": v for c, v in sf.starting(table.engines[key], own[key]).items()}
 
         def apply(values: Mapping[str, float]) -> ServingCalibration:
             out = sf.with_device(family, {k: values[k] for k in sf.DEVICE_PRIORS}, table)
             for key in fresh:
-                out = sf.with_engine(key, {c: values[f"{key}:{c}"] for c in engine_priors}, out)
+                out = sf.with_engine(key, {c: values[f"{key}:{c}"] for c in own[key]}, out)
             return out
 
         with using(table):
@@ -223,7 +231,7 @@ class _Trainer:
         note = _note(fit, rows, self.date)
         out = sf.with_device(family, {**{k: fit.values[k] for k in sf.DEVICE_PRIORS}, **note}, table)
         for key in fresh:
-            out = sf.with_engine(key, {**{c: fit.values[f"{key}:{c}"] for c in engine_priors}, **note}, out)
+            out = sf.with_engine(key, {**{c: fit.values[f"{key}:{c}"] for c in own[key]}, **note}, out)
         return out
 
     def first_tokens(self, table: ServingCalibration) -> ServingCalibration:
