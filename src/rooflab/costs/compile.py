@@ -114,6 +114,7 @@ def _compile_group(
     for j, coefficients in enumerate(kinds):
         for c, name in enumerate(KIND_FIELDS):
             kind_array[:, j, c] = coefficients[name] * (ranks[:, 0] if name in whole else 1.0)
+    kind_array[:, 0, KIND_FIELDS.index("pre_launch_s")] += overhead.prompt_s
     scalars = _scalars(model, hardware, deployments, formats, bench, streams)
     costs = _with_drafting(StepCosts(tables, _merge(kind_array), scalars), d0)
     return separate(costs) if d0.batching == "separate" else costs

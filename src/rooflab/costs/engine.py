@@ -7,7 +7,7 @@
     kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for weights
     narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights faster than
     `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times the tables' time;
-    `regroup` is the share of cache reads that query heads of one group repeat instead of sharing
+    a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the share of cache reads that query heads of one group repeat instead of sharing
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
     and a prompt meets `convoy` others that arrive with it
 
@@ -68,6 +68,7 @@ class EngineOverhead:
     prefill_attention: float = 1.0
     decode_attention: float = 1.0
     regroup: float = 0.0
+    prompt_s: float = 0.0
     narrow_sums: bool = False
     frontend_s: float = 0.012
     frontend_user_s: float = 0.0

@@ -74,6 +74,7 @@ KERNEL_PRIORS: Final[Mapping[str, Prior]] = {
     "prefill_attention": Prior(1.0, 1.0, 0.7, 100.0, 0.5),
     "decode_attention": Prior(1.0, 0.3, 0.7, 10.0, 0.2),
     "regroup": Prior(0.0, 0.1, 0.0, 1.0, 0.05),
+    "prompt_s": Prior(0.0, 1e-2, 0.0, 0.1, 2e-3),
 }
 """What kernels of an engine's own add to ENGINE_PRIORS."""
 READ_PRIORS: Final[Mapping[str, Prior]] = {"read_s_per_byte": Prior(0.0, 1e-12, 0.0, 2e-11, 1e-13)}

@@ -75,13 +75,15 @@ def _engine_priors(name: str) -> dict[str, sf.Prior]:
     return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
 
 
-_BACKEND: Final = ("fixed_s", "layer_s", "sequence_s", "skew", "prefill_attention", "decode_attention", "regroup")
+_BACKEND: Final = ("fixed_s", "layer_s", "sequence_s", "skew", "prefill_attention", "decode_attention", "regroup", "prompt_s")
+_UNFUSED: Final = sf.Prior(1.0, 6.0, 0.7, 200.0, 5.0)
+"""Prefill attention where nobody tables it: a kernel that is not fused sends its scores through memory, tens of times the arithmetic."""
 
 
 def _backend_priors(name: str) -> dict[str, sf.Prior]:
     """Constants of an engine's backend for a family without tables; the family's own factors stand for its products."""
     every = {**sf.ENGINE_PRIORS, **sf.KERNEL_PRIORS}
-    return {**{k: every[k] for k in _BACKEND}, **(sf.READ_PRIORS if name in _FEW_READS else {})}
+    return {**{k: every[k] for k in _BACKEND}, "prefill_attention": _UNFUSED, **(sf.READ_PRIORS if name in _FEW_READS else {})}
 
 
 def _few_reads(row: sf.FitRow) -> bool:
