@@ -23,7 +23,7 @@ from rooflab.costs.own import OwnKernels, own_kernels
 from rooflab.costs.recurrent import RecurrentCurve
 from rooflab.scenario.hardware import Device, Link
 
-__all__ = ["GEMM_COMPUTE", "KernelCalibration", "calibration_for", "engine_key", "link_curves"]
+__all__ = ["GEMM_COMPUTE", "TABLED_FAMILIES", "KernelCalibration", "calibration_for", "engine_key", "link_curves"]
 
 # gemm and moe formats, and the arithmetic whose datasheet peak they are priced against
 GEMM_COMPUTE: Final[Mapping[str, str]] = MappingProxyType(
@@ -52,6 +52,8 @@ _FAMILY_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "blackwell-rtx": ("rtx-pro-6000-server",),
     "intel-gpu": ("arc-pro-b60",),
 }
+TABLED_FAMILIES: Final = frozenset(_FAMILY_TABLES)
+"""Families of which at least one device has kernel tables."""
 _TABLES: Final = frozenset(name for names in _FAMILY_TABLES.values() for name in names)
 _NVIDIA_TABLES: Final = _TABLES - {"arc-pro-b60"}
 _PCIE_TABLE: Final = "rtx-pro-6000-server"

@@ -114,6 +114,7 @@ def _compile_group(
     for j, coefficients in enumerate(kinds):
         for c, name in enumerate(KIND_FIELDS):
             kind_array[:, j, c] = coefficients[name] * (ranks[:, 0] if name in whole else 1.0)
+    kind_array[:, 0, KIND_FIELDS.index("pre_launch_s")] += overhead.prompt_s
     scalars = _scalars(model, hardware, deployments, formats, bench, streams)
     costs = _with_drafting(StepCosts(tables, _merge(kind_array), scalars), d0)
     return separate(costs) if d0.batching == "separate" else costs
@@ -162,7 +163,7 @@ def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], fo
     scalars[:, _S["idle_w"]] = devices * idle_w
     scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w(hardware) - idle_w, 0.0)
     scalars[:, _S["tokens_per_decode"]] = 1.0 + (d0.speculation.tokens if d0.speculation else 0)
-    scalars[:, _S["peak_flops"]] = devices * max(bench.device.peak(compute_of(w, a)) for w, a in pairs)
+    scalars[:, _S["peak_flops"]] = devices * max(bench.datasheet(compute_of(w, a)) for w, a in pairs)
     scalars[:, _S["peak_bytes_per_s"]] = devices * device.memory_bytes_per_s
     scalars[:, _S["peak_link_bytes_per_s"]] = devices * max(device.scale_up.bytes_per_s, hardware.network.bytes_per_s, 1.0)
     return scalars

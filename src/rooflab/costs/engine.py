@@ -4,6 +4,10 @@
     all-reduces take `skew` times the kernel's time              ranks arrive apart
     kernel launch floors take `launch` times those of the tables (graphs overlap them)
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
+    kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for weights
+    narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights faster than
+    `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times the tables' time;
+    a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the share of cache reads that query heads of one group repeat instead of sharing
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
     and a prompt meets `convoy` others that arrive with it
 
@@ -26,6 +30,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from rooflab.costs.calibration import TABLED_FAMILIES
 from rooflab.costs.own import OwnKernels, using_kernels
 from rooflab.costs.own_file import check_parts, checked, read_kernels, read_power
 from rooflab.costs.power import PowerCurve, using_curves
@@ -49,7 +54,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors and quantisation passes; first-token terms."""
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors and quantisation passes; kernels of its own; first-token terms.
+
+    The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at the rate of
+    those units (twice that of fp32 sums on GeForce cards).
+    """
 
     fixed_s: float = 0.0005
     layer_s: float = 5e-6
@@ -57,6 +66,15 @@ class EngineOverhead:
     skew: float = 1.0
     launch: float = 1.0
     quantise: float = 1.0
+    arithmetic: float = 1.0
+    unpacking: float = 1.0
+    memory: float = 1.0
+    read_s_per_byte: float = 0.0
+    prefill_attention: float = 1.0
+    decode_attention: float = 1.0
+    regroup: float = 0.0
+    prompt_s: float = 0.0
+    narrow_sums: bool = False
     frontend_s: float = 0.012
     frontend_user_s: float = 0.0
     convoy: float = 1.5
@@ -93,17 +111,26 @@ class ServingCalibration:
 
     def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
         """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine, prior."""
-        for name in (f"{key}@{generation}/{kind}:{family}", f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
+        if f"{key}@{generation}/{kind}:{family}" in self.engines:
+            return self.engines[f"{key}@{generation}/{kind}:{family}"]
+        for name in (f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
             if name in self.engines:
-                return self.engines[name]
+                found = self.engines[name]
+                # factors on the tables' shares say nothing of devices that no table times
+                return found if not family or family in TABLED_FAMILIES else replace(found, **_NEUTRAL)
         return self.prior
 
+
+_NEUTRAL: Final[Mapping[str, Any]] = {"arithmetic": 1.0, "unpacking": 1.0, "memory": 1.0, "read_s_per_byte": 0.0}
 
 _GENERATIONS: Final[Mapping[str, tuple[tuple[str, tuple[int, int], str], ...]]] = {
     # engine: (generation, first version that belongs to a later one, first month that does)
     "vllm": (("2023", (0, 3), "2024-01"), ("2024", (0, 7), "2025-01")),
     "trtllm": (("2023", (0, 10), "2024-06"), ("2024", (0, 17), "2025-01")),
 }
+_NARROW_SUMS: Final = ("llamacpp",)
+"""Engines that sum fp16 products in fp16 (llama.cpp asks cuBLAS for it unless built otherwise)."""
+
 _DATE: Final = re.compile(r"^(20\d\d)-(\d\d)")
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 
@@ -191,14 +218,15 @@ def engine_overhead(deployment: Deployment, *, moe: bool, family: str = "") -> E
         own = f"{deployment.engine}@{generation}/{kind}:slow host"
         slow = table.engines.get(f"{own}:{family}") or table.engines.get(own)
         if slow is not None:
-            return slow
+            return replace(slow, narrow_sums=deployment.engine in _NARROW_SUMS)
     found = table.engine(deployment.engine, generation, kind, family)
     fixed_s, layer_s, sequence_s = found.fixed_s, found.layer_s, found.sequence_s
     if deployment.host == "slow":
         fixed_s, sequence_s = fixed_s + table.slow_host.fixed_s, sequence_s + table.slow_host.sequence_s
     if not deployment.cuda_graphs and not found.eager:
         layer_s += table.eager_layer_s
-    return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s)
+    narrow = deployment.engine in _NARROW_SUMS
+    return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, narrow_sums=narrow)
 
 
 def device_factors(device: Device) -> DeviceFactors:

@@ -92,6 +92,9 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
             curve=kernels.decode[cache],
         )
     prefill = (kernels.mla_prefill if op.latent else kernels.prefill)[cache]
+    # without grouped kernels every query head reads its group's cache again, but for what the others left in the L2
+    repeats = 1.0 if op.latent else 1.0 + bench.overhead.regroup * (op.heads / op.kv_heads - 1.0)
+    sequence_s, token_s = terms.memory_per_sequence_s * repeats, terms.memory_per_token_s * repeats
     seq_share, ctx_share = op.count * op.share, op.count * op.share * op.context_share
     ctx_bytes = ctx_share * op.cache_elements * op.kv.bytes
     ctx_flops, area_flops = ctx_share * op.decode_flops_per_pair, ctx_share * op.prefill_flops_per_pair
@@ -102,8 +105,8 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
         "window": op.window,
         "dec_launch_s": op.count * (terms.fixed_s + (kernels.mla_layer_s if op.latent else 0.0)),
         # both terms of the maximum grow with sequences and context in the same ratio (s0), so coefficients are compared alone
-        "dec_seq_s": seq_share * np.maximum(terms.memory_per_sequence_s, terms.compute_per_sequence_s),
-        "dec_ctx_s": ctx_share * np.maximum(terms.memory_per_token_s, _vector_s(op, bench) if op.vector_ops else terms.compute_per_token_s),
+        "dec_seq_s": seq_share * np.maximum(sequence_s, terms.compute_per_sequence_s),
+        "dec_ctx_s": ctx_share * np.maximum(token_s, _vector_s(op, bench) if op.vector_ops else terms.compute_per_token_s),
         "pre_launch_s": op.count * prefill.t0_s,
         "pre_token_s": token_bytes / (bandwidth * prefill.io),
         "pre_area_s": area_flops / (peak * prefill.reached(op.head_dim)),

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from rooflab.costs import collective as comm
-from rooflab.costs.calibration import GEMM_COMPUTE, KernelCalibration, calibration_for
+from rooflab.costs.calibration import GEMM_COMPUTE, KernelCalibration
 from rooflab.costs.elementwise import elementwise_s
-from rooflab.costs.engine import DeviceFactors, EngineOverhead, device_factors
-from rooflab.costs.gemm import GemmCurve, batched_gemm_s
+from rooflab.costs.engine import EngineOverhead, device_factors
+from rooflab.costs.gemm import batched_gemm_s
 from rooflab.costs.moe import experts_touched, moe_s
-from rooflab.costs.own import OwnKernels, own_kernels
+from rooflab.costs.own import own_kernels
 from rooflab.costs.power import CLOCKS, ClockLaw, allowed, clock_law, limit_w, loaded_idle_w, power_curve, throttle
+from rooflab.costs.served import served
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
@@ -68,13 +67,20 @@ class Bench:
         """The device."""
         return self.hardware.device
 
+    def datasheet(self, compute: str) -> float:
+        """Peak FLOP/s of a format at full clock; fp16 summed in fp16 runs at half the int8 rate of NVIDIA's matrix units."""
+        peak = self.device.peak(compute)
+        if compute == "fp16" and self.overhead.narrow_sums and self.device.vendor == "NVIDIA":
+            return max(peak, self.device.peak_flops.get("int8", 0.0) / 2)
+        return peak
+
     def peak(self, compute: str) -> float:
         """Peak FLOP/s of a format at the present clock."""
-        return self.device.peak(compute) * self.clock
+        return self.datasheet(compute) * self.clock
 
     def j_per_flop(self, compute: str) -> float:
         """Dynamic joules a FLOP of a format."""
-        return self.j_per_tdp_flop / self.device.peak(compute)
+        return self.j_per_tdp_flop / self.datasheet(compute)
 
     def at_clock(self, share: float) -> Bench:
         """This bench at `share` of its clock: slower arithmetic, fewer joules a FLOP."""
@@ -92,7 +98,7 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
     room_w = device.tdp_w - idle_w
     return Bench(
         hardware=hardware,
-        kernels=_served(device, engine, overhead, device_factors(device), own_kernels(device.key)),
+        kernels=served(device, engine, overhead, device_factors(device), own_kernels(device.key)),
         overhead=overhead,
         clock=clock,
         j_per_tdp_flop=curve.compute * room_w * energy,
@@ -103,48 +109,6 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
         full_room_w=room_w,
         law=law,
     )
-
-
-@lru_cache(maxsize=512)
-def _served(
-    device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors, own: OwnKernels | None = None
-) -> KernelCalibration:
-    """Kernel curves as a served engine meets them: launch floors by `launch`, quantisation by `quantise`, shares by device factors.
-
-    What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.  Factors stand for
-    kernels that nobody timed, so they leave those of `own` (the calibration in force) alone.
-    """
-    kernels = calibration_for(device, engine)
-    if (overhead.launch, overhead.quantise, factors.memory, factors.compute) == (1.0, 1.0, 1.0, 1.0):
-        return kernels
-    plain_s = kernels.gemm["bf16"].t0_s
-
-    def factors_of(key: str) -> tuple[float, float]:
-        fit = kernels.fits.get(key) if own else None
-        return (1.0, 1.0) if fit is not None and fit.mine else (factors.memory, factors.compute)
-
-    def gemm(key: str, curve: GemmCurve) -> GemmCurve:
-        memory, compute = factors_of(f"gemm/{key}")
-        quantise_s = max(curve.t0_s - plain_s, 0.0) if curve.a > 0 else 0.0
-        t0_s = overhead.launch * (curve.t0_s - quantise_s + overhead.quantise * quantise_s)
-        return replace(curve, t0_s=t0_s, ec=min(curve.ec * compute, 1.0), em=min(curve.em * memory, 1.0), a=curve.a * overhead.quantise)
-
-    def launched(key: str, curve: Any) -> Any:
-        memory, compute = factors_of(key)
-        changes = {"t0_s": curve.t0_s * overhead.launch}
-        for share, factor in (("em", memory), ("ec", compute), ("e", compute)):
-            if hasattr(curve, share):
-                changes[share] = min(getattr(curve, share) * factor, 1.0)
-        return replace(curve, **changes)
-
-    changed: dict[str, Any] = {"gemm": {k: gemm(k, v) for k, v in kernels.gemm.items()}}
-    for name in ("moe", "prefill", "decode", "mla_prefill", "mla_decode"):
-        changed[name] = {k: launched(f"{name}/{k}", v) for k, v in getattr(kernels, name).items()}
-    for name in ("gdn_decode", "gdn_prefill", "mamba2_decode", "mamba2_prefill"):
-        changed[name] = launched(name, getattr(kernels, name))
-    changed["mla_layer_s"] = kernels.mla_layer_s * overhead.launch
-    changed["elementwise"] = replace(kernels.elementwise, em=min(kernels.elementwise.em * factors.memory, 1.0))
-    return replace(kernels, **changed)
 
 
 def compute_of(weight: DType, act: DType) -> str:
@@ -161,7 +125,7 @@ def format_key(weight: DType, act: DType) -> str:
         if weight.compute == "fp8":
             return {"fp8-block": "fp8_block"}.get(weight.name, "fp8") if quantised else "int8"
         return "int8_w8a8" if quantised and act.compute == "int8" else "int8"
-    if weight.element_bits == 4 and act.element_bits == 8 and act.compute == "int8":
+    if weight.element_bits < 8 and act.element_bits == 8 and act.compute == "int8":
         return "int8_w8a8"  # unpacked to int8 in registers, then the int8 units
     if weight.compute == "fp4":
         return "nvfp4" if act.compute == "fp4" else "mxfp4_fp8" if quantised else "mxfp4"

@@ -37,8 +37,9 @@ class Case:
 
     `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an
     encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one;
-    `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.
-    `encoder`: prices of the stack that reads prompts, if another one.
+    `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `relay`: stages that the chunks of one prompt
+    pass one behind the other (1: a prompt's next chunk waits for the last stage).  `encoder`: prices of the stack that reads
+    prompts, if another one.
     """
 
     which: Index
@@ -52,12 +53,13 @@ class Case:
     yields: Array
     causal: npt.NDArray[np.bool_]
     beams: Array
+    relay: Array | None = None
     encoder: StepCosts | None = None
 
     def take(self, rows: Index | npt.NDArray[np.bool_]) -> Case:
         """The cases of `rows`."""
-        columns = {name: getattr(self, name)[rows] for name in Case.__dataclass_fields__ if name != "encoder"}
-        return Case(**columns, encoder=self.encoder)
+        columns = {name: getattr(self, name)[rows] for name in Case.__dataclass_fields__ if name not in ("encoder", "relay")}
+        return Case(**columns, relay=None if self.relay is None else self.relay[rows], encoder=self.encoder)
 
     @property
     def mean_context(self) -> Array:
@@ -112,7 +114,10 @@ def _pairs(case: Case, tokens: Array, prompts: Array) -> Array:
 
 
 def prefill_seconds(costs: StepCosts, case: Case, prompts: Array) -> tuple[Array, StepResult]:
-    """Seconds until `prompts` prompts that start together are through, in steps of at most `chunk` tokens; and the mean step."""
+    """Seconds until `prompts` prompts that start together are through, in steps of at most `chunk` tokens; and the mean step.
+
+    k chunks that pass p stages one behind the other take T·(1 + (k − 1)/p), T being one chunk through all stages.
+    """
     total = prompts * case.isl
     steps = np.maximum(np.ceil(total / case.chunk), 1.0)
     zero = np.zeros_like(total)
@@ -126,7 +131,8 @@ def prefill_seconds(costs: StepCosts, case: Case, prompts: Array) -> tuple[Array
         area=_pairs(case, total, prompts) / steps,
         rows=np.maximum(per_step, 1.0),
     )
-    return steps * result.seconds, result
+    rounds = steps if case.relay is None else 1.0 + (steps - 1.0) / case.relay
+    return rounds * result.seconds, result
 
 
 def mixed_step(costs: StepCosts, case: Case, n: Array, q: Array) -> StepResult:

@@ -187,6 +187,8 @@ def _encoder_costs(model: Model, hardware: Hardware, priced: list[Deployment], s
 
 _RESERVING: Final = ("trtllm", "fastertransformer", "trtllm-guaranteed-no-evict")
 """Engines, and schedulers by name, that admit a request only when its longest answer fits."""
+_RELAYING: Final = ("llamacpp",)
+"""Engines whose layer split works on several micro-batches of one prompt at once, a stage each."""
 
 
 class _Table:
@@ -241,6 +243,8 @@ class _Table:
         self.lanes = by_deployment([d.pp for d in distinct])
         per_stage = [-(-model.layers // d.pp) * d.pp / model.layers for d in distinct]
         self.balance = by_deployment([1.0 / x for x in per_stage])
+        relaying = np.array([e in _RELAYING for e in engines])[which]
+        self.relay = np.where(relaying, np.maximum(self.lanes * self.balance, 1.0), 1.0)
         self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
         wanted = [x.concurrency or 0 for x in w]
         self.users = column(wanted)
@@ -272,7 +276,7 @@ def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAc
 def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
     """Outcomes of all rows, each by its mode."""
     osl = np.maximum(t.osl, 1.0)
-    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, t.beams, encoder)
+    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, t.beams, t.relay, encoder)
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
     static, closed, opened = (t.mode == i for i in range(3))

@@ -28,6 +28,8 @@ __all__ = [
     "DEVICE_PRIORS",
     "ENGINE_PRIORS",
     "FIRST_TOKEN_PRIORS",
+    "KERNEL_PRIORS",
+    "READ_PRIORS",
     "RELATIVE_PRIORS",
     "SLOW_HOST_PRIORS",
     "Fit",
@@ -64,6 +66,18 @@ ENGINE_PRIORS: Final[Mapping[str, Prior]] = {
     "launch": Prior(1.0, 0.2, 0.3, 2.0, -0.2),
     "quantise": Prior(1.0, 0.4, 0.0, 1.5, -0.5),
 }
+KERNEL_PRIORS: Final[Mapping[str, Prior]] = {
+    "arithmetic": Prior(1.0, 0.5, 0.8, 20.0, 0.2),
+    "unpacking": Prior(1.0, 0.5, 0.8, 20.0, 0.2),
+    "memory": Prior(1.0, 0.15, 0.2, 1.3, -0.05),
+    "prefill_attention": Prior(1.0, 1.0, 0.7, 100.0, 0.5),
+    "decode_attention": Prior(1.0, 0.3, 0.7, 10.0, 0.2),
+    "regroup": Prior(0.0, 0.1, 0.0, 1.0, 0.05),
+    "prompt_s": Prior(0.0, 1e-2, 0.0, 0.1, 2e-3),
+}
+"""What kernels of an engine's own add to ENGINE_PRIORS."""
+READ_PRIORS: Final[Mapping[str, Prior]] = {"read_s_per_byte": Prior(0.0, 1e-12, 0.0, 2e-11, 1e-13)}
+"""Engines whose matrix-vector kernels keep few reads in flight."""
 DEVICE_PRIORS: Final[Mapping[str, Prior]] = {
     "memory": Prior(1.0, 0.4, 0.1, 1.6, -0.1),
     "compute": Prior(1.0, 0.5, 0.05, 2.5, -0.1),
@@ -82,6 +96,7 @@ RELATIVE_PRIORS: Final[Mapping[str, Prior]] = {
     "compute": Prior(1.0, 0.4, 0.3, 2.0, -0.1),
 }
 _SCALE: Final = 0.15
+_BESIDE: Final = {"read_s_per_byte": 8e-13}
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,5 +287,5 @@ def with_device(key: str, values: Mapping[str, Any], base: ServingCalibration | 
 
 
 def starting(entry: EngineOverhead | DeviceFactors, priors: Mapping[str, Prior]) -> dict[str, float]:
-    """Present values of the constants in `priors`."""
-    return {name: float(getattr(entry, name)) for name in priors}
+    """Present values of the constants in `priors`; a constant that has no slope at its neutral value starts beside it."""
+    return {name: max(float(getattr(entry, name)), _BESIDE.get(name, float("-inf"))) for name in priors}

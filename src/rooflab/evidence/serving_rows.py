@@ -94,6 +94,8 @@ def question(row: Mapping[str, str]) -> Question:
     """The question that `row` answers. Raises Unsupported with the reason."""
     if row["notes"].startswith("SUSPECT"):
         raise Unsupported("suspect: listed, not scored")
+    if _anomalous(row):
+        raise Unsupported("suspect: its own source's notes call the value anomalous")
     if row["metric"] not in METRICS:
         raise Unsupported(f"metric {row['metric']}")
     if row["scenario"] == "max-throughput" and row["metric"].startswith("ttft"):
@@ -126,6 +128,13 @@ def question(row: Mapping[str, str]) -> Question:
     splits = _splits(row, gpus, shape)
     scenarios = tuple(Scenario(shape, machine, workload, replace(base, **split)) for split in splits)
     return Question(row["id"], scenarios, metric, factor, value)
+
+
+def _anomalous(row: Mapping[str, str]) -> bool:
+    """Whether the notes of the table name this row's accelerator, model and format as anomalous in the source."""
+    if "8B-F16 prefill values look anomalous" not in row["notes"] or row["metric"] != "prefill_tok_s":
+        return False
+    return row["precision_weights"] == "F16" and "8B" in row["model"] and any(name in row["gpu"] for name in ("A100 SXM", "L40S"))
 
 
 @lru_cache(maxsize=1024)
@@ -177,13 +186,13 @@ def _formats(row: Mapping[str, str], machine: Hardware) -> dict[str, Any]:
 
 def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, Any]]:
     """The split of a row, or those that it may mean."""
+    if row["engine"].lower() == "llama.cpp" and gpus > 1:  # splits by layers unless told otherwise; sources write its cards as tp or pp
+        return [{"tp": 1, "pp": gpus, "replicas": 1}]
     if not row["tp"].strip():
         return [{"tp": t, "replicas": max(gpus // t, 1)} for t in (1, 2, 4, 8) if t <= gpus]
     tp, pp, ep = _integer(row["tp"], 1), _integer(row["pp"], 1), _integer(row["ep"], 1)
     if row["engine"] == "Transformers NeuronX":
         tp = max(min(tp // 2, gpus), 1)  # the source counts NeuronCores, two a chip
-    if "layer split" in row["notes"] and gpus > 1:
-        return [{"tp": 1, "pp": gpus, "replicas": 1}]
     dp = 1
     if ep > tp and ep * pp <= gpus:
         dp = ep // tp  # experts over more devices than attention's tensor parallelism: attention is data parallel

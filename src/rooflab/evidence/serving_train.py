@@ -42,7 +42,7 @@ _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
 _FEWEST_OF_DEVICE: Final = 4
 """A device of fewer rows keeps the shares of its relative or family."""
-_OWN_BACKEND: Final = 24
+_OWN_BACKEND: Final = 12
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
 
 
@@ -69,6 +69,33 @@ def _engine_key(row: sf.FitRow) -> str:
     s = _scenario(row)
     key = f"{s.deployment.engine}@{era(s.deployment.engine, s.deployment.engine_version)}/{'moe' if s.model.is_moe else 'dense'}"
     return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
+
+
+_TABLED: Final = ("vllm@2025", "trtllm@2025", "sglang@2025")
+"""Engines and generations whose own kernels the tables time."""
+_FEW_READS: Final = ("llamacpp@2025",)
+"""Engines that run none of the tables' kernels: their rows say nothing of how a device's clocks differ from its relative's."""
+
+
+def _engine_priors(name: str) -> dict[str, sf.Prior]:
+    """Constants that are fitted for an engine and generation: host terms, and factors on kernels that are not the tables'."""
+    own = {} if name in _TABLED else sf.KERNEL_PRIORS
+    return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
+
+
+_BACKEND: Final = ("fixed_s", "layer_s", "sequence_s", "skew", "prefill_attention", "decode_attention", "regroup", "prompt_s")
+_UNFUSED: Final = sf.Prior(1.0, 6.0, 0.7, 200.0, 5.0)
+"""Prefill attention where nobody tables it: a kernel that is not fused sends its scores through memory, tens of times the arithmetic."""
+
+
+def _backend_priors(name: str) -> dict[str, sf.Prior]:
+    """Constants of an engine's backend for a family without tables; the family's own factors stand for its products."""
+    every = {**sf.ENGINE_PRIORS, **sf.KERNEL_PRIORS}
+    return {**{k: every[k] for k in _BACKEND}, "prefill_attention": _UNFUSED, **(sf.READ_PRIORS if name in _FEW_READS else {})}
+
+
+def _few_reads(row: sf.FitRow) -> bool:
+    return _engine_key(row).partition("/")[0] in _FEW_READS
 
 
 def _slow_vllm(row: sf.FitRow) -> bool:
@@ -192,8 +219,9 @@ class _Trainer:
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
+        priors = _engine_priors(name)
         with using(table):
-            fit = sf.fit_group(rows, sf.ENGINE_PRIORS, sf.starting(general, sf.ENGINE_PRIORS), lambda v: sf.with_engine(key, v))
+            fit = sf.fit_group(rows, priors, sf.starting(general, priors), lambda v: sf.with_engine(key, v), rounds=5)
         self._done(key, rows, fit)
         return sf.with_engine(key, {**fit.values, **_note(fit, rows, self.date)}, table)
 
@@ -212,7 +240,7 @@ class _Trainer:
 
     def relatives(self, table: ServingCalibration) -> ServingCalibration:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
-        rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r)]
+        rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r) and not _few_reads(r)]
         for key, own in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
             if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
                 continue
@@ -250,18 +278,18 @@ class _Trainer:
         fresh = [f"{k}:{family}" for k in often]
         for key in fresh:
             name, _, kind = key.partition("/")
-            found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0])
+            found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0], family)
             table = replace(table, engines={**table.engines, key: found})
-        engine_priors = {k: sf.ENGINE_PRIORS[k] for k in ("fixed_s", "layer_s", "sequence_s", "skew")}
-        priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in engine_priors.items()}}
+        own = {key: _backend_priors(key.partition("/")[0]) for key in fresh}
+        priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in own[key].items()}}
         start = sf.starting(table.devices.get(family, DeviceFactors()), sf.DEVICE_PRIORS)
         for key in fresh:
-            start |= {f"{key}:{c}": v for c, v in sf.starting(table.engines[key], engine_priors).items()}
+            start |= {f"{key}:{c}": v for c, v in sf.starting(table.engines[key], own[key]).items()}
 
         def apply(values: Mapping[str, float]) -> ServingCalibration:
             out = sf.with_device(family, {k: values[k] for k in sf.DEVICE_PRIORS}, table)
             for key in fresh:
-                out = sf.with_engine(key, {c: values[f"{key}:{c}"] for c in engine_priors}, out)
+                out = sf.with_engine(key, {c: values[f"{key}:{c}"] for c in own[key]}, out)
             return out
 
         with using(table):
@@ -272,7 +300,7 @@ class _Trainer:
         note = _note(fit, rows, self.date)
         out = sf.with_device(family, {**{k: fit.values[k] for k in sf.DEVICE_PRIORS}, **note}, table)
         for key in fresh:
-            out = sf.with_engine(key, {**{c: fit.values[f"{key}:{c}"] for c in engine_priors}, **note}, out)
+            out = sf.with_engine(key, {**{c: fit.values[f"{key}:{c}"] for c in own[key]}, **note}, out)
         return out
 
     def first_tokens(self, table: ServingCalibration) -> ServingCalibration:
