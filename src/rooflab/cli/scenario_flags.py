@@ -106,6 +106,8 @@ FLAGS: Final = (
         ("block-size", "N", "tokens of a cache block"),
         ("gpu-memory-utilization", "FRACTION", "of device memory that the engine may use"),
         ("chunked-prefill", "", "cut prompts to the token budget"),
+        ("admit-every", "N", "decode steps between two looks at the waiting line (SGLang: scheduler-recv-interval)"),
+        ("batch-wait-steps", "N", "decode steps that a prompt waits for others to share its step (TensorRT-LLM: batch_wait_timeout_iters)"),
         ("prefix-caching", "", "keep the cache of shared prefixes"),
         ("cuda-graphs", "", "captured graphs instead of single launches"),
         ("host-cpu", "SPEED", "fast or slow: the processor that drives the engine"),

@@ -5,7 +5,7 @@
     kernel launch floors take `launch` times those of the tables (graphs overlap them)
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
-    and a prompt meets `convoy` others that arrive with it
+    and requests that stay in phase come `convoy` at a time (estimate/first_token.py)
 
 and for devices without kernel tables of their own: shares of bandwidth and arithmetic reached take a factor
 (`memory`, `compute`).  The constants live in `fits/serving.json`, each with the rows that it was fitted on and its

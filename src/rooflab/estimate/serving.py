@@ -19,6 +19,7 @@ from rooflab.costs.engine import engine_overhead
 from rooflab.costs.step import StepCosts
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimate.complete import resident_tokens
+from rooflab.estimate.first_token import Admission, Client
 from rooflab.estimate.groups import groups_of
 from rooflab.estimate.load import Case
 from rooflab.estimate.modes import Outcome, closed_loop, open_loop, static_batch
@@ -218,7 +219,7 @@ class _Table:
         self.osl = column([x.mean_output_tokens for x in w]) * (model.kind not in ("encoder", "vision"))
         if model.vision:
             self.isl = np.full_like(self.isl, model.vision.patches + 1.0)
-        self.isl_cv, self.osl_cv = column([x.isl.cv for x in w]), column([x.osl.cv for x in w])
+        self.isl_cv, self.osl_cv = column([x.spread("isl") for x in w]), column([x.spread("osl") for x in w])
         self.arrivals_cv = column([x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w])
         self.rounds = column([x.rounds for x in w])
         self.burst = column([x.start == "burst" for x in w]) > 0
@@ -238,6 +239,8 @@ class _Table:
         whole = np.array([e in _UNCHUNKED or model.kind != "decoder" for e in engines])[which]
         self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
         self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
+        self.admit_every = by_deployment([d.admit_every for d in distinct])
+        self.batch_wait = by_deployment([d.batch_wait_steps for d in distinct])
         self.lanes = by_deployment([d.pp for d in distinct])
         per_stage = [-(-model.layers // d.pp) * d.pp / model.layers for d in distinct]
         self.balance = by_deployment([1.0 / x for x in per_stage])
@@ -254,6 +257,10 @@ class _Table:
         held = np.where(np.array([e in _RESERVING for e in engines])[which], 1.0, 0.5)
         self.capacity_steady = np.where(memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * held, cross), 1e9), 0.0)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
+
+    def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:
+        """The scheduler's settings for taking up prompts, of `rows`."""
+        return Admission(self.admit_every[rows], self.batch_wait[rows])
 
 
 def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:
@@ -286,9 +293,9 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
             (
                 closed,
                 closed_loop(
-                    costs, c, users, limit[closed], rounds=t.rounds[closed],
+                    costs, c, users, limit[closed], client=Client(t.rounds[closed], t.burst[closed], t.osl_cv[closed]),
                     frontend_s=t.frontend_s[closed] + t.frontend_user_s[closed] * users,
-                    convoy=t.convoy[closed], burst=t.burst[closed], endless=t.users[closed] == 0,
+                    convoy=t.convoy[closed], admission=t.admission(closed), endless=t.users[closed] == 0,
                 ),
             )
         )  # fmt: skip
@@ -299,7 +306,7 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
                 opened,
                 open_loop(
                     costs, c, t.rate[opened] / t.replicas[opened], limit[opened], frontend_s=t.frontend_s[opened],
-                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened],
+                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened], admission=t.admission(opened),
                 ),
             )
         )  # fmt: skip

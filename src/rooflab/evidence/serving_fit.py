@@ -28,6 +28,7 @@ from rooflab.evidence.serving_rows import Question
 __all__ = [
     "DEVICE_PRIORS",
     "ENGINE_PRIORS",
+    "FIRST_TOKEN_DEVIATIONS",
     "FIRST_TOKEN_PRIORS",
     "RELATIVE_PRIORS",
     "SLOW_HOST_PRIORS",
@@ -74,6 +75,12 @@ FIRST_TOKEN_PRIORS: Final[Mapping[str, Prior]] = {
     "frontend_user_s": Prior(0.0, 0.003, 0.0, 0.1, 0.001),
     "convoy": Prior(1.5, 3.0, 1.0, 64.0, 0.5),
 }
+FIRST_TOKEN_DEVIATIONS: Final[Mapping[str, Prior]] = {
+    "frontend_s": Prior(0.0, 0.02, -0.2, 0.2, 0.01),
+    "frontend_user_s": Prior(0.0, 0.001, -0.02, 0.02, 0.0005),
+    "convoy": Prior(0.0, 1.0, -8.0, 8.0, 0.5),
+}
+"""By how much a kind of model may differ from its engine."""
 SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {
     "fixed_s": Prior(0.0, 5e-3, 0.0, 5e-2, 1e-3),
     "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),
@@ -132,7 +139,7 @@ def _value(q: Question, result: Any) -> float:
     value = float(result.metrics[q.metric])
     if q.factor > 0:
         return value * q.factor
-    tokens = 1.0 if q.metric.startswith("tpot") else result.scenario.workload.isl.mean
+    tokens = 1.0 if q.metric.startswith("tpot") else result.scenario.workload.mean_prompt_tokens
     return tokens / value if value else float("nan")
 
 

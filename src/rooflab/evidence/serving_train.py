@@ -8,7 +8,7 @@ In this order, each stage with the constants of the stages before it:
 2. the slow host, on sources that drive vLLM from a slow process;
 3. factors of devices that borrow a relative's tables and have rows of their own;
 4. factors of device families without tables, together with the engines that run on nothing else;
-5. first-token terms (frontend, convoy) of closed loops.
+5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other.
 
 Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 4; p99 and closed-loop first tokens do not.
 """
@@ -209,15 +209,36 @@ class _Trainer:
         return out
 
     def first_tokens(self, table: ServingCalibration) -> ServingCalibration:
-        for key, rows in _grouped([r for r in self.rows if _first_token(r)], _engine_key).items():
-            if len(rows) < _FEWEST or key not in table.engines:
-                continue
-            start = sf.starting(table.engines[key], sf.FIRST_TOKEN_PRIORS)
-            with using(table):
-                fit = sf.fit_group(rows, sf.FIRST_TOKEN_PRIORS, start, partial(sf.with_engine, key), rounds=6)
-            self._done(f"first token {key}", rows, fit)
-            table = sf.with_engine(key, fit.values, table)
+        """First-token terms of a generation of an engine; its dense and mixture entries may differ from them a little."""
+        rows = [r for r in self.rows if _first_token(r) and _engine_key(r) in table.engines]
+        for general, mine in _grouped(rows, lambda r: _engine_key(r).partition("/")[0]).items():
+            if len(mine) >= _FEWEST:
+                table = self._first_token(table, general, mine)
         return table
+
+    def _first_token(self, table: ServingCalibration, general: str, rows: list[sf.FitRow]) -> ServingCalibration:
+        keys = sorted({_engine_key(r) for r in rows})
+        apart = keys if len(keys) > 1 else []
+        shared, own = sf.FIRST_TOKEN_PRIORS, sf.FIRST_TOKEN_DEVIATIONS
+        priors = {**shared, **{f"{key} {name}": p for key in apart for name, p in own.items()}}
+
+        def terms(values: Mapping[str, float], key: str) -> dict[str, float]:
+            return {n: min(max(values[n] + values.get(f"{key} {n}", 0.0), p.low), p.high) for n, p in shared.items()}
+
+        def apply(values: Mapping[str, float]) -> ServingCalibration:
+            out = table
+            for key in keys:
+                out = sf.with_engine(key, terms(values, key), out)
+            return out
+
+        with using(table):
+            fit = sf.fit_group(rows, priors, {name: p.mean for name, p in priors.items()}, apply, rounds=8)
+        self._done(f"first token {general}", rows, fit)
+        out = apply(fit.values)
+        engine, _, generation = general.partition("@")
+        note = f"first-token terms of {len(rows)} rows of {engine} {generation}, the rest {table.prior.provenance}"
+        entry = {**asdict(table.prior), **terms(fit.values, ""), "source": note}
+        return sf.with_engine(general, entry, out)
 
 
 def train(rows: list[sf.FitRow], date: str) -> tuple[ServingCalibration, dict[str, float], list[tuple[str, sf.Fit]]]:
