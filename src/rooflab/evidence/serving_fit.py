@@ -163,8 +163,12 @@ def fit_group(
     *,
     rounds: int = 3,
     held_out: bool = True,
+    outliers: bool = False,
 ) -> Fit:
-    """Fit the constants named in `priors` to `rows`; `apply` makes the calibration that holds given values."""
+    """Fit the constants named in `priors` to `rows`; `apply` makes the calibration that holds given values.
+
+    With `outliers` a miss counts by its logarithm (Cauchy): some rows measure something else, such as compilation or a client's limit.
+    """
     questions = [r.question for r in rows]
     measured = times(questions, np.array([q.measured for q in questions]))
     weights = _weights(rows)
@@ -172,7 +176,7 @@ def fit_group(
     line = Line(np.zeros(len(rows)), np.zeros((len(rows), len(priors))), theta)
     for _ in range(rounds):
         line = _draw(questions, priors, theta, apply)
-        moved = _solve(line, measured, weights, priors)
+        moved = _solve(line, measured, weights, priors, outliers)
         settled = np.all(np.abs(moved - theta) <= 0.02 * np.array([p.width for p in priors.values()]))
         theta = moved
         if settled:
@@ -187,7 +191,7 @@ def fit_group(
             if inside.all():
                 without = np.array([p.mean for p in priors.values()])
             else:
-                without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors)
+                without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors, outliers)
             out[inside] = line.rows(inside).at(without)
     held = _ape(out, measured) if held_out else error
     return Fit(
@@ -220,7 +224,7 @@ def _draw(
     return Line(base, slopes, theta)
 
 
-def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior]) -> Array:
+def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior], outliers: bool = False) -> Array:
     from scipy.optimize import least_squares
 
     good = np.isfinite(line.base) & (measured > 0) & np.isfinite(line.slopes).all(axis=1)
@@ -232,7 +236,7 @@ def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Pri
 
     def residuals(x: Array) -> Array:
         miss = (np.log(kept.at(x * width)) - target) / _SCALE
-        soft = np.sign(miss) * np.sqrt(2 * (np.sqrt(1 + miss**2) - 1))
+        soft = np.sign(miss) * np.sqrt(np.log1p(miss**2) if outliers else 2 * (np.sqrt(1 + miss**2) - 1))
         return np.concatenate([w * soft, (x - mean / width)])
 
     begin = np.clip(line.theta, low + 1e-9 * width, high - 1e-9 * width) / width

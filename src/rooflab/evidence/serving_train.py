@@ -232,7 +232,7 @@ class _Trainer:
             return out
 
         with using(table):
-            fit = sf.fit_group(rows, priors, {name: p.mean for name, p in priors.items()}, apply, rounds=8)
+            fit = sf.fit_group(rows, priors, {name: p.mean for name, p in priors.items()}, apply, rounds=8, outliers=True)
         self._done(f"first token {general}", rows, fit)
         out = apply(fit.values)
         engine, _, generation = general.partition("@")
