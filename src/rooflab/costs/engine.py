@@ -5,7 +5,8 @@
     kernel launch floors take `launch` times those of the tables (graphs overlap them)
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
-    and requests that stay in phase come `convoy` at a time (estimate/first_token.py)
+    and requests that stay in phase come `convoy` at a time (estimate/first_token.py); between pools also
+    `handoff` for routing and agreeing on the transfer of the cache
 
 and for devices without kernel tables of their own: shares of bandwidth and arithmetic reached take a factor
 (`memory`, `compute`).  The constants live in `fits/serving.json`, each with the rows that it was fitted on and its
@@ -55,6 +56,7 @@ class EngineOverhead:
     frontend_s: float = 0.012
     frontend_user_s: float = 0.0
     convoy: float = 1.5
+    handoff_s: float = 0.0
     eager: bool = False
     provenance: str = "assumed"
     source: str = "prior"

@@ -30,6 +30,7 @@ __all__ = [
     "ENGINE_PRIORS",
     "FIRST_TOKEN_DEVIATIONS",
     "FIRST_TOKEN_PRIORS",
+    "HANDOFF_PRIORS",
     "RELATIVE_PRIORS",
     "SLOW_HOST_PRIORS",
     "Fit",
@@ -81,6 +82,7 @@ FIRST_TOKEN_DEVIATIONS: Final[Mapping[str, Prior]] = {
     "convoy": Prior(0.0, 1.0, -8.0, 8.0, 0.5),
 }
 """By how much a kind of model may differ from its engine."""
+HANDOFF_PRIORS: Final[Mapping[str, Prior]] = {"handoff_s": Prior(0.1, 0.1, 0.0, 2.0, 0.05)}
 SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {
     "fixed_s": Prior(0.0, 5e-3, 0.0, 5e-2, 1e-3),
     "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),

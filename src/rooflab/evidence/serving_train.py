@@ -8,7 +8,8 @@ In this order, each stage with the constants of the stages before it:
 2. the slow host, on sources that drive vLLM from a slow process;
 3. factors of devices that borrow a relative's tables and have rows of their own;
 4. factors of device families without tables, together with the engines that run on nothing else;
-5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other.
+5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other;
+6. the handoff between pools.
 
 Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 4; p99 and closed-loop first tokens do not.
 """
@@ -87,9 +88,10 @@ def _fits_speed(row: sf.FitRow) -> bool:
     return not metric.startswith("ttft") or mode == "static"
 
 
-def _first_token(row: sf.FitRow) -> bool:
+def _first_token(row: sf.FitRow, *, pools: bool = False) -> bool:
     s = _scenario(row)
-    return row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed" and not s.deployment.pools
+    told = row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed"
+    return told and bool(s.deployment.pools) == pools
 
 
 def _grouped(rows: Iterable[sf.FitRow], key: Any) -> dict[str, list[sf.FitRow]]:
@@ -241,11 +243,29 @@ class _Trainer:
         return sf.with_engine(general, entry, out)
 
 
+    def handoffs(self, table: ServingCalibration) -> ServingCalibration:
+        """Seconds between pools, from first tokens of disaggregated deployments."""
+        rows = [r for r in self.rows if _first_token(r, pools=True) and _engine_key(r) in table.engines]
+        for key, mine in _grouped(rows, _engine_key).items():
+            if len(mine) < _FEWEST:
+                continue
+
+            def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
+                return sf.with_engine(name, values, base)
+
+            start = {name: p.mean for name, p in sf.HANDOFF_PRIORS.items()}
+            with using(table):
+                fit = sf.fit_group(mine, sf.HANDOFF_PRIORS, start, apply, rounds=4, outliers=True)
+            self._done(f"handoff {key}", mine, fit)
+            table = apply(fit.values)
+        return table
+
+
 def train(rows: list[sf.FitRow], date: str) -> tuple[ServingCalibration, dict[str, float], list[tuple[str, sf.Fit]]]:
     """The calibration fitted to `rows`, held-out predictions by row id, and each stage's fit."""
     trainer = _Trainer(rows, date)
     table = active()
-    for stage in (trainer.engines, trainer.slow_host, trainer.relatives, trainer.families, trainer.first_tokens):
+    for stage in (trainer.engines, trainer.slow_host, trainer.relatives, trainer.families, trainer.first_tokens, trainer.handoffs):
         table = stage(table)
     return table, trainer.held, trainer.report
 

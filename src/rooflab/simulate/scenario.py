@@ -200,7 +200,8 @@ def _with_frontend(scenario: Scenario, result: Result, owners: list[tuple[Hardwa
     """
     overheads = [engine_overhead(d, moe=scenario.model.is_moe, family=h.device.family) for h, d in owners]
     users = (scenario.workload.concurrency or 0) / len(owners)
-    delay = np.array([o.frontend_s + o.frontend_user_s * users for o in overheads])
+    between = 1.0 if scenario.deployment.pools else 0.0
+    delay = np.array([o.frontend_s + between * o.handoff_s + o.frontend_user_s * users for o in overheads])
     records = result.records
     late_s = delay[np.clip(records.replica, 0, len(delay) - 1)]
     later = replace(records, first_token_s=records.first_token_s + late_s, last_token_s=records.last_token_s + late_s)
