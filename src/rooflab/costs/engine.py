@@ -7,9 +7,11 @@
     kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for weights
     narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights faster than
     `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times the tables' time;
-    a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the share of cache reads that query heads of one group repeat instead of sharing
+    a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the share of cache reads that query
+    heads of one group repeat instead of sharing
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
-    and a prompt meets `convoy` others that arrive with it
+    and requests that stay in phase come `convoy` at a time (estimate/first_token.py); between pools also
+    `handoff` for routing and agreeing on the transfer of the cache
 
 and for devices without kernel tables of their own: shares of bandwidth and arithmetic reached take a factor
 (`memory`, `compute`).  The constants live in `fits/serving.json`, each with the rows that it was fitted on and its
@@ -54,7 +56,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors and quantisation passes; kernels of its own; first-token terms.
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launches and quantisation; kernels of its own; first-token terms.
 
     The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at the rate of
     those units (twice that of fp32 sums on GeForce cards).
@@ -78,6 +80,7 @@ class EngineOverhead:
     frontend_s: float = 0.012
     frontend_user_s: float = 0.0
     convoy: float = 1.5
+    handoff_s: float = 0.0
     eager: bool = False
     provenance: str = "assumed"
     source: str = "prior"

@@ -16,7 +16,7 @@ from rooflab.scenario.hardware import Device
 __all__ = ["served"]
 
 _READ_CORNER: Final = 4.0
-"""How sharp the corner is between a device's memory and an engine's reads in flight (modelling choice; a plain maximum has no slope to fit)."""
+"""How sharp the corner is between a device's memory and an engine's reads in flight; modelling choice (a maximum has no slope)."""
 _WARP_MMA: Final = ("llamacpp",)
 """Engines whose products use the matrix instructions of one warp."""
 _WARPGROUP_MMA: Final = ("hopper", "blackwell")

@@ -1,14 +1,15 @@
 """Prefill and decode in separate pools, in closed form.
 
 Decode engines never see a prompt: N of them hold X·O·TPOT(N) sequences by Little's law.  Prefill engines are p servers
-of S = T_prefill(I) each; prompts wait as in M/M/c with regular service (Sakasegawa, half the wait of exponential
-service).  The cache travels layer by layer behind the prefill, so that a last layer's share of it is seen, or all of it
-after the prompt:
+that take b prompts a step (as many as the token budget holds) in T(b), or one in S = T(1); prompts wait as in M/M/c with
+regular service (Sakasegawa, half the wait of exponential service).  The cache travels layer by layer behind the prefill, so that
+a last layer's share of it is seen, or all of it after the prompt:
 
-    TTFT = frontend + wait + S + tail,     tail = bytes(I)/link · (1/layers or 1)
+    TTFT = frontend + handoff + wait + S + tail,     tail = bytes(I)/link · (1/layers or 1)
 
-A closed loop of C users finds X with C = X·(TTFT + O·TPOT), and a share 1/n of its requests (n rounds, all start at
-once) waits for the prompts of the others before it.
+A closed loop of C users finds X with C = X·(TTFT + O·TPOT), X at most p·b/T(b): a pool of prompts that is too slow makes users
+wait C/X − O·TPOT.  A share 1/n of its requests (n rounds, all start at once) waits for the prompts of the others before it.
+Users share the frontends of the engines.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
         for _, h, d in prefill
     ]
     service_s = float(np.mean([e.metrics["ttft_s_mean"] for e in alone]))
+    together, batch_s = _batch(scenario, prefill, isl, service_s)
     _, first_hardware, first = prefill[0]
     overhead = engine_overhead(first, moe=scenario.model.is_moe, family=first_hardware.device.family)
     tail_s = _tail_s(scenario, first_hardware, first, isl)
@@ -95,7 +97,8 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     capacity = probe.metrics["max_running"]
     users = float(w.concurrency) if w.concurrency else float("inf")
     first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
-    rate, most_prompts = w.rate or 0.0, servers / service_s
+    rate, most_prompts = w.rate or 0.0, servers * together / batch_s
+    engines = float(sum(d.replicas or 1 for _, _, d in parts))
     running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
     points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
     curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n) for n in points]) if isinstance(e, Estimate)]
@@ -109,11 +112,12 @@ def estimate_pools(scenario: Scenario) -> Estimate:
             pace = min(users / (ttft_s + osl * tpot_s), most_prompts, capacity / max(osl * tpot_s, 1e-12))
             wanted = min(pace * osl * tpot_s, capacity, users)
         load = min(pace / most_prompts, 0.98)
-        wait_s = load ** (np.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load)) * service_s / 2
-        burst_s = first_share * (min(users, 1e9) / servers + 1) / 2 * service_s if users < float("inf") else 0.0
-        ttft_s = overhead.frontend_s + service_s + tail_s + float(wait_s) * (1 - first_share) + burst_s
+        wait_s = load ** (np.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load)) * batch_s / together / 2
+        ttft_s = overhead.frontend_s + overhead.handoff_s + service_s + tail_s + float(wait_s) * (1 - first_share)
         if users < float("inf"):
-            ttft_s += overhead.frontend_user_s * users
+            waves = np.ceil(users / servers / together)  # of the opening, at each prefill engine
+            ttft_s += first_share * float(waves - 1) / 2 * batch_s + overhead.frontend_user_s * users / engines
+            ttft_s = max(ttft_s, users / most_prompts - osl * tpot_s)
         if abs(wanted - running) < 0.5 + 0.01 * running:
             running = wanted
             break
@@ -135,6 +139,19 @@ def _decode_alone(scenario: Scenario, hardware: Hardware, deployment: Deployment
     isl, osl = scenario.workload.mean_prompt_tokens, scenario.workload.mean_output_tokens
     load = Workload(_lengths(isl), _lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0))
     return Scenario(scenario.model, hardware, load, replace(deployment, prefix_caching=True))
+
+
+def _batch(scenario: Scenario, prefill: list[tuple[Pool, Hardware, Deployment]], isl: float, service_s: float) -> tuple[float, float]:
+    """Prompts that a prefill engine takes in one step, and the step's seconds; one alone where batching does not pay."""
+    from rooflab.estimate.serving import estimate_many
+
+    _, hardware, d = prefill[0]
+    together = max(int(d.max_num_batched_tokens * d.dp // max(isl, 1.0)), 1)
+    load = Workload(_lengths(isl), _lengths(1.0), batch=together)
+    found = estimate_many([Scenario(scenario.model, hardware, load, replace(d, replicas=1, max_num_seqs=max(d.max_num_seqs, together)))])[0]
+    if not isinstance(found, Estimate) or found.metrics["ttft_s_mean"] / together >= service_s:
+        return 1.0, service_s
+    return float(together), found.metrics["ttft_s_mean"]
 
 
 def _tail_s(scenario: Scenario, hardware: Hardware, d: Deployment, isl: float) -> float:

@@ -6,9 +6,9 @@ max-throughput as closed, with as many users as fit.
 open           requests at rate λ: N solves Little's law N = λ·(O·TPOT(N)); prompts queue for the step's token budget
                (M/G/1) and, near capacity, requests queue for a place (M/M/c, Sakasegawa's approximation).
 
-Latencies come as mean, p50, p90 and p99.  Closed loop: all users start at once, so a share 1/n of the requests
-(n rounds) waits for up to C prefills; later ones meet a convoy of `convoy` prompts on average.  Open loop: waits are
-exponential beyond the mean step, time per token spreads with the Poisson counts of neighbours and of prompts met.
+Latencies come as mean, p50, p90 and p99.  Closed loop: all users start at once, so a share 1/n of the requests (n rounds)
+queues behind the others' prompts; for the rest see `first_tokens`.  Open loop: waits are exponential beyond the mean step,
+time per token spreads with the Poisson counts of neighbours and of prompts met.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts, StepResult
+from rooflab.estimate.first_token import Admission, Client, first_tokens, held_steps
 from rooflab.estimate.load import Case, Steady, all_lanes, decode_step, lanes_in_use, prefill_seconds, steady_state
 
 __all__ = ["STATS", "Outcome", "closed_loop", "open_loop", "static_batch"]
@@ -97,29 +98,21 @@ def closed_loop(
     users: Array,
     capacity: Array,
     *,
-    rounds: Array,
+    client: Client,
     frontend_s: Array,
     convoy: Array,
-    burst: npt.NDArray[np.bool_],
+    admission: Admission,
     endless: npt.NDArray[np.bool_],
 ) -> Outcome:
     """`users` with one request in flight each; `capacity` sequences fit. `endless`: there is always another request waiting."""
     running = np.minimum(users, np.maximum(capacity, 1.0))
     steady = steady_state(costs, case, running)
-    alone_s, _ = prefill_seconds(costs, case, np.ones_like(users))
     tpot_s = steady.tpot_s
     stay_s = case.osl * tpot_s
     # users beyond those that decode wait, so that each of them is served at the engine's pace (Little's law)
     queue_s = np.maximum(users - steady.decoding, 0.0) * stay_s / steady.decoding
-    half = (running + 1) / 2
-    first = np.where(burst, 1.0 / rounds, 0.0)
-    wait = alone_s * (first * half + (1 - first) * np.minimum(convoy, half))
-    ttft = {"mean": frontend_s + wait + queue_s}
-    for name, p in _TAIL.items():
-        among_first = (p - (1 - first)) / np.maximum(first, 1e-9)  # quantile within the opening burst
-        later = alone_s * np.minimum(1 + (np.minimum(convoy, half) - 1) * -np.log1p(-p), half * 2)
-        opening = np.clip(among_first, 0.0, 1.0) * running * alone_s
-        ttft[name] = frontend_s + queue_s + np.maximum(later, opening)
+    ttft = first_tokens(costs, case, steady, running, client, convoy, admission)
+    ttft = {stat: frontend_s + queue_s + s for stat, s in ttft.items()}
     tpot = _spread(costs, case, steady, running, fixed=True)
     # users wait for first tokens too, but an engine that is kept full never does better than N sequences at this pace
     full_pace = steady.decoding / np.maximum(stay_s, 1e-12)
@@ -173,7 +166,16 @@ def _gaps(case: Case, steady: Steady) -> dict[str, Array]:
 
 
 def open_loop(
-    costs: StepCosts, case: Case, rate: Array, capacity: Array, *, frontend_s: Array, arrivals_cv: Array, isl_cv: Array, osl_cv: Array
+    costs: StepCosts,
+    case: Case,
+    rate: Array,
+    capacity: Array,
+    *,
+    frontend_s: Array,
+    arrivals_cv: Array,
+    isl_cv: Array,
+    osl_cv: Array,
+    admission: Admission,
 ) -> Outcome:
     """Requests at `rate` a second an engine; `capacity` sequences fit. Beyond saturation the queue grows and latencies are infinite."""
     prefill = prefill_seconds(costs, case, np.ones_like(rate))
@@ -202,7 +204,8 @@ def open_loop(
     stay_s = np.maximum(case.osl * steady.tpot_s, 1e-9)
     slots = np.maximum(capacity, 1.0)
     place_wait_s = rho ** (np.sqrt(2 * (slots + 1)) - 1) / (slots * (1 - rho)) * stay_s * (arrivals_cv**2 + osl_cv**2) / 2
-    base_s = frontend_s + residual_s + service_s
+    held_s = busy * held_steps(admission, running / np.maximum(case.osl, 1.0)) * steady.tpot_s
+    base_s = frontend_s + residual_s + service_s + held_s
     wait_s = prompt_wait_s + place_wait_s
     waiting_share = np.clip(np.maximum(prompt_load, rho ** np.sqrt(2 * (slots + 1))), 1e-9, 1.0)
     ttft = {"mean": base_s + wait_s}

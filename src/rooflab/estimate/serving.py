@@ -19,6 +19,7 @@ from rooflab.costs.engine import engine_overhead
 from rooflab.costs.step import StepCosts
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimate.complete import resident_tokens
+from rooflab.estimate.first_token import Admission, Client
 from rooflab.estimate.groups import groups_of
 from rooflab.estimate.load import Case
 from rooflab.estimate.modes import Outcome, closed_loop, open_loop, static_batch
@@ -30,6 +31,7 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.workload import Workload
 
 __all__ = ["Columns", "estimate", "estimate_many", "evaluate", "evaluate_columns"]
 
@@ -220,36 +222,8 @@ class _Table:
         self.osl = column([x.mean_output_tokens for x in w]) * (model.kind not in ("encoder", "vision"))
         if model.vision:
             self.isl = np.full_like(self.isl, model.vision.patches + 1.0)
-        self.isl_cv, self.osl_cv, self.beams = (column(v) for v in ([x.isl.cv for x in w], [x.osl.cv for x in w], [x.beams for x in w]))
-        self.arrivals_cv = column([x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w])
-        self.rounds = column([x.rounds for x in w])
-        self.burst = column([x.start == "burst" for x in w]) > 0
-        modes = ["static" if x.mode == "static" else "open" if x.mode in ("open", "trace") else "closed" for x in w]
-        self.mode = column([_MODES.index(m) for m in modes])
-        self.replicas = by_deployment([d.replicas for d in distinct])
-        self.devices = by_deployment([d.devices for d in distinct])
-        self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
-        engines = [d.engine for d in distinct]
-        engines_used, engine_row = _representatives(distinct, attrgetter("engine", "engine_version", "host", "cuda_graphs"))
-        family = scenarios[0].hardware.device.family
-        overheads = [engine_overhead(d, moe=model.is_moe, family=family) for d in engines_used]
-        self.frontend_s = np.array([o.frontend_s for o in overheads])[engine_row][which]
-        self.frontend_user_s = np.array([o.frontend_user_s for o in overheads])[engine_row][which]
-        self.convoy = np.array([o.convoy for o in overheads])[engine_row][which]
-        # engines without a scheduler take the whole batch in one step
-        whole = np.array([e in _UNCHUNKED or model.kind != "decoder" for e in engines])[which]
-        self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
-        self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
-        self.lanes = by_deployment([d.pp for d in distinct])
-        per_stage = [-(-model.layers // d.pp) * d.pp / model.layers for d in distinct]
-        self.balance = by_deployment([1.0 / x for x in per_stage])
-        relaying = np.array([e in _RELAYING for e in engines])[which]
-        self.relay = np.where(relaying, np.maximum(self.lanes * self.balance, 1.0), 1.0)
-        self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
-        wanted = [x.concurrency or 0 for x in w]
-        self.users = column(wanted)
-        self.rate = column([x.rate or 0.0 for x in w])
-        self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
+        self._loads(w, column)
+        self._limits(distinct, which, by_deployment)
         cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
         self.length = self.prompt + self.osl * self.beams
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
@@ -260,6 +234,49 @@ class _Table:
             memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * self.beams * held, cross), 1e9), 0.0
         )
         self.causal = np.full(len(scenarios), model.kind == "decoder")
+
+    def _loads(self, w: list[Workload], column: Callable[[list[Any]], Array]) -> None:
+        """Columns of what arrives."""
+        self.isl_cv, self.osl_cv = column([x.spread("isl") for x in w]), column([x.spread("osl") for x in w])
+        self.beams = column([x.beams for x in w])
+        self.arrivals_cv = column([x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w])
+        self.rounds = column([x.rounds for x in w])
+        self.burst = column([x.start == "burst" for x in w]) > 0
+        modes = ["static" if x.mode == "static" else "open" if x.mode in ("open", "trace") else "closed" for x in w]
+        self.mode = column([_MODES.index(m) for m in modes])
+        wanted = [x.concurrency or 0 for x in w]
+        self.users = column(wanted)
+        self.rate = column([x.rate or 0.0 for x in w])
+        self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
+
+    def _limits(self, distinct: list[Deployment], which: npt.NDArray[np.intp], by_deployment: Callable[[list[Any]], Array]) -> None:
+        """Columns of what engines are set to and add."""
+        self.replicas = by_deployment([d.replicas for d in distinct])
+        self.devices = by_deployment([d.devices for d in distinct])
+        self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
+        engines = [d.engine for d in distinct]
+        engines_used, engine_row = _representatives(distinct, attrgetter("engine", "engine_version", "host", "cuda_graphs"))
+        family = self.scenarios[0].hardware.device.family
+        overheads = [engine_overhead(d, moe=self.model.is_moe, family=family) for d in engines_used]
+        self.frontend_s = np.array([o.frontend_s for o in overheads])[engine_row][which]
+        self.frontend_user_s = np.array([o.frontend_user_s for o in overheads])[engine_row][which]
+        self.convoy = np.array([o.convoy for o in overheads])[engine_row][which]
+        # engines without a scheduler take the whole batch in one step
+        whole = np.array([e in _UNCHUNKED or self.model.kind != "decoder" for e in engines])[which]
+        self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
+        self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
+        self.admit_every = by_deployment([d.admit_every for d in distinct])
+        self.batch_wait = by_deployment([d.batch_wait_steps for d in distinct])
+        self.lanes = by_deployment([d.pp for d in distinct])
+        per_stage = [-(-self.model.layers // d.pp) * d.pp / self.model.layers for d in distinct]
+        self.balance = by_deployment([1.0 / x for x in per_stage])
+        relaying = np.array([e in _RELAYING for e in engines])[which]
+        self.relay = np.where(relaying, np.maximum(self.lanes * self.balance, 1.0), 1.0)
+        self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
+
+    def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:
+        """The scheduler's settings for taking up prompts, of `rows`."""
+        return Admission(self.admit_every[rows], self.batch_wait[rows])
 
 
 def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:
@@ -292,9 +309,9 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
             (
                 closed,
                 closed_loop(
-                    costs, c, users, limit[closed], rounds=t.rounds[closed],
+                    costs, c, users, limit[closed], client=Client(t.rounds[closed], t.burst[closed], t.osl_cv[closed]),
                     frontend_s=t.frontend_s[closed] + t.frontend_user_s[closed] * users,
-                    convoy=t.convoy[closed], burst=t.burst[closed], endless=t.users[closed] == 0,
+                    convoy=t.convoy[closed], admission=t.admission(closed), endless=t.users[closed] == 0,
                 ),
             )
         )  # fmt: skip
@@ -305,7 +322,7 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
                 opened,
                 open_loop(
                     costs, c, t.rate[opened] / t.replicas[opened], limit[opened], frontend_s=t.frontend_s[opened],
-                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened],
+                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened], admission=t.admission(opened),
                 ),
             )
         )  # fmt: skip

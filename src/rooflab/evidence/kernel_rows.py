@@ -284,11 +284,11 @@ def _rack_exchange(table: Columns) -> Rows:
     prepared: dict[tuple[Any, ...], float] = {}
     timed: list[tuple[str, str, tuple[Any, ...], float]] = []
     columns = (table[n] for n in ("op_name", "kernel_source", *case_names, "latency"))
-    for name, source, *case, ms in zip(*columns, strict=True):
+    for name, source, *shape, ms in zip(*columns, strict=True):
         if name == "alltoall_prepare":
-            prepared[(source, *case)] = float(ms)
+            prepared[(source, *shape)] = float(ms)
         elif name in ("alltoall_dispatch", "alltoall_combine"):
-            timed.append((str(name), str(source), tuple(case), float(ms)))
+            timed.append((str(name), str(source), tuple(shape), float(ms)))
     best: dict[tuple[Any, ...], float] = {}
     for name, source, case, ms in timed:
         whole = ms + (prepared.get((source, *case), 0.0) if name == "alltoall_dispatch" else 0.0)

@@ -27,7 +27,9 @@ from rooflab.evidence.serving_rows import Question
 __all__ = [
     "DEVICE_PRIORS",
     "ENGINE_PRIORS",
+    "FIRST_TOKEN_DEVIATIONS",
     "FIRST_TOKEN_PRIORS",
+    "HANDOFF_PRIORS",
     "KERNEL_PRIORS",
     "READ_PRIORS",
     "RELATIVE_PRIORS",
@@ -87,6 +89,13 @@ FIRST_TOKEN_PRIORS: Final[Mapping[str, Prior]] = {
     "frontend_user_s": Prior(0.0, 0.003, 0.0, 0.1, 0.001),
     "convoy": Prior(1.5, 3.0, 1.0, 64.0, 0.5),
 }
+FIRST_TOKEN_DEVIATIONS: Final[Mapping[str, Prior]] = {
+    "frontend_s": Prior(0.0, 0.02, -0.2, 0.2, 0.01),
+    "frontend_user_s": Prior(0.0, 0.001, -0.02, 0.02, 0.0005),
+    "convoy": Prior(0.0, 1.0, -8.0, 8.0, 0.5),
+}
+"""By how much a kind of model may differ from its engine."""
+HANDOFF_PRIORS: Final[Mapping[str, Prior]] = {"handoff_s": Prior(0.1, 0.1, 0.0, 2.0, 0.05)}
 SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {
     "fixed_s": Prior(0.0, 5e-3, 0.0, 5e-2, 1e-3),
     "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),
@@ -141,7 +150,7 @@ def _value(q: Question, result: Any) -> float:
     value = float(result.metrics[q.metric])
     if q.factor > 0:
         return value * q.factor
-    tokens = 1.0 if q.metric.startswith("tpot") else result.scenario.workload.isl.mean
+    tokens = 1.0 if q.metric.startswith("tpot") else result.scenario.workload.mean_prompt_tokens
     return tokens / value if value else float("nan")
 
 
@@ -165,8 +174,12 @@ def fit_group(
     *,
     rounds: int = 3,
     held_out: bool = True,
+    outliers: bool = False,
 ) -> Fit:
-    """Fit the constants named in `priors` to `rows`; `apply` makes the calibration that holds given values."""
+    """Fit the constants named in `priors` to `rows`; `apply` makes the calibration that holds given values.
+
+    With `outliers` a miss counts by its logarithm (Cauchy): some rows measure something else, such as compilation or a client's limit.
+    """
     told = [r for r in rows if r.fitted]
     questions = [r.question for r in told]
     measured = times(questions, np.array([q.measured for q in questions]))
@@ -175,13 +188,13 @@ def fit_group(
     line = Line(np.zeros(len(told)), np.zeros((len(told), len(priors))), theta)
     for _ in range(rounds):
         line = _draw(questions, priors, theta, apply)
-        moved = _solve(line, measured, weights, priors)
+        moved = _solve(line, measured, weights, priors, outliers)
         settled = np.all(np.abs(moved - theta) <= 0.02 * np.array([p.width for p in priors.values()]))
         theta = moved
         if settled:
             break
     error = _ape(line.at(theta), measured)
-    out = _held_out(rows, line, measured, weights, priors, apply) if held_out else np.full(len(rows), np.nan)
+    out = _held_out(rows, line, measured, weights, priors, apply, outliers) if held_out else np.full(len(rows), np.nan)
     held = _ape(out[np.array([r.fitted for r in rows])], measured) if held_out else error
     return Fit(
         dict(zip(priors, theta.tolist(), strict=True)),
@@ -201,6 +214,7 @@ def _held_out(
     weights: Array,
     priors: Mapping[str, Prior],
     apply: Callable[[Mapping[str, float]], ServingCalibration],
+    outliers: bool,
 ) -> Array:
     """Times of `rows` by constants that know no row of their group; `line`, `measured`, `weights` are those of the fitted rows."""
     fitted = np.array([r.fitted for r in rows])
@@ -214,7 +228,7 @@ def _held_out(
         if inside.all():
             without = np.array([p.mean for p in priors.values()])
         else:
-            without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors)
+            without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors, outliers)
         out[mine & fitted] = line.rows(inside).at(without)
         out[mine & ~fitted] = others.rows(mine[~fitted]).at(without)
     return out
@@ -239,7 +253,7 @@ def _draw(
     return Line(base, slopes, theta)
 
 
-def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior]) -> Array:
+def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior], outliers: bool = False) -> Array:
     from scipy.optimize import least_squares
 
     good = np.isfinite(line.base) & (measured > 0) & np.isfinite(line.slopes).all(axis=1)
@@ -251,7 +265,7 @@ def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Pri
 
     def residuals(x: Array) -> Array:
         miss = (np.log(kept.at(x * width)) - target) / _SCALE
-        soft = np.sign(miss) * np.sqrt(2 * (np.sqrt(1 + miss**2) - 1))
+        soft = np.sign(miss) * np.sqrt(np.log1p(miss**2) if outliers else 2 * (np.sqrt(1 + miss**2) - 1))
         return np.concatenate([w * soft, (x - mean / width)])
 
     begin = np.clip(line.theta, low + 1e-9 * width, high - 1e-9 * width) / width

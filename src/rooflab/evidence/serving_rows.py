@@ -16,7 +16,7 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
 from rooflab.evidence import mlperf
-from rooflab.evidence.recipes import recipe_cache
+from rooflab.evidence.serving_recipes import LENGTH_JITTER, is_inferencex, recipe, recipe_cache
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
@@ -65,8 +65,6 @@ METRICS: Final[Mapping[str, tuple[str, float]]] = {
 }
 """Truth metric → (our metric, factor); a factor of −1 marks tokens per second that are derived from a time."""
 
-_INFERENCEX_LENGTHS: Final = 0.9
-"""InferenceX draws lengths uniformly from 0.8 to 1.0 of the nominal (its documentation)."""
 _LLAMA_BENCH_CONTEXT: Final = 128.0
 """Prompt assumed where a single-stream decode rate states no lengths (llama-bench: 128 tokens from an empty cache)."""
 
@@ -113,10 +111,9 @@ def question(row: Mapping[str, str]) -> Question:
         engine=engine,
         # months tell generations apart where sources write versions of their own packaging
         engine_version=row["date"] or row["engine_version"],
-        **_limits(row, engine),
         prefix_caching=False,
         host="slow" if (row["source"], engine) in _SLOW_HOSTS else "fast",
-        **_formats(row, machine),
+        **{**_limits(row, engine), **recipe(row, engine), **_formats(row, machine)},
     )
     if "disagg" in row["scenario"]:
         pooled = _pooled(row, shape, base)
@@ -238,9 +235,8 @@ _QPS: Final = re.compile(r"^qps=([\d.]+)$")
 
 
 def _workload(row: Mapping[str, str]) -> Workload:
-    scale = _INFERENCEX_LENGTHS if row["source"] == "InferenceX" else 1.0
-    isl = float(row["isl"]) * scale if row["isl"].strip() else 0.0
-    osl = float(row["osl"]) * scale if row["osl"].strip() else 0.0
+    isl = float(row["isl"]) if row["isl"].strip() else 0.0
+    osl = float(row["osl"]) if row["osl"].strip() else 0.0
     if not isl and row["metric"] == "decode_tok_s":
         isl, osl = _LLAMA_BENCH_CONTEXT, osl or 128.0
     if not isl and row["source"].startswith("ML.ENERGY"):
@@ -258,7 +254,8 @@ def _workload(row: Mapping[str, str]) -> Workload:
     if kind in ("batch1", "fixed-batch"):
         return Workload(batch=_integer(load, 1), isl=prompt, osl=output)
     if kind in ("fixed-concurrency", "fixed-concurrency-disagg"):
-        return Workload(concurrency=_integer(load, 1), isl=prompt, osl=output)
+        jitter = LENGTH_JITTER if is_inferencex(row) else 0.0
+        return Workload(concurrency=_integer(load, 1), isl=prompt, osl=output, length_jitter=jitter)
     qps = _QPS.match(load)
     if qps:
         return Workload(rate=float(qps[1]), isl=prompt, osl=output)

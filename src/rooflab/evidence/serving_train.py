@@ -8,7 +8,8 @@ In this order, each stage with the constants of the stages before it:
 2. the slow host, on sources that drive vLLM from a slow process;
 3. factors of devices that borrow a relative's tables and have rows of their own;
 4. factors of device families without tables, together with the engines that run on nothing else;
-5. first-token terms (frontend, convoy) of closed loops.
+5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other;
+6. the handoff between pools.
 
 Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 4; p99 and closed-loop first tokens do not.
 """
@@ -21,7 +22,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,9 +169,10 @@ def _without_device(key: str, table: ServingCalibration) -> ServingCalibration:
     return replace(table, devices={k: v for k, v in table.devices.items() if k != key})
 
 
-def _first_token(row: sf.FitRow) -> bool:
+def _first_token(row: sf.FitRow, *, pools: bool = False) -> bool:
     s = _scenario(row)
-    return row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed" and not s.deployment.pools
+    told = row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed"
+    return told and bool(s.deployment.pools) == pools
 
 
 def _grouped(rows: Iterable[sf.FitRow], key: Any) -> dict[str, list[sf.FitRow]]:
@@ -304,14 +305,52 @@ class _Trainer:
         return out
 
     def first_tokens(self, table: ServingCalibration) -> ServingCalibration:
-        for key, rows in _grouped([r for r in self.rows if _first_token(r)], _engine_key).items():
-            if len(rows) < _FEWEST or key not in table.engines:
+        """First-token terms of a generation of an engine; its dense and mixture entries may differ from them a little."""
+        rows = [r for r in self.rows if _first_token(r) and _engine_key(r) in table.engines]
+        for general, mine in _grouped(rows, lambda r: _engine_key(r).partition("/")[0]).items():
+            if len(mine) >= _FEWEST:
+                table = self._first_token(table, general, mine)
+        return table
+
+    def _first_token(self, table: ServingCalibration, general: str, rows: list[sf.FitRow]) -> ServingCalibration:
+        keys = sorted({_engine_key(r) for r in rows})
+        apart = keys if len(keys) > 1 else []
+        shared, own = sf.FIRST_TOKEN_PRIORS, sf.FIRST_TOKEN_DEVIATIONS
+        priors = {**shared, **{f"{key} {name}": p for key in apart for name, p in own.items()}}
+
+        def terms(values: Mapping[str, float], key: str) -> dict[str, float]:
+            return {n: min(max(values[n] + values.get(f"{key} {n}", 0.0), p.low), p.high) for n, p in shared.items()}
+
+        def apply(values: Mapping[str, float]) -> ServingCalibration:
+            out = table
+            for key in keys:
+                out = sf.with_engine(key, terms(values, key), out)
+            return out
+
+        with using(table):
+            fit = sf.fit_group(rows, priors, {name: p.mean for name, p in priors.items()}, apply, rounds=8, outliers=True)
+        self._done(f"first token {general}", rows, fit)
+        out = apply(fit.values)
+        engine, _, generation = general.partition("@")
+        note = f"first-token terms of {len(rows)} rows of {engine} {generation}, the rest {table.prior.provenance}"
+        entry = {**asdict(table.prior), **terms(fit.values, ""), "source": note}
+        return sf.with_engine(general, entry, out)
+
+    def handoffs(self, table: ServingCalibration) -> ServingCalibration:
+        """Seconds between pools, from first tokens of disaggregated deployments."""
+        rows = [r for r in self.rows if _first_token(r, pools=True) and _engine_key(r) in table.engines]
+        for key, mine in _grouped(rows, _engine_key).items():
+            if len(mine) < _FEWEST:
                 continue
-            start = sf.starting(table.engines[key], sf.FIRST_TOKEN_PRIORS)
+
+            def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
+                return sf.with_engine(name, values, base)
+
+            start = {name: p.mean for name, p in sf.HANDOFF_PRIORS.items()}
             with using(table):
-                fit = sf.fit_group(rows, sf.FIRST_TOKEN_PRIORS, start, partial(sf.with_engine, key), rounds=6)
-            self._done(f"first token {key}", rows, fit)
-            table = sf.with_engine(key, fit.values, table)
+                fit = sf.fit_group(mine, sf.HANDOFF_PRIORS, start, apply, rounds=4, outliers=True)
+            self._done(f"handoff {key}", mine, fit)
+            table = apply(fit.values)
         return table
 
 
@@ -319,7 +358,7 @@ def train(rows: list[sf.FitRow], date: str) -> tuple[ServingCalibration, dict[st
     """The calibration fitted to `rows`, held-out predictions by row id, and each stage's fit."""
     trainer = _Trainer(rows, date)
     table = active()
-    for stage in (trainer.engines, trainer.slow_host, trainer.relatives, trainer.families, trainer.first_tokens):
+    for stage in (trainer.engines, trainer.slow_host, trainer.relatives, trainer.families, trainer.first_tokens, trainer.handoffs):
         table = stage(table)
     return table, trainer.held, trainer.report
 

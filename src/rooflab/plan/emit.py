@@ -161,6 +161,7 @@ def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     # both limits are shared out over data-parallel ranks
     chunk = d.max_num_batched_tokens * d.dp if d.chunked_prefill else -1
     words += ["--max-running-requests", str(d.max_num_seqs * d.dp), "--chunked-prefill-size", str(chunk)]
+    words += _above_one("--scheduler-recv-interval", d.admit_every)
     words += [*_given("--context-length", context_length(s)), "--mem-fraction-static", f"{_static_fraction(s):.2f}"]
     words += [] if d.prefix_caching else ["--disable-radix-cache"]
     words += [] if d.cuda_graphs else ["--disable-cuda-graph"]
@@ -196,6 +197,8 @@ def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
         options["enable_attention_dp"] = True
     if not d.cuda_graphs:
         options["cuda_graph_config"] = None
+    if d.batch_wait_steps:
+        options |= {"batch_wait_timeout_iters": d.batch_wait_steps, "batch_wait_max_tokens_ratio": 0.9}
     notes = []
     if d.speculation is not None:
         options["speculative_config"] = {"decoding_type": "MTP", "num_nextn_predict_layers": d.speculation.tokens}

@@ -75,6 +75,8 @@ class Deployment:
     uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
     (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
     `batching` "separate": every sequence is an instance of its own that reads the (once resident) weights for itself.
+    `admit_every`: decode steps between two looks at the waiting line (SGLang's scheduler-recv-interval); `batch_wait_steps`: decode
+    steps that a prompt waits for others to share its step (TensorRT-LLM's batch_wait_timeout_iters).
     With `pools` the engines are those of the pools, prompts and decodes apart; beyond `spill_tokens` on every engine for
     prompts (None: never) a decode engine takes the prompt and answers it.
     """
@@ -97,6 +99,8 @@ class Deployment:
     block_size: int = 16
     gpu_memory_utilization: float = 0.9
     chunked_prefill: bool = True
+    admit_every: int = 1
+    batch_wait_steps: int = 0
     prefix_caching: bool = True
     cuda_graphs: bool = True
     host: Literal["fast", "slow"] = "fast"
@@ -173,6 +177,8 @@ DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
     "block_size": fields.at_least(1),
     "gpu_memory_utilization": fields.number(0, 1, exclusive=True),
     "chunked_prefill": fields.flag,
+    "admit_every": fields.at_least(1),
+    "batch_wait_steps": fields.integer,
     "prefix_caching": fields.flag,
     "cuda_graphs": fields.flag,
     "host": fields.choice("fast", "slow"),

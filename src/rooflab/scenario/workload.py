@@ -138,10 +138,17 @@ class Workload:
 
     def _class_mean(self, name: Literal["isl", "osl"]) -> float:
         mean = (self.isl if name == "isl" else self.osl).mean
+        kept = 1.0 - self.length_jitter / 2
         if not self.classes:
-            return mean
+            return mean * kept
         total = sum(c.share for c in self.classes)
-        return sum(c.share * (own.mean if (own := getattr(c, name)) is not None else mean) for c in self.classes) / total
+        return sum(c.share * (own.mean if (own := getattr(c, name)) is not None else mean) for c in self.classes) / total * kept
+
+    def spread(self, name: Literal["isl", "osl"]) -> float:
+        """Coefficient of variation of a length, the jitter (uniform, independent) included."""
+        jitter = self.length_jitter / 12**0.5 / (1.0 - self.length_jitter / 2)
+        own: float = (self.isl if name == "isl" else self.osl).cv
+        return math.sqrt((1.0 + own**2) * (1.0 + jitter**2) - 1.0)
 
 
 def _signed_fraction(value: Any, where: str) -> float:

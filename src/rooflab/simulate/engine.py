@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rooflab.simulate.admission import steps_held
 from rooflab.simulate.batch import drawn, enter, finish, join_decode, line_of, next_line, preempt, victim
 from rooflab.simulate.compiled import compiled
 from rooflab.simulate.disaggregation import can_receive, join_ready, receive
@@ -31,6 +32,8 @@ __all__ = ["begin", "commit", "cut", "steps_by"]
 def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
     """Choose the next step's work: chunks are listed on the replica, the result says whether the decode batch takes part."""
     rep = sim.reps[r]
+    if rep.n_chunks > 0:  # a step with prompts is followed by a look at the line
+        rep.look_at = int(sim.totals[r, 0])
     rep.chunk_head = -1
     rep.chunk_tail = -1
     rep.n_chunks = 0
@@ -171,7 +174,7 @@ def continue_prompt(sim: Any, key_of: Any, r: int, budget: int, now: float) -> i
 def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:
     """Start waiting requests while the limits, the token budget and the blocks allow."""
     rep = sim.reps[r]
-    if rep.waiting == 0 or (rep.gated and rep.running > 0) or rep.partial >= 0:
+    if rep.waiting == 0 or (rep.gated and rep.running > 0) or rep.partial >= 0 or steps_held(sim, r) > 0:
         return
     rep.longest = 0
     promised = 0.0
@@ -408,6 +411,9 @@ def quiet_steps(sim: Any, r: int, room: float, grown: float) -> int:
         return 1
     if rep.rotate_steps > 0:
         k = min(k, max(int(rep.rotate_at - sim.totals[r, 0]), 1))
+    if rep.waiting > 0 and (rep.admit_every > 1 or rep.batch_wait > 0):
+        left = steps_held(sim, r)
+        k = min(k, max(left, 1)) if left > 0 else k
     return max(steps_within(sim, r, k, available(rep)), 1)
 
 

@@ -284,6 +284,7 @@ def _fill(rep: Any, lane: Replica, cost: int, parts: int, units: tuple[int, int,
     rep.host_s_per_token = rep.swap_s_per_token = max(lane.kv_bytes_per_token / lane.host_bytes_per_s, lane.swap_call_s_per_token)
     rep.swap_async, rep.swap_reuse = lane.swap_async, lane.swap_reuse
     rep.rotate_steps, rep.rotate_at, rep.sticky = lane.rotate_steps, lane.rotate_steps, lane.sticky
+    rep.admit_every, rep.batch_wait, rep.wait_until = lane.admit_every, lane.batch_wait_steps, -1
     rep.ssd_s_per_token = lane.kv_bytes_per_token / lane.ssd_bytes_per_s
     rep.swap_tokens = int(lane.swap_bytes / lane.kv_bytes_per_token) if lane.kv_bytes_per_token > 0 else 0
     rep.overlap = lane.overlap

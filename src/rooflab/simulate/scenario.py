@@ -121,6 +121,8 @@ def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool |
         lanes=d.pp,
         tokens_per_step=d.speculation.tokens_per_step if d.speculation else 1.0,
         max_waiting=d.max_waiting,
+        admit_every=d.admit_every,
+        batch_wait_steps=d.batch_wait_steps,
         kv_bytes_per_token=per_token,
         swap_bytes=(kv.swap_bytes or (dram.bytes / 2 if dram else 0.0)) if d.preemption == "swap" else 0.0,
         host_bytes_per_s=dram.bytes_per_s if dram else hardware.device.host_link.bytes_per_s or math.inf,
@@ -194,8 +196,14 @@ def simulate(
 
 
 def _with_frontend(scenario: Scenario, result: Result, owners: list[tuple[Hardware, Deployment]]) -> Result:
-    """What a client sees: first and last token later by the request handling that no step holds (`EngineOverhead.frontend_s`)."""
-    delay = np.array([engine_overhead(d, moe=scenario.model.is_moe, family=h.device.family).frontend_s for h, d in owners])
+    """What a client sees: first and last token later by the request handling that no step holds (`EngineOverhead.frontend_s`).
+
+    Users of a closed loop wait for each other there, too (`frontend_user_s`).
+    """
+    overheads = [engine_overhead(d, moe=scenario.model.is_moe, family=h.device.family) for h, d in owners]
+    users = (scenario.workload.concurrency or 0) / len(owners)
+    between = 1.0 if scenario.deployment.pools else 0.0
+    delay = np.array([o.frontend_s + between * o.handoff_s + o.frontend_user_s * users for o in overheads])
     records = result.records
     late_s = delay[np.clip(records.replica, 0, len(delay) - 1)]
     later = replace(records, first_token_s=records.first_token_s + late_s, last_token_s=records.last_token_s + late_s)

@@ -32,6 +32,8 @@ class Replica:
     A token swaps no faster than its copies are issued, `swap_call_s_per_token`; with `swap_async` it runs beside the steps of the
     others, and with `swap_reuse` the host keeps its copy, so that only what is new since goes out again.
     Every `rotate_steps` steps (0: never) requests draw new priorities, those that run `sticky` nearer the front, and give way.
+    While it decodes, a replica looks at its line every `admit_every` steps, and a prompt waits `batch_wait_steps` for others (until
+    those that wait fill most of the token budget).
     A replica with `up` False waits for the autoscaler.
     """
 
@@ -68,6 +70,8 @@ class Replica:
     swap_reuse: bool = False
     rotate_steps: int = 0
     sticky: float = 0.0
+    admit_every: int = 1
+    batch_wait_steps: int = 0
 
     def __post_init__(self) -> None:
         for name in ("kv_blocks", "max_num_seqs", "max_num_batched_tokens", "block_size", "lanes", "layers"):

@@ -79,7 +79,7 @@ REPLICA_DTYPE: Final = _dtype(
     "max_waiting swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens head tail partial "
     "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used unit_blocks free_unit "
     "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers "
-    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations",
+    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations admit_every look_at batch_wait wait_until",
 )
 """An engine: its rules and limits, its batch, its blocks, the step (or run of k equal steps) that it is in."""
 
