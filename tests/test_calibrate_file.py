@@ -174,3 +174,10 @@ def test_good_files_are_read(tmp_path: Path) -> None:
         assert read_calibration(path).kernels["h100-sxm"].find("vllm", key) is not None
     path.write_text("{}")
     assert read_calibration(path) == replace(active(), name=str(path))
+
+
+def test_every_command_of_the_how_to_is_run() -> None:
+    """test_docs runs the blocks that are marked; here none may be without a mark."""
+    text = (ROOT / "docs" / "how-to" / "calibrate-to-your-cluster.md").read_text()
+    assert text.count("```sh") == text.count("<!-- run -->\n```sh") >= 5
+    assert text.count("```python") == text.count("<!-- python -->\n```python")
