@@ -162,3 +162,30 @@ def test_through_the_command_and_back(tmp_path: Path, capsys: pytest.CaptureFixt
         assert run(["validate", str(path), "--json", *more]) == 0
         errors.append(json.loads(capsys.readouterr().out)["by_metric"]["power_w"]["median_ape"])
     assert errors[1] < errors[0] / 2
+
+
+def test_energy_tables_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns of ML.ENERGY: serving runs are taken, others named."""
+    path, out = tmp_path / "energy.csv", tmp_path / "mine.json"
+    shared = {
+        "phase": "inference", "task": "lm-arena-chat", "model": "Qwen/Qwen3-8B", "precision": "bfloat16", "gpu": "H100", "num_gpus": "1",
+        "tp": "1", "date": "2026-02", "seq_or_output_len": "640", "source": "ML.ENERGY Leaderboard v3",
+    }  # fmt: skip
+    measured_w = {8: (961.7, 427.0), 32: (2927.9, 478.1), 96: (5254.7, 543.8), 192: (6932.1, 600.2)}
+    rows: list[dict[str, Any]] = []
+    for n, (rate, watts) in measured_w.items():
+        for metric, value in (("output_throughput", rate), ("avg_power_all_gpus", 0.7 * watts), ("p99_itl", 20.0)):
+            rows.append(
+                {**shared, "id": f"{metric}-{n}", "batch_size": n, "max_num_seqs": n, "config_id": n, "metric": metric, "value": value}
+            )
+    rows.append({**rows[1], "id": "image", "task": "text-to-image", "max_num_seqs": ""})
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert run(["calibrate", str(path), "--out", str(out)]) == 0
+    capsys.readouterr()
+    content = json.loads(out.read_text())
+    assert content["power"]["h100-sxm"]["provenance"] == "fitted"
+    assert content["left_out"]["image"] == "not a serving run: max_num_seqs is not stated"
+    assert "p99_itl" in content["left_out"]["p99_itl-8"]

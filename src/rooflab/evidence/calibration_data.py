@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rooflab.errors import InputError
+from rooflab.evidence.energy_rows import serving_row
 from rooflab.evidence.kernel_csv import KernelRows, is_kernel_table, read_kernel_table
 from rooflab.evidence.reports import Given, is_report, read_report, rows_of
+from rooflab.evidence.serving_rows import Unsupported
 from rooflab.evidence.tables import Row, read_table
 
 __all__ = ["CalibrationData", "Source", "read_data", "write_rows"]
+
+_ENERGY: Final = {"output_throughput": "output_tok_s", "avg_power_all_gpus": "power_w", "energy_per_output_token": "j_per_token"}
+"""Metrics of energy tables that a calibration uses, in the names of serving tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +34,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationData:
-    """Serving rows, kernel timings, and the files that they came from."""
+    """Serving rows, kernel timings, the files that they came from, and the reason by id of energy rows that are no serving rows."""
 
     rows: tuple[Row, ...]
     kernels: tuple[KernelRows, ...]
     sources: tuple[Source, ...]
+    left_out: Mapping[str, str]
 
 
 def read_data(files: Sequence[str], given: Given) -> CalibrationData:
@@ -40,6 +47,7 @@ def read_data(files: Sequence[str], given: Given) -> CalibrationData:
     rows: list[Row] = []
     kernels: list[KernelRows] = []
     sources: list[Source] = []
+    left_out: dict[str, str] = {}
     for name in files:
         path = Path(name)
         if is_report(path):
@@ -52,12 +60,34 @@ def read_data(files: Sequence[str], given: Given) -> CalibrationData:
             holds, n = "kernel timings", sum(len(k.ids) + len(k.unused) for k in timings)
         else:
             table = read_table(name)
-            if table.kind != "serving":
-                raise InputError(f"{table.kind} rows tell no constants; calibrate takes serving rows and kernel timings", name)
-            rows += table.rows
+            if table.kind == "energy":
+                served, reasons = _of_energy(table.rows)
+                rows += served
+                left_out |= reasons
+            elif table.kind == "serving":
+                rows += table.rows
+            else:
+                raise InputError(f"{table.kind} rows tell no constants; calibrate takes serving and energy rows and kernel timings", name)
             holds, n = "measurements", len(table.rows)
         sources.append(Source(name, holds, hashlib.sha256(path.read_bytes()).hexdigest(), n))
-    return CalibrationData(_named_apart(rows), tuple(kernels), tuple(sources))
+    return CalibrationData(_named_apart(rows), tuple(kernels), tuple(sources), left_out)
+
+
+def _of_energy(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
+    """The serving rows among those of an energy table (columns of ML.ENERGY), and the reason by id of each other one."""
+    served: list[Row] = []
+    reasons: dict[str, str] = {}
+    for row in rows:
+        if row["metric"] not in _ENERGY:
+            reasons[row["id"]] = f"metric {row['metric']} of an energy table tells no constant"
+        elif not row["max_num_seqs"]:
+            reasons[row["id"]] = "not a serving run: max_num_seqs is not stated"
+        else:
+            try:
+                served.append({**serving_row(row), "metric": _ENERGY[row["metric"]], "value": row["value"]})
+            except (Unsupported, ValueError) as error:
+                reasons[row["id"]] = str(error)
+    return served, reasons
 
 
 def _named_apart(rows: Sequence[Row]) -> tuple[Row, ...]:

@@ -49,8 +49,8 @@ def command(
     """Fit the cost model to FILE...: measurements of your own cluster, in any mix of three kinds.
 
     \b
-    measurements (CSV)    columns of rooflab validate: times and throughputs tell engine constants and device
-                          factors; power_w or j_per_token beside them tell power
+    measurements (CSV)    columns of rooflab validate (serving or energy): times and throughputs tell engine
+                          constants and device factors; watts or joules a token beside them tell power
     kernel timings (CSV)  columns kernel, dtype, device, ms and the shape: kernel curves, attention, collectives
     reports (JSON, CSV)   of guidellm, aiperf, inference-perf and vllm bench serve; they do not say what they
                           ran on, so give --gpu, --num-gpus and --tp with them
@@ -75,9 +75,10 @@ def command(
     if rows_out:
         write_rows(rows_out, data.rows)
     asked, reasons = fit_rows(data.rows)
+    reasons = {**data.left_out, **reasons}
     if not asked and not data.kernels:
         first = next(iter(reasons.values()), "no rows")
-        raise InputError(f"none of the {len(data.rows)} rows can be modelled: {first}", files[0])
+        raise InputError(f"none of the {len(data.rows) + len(data.left_out)} rows can be modelled: {first}", files[0])
     day = date or datetime.now(UTC).strftime("%Y-%m-%d")
     with calibrated(base):
         found = calibrate(asked, day, data.kernels)
