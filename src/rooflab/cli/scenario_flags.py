@@ -104,7 +104,7 @@ FLAGS: Final = (
         ("max-num-batched-tokens", "N", "tokens in a step"),
         ("max-model-len", "N", "longest sequence"),
         ("block-size", "N", "tokens of a cache block"),
-        ("gpu-memory-utilization", "FRACTION", "of device memory that the engine may use (TensorRT-LLM: of what weights and activations leave)"),
+        ("gpu-memory-utilization", "FRACTION", "of device memory that the engine may use (TensorRT-LLM: of what weights leave)"),
         ("chunked-prefill", "", "cut prompts to the token budget"),
         ("prefix-caching", "", "keep the cache of shared prefixes"),
         ("cuda-graphs", "", "captured graphs instead of single launches"),
