@@ -105,7 +105,8 @@ def test_engines_have_their_own_constants_where_tables_differ():
     assert trt.gemm["fp8"] == plain.gemm["fp8"]
     assert trt.moe["fp8_block"] != plain.moe["fp8_block"]
 
-    assert vllm.mla_layer_s > 10 * trt.mla_layer_s
+    # what a latent block costs beyond its parts is launches that a graph hides, the same for all
+    assert vllm.mla_layer_s == trt.mla_layer_s == plain.mla_layer_s
     assert calibration_for(device(), "some-engine").gemm == plain.gemm
 
 

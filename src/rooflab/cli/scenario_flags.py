@@ -105,7 +105,7 @@ FLAGS: Final = (
         ("max-num-batched-tokens", "N", "tokens in a step"),
         ("max-model-len", "N", "longest sequence"),
         ("block-size", "N", "tokens of a cache block"),
-        ("gpu-memory-utilization", "FRACTION", "of device memory for the engine (TensorRT-LLM: of what weights and activations leave)"),
+        ("gpu-memory-utilization", "FRACTION", "of device memory for the engine (TensorRT-LLM: of what weights leave)"),
         ("chunked-prefill", "", "cut prompts to the token budget"),
         ("admit-every", "N", "decode steps between two looks at the waiting line (SGLang: scheduler-recv-interval)"),
         ("batch-wait-steps", "N", "decode steps that a prompt waits for others to share its step (TensorRT-LLM: batch_wait_timeout_iters)"),

@@ -208,6 +208,10 @@ _SLOW_HOSTS: Final = {("ML.ENERGY leaderboard", "vllm"), ("Argonne LLM-Inference
 _POOLS: Final = re.compile(r"prefill tp=(\d+) adp=(\d+) ep=(\d+) workers=(\d+|\?); decode tp=(\d+) adp=(\d+) ep=(\d+) workers=(\d+|\?)")
 
 
+_WIDEST_TENSOR: Final = 8
+"""Published decode pools of more devices are data-parallel in attention, whatever their table says (recipes named dep16, dep32)."""
+
+
 def _pooled(row: Mapping[str, str], shape: Model, base: Deployment) -> Deployment:
     """The pools that a disaggregated row's notes describe: tensor, attention-data and expert parallelism and workers of each."""
     found = _POOLS.search(row["notes"])
@@ -219,6 +223,8 @@ def _pooled(row: Mapping[str, str], shape: Model, base: Deployment) -> Deploymen
     for role, (tp, dp, ep, workers) in zip(roles, (numbers[:4], numbers[4:]), strict=True):
         # a worker's attention runs over tp devices for each of its dp ranks; sources write tp = 1 or tp = all of them
         ranks = tp // dp if dp > 1 and tp >= dp else tp
+        if dp == 1 and ep == tp > _WIDEST_TENSOR:
+            ranks, dp = 1, tp
         spread = shape.is_moe and ep <= ranks * dp and (ranks * dp) % ep == 0
         pools.append(Pool(role, workers, tp=ranks, dp=dp, ep=ep if spread else 1))
     return replace(base, tp=pools[0].tp, pools=tuple(pools), prefix_caching=True)

@@ -77,6 +77,9 @@ def _indexer(
             "indexer query", "attention", count, m, float(indexer.heads * indexer.head_dim), q_in, formats.weights, formats.activations
         )
         yield Gemm("indexer key", "attention", count, m, float(indexer.head_dim + indexer.heads), h, formats.weights, formats.activations)
+        # norm and rotation of the key, quantisation of queries and keys, choice of the best tokens
+        moved = 2.0 * (indexer.heads + 1.0) * indexer.head_dim * 2.0
+        yield Elementwise("indexer passes", "attention", count, m * moved, 4.0, launches=4.0)
     yield AttentionOp(
         "indexer",
         "attention",
@@ -179,6 +182,8 @@ def _linear(mixer: LinearAttention, count: float, h: float, formats: Formats, sp
         v_heads * (6.0 * k_dim * v_dim + _SCAN_CHUNK * 2.0 * (k_dim + v_dim)),
         1.0 / np.asarray(split.dp, dtype=np.float64),
     )
+    # decay and write strength of each head, and the gated norm of the output
+    yield Elementwise("gates and gated norm", "attention", count, m * 3.0 * value * 2.0, 2.0, launches=2.0)
     yield _proj("linear out", count, m, h, value, formats)
 
 
