@@ -102,14 +102,17 @@ def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
     """Rows whose deployment was free, as the deployment that is best at the present constants.
 
     At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
-    A server's load is found anew at other constants.
+    A server's load is found anew at other constants.  Experts over several devices can be split in more ways than are tried,
+    so such rows are foretold only.
     """
     free = [i for i, r in enumerate(rows) if len(r.question.scenarios) > 1]
     out = list(rows)
     for i, best in zip(free, best_of([Choice(rows[i].question.scenarios) for i in free]), strict=True):
         if best is not None:
             settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
-            out[i] = replace(rows[i], question=replace(rows[i].question, scenarios=(settled,)))
+            sure = not settled.model.is_moe or settled.deployment.devices_per_replica == 1
+            asked = replace(rows[i].question, scenarios=(settled,))
+            out[i] = replace(rows[i], question=asked, fitted=rows[i].fitted and sure)
     return out
 
 
@@ -165,14 +168,14 @@ class _Trainer:
     def engines(self, table: ServingCalibration) -> ServingCalibration:
         usable = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
         for key, rows in _grouped(usable, _engine_key).items():
-            if sum(r.fitted for r in rows) < _FEWEST:
-                continue
             table = self._engine(table, key, rows)
         return table
 
     def _engine(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
         with using(table):
             rows = _settled(rows)
+        if sum(r.fitted for r in rows) < _FEWEST:
+            return table
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
@@ -198,11 +201,11 @@ class _Trainer:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
         rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r)]
         for key, own in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
-            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
-                continue
             start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
             with using(table):
                 mine = _settled(own)
+            if sum(r.fitted for r in mine) < _FEWEST_OF_DEVICE:
+                continue
 
             def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
                 return sf.with_device(name, values, base)
@@ -219,10 +222,10 @@ class _Trainer:
     def families(self, table: ServingCalibration) -> ServingCalibration:
         rows = [r for r in self.rows if _fits_speed(r) and not _has_tables(r)]
         for family, own in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
-            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
-                continue
             with using(table):
                 mine = _settled(own)
+            if sum(r.fitted for r in mine) < _FEWEST_OF_DEVICE:
+                continue
             table = self._family(table, family, mine)
         return table
 
