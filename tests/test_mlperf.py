@@ -114,7 +114,7 @@ def test_rows_that_are_only_foretold_move_nothing() -> None:
     def row(batch: int, model: str, factor: float, *, fitted: bool) -> FitRow:
         asked = Question(f"{model}{batch}", (scenario(batch=batch),), "tpot_s_mean", 1e3, 1.0)
         measured = float(predict([asked])[0]) * factor
-        return FitRow(replace(asked, measured=measured), "s", model, "h100-sxm", fitted)
+        return FitRow(replace(asked, measured=measured), "s", model, "h100-sxm", 1.0 if fitted else 0.0)
 
     start = {"fixed_s": active().engine("trtllm", "2025", "dense").fixed_s}
     told = [row(b, m, 1.2, fitted=True) for b in (1, 8) for m in ("x", "y")]

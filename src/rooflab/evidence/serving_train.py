@@ -40,6 +40,8 @@ _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
 _FEWEST_OF_DEVICE: Final = 4
 """A device of fewer rows keeps the shares of its relative or family."""
+_INFERRED: Final = 0.25
+"""Weight of a row whose deployment is inferred, beside one whose deployment is stated; assumed."""
 _OWN_BACKEND: Final = 24
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
 
@@ -55,7 +57,7 @@ def read_rows(path: Path) -> list[sf.FitRow]:
                 continue
             model = benchmark(row) if is_mlperf(row) else row["model"]
             # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
-            out.append(sf.FitRow(asked, row["source"], model, row["gpu"], fitted=not asked.scenarios[0].slo))
+            out.append(sf.FitRow(asked, row["source"], model, row["gpu"], weight=0.0 if asked.scenarios[0].slo else 1.0))
     return out
 
 
@@ -112,7 +114,7 @@ def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
             settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
             sure = not settled.model.is_moe or settled.deployment.devices_per_replica == 1
             asked = replace(rows[i].question, scenarios=(settled,))
-            out[i] = replace(rows[i], question=asked, fitted=rows[i].fitted and sure)
+            out[i] = replace(rows[i], question=asked, weight=rows[i].weight * _INFERRED if sure else 0.0)
     return out
 
 
