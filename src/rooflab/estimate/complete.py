@@ -34,11 +34,12 @@ def default_engine(model: Model, hardware: Hardware) -> str:
 
 def resident_tokens(model: Model, workload: Workload) -> tuple[float, float]:
     """Tokens of a whole sequence in the decoder's cache, and in the encoder's."""
+    written = workload.mean_output_tokens * workload.beams
     if model.kind == "encoder-decoder":
-        return workload.mean_output_tokens, workload.mean_prompt_tokens
+        return written, workload.mean_prompt_tokens
     if model.kind in ("encoder", "vision"):
         return 0.0, 0.0
-    return workload.mean_prompt_tokens + workload.mean_output_tokens, 0.0
+    return workload.mean_prompt_tokens + written, 0.0
 
 
 def complete(scenario: Scenario) -> Scenario:

@@ -112,14 +112,19 @@ _BESIDE: Final = {"read_s_per_byte": 8e-13}
 class FitRow:
     """A question with what groups it: the published row's source, model and accelerator.
 
-    A row that is not `fitted` is only foretold, by constants that know no row of its group.
+    A row of `weight` 0 is only foretold, by constants that know no row of its group.
     """
 
     question: Question
     source: str
     model: str
     gpu: str
-    fitted: bool = True
+    weight: float = 1.0
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the row moves constants."""
+        return self.weight > 0
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -279,7 +284,7 @@ def _weights(rows: Sequence[FitRow]) -> Array:
     counts: dict[Any, int] = {}
     for key in keys:
         counts[key] = counts.get(key, 0) + 1
-    return np.array([counts[key] ** -0.5 for key in keys])
+    return np.array([row.weight * counts[key] ** -0.5 for row, key in zip(rows, keys, strict=True)])
 
 
 def _ape(predicted: Array, measured: Array) -> Array:

@@ -42,6 +42,8 @@ _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
 _FEWEST_OF_DEVICE: Final = 4
 """A device of fewer rows keeps the shares of its relative or family."""
+_INFERRED: Final = 0.25
+"""Weight of a row whose deployment is inferred, beside one whose deployment is stated; assumed."""
 _OWN_BACKEND: Final = 12
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
 
@@ -57,7 +59,7 @@ def read_rows(path: Path) -> list[sf.FitRow]:
                 continue
             model = benchmark(row) if is_mlperf(row) else row["model"]
             # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
-            out.append(sf.FitRow(asked, row["source"], model, row["gpu"], fitted=not asked.scenarios[0].slo))
+            out.append(sf.FitRow(asked, row["source"], model, row["gpu"], weight=0.0 if asked.scenarios[0].slo else 1.0))
     return out
 
 
@@ -144,14 +146,17 @@ def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
     """Rows whose deployment was free, as the deployment that is best at the present constants.
 
     At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
-    A server's load is found anew at other constants.
+    A server's load is found anew at other constants.  Experts over several devices can be split in more ways than are tried,
+    so such rows are foretold only.
     """
     free = [i for i, r in enumerate(rows) if len(r.question.scenarios) > 1]
     out = list(rows)
     for i, best in zip(free, best_of([Choice(rows[i].question.scenarios) for i in free]), strict=True):
         if best is not None:
             settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
-            out[i] = replace(rows[i], question=replace(rows[i].question, scenarios=(settled,)))
+            sure = not settled.model.is_moe or settled.deployment.devices_per_replica == 1
+            asked = replace(rows[i].question, scenarios=(settled,))
+            out[i] = replace(rows[i], question=asked, weight=rows[i].weight * _INFERRED if sure else 0.0)
     return out
 
 
@@ -209,14 +214,14 @@ class _Trainer:
         with using(table):
             usable = [_pool_alone(r) for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
         for key, rows in _grouped(usable, _engine_key).items():
-            if sum(r.fitted for r in rows) < _FEWEST:
-                continue
             table = self._engine(table, key, rows)
         return table
 
     def _engine(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
         with using(table):
             rows = _settled(rows)
+        if sum(r.fitted for r in rows) < _FEWEST:
+            return table
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
@@ -243,11 +248,11 @@ class _Trainer:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
         rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r) and not _few_reads(r)]
         for key, own in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
-            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
-                continue
             start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
             with using(table):
                 mine = _settled(own)
+            if sum(r.fitted for r in mine) < _FEWEST_OF_DEVICE:
+                continue
 
             def apply(values: Mapping[str, float], name: str = key, base: ServingCalibration = table) -> ServingCalibration:
                 return sf.with_device(name, values, base)
@@ -264,10 +269,10 @@ class _Trainer:
     def families(self, table: ServingCalibration) -> ServingCalibration:
         rows = [r for r in self.rows if _fits_speed(r) and not _has_tables(r)]
         for family, own in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
-            if sum(r.fitted for r in own) < _FEWEST_OF_DEVICE:
-                continue
             with using(table):
                 mine = _settled(own)
+            if sum(r.fitted for r in mine) < _FEWEST_OF_DEVICE:
+                continue
             table = self._family(table, family, mine)
         return table
 
