@@ -162,7 +162,10 @@ def _served(device: Device, engine: str, overhead: EngineOverhead, factors: Devi
 
     def experts(name: str, curve: MoeCurve) -> MoeCurve:
         share = compute if name == "bf16" else narrow
-        return replace(curve, t0_s=curve.t0_s * overhead.launch, ec=min(curve.ec * share, 1.0), em=reached(curve.em))
+        ec = min(curve.ec * share, 1.0)
+        # kernels for a few rows an expert are others than those for many: an engine's factor is seen on many
+        pad = curve.pad_tokens * (ec / curve.ec if overhead.arithmetic * overhead.unpacking > 1.0 else 1.0)
+        return replace(curve, t0_s=curve.t0_s * overhead.launch, ec=ec, em=reached(curve.em), pad_tokens=pad)
 
     changed: dict[str, Any] = {"gemm": {k: gemm(k, v) for k, v in kernels.gemm.items()}}
     changed["moe"] = {k: experts(k, v) for k, v in kernels.moe.items()}
