@@ -7,7 +7,8 @@
     kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for weights
     narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights faster than
     `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times the tables' time;
-    a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the share of cache reads that query heads of one group repeat instead of sharing
+    `regroup` is the share of cache reads that query heads of one group repeat instead of sharing
+    a step with prompts takes `prompt_s` more (programs and buffers of its own)
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
     and a prompt meets `convoy` others that arrive with it
 
@@ -49,7 +50,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors and quantisation passes; kernels of its own; first-token terms.
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launches, quantisation; kernels of its own; first-token terms.
 
     The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at the rate of
     those units (twice that of fp32 sums on GeForce cards).

@@ -23,7 +23,7 @@ __all__ = ["Bench", "Price", "bench_for", "compute_of", "format_key", "price"]
 
 
 _READ_CORNER = 4.0
-"""How sharp the corner is between a device's memory and an engine's reads in flight (modelling choice; a plain maximum has no slope to fit)."""
+"""Sharpness of the corner between a device's memory and an engine's reads in flight (modelling choice: a maximum has no slope to fit)."""
 
 
 _WARP_MMA = ("llamacpp",)

@@ -241,10 +241,8 @@ class _Table:
         self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
         self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
         self.lanes = by_deployment([d.pp for d in distinct])
-        per_stage = [-(-model.layers // d.pp) * d.pp / model.layers for d in distinct]
-        self.balance = by_deployment([1.0 / x for x in per_stage])
-        relaying = np.array([e in _RELAYING for e in engines])[which]
-        self.relay = np.where(relaying, np.maximum(self.lanes * self.balance, 1.0), 1.0)
+        self.balance = by_deployment([model.layers / (-(-model.layers // d.pp) * d.pp) for d in distinct])
+        self.relay = np.where(by_deployment([d.engine in _RELAYING for d in distinct]), np.maximum(self.lanes * self.balance, 1.0), 1.0)
         self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
         wanted = [x.concurrency or 0 for x in w]
         self.users = column(wanted)
