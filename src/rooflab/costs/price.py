@@ -155,7 +155,7 @@ def _served(device: Device, engine: str, overhead: EngineOverhead, factors: Devi
 
     def launched(curve: Any, longer: float = 1.0) -> Any:
         changes = {"t0_s": curve.t0_s * overhead.launch}
-        for share, factor in (("em", memory), ("ec", compute), ("e", compute)):
+        for share, factor in (("em", memory), ("ec", factors.compute), ("e", factors.compute)):
             if hasattr(curve, share):
                 changes[share] = min(getattr(curve, share) * factor / longer, 1.0)
         return replace(curve, **changes)
