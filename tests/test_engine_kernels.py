@@ -100,9 +100,10 @@ def test_heads_pad_over_cores() -> None:
 
 
 ROW = {
-    "id": "x", "source": "s", "date": "2024-05", "engine": "llama.cpp", "engine_version": "", "model": "Llama 3 8B", "precision_weights": "F16",
-    "precision_activations": "", "precision_kv": "", "gpu": "NVIDIA A100 SXM 80GB", "num_gpus": "4", "tp": "", "pp": "4", "ep": "",
-    "batch_or_concurrency": "1", "isl": "1024", "osl": "1024", "scenario": "batch1", "metric": "decode_tok_s", "value": "45", "per_gpu": "0",
+    "id": "x", "source": "s", "date": "2024-05", "engine": "llama.cpp", "engine_version": "", "model": "Llama 3 8B",
+    "precision_weights": "F16", "precision_activations": "", "precision_kv": "", "gpu": "NVIDIA A100 SXM 80GB", "num_gpus": "4",
+    "tp": "", "pp": "4", "ep": "", "batch_or_concurrency": "1", "isl": "1024", "osl": "1024", "scenario": "batch1",
+    "metric": "decode_tok_s", "value": "45", "per_gpu": "0",
     "notes": "A100 SXM and L40S 8B-F16 prefill values look anomalous in source",
 }  # fmt: skip
 
