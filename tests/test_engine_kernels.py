@@ -48,7 +48,7 @@ def times(changes: Mapping[str, Any], *, isl: int = 4096, device: str = "a100-sx
         ({"read_s_per_byte": 2e-12}, {"weights": "fp16"}, True, True),
     ],
 )
-def test_a_factor_slows_its_own_part(change: dict[str, float], deployment: dict[str, str], first: bool, each: bool) -> None:
+def test_a_factor_slows_its_own_part(change: dict[str, float], deployment: dict[str, Any], first: bool, each: bool) -> None:
     plain, slowed = times({}, **deployment), times(change, **deployment)
     assert (slowed[0] > plain[0] * 1.02) == first
     assert (slowed[1] > plain[1] * 1.02) == each
