@@ -21,7 +21,7 @@ from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, Array, St
 from rooflab.operators.formats import Formats, formats_of
 from rooflab.operators.offload import offloaded
 from rooflab.operators.ops import AttentionOp, Operator, RecurrentOp, Transfer
-from rooflab.operators.split import Split
+from rooflab.operators.split import PADDING_ENGINES, Split
 from rooflab.operators.step import step_operators
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
@@ -84,6 +84,7 @@ def _compile_group(
         ep=_column([d.ep or 1 for d in deployments]),
         dp=_column([d.dp for d in deployments]),
         cp=_column([d.cp for d in deployments]),
+        padded=float(hardware.device.dies) if d0.engine in PADDING_ENGINES else 0.0,
     )
     grid = GRID[None, :]
     operators: Sequence[Operator] = step_operators(model, formats, split, grid, grid)

@@ -27,9 +27,13 @@ Architecture via Microbenchmarking: 62.9 % on average); taken for Blackwell too.
 
 
 class _Shares(NamedTuple):
-    """Factors on the tables' shares: bandwidth, arithmetic in 16 bits and in fewer; time of a byte at the slowest; attention's times."""
+    """Factors on the tables' shares: bandwidth, the device's arithmetic, that of products in 16 bits and in fewer; slowest byte; attention.
+
+    An engine's own arithmetic is that of its products; attention has times of its own.
+    """
 
     memory: float = 1.0
+    device: float = 1.0
     compute: float = 1.0
     narrow: float = 1.0
     slowest: float = 0.0
@@ -87,6 +91,7 @@ def _shares(device: Device, engine: str, overhead: EngineOverhead, factors: Devi
         compute *= _WARP_SHARE
     return _Shares(
         memory=factors.memory * overhead.memory,
+        device=factors.compute,
         compute=compute,
         narrow=compute / overhead.unpacking,
         slowest=overhead.read_s_per_byte * device.memory_bytes_per_s,
@@ -115,7 +120,7 @@ def _attention(name: str, curve: Any, shares: _Shares, overhead: EngineOverhead)
 
 def _launched(curve: Any, shares: _Shares, overhead: EngineOverhead, longer: float = 1.0) -> Any:
     changes = {"t0_s": curve.t0_s * overhead.launch}
-    for share, factor in (("em", shares.memory), ("ec", shares.compute), ("e", shares.compute)):
+    for share, factor in (("em", shares.memory), ("ec", shares.device), ("e", shares.device)):
         if hasattr(curve, share):
             changes[share] = min(getattr(curve, share) * factor / longer, 1.0)
     return replace(curve, **changes)

@@ -24,6 +24,10 @@ _ROOM = 0.25
 """Share of the usable memory that the split chosen by default leaves to the cache, where one of the splits does."""
 
 
+_BY_LAYERS = ("llamacpp",)
+"""Engines that split by layers unless told otherwise."""
+
+
 def default_engine(model: Model, hardware: Hardware) -> str:
     """The engine that people use for a kind of model on a kind of device."""
     server = hardware.device.kind in ("gpu", "npu", "tpu")
@@ -100,14 +104,16 @@ def _check_devices(hardware: Hardware, deployment: Deployment) -> None:
 
 
 def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float) -> Deployment:
-    """The smallest split that fits: tensor parallelism inside a host, then pipeline stages over hosts."""
+    """The smallest split that fits: tensor parallelism inside a host, then pipeline stages over hosts; llama.cpp has stages alone."""
     other = deployment.pp * deployment.dp * deployment.cp
     joined = hardware.device.scale_up.topology != "none"
     most = max(min(hardware.count // other, hardware.devices_per_host), 1) if joined else 1
     inside = sorted(range(1, most + 1), key=lambda t: ((t & (t - 1)) != 0, t))
     widest = max(t for t in inside if not t & (t - 1))
     trials = [(deployment.pp, tp) for tp in inside]
-    if deployment.pp == 1:
+    if deployment.engine in _BY_LAYERS and deployment.pp == 1:
+        trials = [(pp, 1) for pp in range(1, hardware.count // (deployment.dp * deployment.cp) + 1)] if joined else [(1, 1)]
+    elif deployment.pp == 1:
         trials += [(pp, widest) for pp in range(2, hardware.count // (widest * deployment.dp * deployment.cp) + 1)]
     valid, fitting = [], []
     for pp, tp in trials:

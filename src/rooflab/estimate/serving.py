@@ -268,10 +268,9 @@ class _Table:
         self.admit_every = by_deployment([d.admit_every for d in distinct])
         self.batch_wait = by_deployment([d.batch_wait_steps for d in distinct])
         self.lanes = by_deployment([d.pp for d in distinct])
-        per_stage = [-(-self.model.layers // d.pp) * d.pp / self.model.layers for d in distinct]
-        self.balance = by_deployment([1.0 / x for x in per_stage])
-        relaying = np.array([e in _RELAYING for e in engines])[which]
-        self.relay = np.where(relaying, np.maximum(self.lanes * self.balance, 1.0), 1.0)
+        layers = self.model.layers
+        self.balance = by_deployment([layers / (-(-layers // d.pp) * d.pp) for d in distinct])
+        self.relay = np.where(by_deployment([d.engine in _RELAYING for d in distinct]), np.maximum(self.lanes * self.balance, 1.0), 1.0)
         self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
 
     def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:

@@ -73,15 +73,23 @@ def _engine_key(row: sf.FitRow) -> str:
     return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
 
 
-_TABLED: Final = ("vllm@2025", "trtllm@2025", "sglang@2025")
-"""Engines and generations whose own kernels the tables time."""
+_ATTENTION: Final = ("decode_attention", "regroup")
+_OWN_KERNELS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("llamacpp@2025", "lmdeploy@2025", "deepspeed@2025"), tuple(sf.KERNEL_PRIORS)),
+    "trtllm@2023": ("memory", *_ATTENTION),
+    **dict.fromkeys(("vllm@2023", "vllm@2024"), _ATTENTION),
+}
+"""Engines and generations with kernels that the tables do not time, and what of them is fitted: all of llama.cpp's, TurboMind's and
+DeepSpeed's, the products and decode attention of the first TensorRT-LLM, the paged attention of vLLM before v1."""
 _FEW_READS: Final = ("llamacpp@2025",)
 """Engines that run none of the tables' kernels: their rows say nothing of how a device's clocks differ from its relative's."""
 
 
-def _engine_priors(name: str) -> dict[str, sf.Prior]:
-    """Constants that are fitted for an engine and generation: host terms, and factors on kernels that are not the tables'."""
-    own = {} if name in _TABLED else sf.KERNEL_PRIORS
+def _engine_priors(name: str, kind: str) -> dict[str, sf.Prior]:
+    """Constants that are fitted for an engine and generation: host terms, and for dense models factors on kernels of its own."""
+    if kind.startswith("moe"):
+        return dict(sf.ENGINE_PRIORS)
+    own = {k: sf.KERNEL_PRIORS[k] for k in _OWN_KERNELS.get(name, ())}
     return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
 
 
@@ -225,7 +233,7 @@ class _Trainer:
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
-        priors = _engine_priors(name)
+        priors = _engine_priors(name, kind)
         with using(table):
             fit = sf.fit_group(rows, priors, sf.starting(general, priors), lambda v: sf.with_engine(key, v), rounds=5)
         self._done(key, rows, fit)

@@ -28,31 +28,24 @@ def _proj(name: str, count: float, m: Real, n: Real, k: Real, formats: Formats) 
     return Gemm(name, "attention", count, m, n, k, formats.weights, formats.activations)
 
 
-def _kv_heads(kv_heads: int, tp: Real) -> Real:
-    """KV heads on a rank: never less than one; below that they are replicated."""
-    return np.maximum(kv_heads / tp, 1.0)
-
-
 @mixer_operators.register
 def _attention(mixer: Attention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
-    kv_heads = _kv_heads(mixer.kv_heads, split.tp)
+    heads, kv_heads = split.heads_here(mixer.heads), split.kv_heads_here(mixer.kv_heads)
     kv_width = kv_heads * (mixer.kv_width / mixer.kv_heads)
-    q_width = mixer.q_width / split.tp
+    q_width = heads * (mixer.q_width / mixer.heads)
     yield _proj("qkv", count, m, q_width if mixer.cross else q_width + kv_width, h, formats)
     cached = kv_heads * (mixer.head_dim + mixer.v_head_dim)
-    yield Elementwise(
-        "rotary and cache write", "attention", count, m * (2.0 * mixer.heads * mixer.head_dim / split.tp + 2.0 * cached) * 2.0
-    )
+    yield Elementwise("rotary and cache write", "attention", count, m * (2.0 * heads * mixer.head_dim + 2.0 * cached) * 2.0)
     if mixer.qk_norm:
         # queries and keys are normed by two kernels of their own, each a pass in and out
-        normed = 2.0 * (mixer.heads / split.tp + kv_heads) * mixer.head_dim * 2.0
+        normed = 2.0 * (heads + kv_heads) * mixer.head_dim * 2.0
         yield Elementwise("query and key norms", "attention", count, m * normed, 2.0, launches=2.0)
     window = float("inf") if mixer.window is None else float(mixer.window)
     yield AttentionOp(
         ("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "") + "attention",
         "attention",
         count,
-        mixer.heads / split.tp,
+        heads,
         kv_heads,
         float(mixer.head_dim),
         float(mixer.v_head_dim),
@@ -65,7 +58,7 @@ def _attention(mixer: Attention, count: float, h: float, formats: Formats, split
     )
     if mixer.indexer:
         yield from _indexer(mixer.indexer, count, h, h, formats, split, m, 1.0)
-    yield _proj("attention out", count, m, h, mixer.heads * mixer.v_head_dim / split.tp, formats)
+    yield _proj("attention out", count, m, h, heads * mixer.v_head_dim, formats)
 
 
 def _indexer(

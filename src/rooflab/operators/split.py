@@ -11,18 +11,30 @@ from rooflab.operators.ops import Real
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.model import Attention, CompressedAttention, Experts, LatentAttention, Model
 
-__all__ = ["Split", "check_split", "split_of", "split_problem"]
+__all__ = ["PADDING_ENGINES", "Split", "check_split", "split_of", "split_problem"]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Degrees of tensor, pipeline, expert, attention-data and context parallelism of one engine."""
+    """Degrees of tensor, pipeline, expert, attention-data and context parallelism of one engine.
+
+    `padded`: cores a device over which the engine pads heads (0: heads divide as they are).
+    """
 
     tp: Real
     pp: Real
     ep: Real
     dp: Real
     cp: Real
+    padded: float = 0.0
+
+    def heads_here(self, heads: int) -> Real:
+        """Query heads on a rank, those that pad included."""
+        return np.ceil(heads / (self.tp * self.padded)) * self.padded if self.padded else heads / self.tp
+
+    def kv_heads_here(self, kv_heads: int) -> Real:
+        """KV heads on a rank: never less than one (where heads pad: one a core); below that they are replicated."""
+        return np.maximum(self.heads_here(kv_heads), 1.0)
 
     @property
     def ranks(self) -> Real:
@@ -50,7 +62,7 @@ def split_of(deployment: Deployment) -> Split:
     return Split(float(deployment.tp), float(deployment.pp), float(deployment.ep or 1), float(deployment.dp), float(deployment.cp))
 
 
-_PADDING = ("neuron",)
+PADDING_ENGINES = ("neuron",)
 """Engines that pad heads to whatever degree is asked for."""
 
 
@@ -63,7 +75,7 @@ def split_problem(model: Model, deployment: Deployment) -> tuple[str, str] | Non
     assert deployment.tp is not None
     tp, pp, ep = deployment.tp, deployment.pp, deployment.ep or 1
     heads, kv_heads = _heads(model)
-    if deployment.engine in _PADDING:
+    if deployment.engine in PADDING_ENGINES:
         heads, kv_heads = set(), set()
     if heads and any(h % tp for h in heads):
         good = [d for d in range(1, max(heads) + 1) if all(h % d == 0 for h in heads)]
