@@ -100,8 +100,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     capacity = probe.metrics["max_running"]
     users = float(w.concurrency) if w.concurrency else float("inf")
     first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
-    rate, most_prompts = w.rate or 0.0, servers * together / batch_s
-    engines = float(sum(d.replicas or 1 for _, _, d in parts))
+    rate, most_prompts, engines = w.rate or 0.0, servers * together / batch_s, sum(d.replicas or 1 for _, _, d in parts)
     running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
     points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
     curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n)[0] for n in points]) if isinstance(e, Estimate)]
@@ -118,8 +117,9 @@ def estimate_pools(scenario: Scenario) -> Estimate:
         wait_s = load ** (np.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load)) * batch_s / together / 2
         ttft_s = overhead.frontend_s + overhead.handoff_s + service_s + tail_s + float(wait_s) * (1 - first_share)
         if users < float("inf"):
-            waves = np.ceil(users / servers / together)  # of the opening, at each prefill engine
-            ttft_s += first_share * float(waves - 1) / 2 * batch_s + overhead.frontend_user_s * users / engines
+            # the opening comes in waves of `together` prompts at each prefill engine
+            opening_s = (np.ceil(users / servers / together) - 1) / 2 * batch_s
+            ttft_s += first_share * float(opening_s) + overhead.frontend_user_s * users / engines
             ttft_s = max(ttft_s, users / most_prompts - osl * tpot_s)
         if abs(wanted - running) < 0.5 + 0.01 * running:
             running = wanted

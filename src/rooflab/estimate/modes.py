@@ -166,8 +166,16 @@ def _gaps(case: Case, steady: Steady) -> dict[str, Array]:
 
 
 def open_loop(
-    costs: StepCosts, case: Case, rate: Array, capacity: Array, *, frontend_s: Array, arrivals_cv: Array, isl_cv: Array,
-    osl_cv: Array, admission: Admission,
+    costs: StepCosts,
+    case: Case,
+    rate: Array,
+    capacity: Array,
+    *,
+    frontend_s: Array,
+    arrivals_cv: Array,
+    isl_cv: Array,
+    osl_cv: Array,
+    admission: Admission,
 ) -> Outcome:
     """Requests at `rate` a second an engine; `capacity` sequences fit. Beyond saturation the queue grows and latencies are infinite."""
     prefill = prefill_seconds(costs, case, np.ones_like(rate))

@@ -206,7 +206,7 @@ class _Table:
             out: Array = np.array(values, dtype=np.float64)[of]
             return out
 
-        def by_deployment(values: list[Any]) -> Array:
+        def by_deployment(values: Sequence[Any]) -> Array:
             out: Array = np.array(values, dtype=np.float64)[which]
             return out
 
@@ -239,8 +239,7 @@ class _Table:
         whole = np.array([e in _UNCHUNKED or model.kind != "decoder" for e in engines])[which]
         self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
         self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
-        self.admit_every = by_deployment([d.admit_every for d in distinct])
-        self.batch_wait = by_deployment([d.batch_wait_steps for d in distinct])
+        self._admission = [by_deployment(values) for values in zip(*((d.admit_every, d.batch_wait_steps) for d in distinct), strict=True)]
         self.lanes = by_deployment([d.pp for d in distinct])
         per_stage = [-(-model.layers // d.pp) * d.pp / model.layers for d in distinct]
         self.balance = by_deployment([1.0 / x for x in per_stage])
@@ -260,7 +259,7 @@ class _Table:
 
     def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:
         """The scheduler's settings for taking up prompts, of `rows`."""
-        return Admission(self.admit_every[rows], self.batch_wait[rows])
+        return Admission(*(column[rows] for column in self._admission))
 
 
 def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:

@@ -60,7 +60,7 @@ def _trtllm(row: Mapping[str, str], users: int, isl: float) -> dict[str, Any]:
         return {"max_num_batched_tokens": 16384, "batch_wait_steps": 20 if waits else 0}
     if "gpt-oss" in row["model"]:
         return {"max_num_batched_tokens": 20000, "gpu_memory_utilization": 0.9}
-    return {"max_num_batched_tokens": max(8192, int((users + isl + 127) // 64 * 64)), "gpu_memory_utilization": 0.9}
+    return {"max_num_batched_tokens": max(8192, int((users + isl + 127) // 64 * 64))}
 
 
 def _sglang(row: Mapping[str, str], users: int, isl: float) -> dict[str, Any]:
@@ -78,6 +78,6 @@ def _sglang(row: Mapping[str, str], users: int, isl: float) -> dict[str, Any]:
                 fraction, chunk, every = 0.95, 8192, 10
     out: dict[str, Any] = {"max_num_batched_tokens": chunk, "admit_every": every}
     out["gpu_memory_utilization"] = min(fraction + _STATIC_MARGIN, 0.97)
-    if _low(row):
+    if _low(row) and (blackwell or "GLM" not in model):  # glm5_fp8_h200 leaves the cache as it is
         out["kv"] = "fp8"
     return out

@@ -22,7 +22,6 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -241,7 +240,6 @@ class _Trainer:
         note = f"first-token terms of {len(rows)} rows of {engine} {generation}, the rest {table.prior.provenance}"
         entry = {**asdict(table.prior), **terms(fit.values, ""), "source": note}
         return sf.with_engine(general, entry, out)
-
 
     def handoffs(self, table: ServingCalibration) -> ServingCalibration:
         """Seconds between pools, from first tokens of disaggregated deployments."""

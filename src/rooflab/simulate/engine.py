@@ -171,9 +171,7 @@ def continue_prompt(sim: Any, key_of: Any, r: int, budget: int, now: float) -> i
 def admit(sim: Any, key_of: Any, r: int, budget: int, now: float) -> None:
     """Start waiting requests while the limits, the token budget and the blocks allow."""
     rep = sim.reps[r]
-    if rep.waiting == 0 or (rep.gated and rep.running > 0) or rep.partial >= 0:
-        return
-    if steps_held(sim, r) > 0:
+    if rep.waiting == 0 or (rep.gated and rep.running > 0) or rep.partial >= 0 or steps_held(sim, r) > 0:
         return
     rep.longest = 0
     promised = 0.0
