@@ -79,7 +79,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     if not prefill:
         raise InputError("only mixed pools: leave pools out and set replicas", "deployment.pools")
     isl, osl = w.mean_prompt_tokens, w.mean_output_tokens
-    servers = float(sum(d.replicas or 1 for _, _, d in prefill))
+    servers, engines = (float(sum(d.replicas or 1 for _, _, d in some)) for some in (prefill, parts))
     alone = [
         estimate(Scenario(scenario.model, h, Workload(_lengths(isl), _lengths(1.0), batch=1), replace(d, replicas=1)))
         for _, h, d in prefill
@@ -100,7 +100,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     capacity = probe.metrics["max_running"]
     users = float(w.concurrency) if w.concurrency else float("inf")
     first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
-    rate, most_prompts, engines = w.rate or 0.0, servers * together / batch_s, sum(d.replicas or 1 for _, _, d in parts)
+    rate, most_prompts = w.rate or 0.0, servers * together / batch_s
     running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
     points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
     curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n)[0] for n in points]) if isinstance(e, Estimate)]
@@ -118,8 +118,9 @@ def estimate_pools(scenario: Scenario) -> Estimate:
         ttft_s = overhead.frontend_s + overhead.handoff_s + service_s + tail_s + float(wait_s) * (1 - first_share)
         if users < float("inf"):
             # the opening comes in waves of `together` prompts at each prefill engine
-            opening_s = (np.ceil(users / servers / together) - 1) / 2 * batch_s
-            ttft_s += first_share * float(opening_s) + overhead.frontend_user_s * users / engines
+            ttft_s += (
+                first_share * float(np.ceil(users / servers / together) - 1) / 2 * batch_s + overhead.frontend_user_s * users / engines
+            )
             ttft_s = max(ttft_s, users / most_prompts - osl * tpot_s)
         if abs(wanted - running) < 0.5 + 0.01 * running:
             running = wanted

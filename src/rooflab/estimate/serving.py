@@ -211,8 +211,7 @@ class _Table:
             return out
 
         prompt = column([x.mean_prompt_tokens for x in w])
-        caching = by_deployment([d.prefix_caching for d in distinct])
-        reused = column([x.mean_reused_tokens for x in w]) * caching
+        reused = column([x.mean_reused_tokens for x in w]) * by_deployment([d.prefix_caching for d in distinct])
         self.isl = np.maximum(prompt - reused, 1.0)
         # what an encoder reads never enters the decoder's own cache
         self.prompt = prompt if model.kind == "decoder" else np.zeros_like(prompt)
