@@ -79,7 +79,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     if not prefill:
         raise InputError("only mixed pools: leave pools out and set replicas", "deployment.pools")
     isl, osl = w.mean_prompt_tokens, w.mean_output_tokens
-    servers = float(sum(d.replicas or 1 for _, _, d in prefill))
+    servers, engines = (float(sum(d.replicas or 1 for _, _, d in some)) for some in (prefill, parts))
     alone = [
         estimate(Scenario(scenario.model, h, Workload(_lengths(isl), _lengths(1.0), batch=1), replace(d, replicas=1)))
         for _, h, d in prefill
@@ -98,7 +98,6 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     users = float(w.concurrency) if w.concurrency else float("inf")
     first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
     rate, most_prompts = w.rate or 0.0, servers * together / batch_s
-    engines = float(sum(d.replicas or 1 for _, _, d in parts))
     running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
     points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
     curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n) for n in points]) if isinstance(e, Estimate)]
@@ -115,8 +114,10 @@ def estimate_pools(scenario: Scenario) -> Estimate:
         wait_s = load ** (np.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load)) * batch_s / together / 2
         ttft_s = overhead.frontend_s + overhead.handoff_s + service_s + tail_s + float(wait_s) * (1 - first_share)
         if users < float("inf"):
-            waves = np.ceil(users / servers / together)  # of the opening, at each prefill engine
-            ttft_s += first_share * float(waves - 1) / 2 * batch_s + overhead.frontend_user_s * users / engines
+            # the opening comes in waves of `together` prompts at each prefill engine
+            ttft_s += (
+                first_share * float(np.ceil(users / servers / together) - 1) / 2 * batch_s + overhead.frontend_user_s * users / engines
+            )
             ttft_s = max(ttft_s, users / most_prompts - osl * tpot_s)
         if abs(wanted - running) < 0.5 + 0.01 * running:
             running = wanted

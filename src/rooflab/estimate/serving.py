@@ -209,13 +209,12 @@ class _Table:
             out: Array = np.array(values, dtype=np.float64)[of]
             return out
 
-        def by_deployment(values: list[Any]) -> Array:
+        def by_deployment(values: Sequence[Any]) -> Array:
             out: Array = np.array(values, dtype=np.float64)[which]
             return out
 
         prompt = column([x.mean_prompt_tokens for x in w])
-        caching = by_deployment([d.prefix_caching for d in distinct])
-        reused = column([x.mean_reused_tokens for x in w]) * caching
+        reused = column([x.mean_reused_tokens for x in w]) * by_deployment([d.prefix_caching for d in distinct])
         self.isl = np.maximum(prompt - reused, 1.0)
         # what an encoder reads never enters the decoder's own cache
         self.prompt = prompt if model.kind == "decoder" else np.zeros_like(prompt)
@@ -265,8 +264,7 @@ class _Table:
         whole = np.array([e in _UNCHUNKED or self.model.kind != "decoder" for e in engines])[which]
         self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
         self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
-        self.admit_every = by_deployment([d.admit_every for d in distinct])
-        self.batch_wait = by_deployment([d.batch_wait_steps for d in distinct])
+        self._admission = [by_deployment(values) for values in zip(*((d.admit_every, d.batch_wait_steps) for d in distinct), strict=True)]
         self.lanes = by_deployment([d.pp for d in distinct])
         layers = self.model.layers
         self.balance = by_deployment([layers / (-(-layers // d.pp) * d.pp) for d in distinct])
@@ -275,7 +273,7 @@ class _Table:
 
     def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:
         """The scheduler's settings for taking up prompts, of `rows`."""
-        return Admission(self.admit_every[rows], self.batch_wait[rows])
+        return Admission(*(column[rows] for column in self._admission))
 
 
 def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:

@@ -76,7 +76,7 @@ def _trtllm(row: Mapping[str, str], users: int, isl: float) -> dict[str, Any]:
         return {"max_num_batched_tokens": 16384, "batch_wait_steps": 20 if waits else 0}
     if "gpt-oss" in row["model"]:
         return {"max_num_batched_tokens": 20000, "gpu_memory_utilization": 0.9}
-    return {"max_num_batched_tokens": max(8192, int((users + isl + 127) // 64 * 64)), "gpu_memory_utilization": 0.9}
+    return {"max_num_batched_tokens": max(8192, int((users + isl + 127) // 64 * 64))}
 
 
 def _sglang(row: Mapping[str, str], users: int, isl: float) -> dict[str, Any]:
