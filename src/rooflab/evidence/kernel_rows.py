@@ -290,9 +290,9 @@ def _rack_exchange(table: Columns) -> Rows:
         elif name in ("alltoall_dispatch", "alltoall_combine"):
             timed.append((str(name), str(source), tuple(shape), float(ms)))
     best: dict[tuple[Any, ...], float] = {}
-    for name, source, shape, took in timed:
-        whole = took + (prepared.get((source, *shape), 0.0) if name == "alltoall_dispatch" else 0.0)
-        best[(name, *shape)] = min(best.get((name, *shape), np.inf), whole)
+    for name, source, case, took in timed:
+        whole = took + (prepared.get((source, *case), 0.0) if name == "alltoall_dispatch" else 0.0)
+        best[(name, *case)] = min(best.get((name, *case), np.inf), whole)
     width = np.array([_ELEMENT_BYTES[str(k[1])] if k[0] == "alltoall_dispatch" else 2.0 for k in best])
     hidden, top_k, ranks, tokens = np.array([[float(x) for x in k[2:]] for k in best]).T
     sent = np.asarray(exchange_bytes(tokens, hidden=hidden, element_bytes=width, top_k=top_k, ranks=ranks))

@@ -220,10 +220,10 @@ def _pooled(row: Mapping[str, str], shape: Model, base: Deployment) -> Deploymen
     numbers = [int(x) for x in found.groups()]
     pools: list[Pool] = []
     roles: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
-    for role, (tp, dp, ep, workers) in zip(roles, (numbers[:4], numbers[4:]), strict=True):
+    for role, (tp, adp, ep, workers) in zip(roles, (numbers[:4], numbers[4:]), strict=True):
         # a worker's attention runs over tp devices for each of its dp ranks; sources write tp = 1 or tp = all of them
-        ranks = tp // dp if dp > 1 and tp >= dp else tp
-        if dp == 1 and ep == tp > _WIDEST_TENSOR:
+        ranks, dp = tp // adp if adp > 1 and tp >= adp else tp, adp
+        if adp == 1 and ep == tp > _WIDEST_TENSOR:
             ranks, dp = 1, tp
         spread = shape.is_moe and ep <= ranks * dp and (ranks * dp) % ep == 0
         pools.append(Pool(role, workers, tp=ranks, dp=dp, ep=ep if spread else 1))
