@@ -4,6 +4,8 @@
     all-reduces take `skew` times the kernel's time              ranks arrive apart
     kernel launch floors take `launch` times those of the tables (graphs overlap them)
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
+    grouped products of block-scaled fp8 experts take            tables time tuned tiles, engines run default ones for
+    `block_experts` times the kernel's time                      shapes without a tuning file
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
     and a prompt meets `convoy` others that arrive with it
 
@@ -44,7 +46,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors and quantisation passes; first-token terms."""
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors, quantisation passes and block-scaled experts; first-token terms."""
 
     fixed_s: float = 0.0005
     layer_s: float = 5e-6
@@ -52,6 +54,7 @@ class EngineOverhead:
     skew: float = 1.0
     launch: float = 1.0
     quantise: float = 1.0
+    block_experts: float = 1.0
     frontend_s: float = 0.012
     frontend_user_s: float = 0.0
     convoy: float = 1.5

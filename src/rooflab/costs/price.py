@@ -111,7 +111,7 @@ def _served(device: Device, engine: str, overhead: EngineOverhead, factors: Devi
     What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.
     """
     kernels = calibration_for(device, engine)
-    if (overhead.launch, overhead.quantise, factors.memory, factors.compute) == (1.0, 1.0, 1.0, 1.0):
+    if (overhead.launch, overhead.quantise, overhead.block_experts, factors.memory, factors.compute) == (1.0, 1.0, 1.0, 1.0, 1.0):
         return kernels
     plain_s = kernels.gemm["bf16"].t0_s
     memory, compute = factors.memory, factors.compute
@@ -131,6 +131,8 @@ def _served(device: Device, engine: str, overhead: EngineOverhead, factors: Devi
     changed: dict[str, Any] = {"gemm": {k: gemm(v) for k, v in kernels.gemm.items()}}
     for name in ("moe", "prefill", "decode", "mla_prefill", "mla_decode"):
         changed[name] = {k: launched(v) for k, v in getattr(kernels, name).items()}
+    block = changed["moe"]["fp8_block"]
+    changed["moe"]["fp8_block"] = replace(block, em=block.em / overhead.block_experts, ec=block.ec / overhead.block_experts)
     for name in ("gdn_decode", "gdn_prefill", "mamba2_decode", "mamba2_prefill"):
         changed[name] = launched(getattr(kernels, name))
     changed["mla_layer_s"] = kernels.mla_layer_s * overhead.launch

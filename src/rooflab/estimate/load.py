@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts, StepResult
 
-__all__ = ["Case", "Steady", "all_lanes", "decode_step", "lanes_in_use", "prefill_seconds", "steady_state"]
+__all__ = ["Case", "Steady", "all_lanes", "decode_step", "lanes_in_use", "mixed_step", "prefill_seconds", "steady_state"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -34,7 +34,7 @@ class Case:
 
     `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an
     encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one;
-    `yields`: tokens a sequence gains a step (speculation).  `encoder`: prices of the stack that reads prompts, if another one.
+    `yields`: tokens a sequence gains a step (speculation); `isl_cv`: how much prompts differ.  `encoder`: prices of the stack that reads prompts, if another one.
     """
 
     which: Index
@@ -47,6 +47,7 @@ class Case:
     stage_balance: Array
     yields: Array
     causal: npt.NDArray[np.bool_]
+    isl_cv: Array
     encoder: StepCosts | None = None
 
     def take(self, rows: Index | npt.NDArray[np.bool_]) -> Case:
@@ -56,7 +57,10 @@ class Case:
 
 
 class Steady(NamedTuple):
-    """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work of a mean step."""
+    """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work of a mean step.
+
+    `beginning`: prompts that begin in a step of one lane, on average.
+    """
 
     tpot_s: Array
     plain_s: Array
@@ -66,6 +70,7 @@ class Steady(NamedTuple):
     parts: StepResult
     bound_s: Array
     step_s: Array
+    beginning: Array
 
 
 def lanes_in_use(case: Case, running: Array) -> Array:
@@ -174,4 +179,5 @@ def steady_state(
         parts=parts,
         bound_s=bound_s * lanes,
         step_s=step_s,
+        beginning=turning / tokens_out,
     )

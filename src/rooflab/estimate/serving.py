@@ -270,7 +270,7 @@ def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAc
 def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
     """Outcomes of all rows, each by its mode."""
     osl = np.maximum(t.osl, 1.0)
-    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, encoder)
+    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, t.isl_cv, encoder)
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
     static, closed, opened = (t.mode == i for i in range(3))

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from rooflab.evidence.bars import BARS
-from rooflab.evidence.conformal import covered, levels_of
+from rooflab.evidence.conformal import covered
 from rooflab.evidence.explain import explain
 from rooflab.evidence.interval_table import LeftOut, held_out_rows, ratios_of, read_held_out
 from rooflab.evidence.score import INCOMPLETE, UNFAIR, Scored, Scores, score
@@ -215,8 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
     scores = {k: s for k, s in scores.items() if s.scored}
     rows = held_out_rows([r for s in scores.values() for r in s.scored], read_held_out(options.held_out))
     rows = [r for r in rows if math.isfinite(r.predicted) and r.predicted > 0]
-    ratios = ratios_of(rows)
-    held = dict(zip([r.id for r in rows], covered(ratios, levels_of(ratios)).tolist(), strict=True))
+    held = dict(zip([r.id for r in rows], covered(ratios_of(rows)).tolist(), strict=True))
     left = {"source": _with(rows, options.source_out), "accelerator": _with(rows, options.device_out)}
     (_ROOT / "docs" / "accuracy.md").write_text(page(scores, rows, held, left, options.date), encoding="utf-8")
     readme = _ROOT / "README.md"

@@ -68,6 +68,12 @@ class Domain:
         names = (f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}|{e}", f"{f}|{k}|{c}", f"{f}|{k}", f, f"{of} *", "*")
         return tuple(dict.fromkeys(names))
 
+    def pools(self) -> tuple[str, ...]:
+        """Names of the rows that say how much intervals must be stretched: metric, load and kind; metric and load; metric; all."""
+        f = self.family
+        of = f.split(":")[0] if ":" in f else "serving"
+        return tuple(dict.fromkeys((f"{f}|{self.kind}", f, f.split(", ")[0], f"{of} *")))
+
 
 def family_of(metric: str, workload: Workload, engine: str, *, best_of_many: bool = False) -> str:
     """The family of a serving metric (``tpot_s_mean``) under a load; engines of desktops are families apart."""

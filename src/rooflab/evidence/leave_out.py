@@ -42,7 +42,7 @@ def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Itera
         engines, families = {_engine(r) for r in inside}, {_family(r) for r in inside}
         others = [r for r, n in zip(rows, named, strict=True) if n != name and (_engine(r) in engines or _family(r) in families)]
         with using(_without(active(), engines, families)), redirect_stdout(StringIO()):
-            table, _, _ = train(others, "")
+            table = train(others, "").table
         with using(table):
             values = predict([r.question for r in inside])
         yield name, {r.question.id: float(v) for r, v in zip(inside, values, strict=True) if np.isfinite(v) and v > 0}

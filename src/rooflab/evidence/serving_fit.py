@@ -13,7 +13,7 @@ leave-one-group-out (group: source, model, accelerator), each with constants fit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from rooflab.evidence.serving_rows import Question
 __all__ = [
     "DEVICE_PRIORS",
     "ENGINE_PRIORS",
+    "EXPERT_PRIORS",
     "FIRST_TOKEN_PRIORS",
     "RELATIVE_PRIORS",
     "SLOW_HOST_PRIORS",
@@ -65,6 +66,8 @@ ENGINE_PRIORS: Final[Mapping[str, Prior]] = {
     "launch": Prior(1.0, 0.2, 0.3, 2.0, -0.2),
     "quantise": Prior(1.0, 0.4, 0.0, 1.5, -0.5),
 }
+EXPERT_PRIORS: Final[Mapping[str, Prior]] = {"block_experts": Prior(1.0, 0.5, 0.5, 4.0, 0.3)}
+"""What mixtures with block-scaled experts add to ENGINE_PRIORS."""
 DEVICE_PRIORS: Final[Mapping[str, Prior]] = {
     "memory": Prior(1.0, 0.4, 0.1, 1.6, -0.1),
     "compute": Prior(1.0, 0.5, 0.05, 2.5, -0.1),
@@ -102,7 +105,7 @@ class FitRow:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Constants, rows used, median and p90 error in sample and held out, and held-out predictions (times) by row."""
+    """Constants, rows used, median and p90 error in sample and held out, held-out predictions (times) by row, constants by group left out."""
 
     values: dict[str, float]
     rows: int
@@ -111,6 +114,7 @@ class Fit:
     held_out_median: float
     held_out_p90: float
     held_out: Array
+    without: Mapping[tuple[str, str, str], dict[str, float]] = field(default_factory=dict)
 
 
 def predict(questions: Sequence[Question]) -> Array:
@@ -173,15 +177,15 @@ def fit_group(
     predicted = line.at(theta)
     error = _ape(predicted, measured)
     out = np.full(len(rows), np.nan)
-    if held_out:
-        groups = np.array([hash(r.group) for r in rows])
-        for group in np.unique(groups):
-            inside = groups == group
-            if inside.all():
-                without = np.array([p.mean for p in priors.values()])
-            else:
-                without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors)
-            out[inside] = line.rows(inside).at(without)
+    without: dict[tuple[str, str, str], dict[str, float]] = {}
+    for group in sorted({r.group for r in rows}) if held_out else ():
+        inside = np.array([r.group == group for r in rows])
+        if inside.all():
+            values = np.array([p.mean for p in priors.values()])
+        else:
+            values = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors)
+        out[inside] = line.rows(inside).at(values)
+        without[group] = dict(zip(priors, values.tolist(), strict=True))
     held = _ape(out, measured) if held_out else error
     return Fit(
         dict(zip(priors, theta.tolist(), strict=True)),
@@ -191,6 +195,7 @@ def fit_group(
         float(np.nanmedian(held)),
         float(np.nanquantile(held, 0.9)),
         out,
+        without,
     )
 
 
