@@ -29,7 +29,9 @@ LEVEL: Final = 0.9
 FEWEST_ROWS: Final = 20
 FEWEST_GROUPS: Final = 4
 """A domain of fewer rows or groups takes the ratios of the next wider; a whole family needs the rows only."""
-_FEWEST_IN_POOL: Final = 30
+ROWS_OF_POOL: Final = 30
+GROUPS_OF_POOL: Final = 2
+"""A pool of fewer rows or groups besides the one left out takes the stretch of the next wider."""
 _LEAST: Final = 0.02
 """An interval reaches at least this far (a logarithm) to either side before it is stretched."""
 
@@ -134,7 +136,7 @@ class _Members:
         for name in pools:
             rows = self.pools[name][self.group[self.pools[name]] != group]
             groups = len(self.groups_in[name] - {group})
-            if (len(rows) >= _FEWEST_IN_POOL and groups >= FEWEST_GROUPS) or (name == pools[-1] and len(rows)):
+            if (len(rows) >= ROWS_OF_POOL and groups >= GROUPS_OF_POOL) or (name == pools[-1] and len(rows)):
                 return self._level(name, rows, group if group in self.groups_in[name] else -1)
         return 1.0
 
@@ -159,7 +161,7 @@ def levels_of(ratios: Sequence[Ratio]) -> dict[str, float]:
     out: dict[str, float] = {}
     for pools in sorted({r.pools for r in ratios}):
         for name in pools:
-            enough = len(members.pools[name]) >= _FEWEST_IN_POOL and len(members.groups_in[name]) >= FEWEST_GROUPS
+            enough = len(members.pools[name]) >= ROWS_OF_POOL and len(members.groups_in[name]) >= GROUPS_OF_POOL
             if name not in out and (enough or name == pools[-1]):
                 out[name] = members.stretch((name,))
     return out
