@@ -56,9 +56,7 @@ def test_what_borrows_a_wide_domain_is_drawn_in_again() -> None:
     """Ten small families with a tenth of the errors of a large one: its quantiles, stretched by a tenth."""
     rng = np.random.default_rng(9)
     wide = ratios(rng.normal(size=600), 30, "wide")
-    calm = [
-        Ratio(float(v), (f"calm {i % 10}", "*"), ("calm", "*"), f"c{i % 10}") for i, v in enumerate(0.1 * rng.normal(size=100))
-    ]
+    calm = [Ratio(float(v), (f"calm {i % 10}", "*"), ("calm", "*"), f"c{i % 10}") for i, v in enumerate(0.1 * rng.normal(size=100))]
     assert levels_of([*wide, *calm])["calm"] == pytest.approx(0.1, rel=0.35)
     assert covered([*wide, *calm])[600:].mean() == pytest.approx(LEVEL, abs=0.06)
 

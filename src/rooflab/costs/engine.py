@@ -46,7 +46,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds a step, a layer and a sequence; factors on all-reduces, launch floors, quantisation passes and block-scaled experts; first-token terms."""
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launches, quantisation, block-scaled experts; first-token terms."""
 
     fixed_s: float = 0.0005
     layer_s: float = 5e-6

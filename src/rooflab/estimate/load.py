@@ -34,7 +34,8 @@ class Case:
 
     `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an
     encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one;
-    `yields`: tokens a sequence gains a step (speculation); `isl_cv`: how much prompts differ.  `encoder`: prices of the stack that reads prompts, if another one.
+    `yields`: tokens a sequence gains a step (speculation); `isl_cv`: how much prompts differ.  `encoder`: prices of the stack that
+    reads prompts, if another one.
     """
 
     which: Index

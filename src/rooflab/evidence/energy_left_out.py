@@ -28,7 +28,8 @@ Place = tuple[str, str]
 class Without(Protocol):
     """A trained calibration with the constants that come out when a group (source, model, accelerator) is left out."""
 
-    def __call__(self, group: tuple[str, str, str], *, table: ServingCalibration) -> ServingCalibration: ...
+    def __call__(self, group: tuple[str, str, str], *, table: ServingCalibration) -> ServingCalibration:
+        """`table` with what was fitted without `group`."""
 
 
 def energy_left_out(rows: Sequence[Row], fitted: Sequence[FitRow], table: ServingCalibration, without: Without) -> dict[str, float]:

@@ -3,9 +3,9 @@
     python -m rooflab.evidence.interval_table ROWS.csv ... --held-out HELD.csv [--source-out S.csv] [--device-out D.csv] --date DATE
 
 HELD.csv holds predictions of `rooflab.evidence.serving_train --held-out`, each made by constants that were fitted without
-the row's group (source, model, device).  A row that took no part in a fit stands with its present prediction.  S.csv and D.csv hold
-predictions of `rooflab.evidence.leave_out`, without the row's whole source or device; they tell how much wider intervals
-must be outside the evidence.
+the row's group (source, model, device), and with `--energy` those of ML.ENERGY's energy rows.  A row that took no part in a fit
+stands with its present prediction.  S.csv and D.csv hold predictions of `rooflab.evidence.leave_out`, without the row's whole source
+or device; they tell how much wider intervals must be outside the evidence.
 """
 
 from __future__ import annotations

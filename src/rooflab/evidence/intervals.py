@@ -121,8 +121,14 @@ class IntervalTable:
         names = {f"{k.shape}|{k.device}|{k.engine}|{k.kind}": k for k in evidence}
         spreads = {k: Spread(*row) for k, row in content["domains"].items()}
         return cls(
-            content["date"], content["rows"], spreads, evidence, Neighbours.of(names), content["coverage"],
-            content["stretch_outside"], content.get("stretch", {}),
+            content["date"],
+            content["rows"],
+            spreads,
+            evidence,
+            Neighbours.of(names),
+            content["coverage"],
+            content["stretch_outside"],
+            content.get("stretch", {}),
         )
 
 

@@ -113,7 +113,7 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
 
 
 class OldCase(NamedTuple):
-    """A configuration of leaderboard v2: model, (sequences running, devices) of an engine, predicted time per token and rate, measured values."""
+    """A configuration of leaderboard v2: model, sequences running and devices of an engine, predicted pace and rate, measured values."""
 
     model: str
     load: tuple[float, int]

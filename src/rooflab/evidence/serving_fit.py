@@ -105,7 +105,7 @@ class FitRow:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Constants, rows used, median and p90 error in sample and held out, held-out predictions (times) by row, constants by group left out."""
+    """Constants, rows, median and p90 error in sample and held out, held-out predictions (times) by row, constants by group left out."""
 
     values: dict[str, float]
     rows: int

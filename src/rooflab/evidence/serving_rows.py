@@ -241,6 +241,7 @@ def _devices(pool: Pool) -> int:
 _MAX_NUM_SEQS: Final = 2048
 """Published rows are tuned: the batch limit never binds before memory does, unless a row says so."""
 
+
 class Prompts(NamedTuple):
     """Mean prompt tokens of a task and how much they differ (standard deviation over mean)."""
 

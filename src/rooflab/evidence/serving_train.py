@@ -3,7 +3,9 @@
     python -m rooflab.evidence.serving_train ROWS.csv --out serving.json --held-out held.csv [--energy ENERGY.csv]
 
 With a table of energy rows, those of ML.ENERGY join the held-out predictions: joules a token, watts and pace by constants that saw no
-row of the same model and accelerator in either table (`rooflab.evidence.energy_left_out`).  In this order, each stage with the constants of the stages before it:
+row of the same model and accelerator in either table (`rooflab.evidence.energy_left_out`).
+
+In this order, each stage with the constants of the stages before it:
 
 1. engines, by generation and kind of model, on devices whose kernels are fitted to tables (their own or a relative's); mixtures
    with block-scaled experts are too few on fast hosts, so those of vLLM are fitted together with its rows on slow hosts;
