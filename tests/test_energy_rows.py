@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rooflab.costs.engine import ServingCalibration, active
 from rooflab.evidence.diffusion_rows import job
+from rooflab.evidence.energy_left_out import energy_left_out
 from rooflab.evidence.energy_rows import answers, question
 from rooflab.evidence.energy_series import series_of
-from rooflab.evidence.serving_rows import Unsupported
+from rooflab.evidence.serving_fit import FitRow
+from rooflab.evidence.serving_rows import Question, Unsupported
 
 ROWS = Path(__file__).parents[1].parent / "shared" / "truth" / "energy" / "measurements.csv"
 COLUMNS = (
@@ -158,3 +162,57 @@ def test_every_training_row_belongs_to_one_series():
         rows = [r for r in csv.DictReader(file) if r["source"].startswith(("Zeus", "Perseus"))]
     ids = [i for s in series_of(rows) for p in s.points for i, _ in p.measured.values()]
     assert sorted(ids) == sorted(r["id"] for r in rows)
+
+
+def leaderboard(**given: str) -> dict[str, str]:
+    same = {
+        "id": "a", "source": "ML.ENERGY Leaderboard v3", "date": "2026-02", "task": "lm-arena-chat", "model": "Qwen/Qwen3-235B-A22B-FP8",
+        "precision": "fp8", "gpu": "H100", "num_gpus": "8", "tp": "1", "pp": "", "dp": "1", "ep": "8", "batch_size": "32",
+        "max_num_seqs": "32", "seq_or_output_len": "800", "config_id": "c", "metric": "energy_per_output_token", "value": "1.0",
+    }  # fmt: skip
+    return row(**(same | given))
+
+
+def test_a_mixture_of_the_leaderboard_shares_attention_over_all_its_devices():
+    s = question(leaderboard())
+    assert (s.deployment.tp, s.deployment.ep, s.deployment.dp) == (8, 8, 1)
+    # Qwen's FP8 releases are scaled by blocks, and prompts of a chat differ much
+    assert s.deployment.weights == "fp8-block"
+    assert s.workload.isl.cv > 1
+
+
+def test_energy_rows_are_predicted_by_constants_without_their_model_and_device():
+    """The calibration without the group prices the row; other rows of the model on the device have no part in power either."""
+    models = ("Qwen/Qwen3-8B", "Qwen/Qwen3-14B", "Qwen/Qwen3-32B")
+    rows = [
+        leaderboard(
+            id=f"{m}-{n}-{metric}", config_id=f"{m}-{n}", model=m, precision="bfloat16", num_gpus="1", ep="1", batch_size=n, max_num_seqs=n,
+            metric=metric, value=value,
+        )
+        for m in models
+        for n in ("8", "64")
+        for metric, value in (("energy_per_output_token", "0.5"), ("output_throughput", "1000"), ("avg_power_all_gpus", "500"))
+    ]  # fmt: skip
+    asked = {m: question(next(r for r in rows if r["model"] == m)) for m in models}
+    fitted = [
+        FitRow(Question(m, (s,), "output_tokens_per_s", 1.0, 1000.0), "ML.ENERGY leaderboard", m, "H100-SXM-80GB") for m, s in asked.items()
+    ]
+    table = active()
+    slower = replace(table, slow_host=replace(table.slow_host, fixed_s=0.5))
+    calls: list[tuple[str, str, str]] = []
+
+    def without(group: tuple[str, str, str], *, table: ServingCalibration) -> ServingCalibration:
+        calls.append(group)
+        return slower if group[1] == models[0] else table
+
+    held = energy_left_out(rows, fitted, table, without)
+    assert {c[1] for c in calls} == set(models)
+    assert set(held) == {r["id"] for r in rows}
+    now = {a.id: a.predicted for a in answers(rows)[0]}
+    pace = "8-output_throughput"
+    assert held[f"{models[0]}-{pace}"] < 0.1 * now[f"{models[0]}-{pace}"]
+    assert held[f"{models[1]}-{pace}"] == pytest.approx(now[f"{models[1]}-{pace}"])
+    # a row's own watts do not reach its prediction
+    odd = [{**r, "value": "5"} if r["model"] == models[1] and "power" in r["metric"] else r for r in rows]
+    name = f"{models[1]}-8-energy_per_output_token"
+    assert energy_left_out(odd, fitted, table, without)[name] == pytest.approx(held[name])

@@ -4,6 +4,8 @@
     all-reduces take `skew` times the kernel's time              ranks arrive apart
     kernel launch floors take `launch` times those of the tables (graphs overlap them)
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
+    grouped products of block-scaled fp8 experts take            tables time tuned tiles, engines run default ones for
+    `block_experts` times the kernel's time                      shapes without a tuning file
     kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for weights
     narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights faster than
     `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times the tables' time;
@@ -68,6 +70,7 @@ class EngineOverhead:
     skew: float = 1.0
     launch: float = 1.0
     quantise: float = 1.0
+    block_experts: float = 1.0
     arithmetic: float = 1.0
     unpacking: float = 1.0
     memory: float = 1.0

@@ -63,7 +63,7 @@ def served(
     kernels that nobody timed, so they leave those of `own` (the calibration in force) alone.
     """
     kernels, shares = calibration_for(device, engine), _shares(device, engine, overhead, factors)
-    if (overhead.launch, overhead.quantise, shares) == (1.0, 1.0, _TIMED):
+    if (overhead.launch, overhead.quantise, overhead.block_experts, shares) == (1.0, 1.0, 1.0, _TIMED):
         return kernels
 
     def of(key: str) -> _Shares:
@@ -108,10 +108,11 @@ def _gemm(key: str, curve: GemmCurve, shares: _Shares, overhead: EngineOverhead,
 
 
 def _experts(key: str, curve: MoeCurve, shares: _Shares, overhead: EngineOverhead) -> MoeCurve:
-    ec = min(curve.ec * shares.arithmetic(key), 1.0)
+    longer = overhead.block_experts if key == "fp8_block" else 1.0
+    ec = min(curve.ec * shares.arithmetic(key) / longer, 1.0)
     # kernels for a few rows an expert are others than those for many: an engine's factor is seen on many
     pad = curve.pad_tokens * (ec / curve.ec if overhead.arithmetic * overhead.unpacking > 1.0 else 1.0)
-    return replace(curve, t0_s=curve.t0_s * overhead.launch, ec=ec, em=shares.reached(curve.em), pad_tokens=pad)
+    return replace(curve, t0_s=curve.t0_s * overhead.launch, ec=ec, em=shares.reached(curve.em / longer), pad_tokens=pad)
 
 
 def _attention(name: str, curve: Any, shares: _Shares, overhead: EngineOverhead) -> Any:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts, StepResult
 
-__all__ = ["Case", "Steady", "all_lanes", "decode_step", "lanes_in_use", "prefill_seconds", "steady_state"]
+__all__ = ["Case", "Steady", "all_lanes", "decode_step", "lanes_in_use", "mixed_step", "prefill_seconds", "steady_state"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -37,9 +37,9 @@ class Case:
 
     `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an
     encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one;
-    `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `relay`: stages that the chunks of one prompt
-    pass one behind the other (1: a prompt's next chunk waits for the last stage).  `encoder`: prices of the stack that reads
-    prompts, if another one.
+    `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `isl_cv`: how much prompts differ.  `relay`:
+    stages that the chunks of one prompt pass one behind the other (1: a prompt's next chunk waits for the last stage).  `encoder`:
+    prices of the stack that reads prompts, if another one.
     """
 
     which: Index
@@ -53,6 +53,7 @@ class Case:
     yields: Array
     causal: npt.NDArray[np.bool_]
     beams: Array
+    isl_cv: Array
     relay: Array | None = None
     encoder: StepCosts | None = None
 
@@ -68,7 +69,10 @@ class Case:
 
 
 class Steady(NamedTuple):
-    """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work of a mean step."""
+    """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work of a mean step.
+
+    `beginning`: prompts that begin in a step of one lane, on average.
+    """
 
     tpot_s: Array
     plain_s: Array
@@ -78,6 +82,7 @@ class Steady(NamedTuple):
     parts: StepResult
     bound_s: Array
     step_s: Array
+    beginning: Array
 
 
 def lanes_in_use(case: Case, running: Array) -> Array:
@@ -190,4 +195,5 @@ def steady_state(
         parts=parts,
         bound_s=bound_s * lanes,
         step_s=step_s,
+        beginning=turning / tokens_out,
     )

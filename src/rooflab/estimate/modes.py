@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts, StepResult
 from rooflab.estimate.first_token import Admission, Client, first_tokens, held_steps
-from rooflab.estimate.load import Case, Steady, all_lanes, decode_step, lanes_in_use, prefill_seconds, steady_state
+from rooflab.estimate.load import Case, Steady, all_lanes, decode_step, lanes_in_use, mixed_step, prefill_seconds, steady_state
 
 __all__ = ["STATS", "Outcome", "closed_loop", "open_loop", "static_batch"]
 
@@ -123,7 +123,7 @@ def closed_loop(
         ttft_s=ttft,
         tpot_s=tpot,
         e2e_s={s: ttft[s] + np.maximum(case.osl - 1, 0.0) * tpot[s] for s in STATS},
-        itl_s=_gaps(case, steady),
+        itl_s=_gaps(costs, case, steady),
         power_w=steady.parts.joules / steady.step_s,
         parts=steady.parts,
         step_s=steady.step_s,
@@ -152,17 +152,48 @@ def _spread(costs: StepCosts, case: Case, steady: Steady, running: Array, *, fix
         met = z * np.sqrt(np.maximum(steady.mixed_share, 0.0) / steps)
         near = z * np.sqrt(running) * slope
         out[name] = steady.tpot_s + (met * extra_s + np.maximum(near, 0.0)) / case.yields / case.stage_balance
-    # the median of steps that are mostly plain is a plain step
     return out
 
 
-def _gaps(case: Case, steady: Steady) -> dict[str, Array]:
-    """Gaps between tokens: a plain step, or a mixed one for the share of steps that carry a prompt; speculation yields several at once."""
+def _gaps(costs: StepCosts, case: Case, steady: Steady) -> dict[str, Array]:
+    """Gaps between tokens: steps by the prompt tokens that they hold beside the decodes; speculation yields several tokens at once.
+
+    Prompts begin in steps as a Poisson process, so a step's prompt tokens are a compound Poisson sum, cut at the token budget.
+    Without chunking a prompt stops the decodes: a gap is plain or holds one whole prefill.
+    """
     out = {"mean": steady.tpot_s}
+    decoding = steady.decoding / lanes_in_use(case, steady.decoding)
+    room = np.maximum(case.chunk - decoding, 1.0)
     for name, p in _TAIL.items():
-        step_s = np.where(steady.mixed_share >= 1 - p, steady.mixed_s, steady.plain_s)
-        out[name] = step_s / case.stage_balance
+        tokens = np.minimum(_prompt_tokens(case, steady.beginning, p), room)
+        chunked_s = np.where(tokens > 0, mixed_step(costs, case, decoding, tokens).seconds, steady.plain_s)
+        stopped_s = np.where(steady.mixed_share >= 1 - p, steady.mixed_s, steady.plain_s)
+        out[name] = np.where(case.chunked, chunked_s, stopped_s) / case.stage_balance
     return out
+
+
+def _prompt_tokens(case: Case, beginning: Array, p: float) -> Array:
+    """Quantile `p` of the prompt tokens that come in a step, with `beginning` prompts a step on average (lengths lognormal).
+
+    The larger of one long prompt, the quantile 1 − (1 − p)/λ of lengths, and of many together: Wilson-Hilferty's quantile of a
+    gamma distribution with the sum's mean λI and variance λI²(1 + cv²).
+    """
+    from statistics import NormalDist
+
+    safe = np.maximum(beginning, 1e-12)
+    sigma = np.sqrt(np.log1p(case.isl_cv**2))
+    beyond = (1 - p) / -np.expm1(-safe)  # share of steps with a prompt that are worse
+    single = case.isl * np.exp(sigma * np.where(beyond < 0.5, _upper(beyond), -_upper(1 - beyond)) - sigma**2 / 2)
+    shape = np.maximum(safe / (1 + case.isl_cv**2), 1.0 / 3.0)
+    several = safe * case.isl * (1 - 1 / (9 * shape) + NormalDist().inv_cdf(p) / (3 * np.sqrt(shape))) ** 3
+    return np.where(beyond < 1, np.maximum(single, several), 0.0)
+
+
+def _upper(tail: Array) -> Array:
+    """Standard normal quantile of upper-tail probabilities up to ½ (Abramowitz and Stegun 26.2.23, error below 5e-4)."""
+    t = np.sqrt(-2 * np.log(np.clip(tail, 1e-12, 0.5)))
+    out: Array = t - (2.515517 + 0.802853 * t + 0.010328 * t**2) / (1 + 1.432788 * t + 0.189269 * t**2 + 0.001308 * t**3)
+    return np.maximum(out, 0.0)
 
 
 def open_loop(
@@ -231,7 +262,7 @@ def open_loop(
         ttft_s=ttft,
         tpot_s=tpot,
         e2e_s=e2e,
-        itl_s=_gaps(case, steady),
+        itl_s=_gaps(costs, case, steady),
         power_w=idle_w + busy_share * np.maximum(working_w - idle_w, 0.0),
         parts=steady.parts,
         step_s=steady.step_s,

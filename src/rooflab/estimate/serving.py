@@ -205,7 +205,7 @@ class _Table:
         w = [by_id[key] for key in seen]
         self.scenarios, self.model, self.memory_rows = scenarios, model, memory
 
-        def column(values: list[Any]) -> Array:
+        def column(values: Sequence[Any]) -> Array:
             out: Array = np.array(values, dtype=np.float64)[of]
             return out
 
@@ -234,7 +234,7 @@ class _Table:
         )
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
-    def _loads(self, w: list[Workload], column: Callable[[list[Any]], Array]) -> None:
+    def _loads(self, w: list[Workload], column: Callable[[Sequence[Any]], Array]) -> None:
         """Columns of what arrives."""
         self.isl_cv, self.osl_cv = column([x.spread("isl") for x in w]), column([x.spread("osl") for x in w])
         self.beams = column([x.beams for x in w])
@@ -248,7 +248,7 @@ class _Table:
         self.rate = column([x.rate or 0.0 for x in w])
         self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
 
-    def _limits(self, distinct: list[Deployment], which: npt.NDArray[np.intp], by_deployment: Callable[[list[Any]], Array]) -> None:
+    def _limits(self, distinct: list[Deployment], which: npt.NDArray[np.intp], by_deployment: Callable[[Sequence[Any]], Array]) -> None:
         """Columns of what engines are set to and add."""
         self.replicas = by_deployment([d.replicas for d in distinct])
         self.devices = by_deployment([d.devices for d in distinct])
@@ -290,7 +290,8 @@ def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAc
 def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
     """Outcomes of all rows, each by its mode."""
     osl = np.maximum(t.osl, 1.0)
-    case = Case(which, t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, t.beams, t.relay, encoder)
+    columns = (t.isl, t.prompt, osl, t.chunk, t.chunked, t.lanes, t.balance, t.yields, t.causal, t.beams, t.isl_cv, t.relay)
+    case = Case(which, *columns, encoder)
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
     static, closed, opened = (t.mode == i for i in range(3))

@@ -66,9 +66,18 @@ class Domain:
     def wider(self) -> tuple[str, ...]:
         """Names from the most particular domain to the widest ("serving *", "*"), each with fewer distinctions."""
         f, k, c, e, n = self.family, self.kind, self.kernels, self.engine, self.near
-        of = f.split(":")[0] if ":" in f else "serving"
-        names = (f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}|{e}", f"{f}|{k}|{c}", f"{f}|{k}", f, f"{of} *", "*")
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys((f"{f}|{k}|{c}|{e}|{n}", f"{f}|{k}|{c}|{e}", f"{f}|{k}|{c}", f"{f}|{k}", f, *self._wide(), "*")))
+
+    def pools(self) -> tuple[str, ...]:
+        """Names of the rows that say how much intervals must be stretched: metric, load and kind; metric and load; metric; all."""
+        return tuple(dict.fromkeys((f"{self.family}|{self.kind}", self.family, *self._wide())))
+
+    def _wide(self) -> tuple[str, ...]:
+        """The metric under any load; what an answer's time is made of, where a batch starts together; all that is like it."""
+        of = self.family.split(":")[0] if ":" in self.family else "serving"
+        name, _, load = self.family.partition(", ")
+        together = load in ("static batch", "single stream") and name in ("prefill", "time per token", "end to end")
+        return (name, *(("latency of a batch",) if together else ()), f"{of} *")
 
 
 def family_of(metric: str, workload: Workload, engine: str, *, best_of_many: bool = False) -> str:

@@ -23,20 +23,13 @@ from rooflab.estimate.result import Estimate
 from rooflab.estimate.serving import estimate_many
 from rooflab.evidence import diffusion_rows
 from rooflab.evidence.energy_series import predict, series_of
-from rooflab.evidence.serving_rows import Unsupported
+from rooflab.evidence.serving_rows import TASKS, Unsupported
 from rooflab.evidence.serving_rows import question as serving_question
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Answer", "OldRuns", "Served", "answers", "question", "served", "serving_row"]
+__all__ = ["Answer", "OldRuns", "Served", "answers", "question", "served", "serving_answers", "serving_row"]
 
 Row = Mapping[str, str]
-
-PROMPTS: Final = {
-    "lm-arena-chat": 300, "gpqa": 300, "sourcegraph-fim": 1500, "image-chat": 1000, "video-chat": 2500,
-    "llm_text_generation/chat": 100, "llm_text_generation/code": 150,
-}  # fmt: skip
-"""Mean prompt tokens of the tasks, which no row states: assumed; those with images, clips or repository context were set to a round
-number at which throughput is least biased.  The encoder's own time is not counted."""
 
 METRICS: Final = {
     "energy_per_output_token": "j_per_token", "energy_per_request": "j_per_request", "avg_power_all_gpus": "power_w",
@@ -115,7 +108,7 @@ class Served:
 def serving_row(row: Row) -> dict[str, str]:
     """A serving configuration of ML.ENERGY in the columns of the serving table. Raises Unsupported."""
     task = row["task"]
-    if task not in PROMPTS:
+    if task not in TASKS:
         raise Unsupported(f"task {task}")
     old = row["source"].endswith("v2")
     fp8 = row["precision"] == "fp8"
@@ -123,7 +116,7 @@ def serving_row(row: Row) -> dict[str, str]:
         "id": row["id"], "source": "ML.ENERGY leaderboard", "engine": "vLLM", "engine_version": "0.5.4" if old else "",
         "model": row["model"], "precision_weights": row["precision"], "precision_activations": "fp8" if fp8 else "bf16",
         "precision_kv": "", "gpu": row["gpu"], "num_gpus": row["num_gpus"], "tp": row["tp"] or "1", "pp": row["pp"] or "1",
-        "ep": row["ep"] or "1", "batch_or_concurrency": str(max(round(float(row["batch_size"])), 1)), "isl": str(PROMPTS[task]),
+        "ep": row["ep"] or "1", "batch_or_concurrency": str(max(round(float(row["batch_size"])), 1)), "isl": "",
         "osl": row["seq_or_output_len"], "scenario": "fixed-concurrency", "metric": "output_tok_s", "value": "1", "per_gpu": "0",
         "notes": f"task={task}", "date": row["date"], "ship": "0",
     }  # fmt: skip
@@ -134,14 +127,14 @@ def question(row: Row) -> Scenario:
     return serving_question(serving_row(row)).scenarios[0]
 
 
-def served(estimate: Estimate, row: Row) -> Served:
-    """What an estimate says of a row, with the host time and the finite runs of the old leaderboard."""
+def served(estimate: Estimate, row: Row, old: OldRuns | None = None) -> Served:
+    """What an estimate says of a row, with the host time and the finite runs of the old leaderboard (shipped ones unless given)."""
     m, osl = estimate.metrics, float(row["seq_or_output_len"])
     tokens_per_s, power_w, tpot_s = m["output_tokens_per_s"], m["power_w"], m["tpot_s_mean"]
     stretch = drain = 1.0
     if row["source"].endswith("v2"):
         split = estimate.scenario.deployment
-        stretch, drain = _old_runs().slower(tpot_s, m["running"] / split.replicas, (split.tp or 1) * split.pp)
+        stretch, drain = (old or _old_runs()).slower(tpot_s, m["running"] / split.replicas, (split.tp or 1) * split.pp)
     idle_w = m["devices"] * loaded_idle_w(estimate.scenario.hardware)
     return Served(
         power_w=idle_w + max(power_w - idle_w, 0.0) / stretch / drain,
@@ -158,7 +151,7 @@ def answers(rows: Iterable[Row]) -> tuple[list[Answer], dict[str, str]]:
     rows = list(rows)
     done: list[Answer] = []
     unsupported: dict[str, str] = {}
-    for answer, reason in (*_serving(rows), *_diffusion(rows), *_series(rows), *_nodes(rows)):
+    for answer, reason in (*serving_answers(rows), *_diffusion(rows), *_series(rows), *_nodes(rows)):
         if reason:
             unsupported[answer.id] = reason
         else:
@@ -172,7 +165,8 @@ def _blank(row: Row) -> Answer:
     return Answer(row["id"], row["metric"], "", float("nan"), float(row["value"]), "")
 
 
-def _serving(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
+def serving_answers(rows: Sequence[Row], old: OldRuns | None = None) -> Iterator[tuple[Answer, str]]:
+    """Predictions of ML.ENERGY's serving rows, or the reason why there is none."""
     configs: dict[str, list[Row]] = {}
     for row in rows:
         if row["source"].startswith("ML.ENERGY") and row["metric"] in METRICS and row["max_num_seqs"].strip():
@@ -187,7 +181,7 @@ def _serving(rows: Sequence[Row]) -> Iterator[tuple[Answer, str]]:
         if isinstance(result, RooflabError):
             yield from ((_blank(row), str(result)[:80]) for row in config)
             continue
-        got = served(result, config[0])
+        got = served(result, config[0], old)
         for row in config:
             group = f"{row['model']}/{result.scenario.hardware.device.key}/{row['source'][-2:]}"
             yield replace(_blank(row), group=group, predicted=got.value(row["metric"]), provenance="fitted"), ""

@@ -4,9 +4,9 @@
         [--model-out M.csv] --date DATE
 
 HELD.csv holds predictions of `rooflab.evidence.serving_train --held-out`, each made by constants that were fitted without
-the row's group (source, model, device).  A row that took no part in a fit stands with its present prediction.  S.csv, D.csv and M.csv
-hold predictions of `rooflab.evidence.leave_out`, without the row's whole source, device or model; they tell how much wider
-intervals must be outside the evidence.
+the row's group (source, model, device), and with `--energy` those of ML.ENERGY's energy rows.  A row that took no part in a fit
+stands with its present prediction.  S.csv, D.csv and M.csv hold predictions of `rooflab.evidence.leave_out`, without the row's whole
+source, device or model; they tell how much wider intervals must be outside the evidence.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def ratios_of(rows: Sequence[Scored]) -> list[Ratio]:
     out = []
     for r in rows:
         domain = replace(r.domain, near=neighbours.nearness(r.key, _group(r))) if r.key else r.domain
-        out.append(Ratio(r.ratio, domain.wider(), domain.family, r.group))
+        out.append(Ratio(r.ratio, domain.wider(), domain.pools(), r.group))
     return out
 
 
@@ -70,8 +70,7 @@ def _group(row: Scored) -> str:
 def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
     """The table of rows whose predictions are held out."""
     ratios = ratios_of(rows)
-    levels = levels_of(ratios)
-    held = covered(ratios, levels)
+    held = covered(ratios)
     coverage = {"overall": float(np.mean(held))}
     for metric in sorted({r.metric for r in rows}):
         coverage[metric] = float(np.mean([c for c, r in zip(held, rows, strict=True) if r.metric == metric]))
@@ -80,7 +79,7 @@ def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
         if r.key:
             errors.setdefault(r.key, []).append(r.error)
     evidence = {k: (len(v), float(np.median(v))) for k, v in sorted(errors.items(), key=lambda item: str(item[0]))}
-    return IntervalTable(date, len(rows), spreads(ratios, levels), evidence, Neighbours.of({}), coverage)
+    return IntervalTable(date, len(rows), spreads(ratios), evidence, Neighbours.of({}), coverage, levels=levels_of(ratios))
 
 
 @dataclass(frozen=True, slots=True)

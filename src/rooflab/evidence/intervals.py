@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -71,7 +71,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class IntervalTable:
-    """Spreads by domain, and the evidence by key: rows and their median held-out error.
+    """Spreads by domain, stretches by pool, and the evidence by key: rows and their median held-out error.
 
     `stretch` widens (in logarithms) the interval of a case outside the evidence: what covers 90 % of such rows when their whole
     source or device is left out, and at least the half more where the engine or the device is unknown.
@@ -84,6 +84,7 @@ class IntervalTable:
     neighbours: Neighbours
     coverage: Mapping[str, float]
     stretch: float = 1.5
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def nearness(self, key: Key) -> Nearness:
         """How near the evidence a key is."""
@@ -94,9 +95,9 @@ class IntervalTable:
         found = by_name(self.spreads, domain.wider())
         assert found is not None, "the widest domain is always there"
         name, spread = found
-        if domain.near != "outside":
-            return found
-        return name, replace(spread, low=spread.low * self.stretch, high=spread.high * self.stretch)
+        level = by_name(self.levels, domain.pools())
+        wider = (level[1] if level else 1.0) * (self.stretch if domain.near == "outside" else 1.0)
+        return name, replace(spread, low=spread.low * wider, high=spread.high * wider)
 
     def record(self) -> dict[str, Any]:
         """As the file holds it."""
@@ -105,6 +106,7 @@ class IntervalTable:
             "rows": self.rows,
             "level": 0.9,
             "stretch_outside": round(self.stretch, 3),
+            "stretch": {k: round(v, 4) for k, v in self.levels.items()},
             "coverage": {k: round(v, 4) for k, v in self.coverage.items()},
             "domains": {
                 k: [round(s.low, 4), round(s.high, 4), round(s.median_error, 4), s.rows, s.groups] for k, s in self.spreads.items()
@@ -119,7 +121,14 @@ class IntervalTable:
         names = {f"{k.shape}|{k.device}|{k.engine}|{k.kind}": k for k in evidence}
         spreads = {k: Spread(*row) for k, row in content["domains"].items()}
         return cls(
-            content["date"], content["rows"], spreads, evidence, Neighbours.of(names), content["coverage"], content["stretch_outside"]
+            content["date"],
+            content["rows"],
+            spreads,
+            evidence,
+            Neighbours.of(names),
+            content["coverage"],
+            content["stretch_outside"],
+            content.get("stretch", {}),
         )
 
 

@@ -44,8 +44,9 @@ def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Itera
             continue
         engines, families = {_engine(r) for r in inside}, {_family(r) for r in inside}
         others = [r for r, n in zip(rows, named, strict=True) if n != name and (_engine(r) in engines or _family(r) in families)]
-        with using(_without(active(), engines, families)), redirect_stdout(StringIO()):
-            table, _, _ = train(others, "")
+        slow = any(_scenario(r).deployment.host == "slow" for r in inside)
+        with using(_without(active(), engines, families, slow)), redirect_stdout(StringIO()):
+            table = train(others, "").table
         with using(table):
             values = predict([r.question for r in inside])
         yield name, {r.question.id: float(v) for r, v in zip(inside, values, strict=True) if np.isfinite(v) and v > 0}
@@ -76,10 +77,11 @@ def _family(row: FitRow) -> str:
     return _scenario(row).hardware.device.family
 
 
-def _without(table: ServingCalibration, engines: set[str], families: set[str]) -> ServingCalibration:
-    """A calibration without what was fitted for `engines` (name@generation) and device `families`."""
+def _without(table: ServingCalibration, engines: set[str], families: set[str], slow: bool) -> ServingCalibration:
+    """A calibration without what was fitted for `engines` (name@generation), device `families` and, if `slow`, slow hosts."""
     return replace(
         table,
+        slow_host=ServingCalibration("").slow_host if slow else table.slow_host,
         engines={k: e for k, e in table.engines.items() if k.split("/")[0] not in engines or e.provenance != "fitted"},
         devices={k: d for k, d in table.devices.items() if k not in families or d.provenance != "fitted"},
     )

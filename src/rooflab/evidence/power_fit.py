@@ -11,6 +11,7 @@ import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +26,17 @@ from rooflab.evidence.energy_series import Series, predict, series_of
 from rooflab.evidence.serving_rows import Unsupported
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["ServingPower", "fit_clock", "fit_curve", "predicted_share", "serving_power"]
+__all__ = [
+    "OldCase",
+    "ServingPower",
+    "curve_of",
+    "fit_clock",
+    "fit_curve",
+    "fit_old_runs",
+    "old_cases",
+    "predicted_share",
+    "serving_power",
+]
 
 Array = npt.NDArray[np.float64]
 Row = Mapping[str, str]
@@ -33,6 +44,8 @@ Row = Mapping[str, str]
 _SHARES: Final = ("active", "compute", "memory", "link")
 _LOADED_IDLE: Final = {"hopper": 0.20, "blackwell": 0.195, "ampere": 0.20}
 """Loaded idle over TDP, measured by NVML on idle servers with a model resident: H100 about 140 W of 700, B200 195 W of 1000."""
+_IDLE: Final = 0.18
+"""The same where no family's is known."""
 _BOUNDS: Final = ([0.0, 0.3, 0.3, 0.0], [0.5, 2.0, 1.5, 0.5])
 _FLOOR: Final = 0.7
 _FLOORS: Final = {"a100-sxm-80gb": 0.75, "a40": 0.6}
@@ -99,47 +112,75 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
     return found
 
 
-def fit_old_runs(rows: Sequence[Row]) -> dict[str, Any]:
-    """Constants of `energy_rows.OldRuns` on the times per token and throughputs of leaderboard v2, and their errors."""
-    from scipy.optimize import least_squares
+class OldCase(NamedTuple):
+    """A configuration of leaderboard v2: model, sequences running and devices of an engine, predicted pace and rate, measured values."""
 
+    model: str
+    load: tuple[float, int]
+    tpot_s: float
+    tokens_per_s: float
+    measured: Mapping[str, float]
+
+
+def old_cases(rows: Sequence[Row]) -> list[OldCase]:
+    """The configurations of leaderboard v2 that the engine models."""
     kept = []
-    for row, values, scenario in _asked([r for r in rows if r["source"].endswith("v2")]):
-        estimate = estimate_many([scenario])[0]
+    asked = _asked([r for r in rows if r["source"].endswith("v2")])
+    for (_, values, scenario), estimate in zip(asked, estimate_many([s for _, _, s in asked]), strict=True):
         if not isinstance(estimate, RooflabError):
             split = estimate.scenario.deployment
             load = (estimate.metrics["running"] / split.replicas, (split.tp or 1) * split.pp)
-            kept.append((row["model"], load, estimate.metrics["tpot_s_mean"], estimate.metrics["output_tokens_per_s"], values))
+            name = scenario.model.name
+            kept.append(OldCase(name, load, estimate.metrics["tpot_s_mean"], estimate.metrics["output_tokens_per_s"], values))
+    return kept
 
-    def errors(v: Array, chosen: Sequence[Any]) -> Array:
-        old = OldRuns(*(float(x) for x in np.exp(v)))
-        out = []
-        for _, (running, devices), tpot_s, tokens_per_s, values in chosen:
-            stretch, drain = old.slower(tpot_s, running, devices)
-            out += [tpot_s * stretch / values["avg_tpot"], tokens_per_s / stretch / drain / values["output_throughput"]]
-        return np.log(out)
 
-    def best(chosen: Sequence[Any]) -> Array:
-        start = np.log([5e-3, 2e-2, 2e-4, 1500.0])
-        out: Array = least_squares(
-            lambda v: np.append(errors(v, chosen), 0.02 * (v - start)), start, loss="soft_l1", f_scale=0.15, diff_step=1e-4, max_nfev=40
-        ).x
-        return out
+def _old_errors(old: OldRuns, cases: Sequence[OldCase]) -> Array:
+    out = []
+    for c in cases:
+        stretch, drain = old.slower(c.tpot_s, *c.load)
+        out += [c.tpot_s * stretch / c.measured["avg_tpot"], c.tokens_per_s / stretch / drain / c.measured["output_throughput"]]
+    return np.log(out)
 
-    found = best(kept)
-    inside = np.abs(np.expm1(errors(found, kept)))
+
+def fit_old_runs(cases: Sequence[OldCase]) -> OldRuns:
+    """What leaderboard v2 adds to the engine, on its times per token and throughputs."""
+    from scipy.optimize import least_squares
+
+    start = np.log([5e-3, 2e-2, 2e-4, 1500.0])
+
+    def residuals(v: Array) -> Array:
+        return np.append(_old_errors(OldRuns(*np.exp(v).tolist()), cases), 0.02 * (v - start))
+
+    found = least_squares(residuals, start, loss="soft_l1", f_scale=0.15, diff_step=1e-4, max_nfev=40)
+    return OldRuns(*np.exp(found.x).tolist())
+
+
+def _old_entry(rows: Sequence[Row]) -> dict[str, Any]:
+    """Constants of `energy_rows.OldRuns` as their file holds them, with their errors."""
+    cases = old_cases(rows)
+    found = fit_old_runs(cases)
+    inside = np.abs(np.expm1(_old_errors(found, cases)))
     left = []
-    for name in sorted({k[0] for k in kept}):
-        left.append(np.abs(np.expm1(errors(best([k for k in kept if k[0] != name]), [k for k in kept if k[0] == name]))))
-    names = ("step_s", "doubling_s", "sequence_s", "requests")
+    for name in sorted({c.model for c in cases}):
+        others = fit_old_runs([c for c in cases if c.model != name])
+        left.append(np.abs(np.expm1(_old_errors(others, [c for c in cases if c.model == name]))))
     return {
-        **{n: float(f"{x:.3g}") for n, x in zip(names, np.exp(found), strict=True)},
+        **{n: float(f"{x:.3g}") for n, x in asdict(found).items()},
         "provenance": "fitted",
         "rows": len(inside),
         "median": round(float(np.median(inside)), 3),
         "left_out_median": round(float(np.median(np.concatenate(left))), 3),
         "source": "ML.ENERGY leaderboard v2",
     }
+
+
+def curve_of(rows: Sequence[ServingPower], family: str) -> PowerCurve:
+    """The power constants of a family (of all devices, where it has none of its own) fitted to `rows`."""
+    idle = _LOADED_IDLE.get(family, _IDLE)
+    pool = [r for r in rows if r.family == family] if family in _LOADED_IDLE else rows
+    active, compute, memory, link = (float(share) for share in fit_curve(pool, idle))
+    return PowerCurve(idle, active, compute, memory, link, "fitted", "ML.ENERGY")
 
 
 def predicted_share(shares: Array, loaded_idle: float, rows: Sequence[ServingPower], *, measured_time: bool) -> Array:
@@ -178,7 +219,7 @@ def _curves(rows: Sequence[ServingPower], source: str) -> dict[str, Any]:
     out = {}
     pools = {family: [r for r in rows if r.family == family] for family in _LOADED_IDLE} | {"gpu": list(rows)}
     for family, pool in pools.items():
-        idle = _LOADED_IDLE.get(family, 0.18)
+        idle = _LOADED_IDLE.get(family, _IDLE)
         shares = fit_curve(pool, idle)
         left = np.empty(len(pool))
         for group in sorted({r.group for r in pool}):
@@ -262,7 +303,7 @@ def main(arguments: Sequence[str]) -> None:
     parts = arguments[2:] or ["old_runs", "curves", "clocks"]
     raw = json.loads(Path(arguments[1]).read_text(encoding="utf-8")) if len(arguments) > 1 else {"curves": {}, "clocks": {}}
     if "old_runs" in parts:
-        raw["old_runs"] = fit_old_runs(rows)
+        raw["old_runs"] = _old_entry(rows)
         print(raw["old_runs"], flush=True)
     if "curves" in parts:
         raw["curves"] |= _curves(serving_power(rows), "ML.ENERGY leaderboards v2 and v3, GPU power by NVML")

@@ -3,8 +3,8 @@
     python -m rooflab.evidence.refresh FOLDER --held-out HELD.csv [--source-out S.csv] [--device-out D.csv]
         [--model-out M.csv] --date DATE
 
-To be run after `rooflab.evidence.serving_train` has written new constants and held-out predictions; `rooflab.evidence.leave_out`
-makes the other files, in minutes.
+To be run after `rooflab.evidence.serving_train ROWS.csv --out serving.json --held-out HELD.csv --energy ENERGY.csv --date DATE` has
+written new constants and held-out predictions (a few minutes); `rooflab.evidence.leave_out` makes the other files, in minutes.
 """
 
 from __future__ import annotations

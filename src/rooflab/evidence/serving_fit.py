@@ -13,7 +13,7 @@ leave-one-group-out (group: source, model, accelerator), each with constants fit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,7 @@ from rooflab.evidence.serving_rows import Question
 __all__ = [
     "DEVICE_PRIORS",
     "ENGINE_PRIORS",
+    "EXPERT_PRIORS",
     "FIRST_TOKEN_DEVIATIONS",
     "FIRST_TOKEN_PRIORS",
     "HANDOFF_PRIORS",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+Group = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ KERNEL_PRIORS: Final[Mapping[str, Prior]] = {
 """What kernels of an engine's own add to ENGINE_PRIORS."""
 READ_PRIORS: Final[Mapping[str, Prior]] = {"read_s_per_byte": Prior(0.0, 1e-12, 0.0, 2e-11, 1e-13)}
 """Engines whose matrix-vector kernels keep few reads in flight."""
+EXPERT_PRIORS: Final[Mapping[str, Prior]] = {"block_experts": Prior(1.0, 0.5, 0.5, 4.0, 0.3)}
+"""What mixtures with block-scaled experts add to ENGINE_PRIORS."""
 DEVICE_PRIORS: Final[Mapping[str, Prior]] = {
     "memory": Prior(1.0, 0.4, 0.1, 1.6, -0.1),
     "compute": Prior(1.0, 0.5, 0.05, 2.5, -0.1),
@@ -134,7 +138,8 @@ class FitRow:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Constants, rows used, median and p90 error in sample and held out, and held-out predictions (times) of all rows given."""
+    """Constants, rows, median and p90 error in sample and held out, held-out predictions (times) of all rows given, constants by
+    group left out."""
 
     values: dict[str, float]
     rows: int
@@ -143,6 +148,7 @@ class Fit:
     held_out_median: float
     held_out_p90: float
     held_out: Array
+    without: Mapping[Group, dict[str, float]] = field(default_factory=dict)
 
 
 def predict(questions: Sequence[Question]) -> Array:
@@ -199,7 +205,8 @@ def fit_group(
         if settled:
             break
     error = _ape(line.at(theta), measured)
-    out = _held_out(rows, line, measured, weights, priors, apply, outliers) if held_out else np.full(len(rows), np.nan)
+    without = _without(rows, line, measured, weights, priors, outliers) if held_out else {}
+    out = _held_out(rows, line, priors, apply, without) if held_out else np.full(len(rows), np.nan)
     held = _ape(out[np.array([r.fitted for r in rows])], measured) if held_out else error
     return Fit(
         dict(zip(priors, theta.tolist(), strict=True)),
@@ -209,33 +216,43 @@ def fit_group(
         float(np.nanmedian(held)),
         float(np.nanquantile(held, 0.9)),
         out,
+        without,
     )
+
+
+def _without(
+    rows: Sequence[FitRow], line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior], outliers: bool
+) -> dict[Group, dict[str, float]]:
+    """Constants by the group that they know no row of; `line`, `measured`, `weights` are those of the fitted rows."""
+    groups = [r.group for r in rows if r.fitted]
+    out: dict[Group, dict[str, float]] = {}
+    for group in sorted({r.group for r in rows}):
+        others = np.array([g != group for g in groups])
+        if others.any():
+            values = _solve(line.rows(others), measured[others], weights[others], priors, outliers)
+        else:
+            values = np.array([p.mean for p in priors.values()])
+        out[group] = dict(zip(priors, values.tolist(), strict=True))
+    return out
 
 
 def _held_out(
     rows: Sequence[FitRow],
     line: Line,
-    measured: Array,
-    weights: Array,
     priors: Mapping[str, Prior],
     apply: Callable[[Mapping[str, float]], ServingCalibration],
-    outliers: bool,
+    without: Mapping[Group, Mapping[str, float]],
 ) -> Array:
-    """Times of `rows` by constants that know no row of their group; `line`, `measured`, `weights` are those of the fitted rows."""
+    """Times of `rows` by constants that know no row of their group; `line` is that of the fitted rows."""
     fitted = np.array([r.fitted for r in rows])
     names = [r.group for r in rows]
-    groups = np.array([names.index(name) for name in names])  # a number a group
     others = _draw([r.question for r in rows if not r.fitted], priors, line.theta, apply)
     out = np.full(len(rows), np.nan)
-    for group in np.unique(groups):
-        mine = groups == group
-        inside = mine[fitted]
-        if inside.all():
-            without = np.array([p.mean for p in priors.values()])
-        else:
-            without = _solve(line.rows(~inside), measured[~inside], weights[~inside], priors, outliers)
-        out[mine & fitted] = line.rows(inside).at(without)
-        out[mine & ~fitted] = others.rows(mine[~fitted]).at(without)
+    for group, values in without.items():
+        mine = np.array([name == group for name in names])
+        theta = np.array([values[name] for name in priors])
+        out[mine & fitted] = line.rows(mine[fitted]).at(theta)
+        out[mine & ~fitted] = others.rows(mine[~fitted]).at(theta)
     return out
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
@@ -24,7 +24,7 @@ from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload, read_lengths
 
-__all__ = ["METRICS", "Question", "Unsupported", "question"]
+__all__ = ["METRICS", "TASKS", "Prompts", "Question", "Unsupported", "question"]
 
 _ENGINES: Final = {
     "vllm": "vllm", "vllm (splitwise)": "vllm", "tensorrt-llm": "trtllm", "tensorrt": "trtllm", "tensorrt-llm+triton": "trtllm",
@@ -165,11 +165,17 @@ def _engine(row: Mapping[str, str], machine: Hardware) -> str:
     return "trtllm" if machine.device.vendor == "NVIDIA" else "vllm"
 
 
+_BLOCK_SCALED: Final = re.compile(r"deepseek-(v3|r1)|qwen3.*-fp8$", re.IGNORECASE)
+"""Releases whose FP8 weights carry a scale a block of 128 x 128 (quantization_config of their config.json)."""
+
+
 def _formats(row: Mapping[str, str], machine: Hardware) -> dict[str, Any]:
     out: dict[str, Any] = {}
     weights = _WEIGHTS.get(row["precision_weights"].lower())
     if mlperf.is_mlperf(row):
         out |= mlperf.formats(row, machine, weights)
+    elif weights == "fp8" and _BLOCK_SCALED.search(row["model"]):
+        weights = "fp8-block"
     if weights:
         out["weights"] = weights
     activations = _ACTIVATIONS.get(row["precision_activations"].lower())
@@ -192,7 +198,10 @@ def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, A
         tp = max(min(tp // 2, gpus), 1)  # the source counts NeuronCores, two a chip
     dp = 1
     if ep > tp and ep * pp <= gpus:
-        dp = ep // tp  # experts over more devices than attention's tensor parallelism: attention is data parallel
+        if row["source"] in _WHOLE_ENGINES:
+            tp = ep
+        else:
+            dp = ep // tp  # experts over more devices than attention's tensor parallelism: attention is data parallel
     if not shape.is_moe:
         ep = 1
     stated = {"tp": tp, "pp": pp, "ep": ep, "dp": dp, "replicas": max(gpus // (tp * pp * dp), 1)}
@@ -201,6 +210,9 @@ def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, A
         return [stated, {**stated, "ep": tp}, {**stated, "tp": 1, "dp": tp, "ep": tp}]
     return [stated]
 
+
+_WHOLE_ENGINES: Final = ("ML.ENERGY leaderboard",)
+"""Sources whose "tp" of a mixture counts what is cut of an expert: they state one data-parallel rank, so all devices share attention."""
 
 _SLOW_HOSTS: Final = {("ML.ENERGY leaderboard", "vllm"), ("Argonne LLM-Inference-Bench", "llamacpp")}
 """Sources that drive an engine from a slow process: their steps take milliseconds longer than other sources' on the same GPUs."""
@@ -237,16 +249,41 @@ def _devices(pool: Pool) -> int:
 _MAX_NUM_SEQS: Final = 2048
 """Published rows are tuned: the batch limit never binds before memory does, unless a row says so."""
 
+
+class Prompts(NamedTuple):
+    """Mean prompt tokens of a task and how much they differ (standard deviation over mean)."""
+
+    mean: float
+    cv: float
+
+
+TASKS: Final[Mapping[str, Prompts]] = {
+    "lm-arena-chat": Prompts(400.0, 3.0), "gpqa": Prompts(300.0, 0.5), "sourcegraph-fim": Prompts(1500.0, 1.0),
+    "image-chat": Prompts(1000.0, 0.5), "video-chat": Prompts(2000.0, 1.5),
+    "llm_text_generation/chat": Prompts(100.0, 2.0), "llm_text_generation/code": Prompts(150.0, 0.5),
+}  # fmt: skip
+"""Prompts of ML.ENERGY's tasks, which no row states: assumed.  Means of tasks with images, clips or repository context were set to a
+round number at which throughput is least biased, spreads to one at which the worst gaps between tokens are; the encoder's own
+time is not counted."""
+_TASK: Final = re.compile(r"task=([\w/-]+)")
+
+
+def _task(row: Mapping[str, str]) -> Prompts | None:
+    """The prompts of a row of ML.ENERGY, whose notes name its task."""
+    found = _TASK.search(row["notes"])
+    return TASKS.get(found[1]) if found and row["source"].startswith("ML.ENERGY") else None
+
+
 _QPS: Final = re.compile(r"^qps=([\d.]+)$")
 
 
 def _workload(row: Mapping[str, str]) -> Workload:
     isl = float(row["isl"]) if row["isl"].strip() else 0.0
     osl = float(row["osl"]) if row["osl"].strip() else 0.0
+    task = None if isl else _task(row)
+    isl = task.mean if task else isl
     if not isl and row["metric"] == "decode_tok_s":
         isl, osl = _LLAMA_BENCH_CONTEXT, osl or 128.0
-    if not isl and row["source"].startswith("ML.ENERGY"):
-        isl = 300.0
     if mlperf.is_mlperf(row):
         prompt_tokens, output_tokens = mlperf.lengths(row)
         isl, osl = isl or prompt_tokens, osl or output_tokens
@@ -256,6 +293,8 @@ def _workload(row: Mapping[str, str]) -> Workload:
         raise Unsupported("output length not stated")
     load = row["batch_or_concurrency"].strip()
     prompt, output = read_lengths(isl, "isl"), read_lengths(max(osl, 1.0), "osl")
+    if task:
+        prompt = replace(prompt, kind="lognormal", cv=task.cv)
     kind = row["scenario"]
     if kind in ("batch1", "fixed-batch"):
         return Workload(batch=_integer(load, 1), isl=prompt, osl=output)

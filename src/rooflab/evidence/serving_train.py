@@ -1,11 +1,15 @@
 """Fit every engine and device constant to published serving rows and write `fits/serving.json`.
 
-    python -m rooflab.evidence.serving_train ROWS.csv --out serving.json --held-out held.csv
+    python -m rooflab.evidence.serving_train ROWS.csv --out serving.json --held-out held.csv [--energy ENERGY.csv]
+
+With a table of energy rows, those of ML.ENERGY join the held-out predictions: joules a token, watts and pace by constants that saw no
+row of the same model and accelerator in either table (`rooflab.evidence.energy_left_out`).
 
 In this order, each stage with the constants of the stages before it:
 
-1. engines, by generation and kind of model, on devices whose kernels are fitted to tables (their own or a relative's);
-2. the slow host, on sources that drive vLLM from a slow process;
+1. engines, by generation and kind of model, on devices whose kernels are fitted to tables (their own or a relative's); mixtures
+   with block-scaled experts are too few on fast hosts, so those of vLLM are fitted together with its rows on slow hosts;
+2. the slow host, on the other rows of sources that drive vLLM from a slow process;
 3. factors of devices that borrow a relative's tables and have rows of their own;
 4. factors of device families without tables, together with the engines that run on nothing else;
 5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other;
@@ -20,8 +24,9 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,10 +38,16 @@ from rooflab.errors import RooflabError
 from rooflab.estimate.disaggregated import decode_pool
 from rooflab.evidence import serving_fit as sf
 from rooflab.evidence.best import Choice, best_of
+from rooflab.evidence.energy_left_out import Without, energy_left_out
 from rooflab.evidence.mlperf import benchmark, is_mlperf
 from rooflab.evidence.serving_rows import Unsupported, question
+from rooflab.evidence.tables import read_table
 
-__all__ = ["read_rows", "train"]
+__all__ = ["Trained", "read_rows", "train"]
+
+Group = tuple[str, str, str]
+Apply = Callable[[Mapping[str, float], ServingCalibration], ServingCalibration]
+"""(constants, table) → the table with these constants."""
 
 _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
@@ -85,10 +96,10 @@ _FEW_READS: Final = ("llamacpp@2025",)
 """Engines that run none of the tables' kernels: their rows say nothing of how a device's clocks differ from its relative's."""
 
 
-def _engine_priors(name: str, kind: str) -> dict[str, sf.Prior]:
-    """Constants that are fitted for an engine and generation: host terms, and for dense models factors on kernels of its own."""
+def _engine_priors(name: str, kind: str, rows: Sequence[sf.FitRow]) -> dict[str, sf.Prior]:
+    """Constants that are fitted for an engine and generation: host terms, factors on kernels of its own, block-scaled experts."""
     if kind.startswith("moe"):
-        return dict(sf.ENGINE_PRIORS)
+        return {**sf.ENGINE_PRIORS, **(sf.EXPERT_PRIORS if any(_block_scaled(r) for r in rows) else {})}
     own = {k: sf.KERNEL_PRIORS[k] for k in _OWN_KERNELS.get(name, ())}
     return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
 
@@ -112,6 +123,11 @@ def _slow_vllm(row: sf.FitRow) -> bool:
     """vLLM on a slow host adds to the constants of vLLM; other engines get an entry of their own there."""
     d = _scenario(row).deployment
     return bool(d.host == "slow" and d.engine == "vllm")
+
+
+def _block_scaled(row: sf.FitRow) -> bool:
+    s = _scenario(row)
+    return bool(s.model.is_moe and (s.deployment.experts or s.deployment.weights) == "fp8-block")
 
 
 def _has_tables(row: sf.FitRow) -> bool:
@@ -206,9 +222,19 @@ class _Trainer:
         self.rows, self.date = rows, date
         self.held: dict[str, float] = {}
         self.report: list[tuple[str, sf.Fit]] = []
+        self.left_out: list[tuple[Mapping[Group, Mapping[str, float]], Apply]] = []
 
-    def _done(self, name: str, rows: Sequence[sf.FitRow], fit: sf.Fit) -> None:
+    def without(self, group: Group, *, table: ServingCalibration) -> ServingCalibration:
+        """A trained table with the constants of engines and hosts as they come out without a group's rows."""
+        for values, apply in self.left_out:
+            if group in values:
+                table = apply(values[group], table)
+        return table
+
+    def _done(self, name: str, rows: Sequence[sf.FitRow], fit: sf.Fit, apply: Apply | None = None) -> None:
         self.report.append((name, fit))
+        if apply is not None:
+            self.left_out.append((fit.without, apply))
         for row, held in zip(rows, fit.held_out, strict=True):
             value = 1.0 / held if sf.is_rate(row.question) else held
             self.held[row.question.id] = float(value)
@@ -221,8 +247,11 @@ class _Trainer:
     def engines(self, table: ServingCalibration) -> ServingCalibration:
         with using(table):
             usable = [_pool_alone(r) for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
+        slow = _grouped([r for r in self.rows if _fits_speed(r) and _slow_vllm(r) and _has_tables(r)], _engine_key)
         for key, rows in _grouped(usable, _engine_key).items():
-            table = self._engine(table, key, rows)
+            beside = slow.get(key, [])
+            together = any(_block_scaled(r) for r in beside)
+            table = self._with_slow_host(table, key, rows + beside) if together else self._engine(table, key, rows)
         return table
 
     def _engine(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
@@ -233,23 +262,44 @@ class _Trainer:
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         table = replace(table, engines={**table.engines, key: general})
-        priors = _engine_priors(name, kind)
+        priors = _engine_priors(name, kind, rows)
         with using(table):
             fit = sf.fit_group(rows, priors, sf.starting(general, priors), lambda v: sf.with_engine(key, v), rounds=5)
-        self._done(key, rows, fit)
+        self._done(key, rows, fit, partial(sf.with_engine, key))
         return sf.with_engine(key, {**fit.values, **_note(fit, rows, self.date)}, table)
 
+    def _with_slow_host(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
+        """Constants of an engine and what a slow host adds to them, from rows of both; the slow host gets an entry of its own."""
+        name, _, kind = key.partition("/")
+        general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
+        own = _engine_priors(name, kind, rows)
+        priors = {**own, **{f"slow {c}": p for c, p in sf.SLOW_HOST_PRIORS.items()}}
+        start = {**sf.starting(general, own), **{f"slow {c}": v for c, v in sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS).items()}}
+
+        def apply(values: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
+            fast = {c: values[c] for c in own}
+            slow = fast | {c: values[c] + values[f"slow {c}"] for c in sf.SLOW_HOST_PRIORS}
+            return sf.with_engine(f"{key}:slow host", slow, sf.with_engine(key, fast, base))
+
+        start_table = replace(table, engines={**table.engines, key: general, f"{key}:slow host": general})
+        with using(start_table):
+            fit = sf.fit_group(rows, priors, start, apply, rounds=4)
+        self._done(key, rows, fit, apply)
+        note, out = _note(fit, rows, self.date), apply(fit.values, start_table)
+        return sf.with_engine(f"{key}:slow host", note, sf.with_engine(key, note, out))
+
     def slow_host(self, table: ServingCalibration) -> ServingCalibration:
-        rows = [r for r in self.rows if _fits_speed(r) and _slow_vllm(r)]
+        rows = [r for r in self.rows if _fits_speed(r) and _slow_vllm(r) and f"{_engine_key(r)}:slow host" not in table.engines]
         if len(rows) < _FEWEST:
             return table
 
-        def apply(v: Mapping[str, float]) -> ServingCalibration:
-            return replace(table, slow_host=replace(table.slow_host, **dict[str, Any](v)))
+        def apply(v: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
+            at = base or table
+            return replace(at, slow_host=replace(at.slow_host, **dict[str, Any](v)))
 
         with using(table):
             fit = sf.fit_group(rows, sf.SLOW_HOST_PRIORS, sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS), apply)
-        self._done("slow host", rows, fit)
+        self._done("slow host", rows, fit, apply)
         return replace(table, slow_host=replace(table.slow_host, **dict[str, Any]({**fit.values, **_note(fit, rows, self.date)})))
 
     def relatives(self, table: ServingCalibration) -> ServingCalibration:
@@ -337,7 +387,8 @@ class _Trainer:
         def apply(values: Mapping[str, float]) -> ServingCalibration:
             out = table
             for key in keys:
-                out = sf.with_engine(key, terms(values, key), out)
+                for name in (key, f"{key}:slow host"):
+                    out = sf.with_engine(name, terms(values, key), out) if name in out.engines else out
             return out
 
         with using(table):
@@ -367,13 +418,23 @@ class _Trainer:
         return table
 
 
-def train(rows: list[sf.FitRow], date: str) -> tuple[ServingCalibration, dict[str, float], list[tuple[str, sf.Fit]]]:
-    """The calibration fitted to `rows`, held-out predictions by row id, and each stage's fit."""
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The calibration fitted to rows, held-out predictions by row id, each stage's fit, and the calibration without a group's rows."""
+
+    table: ServingCalibration
+    held: dict[str, float]
+    report: list[tuple[str, sf.Fit]]
+    without: Without
+
+
+def train(rows: list[sf.FitRow], date: str) -> Trained:
+    """Fit every stage to `rows`, each with the constants of the stages before it."""
     trainer = _Trainer(rows, date)
     table = active()
     for stage in (trainer.engines, trainer.slow_host, trainer.relatives, trainer.families, trainer.first_tokens, trainer.handoffs):
         table = stage(table)
-    return table, trainer.held, trainer.report
+    return Trained(table, trainer.held, trainer.report, trainer.without)
 
 
 def as_json(table: ServingCalibration) -> dict[str, Any]:
@@ -411,11 +472,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--held-out", type=Path)
     parser.add_argument("--date", required=True, help="date of the fit, kept with every constant")
+    parser.add_argument("--energy", type=Path, help="table of energy rows whose held-out predictions join those of --held-out")
     options = parser.parse_args(arguments)
     rows = read_rows(options.rows)
-    table, held, _ = train(rows, options.date)
-    options.out.write_text(_text(as_json(table)), encoding="utf-8")
+    trained = train(rows, options.date)
+    options.out.write_text(_text(as_json(trained.table)), encoding="utf-8")
     if options.held_out:
+        held = dict(trained.held)
+        if options.energy:
+            held |= energy_left_out(read_table(options.energy).rows, rows, trained.table, trained.without)
         with options.held_out.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["id", "held_out"])
