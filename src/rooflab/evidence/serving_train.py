@@ -270,6 +270,8 @@ class _Trainer:
 
     def _with_slow_host(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
         """Constants of an engine and what a slow host adds to them, from rows of both; the slow host gets an entry of its own."""
+        with using(table):
+            rows = _settled(rows)
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         own = _engine_priors(name, kind, rows)
