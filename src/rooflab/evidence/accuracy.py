@@ -66,7 +66,7 @@ def page(
         "Error is |predicted / measured − 1|. Every serving figure here is *held out*: the constants that made it were fitted without the "
         "rows of its own group (source, model, accelerator). So are joules, watts and paces of ML.ENERGY's serving runs, which are in two "
         "tables: the constants of engine, host and power that made them saw no row of the same model and accelerator in either. Rows that "
-        "no fit uses (tails, best deployments of MLPerf) stand with the present prediction; so do the other energy rows and those of "
+        "no fit uses (tails, latencies of MLPerf) stand with the present prediction; so do the other energy rows and those of "
         "vision, whose few constants are shared by all of them. Whether an interval holds is judged without the row's group at every "
         "step (`rooflab.evidence.conformal`).",
         "",

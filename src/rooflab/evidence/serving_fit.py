@@ -290,7 +290,8 @@ def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Pri
         soft = np.sign(miss) * np.sqrt(np.log1p(miss**2) if outliers else 2 * (np.sqrt(1 + miss**2) - 1))
         return np.concatenate([w * soft, (x - mean / width)])
 
-    begin = np.clip(line.theta, low + 1e-9 * width, high - 1e-9 * width) / width
+    # a start at a bound would stay there: the solver's steps shrink with the distance to it
+    begin = np.clip(line.theta, low + 1e-2 * width, high - 1e-2 * width) / width
     solved = least_squares(residuals, begin, bounds=(low / width, high / width))
     out: Array = solved.x * width
     return out

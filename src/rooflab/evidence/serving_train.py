@@ -15,6 +15,8 @@ In this order, each stage with the constants of the stages before it:
 5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other;
 6. the handoff between pools.
 
+Rows whose deployment was the submitter's choice (MLPerf) serve as the best deployment at the constants of the stages before,
+with less weight than rows that state theirs; a server's rate under limits is foretold with its group left out, never fitted.
 Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 4; p99 and closed-loop first tokens do not.
 """
 
