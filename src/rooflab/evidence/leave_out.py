@@ -26,8 +26,9 @@ import numpy as np
 
 from rooflab.costs.engine import ServingCalibration, active, era, using
 from rooflab.evidence.domains import key_of
+from rooflab.evidence.fit_rows import read_rows
 from rooflab.evidence.serving_fit import FitRow, predict
-from rooflab.evidence.serving_train import read_rows, train
+from rooflab.evidence.serving_train import train
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["left_out"]

@@ -30,7 +30,7 @@ _STATIC_MARGIN: Final = 0.03
 
 def is_inferencex(row: Mapping[str, str]) -> bool:
     """Whether InferenceX ran a row."""
-    return row["source"] == "InferenceX" or "gap_analysis" in row["source_url_or_path"]
+    return row["source"] == "InferenceX" or "gap_analysis" in row.get("source_url_or_path", "")
 
 
 def recipe(row: Mapping[str, str], engine: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,18 +34,26 @@ from typing import Any, Final
 
 import numpy as np
 
-from rooflab.costs.calibration import calibration_for
-from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, era, using
-from rooflab.errors import RooflabError
-from rooflab.estimate.disaggregated import decode_pool
+from rooflab.costs.engine import DeviceFactors, EngineOverhead, ServingCalibration, active, using
 from rooflab.evidence import serving_fit as sf
-from rooflab.evidence.best import Choice, best_of
 from rooflab.evidence.energy_left_out import Without, energy_left_out
-from rooflab.evidence.mlperf import benchmark, is_mlperf
-from rooflab.evidence.serving_rows import Unsupported, question
+from rooflab.evidence.fit_rows import (
+    block_scaled,
+    engine_key,
+    fits_speed,
+    grouped,
+    has_tables,
+    is_first_token,
+    own_tables,
+    pool_alone,
+    read_rows,
+    scenario,
+    settled,
+    slow_vllm,
+)
 from rooflab.evidence.tables import read_table
 
-__all__ = ["Trained", "read_rows", "train"]
+__all__ = ["Trained", "train"]
 
 Group = tuple[str, str, str]
 Apply = Callable[[Mapping[str, float], ServingCalibration], ServingCalibration]
@@ -55,35 +63,8 @@ _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
 _FEWEST_OF_DEVICE: Final = 4
 """A device of fewer rows keeps the shares of its relative or family."""
-_INFERRED: Final = 0.25
-"""Weight of a row whose deployment is inferred, beside one whose deployment is stated; assumed."""
 _OWN_BACKEND: Final = 12
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
-
-
-def read_rows(path: Path) -> list[sf.FitRow]:
-    """Rows of a truth table that can be asked; suspect and unsupported ones are left out."""
-    out = []
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                asked = question(row)
-            except Unsupported:
-                continue
-            model = benchmark(row) if is_mlperf(row) else row["model"]
-            # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
-            out.append(sf.FitRow(asked, row["source"], model, row["gpu"], weight=0.0 if asked.scenarios[0].slo else 1.0))
-    return out
-
-
-def _scenario(row: sf.FitRow) -> Any:
-    return row.question.scenarios[0]
-
-
-def _engine_key(row: sf.FitRow) -> str:
-    s = _scenario(row)
-    key = f"{s.deployment.engine}@{era(s.deployment.engine, s.deployment.engine_version)}/{'moe' if s.model.is_moe else 'dense'}"
-    return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
 
 
 _ATTENTION: Final = ("decode_attention", "regroup")
@@ -101,7 +82,7 @@ _FEW_READS: Final = ("llamacpp@2025",)
 def _engine_priors(name: str, kind: str, rows: Sequence[sf.FitRow]) -> dict[str, sf.Prior]:
     """Constants that are fitted for an engine and generation: host terms, factors on kernels of its own, block-scaled experts."""
     if kind.startswith("moe"):
-        return {**sf.ENGINE_PRIORS, **(sf.EXPERT_PRIORS if any(_block_scaled(r) for r in rows) else {})}
+        return {**sf.ENGINE_PRIORS, **(sf.EXPERT_PRIORS if any(block_scaled(r) for r in rows) else {})}
     own = {k: sf.KERNEL_PRIORS[k] for k in _OWN_KERNELS.get(name, ())}
     return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
 
@@ -118,72 +99,7 @@ def _backend_priors(name: str) -> dict[str, sf.Prior]:
 
 
 def _few_reads(row: sf.FitRow) -> bool:
-    return _engine_key(row).partition("/")[0] in _FEW_READS
-
-
-def _slow_vllm(row: sf.FitRow) -> bool:
-    """vLLM on a slow host adds to the constants of vLLM; other engines get an entry of their own there."""
-    d = _scenario(row).deployment
-    return bool(d.host == "slow" and d.engine == "vllm")
-
-
-def _block_scaled(row: sf.FitRow) -> bool:
-    s = _scenario(row)
-    return bool(s.model.is_moe and (s.deployment.experts or s.deployment.weights) == "fp8-block")
-
-
-def _has_tables(row: sf.FitRow) -> bool:
-    s = _scenario(row)
-    return calibration_for(s.hardware.device, s.deployment.engine).provenance == "fitted"
-
-
-def _own_tables(row: sf.FitRow) -> bool:
-    s = _scenario(row)
-    return calibration_for(s.hardware.device, s.deployment.engine).in_table
-
-
-def _fits_speed(row: sf.FitRow) -> bool:
-    """Whether the row tells of steps: not of waiting, not of the worst step."""
-    metric, mode = row.question.metric, _scenario(row).workload.mode
-    if metric.endswith("p99") or (len(row.question.scenarios) > 1 and not _free(row)):
-        return False
-    if _scenario(row).deployment.pools:  # the pace of a decode pool tells of its steps; throughput waits for prompts too
-        return metric.startswith("tpot")
-    return not metric.startswith("ttft") or mode == "static"
-
-
-def _pool_alone(row: sf.FitRow) -> sf.FitRow:
-    """A row of separate pools as one of its decode pool under the sequences that it holds, which hardly depend on the constants."""
-    if not _scenario(row).deployment.pools:
-        return row
-    try:
-        alone = decode_pool(_scenario(row))
-    except RooflabError:
-        return row
-    return replace(row, question=replace(row.question, scenarios=(alone,)))
-
-
-def _free(row: sf.FitRow) -> bool:
-    """Whether a submitter chose the deployment, for throughput (MLPerf)."""
-    return is_mlperf({"source": row.source}) and "per_s" in row.question.metric
-
-
-def _settled(rows: Sequence[sf.FitRow]) -> list[sf.FitRow]:
-    """Rows whose deployment was free, as the deployment that is best at the present constants.
-
-    At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
-    A server's load is found anew at other constants.  Experts over several devices can be split in more ways than are tried,
-    so such rows are foretold only.
-    """
-    free = [i for i, r in enumerate(rows) if len(r.question.scenarios) > 1]
-    out = list(rows)
-    for i, best in zip(free, best_of([Choice(rows[i].question.scenarios) for i in free]), strict=True):
-        if best is not None:
-            settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
-            sure = not settled.model.is_moe or settled.deployment.devices_per_replica == 1
-            asked = replace(rows[i].question, scenarios=(settled,))
-            out[i] = replace(rows[i], question=asked, weight=rows[i].weight * _INFERRED if sure else 0.0)
-    return out
+    return engine_key(row).partition("/")[0] in _FEW_READS
 
 
 def _holds_out(rows: Sequence[sf.FitRow], fit: sf.Fit, without: ServingCalibration) -> bool:
@@ -198,19 +114,6 @@ def _holds_out(rows: Sequence[sf.FitRow], fit: sf.Fit, without: ServingCalibrati
 
 def _without_device(key: str, table: ServingCalibration) -> ServingCalibration:
     return replace(table, devices={k: v for k, v in table.devices.items() if k != key})
-
-
-def _first_token(row: sf.FitRow, *, pools: bool = False) -> bool:
-    s = _scenario(row)
-    told = row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed"
-    return told and bool(s.deployment.pools) == pools
-
-
-def _grouped(rows: Iterable[sf.FitRow], key: Any) -> dict[str, list[sf.FitRow]]:
-    groups: dict[str, list[sf.FitRow]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return {k: groups[k] for k in sorted(groups)}
 
 
 def _note(fit: sf.Fit, rows: Sequence[sf.FitRow], date: str) -> dict[str, Any]:
@@ -248,17 +151,17 @@ class _Trainer:
 
     def engines(self, table: ServingCalibration) -> ServingCalibration:
         with using(table):
-            usable = [_pool_alone(r) for r in self.rows if _fits_speed(r) and _has_tables(r) and not _slow_vllm(r)]
-        slow = _grouped([r for r in self.rows if _fits_speed(r) and _slow_vllm(r) and _has_tables(r)], _engine_key)
-        for key, rows in _grouped(usable, _engine_key).items():
+            usable = [pool_alone(r) for r in self.rows if fits_speed(r) and has_tables(r) and not slow_vllm(r)]
+        slow = grouped([r for r in self.rows if fits_speed(r) and slow_vllm(r) and has_tables(r)], engine_key)
+        for key, rows in grouped(usable, engine_key).items():
             beside = slow.get(key, [])
-            together = any(_block_scaled(r) for r in beside)
+            together = any(block_scaled(r) for r in beside)
             table = self._with_slow_host(table, key, rows + beside) if together else self._engine(table, key, rows)
         return table
 
     def _engine(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
         with using(table):
-            rows = _settled(rows)
+            rows = settled(rows)
         if sum(r.fitted for r in rows) < _FEWEST:
             return table
         name, _, kind = key.partition("/")
@@ -273,7 +176,7 @@ class _Trainer:
     def _with_slow_host(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
         """Constants of an engine and what a slow host adds to them, from rows of both; the slow host gets an entry of its own."""
         with using(table):
-            rows = _settled(rows)
+            rows = settled(rows)
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         own = _engine_priors(name, kind, rows)
@@ -293,7 +196,7 @@ class _Trainer:
         return sf.with_engine(f"{key}:slow host", note, sf.with_engine(key, note, out))
 
     def slow_host(self, table: ServingCalibration) -> ServingCalibration:
-        rows = [r for r in self.rows if _fits_speed(r) and _slow_vllm(r) and f"{_engine_key(r)}:slow host" not in table.engines]
+        rows = [r for r in self.rows if fits_speed(r) and slow_vllm(r) and f"{engine_key(r)}:slow host" not in table.engines]
         if len(rows) < _FEWEST:
             return table
 
@@ -308,11 +211,11 @@ class _Trainer:
 
     def relatives(self, table: ServingCalibration) -> ServingCalibration:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
-        rows = [r for r in self.rows if _fits_speed(r) and _has_tables(r) and not _own_tables(r) and not _few_reads(r)]
-        for key, own in _grouped(rows, lambda r: _scenario(r).hardware.device.key).items():
+        rows = [r for r in self.rows if fits_speed(r) and has_tables(r) and not own_tables(r) and not _few_reads(r)]
+        for key, own in grouped(rows, lambda r: scenario(r).hardware.device.key).items():
             start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
             with using(table):
-                mine = _settled(own)
+                mine = settled(own)
             if sum(r.fitted for r in mine) < _FEWEST_OF_DEVICE:
                 continue
 
@@ -329,10 +232,10 @@ class _Trainer:
         return table
 
     def families(self, table: ServingCalibration) -> ServingCalibration:
-        rows = [r for r in self.rows if _fits_speed(r) and not _has_tables(r)]
-        for family, own in _grouped(rows, lambda r: _scenario(r).hardware.device.family).items():
+        rows = [r for r in self.rows if fits_speed(r) and not has_tables(r)]
+        for family, own in grouped(rows, lambda r: scenario(r).hardware.device.family).items():
             with using(table):
-                mine = _settled(own)
+                mine = settled(own)
             if sum(r.fitted for r in mine) < _FEWEST_OF_DEVICE:
                 continue
             table = self._family(table, family, mine)
@@ -340,8 +243,8 @@ class _Trainer:
 
     def _family(self, table: ServingCalibration, family: str, rows: list[sf.FitRow]) -> ServingCalibration:
         """Factors of a family; an engine that is only seen here is fitted with them (the two explain different sizes of step)."""
-        keys = sorted({_engine_key(r) for r in rows})
-        often = [k for k in keys if sum(_engine_key(r) == k for r in rows) >= _OWN_BACKEND]
+        keys = sorted({engine_key(r) for r in rows})
+        often = [k for k in keys if sum(engine_key(r) == k for r in rows) >= _OWN_BACKEND]
         # the same engine on another vendor's stack is another backend, with host and launch times of its own
         fresh = [f"{k}:{family}" for k in often]
         for key in fresh:
@@ -373,14 +276,14 @@ class _Trainer:
 
     def first_tokens(self, table: ServingCalibration) -> ServingCalibration:
         """First-token terms of a generation of an engine; its dense and mixture entries may differ from them a little."""
-        rows = [r for r in self.rows if _first_token(r) and _engine_key(r) in table.engines]
-        for general, mine in _grouped(rows, lambda r: _engine_key(r).partition("/")[0]).items():
+        rows = [r for r in self.rows if is_first_token(r) and engine_key(r) in table.engines]
+        for general, mine in grouped(rows, lambda r: engine_key(r).partition("/")[0]).items():
             if len(mine) >= _FEWEST:
                 table = self._first_token(table, general, mine)
         return table
 
     def _first_token(self, table: ServingCalibration, general: str, rows: list[sf.FitRow]) -> ServingCalibration:
-        keys = sorted({_engine_key(r) for r in rows})
+        keys = sorted({engine_key(r) for r in rows})
         apart = keys if len(keys) > 1 else []
         shared, own = sf.FIRST_TOKEN_PRIORS, sf.FIRST_TOKEN_DEVIATIONS
         priors = {**shared, **{f"{key} {name}": p for key in apart for name, p in own.items()}}
@@ -406,8 +309,8 @@ class _Trainer:
 
     def handoffs(self, table: ServingCalibration) -> ServingCalibration:
         """Seconds between pools, from first tokens of disaggregated deployments."""
-        rows = [r for r in self.rows if _first_token(r, pools=True) and _engine_key(r) in table.engines]
-        for key, mine in _grouped(rows, _engine_key).items():
+        rows = [r for r in self.rows if is_first_token(r, pools=True) and engine_key(r) in table.engines]
+        for key, mine in grouped(rows, engine_key).items():
             if len(mine) < _FEWEST:
                 continue
 
