@@ -58,6 +58,7 @@ def scenario(row: FitRow) -> Scenario:
 
 
 def engine_key(row: FitRow) -> str:
+    """The calibration entry that a row tells of: engine@generation/kind, with the host where an engine has an entry of its own there."""
     s = scenario(row)
     key = f"{s.deployment.engine}@{era(s.deployment.engine, s.deployment.engine_version)}/{'moe' if s.model.is_moe else 'dense'}"
     return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
@@ -70,16 +71,19 @@ def slow_vllm(row: FitRow) -> bool:
 
 
 def block_scaled(row: FitRow) -> bool:
+    """Whether the row's experts are fp8 with a scale a block."""
     s = scenario(row)
     return bool(s.model.is_moe and (s.deployment.experts or s.deployment.weights) == "fp8-block")
 
 
 def has_tables(row: FitRow) -> bool:
+    """Whether kernels of the row's device are fitted to tables, its own or a relative's."""
     s = scenario(row)
     return calibration_for(s.hardware.device, s.deployment.engine).provenance == "fitted"
 
 
 def own_tables(row: FitRow) -> bool:
+    """Whether the row's device has tables of its own."""
     s = scenario(row)
     return calibration_for(s.hardware.device, s.deployment.engine).in_table
 
@@ -129,12 +133,14 @@ def settled(rows: Sequence[FitRow]) -> list[FitRow]:
 
 
 def is_first_token(row: FitRow, *, pools: bool = False) -> bool:
+    """Whether the row is a first token of a closed loop, of one engine or of separate pools."""
     s = scenario(row)
     told = row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed"
     return told and bool(s.deployment.pools) == pools
 
 
 def grouped(rows: Iterable[FitRow], key: Callable[[FitRow], str]) -> dict[str, list[FitRow]]:
+    """Rows by key, keys in order."""
     groups: dict[str, list[FitRow]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
