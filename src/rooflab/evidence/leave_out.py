@@ -6,8 +6,8 @@
 
 Harder than leaving out one group of a source: nothing of the same client, host or recipe is left (by source), nothing of the
 device (by device), nothing of any model of the same shape, whatever it was tuned for (by model).  The constants of every
-engine, device family and host that the left-out rows had a part in are fitted anew, from those of engines without a fit; the
-others stand as shipped, since the left-out rows never touched them.
+engine, device family and host that the left-out rows had a part in are fitted anew, under priors that know none of them (only
+the search begins near the shipped ones); the others stand as shipped, since the left-out rows never touched them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FEWEST: Final = 8
 
 def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Iterator[tuple[str, Mapping[str, float]]]:
     """(name, predictions by row id) of each source, device or model's shape in turn, fitted on all other rows."""
-    named = [_NAMES[by](row) for row in rows]
+    named, shipped = [_NAMES[by](row) for row in rows], active()
     for name in sorted(set(named)):
         inside = [r for r, n in zip(rows, named, strict=True) if n == name]
         if (only and name not in only) or len(inside) < _FEWEST:
@@ -46,8 +46,8 @@ def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Itera
         engines, families = {_engine(r) for r in inside}, {_family(r) for r in inside}
         others = [r for r, n in zip(rows, named, strict=True) if n != name and (_engine(r) in engines or _family(r) in families)]
         slow = any(_scenario(r).deployment.host == "slow" for r in inside)
-        with using(_without(active(), engines, families, slow)), redirect_stdout(StringIO()):
-            table = train(others, "").table
+        with using(_without(shipped, engines, families, slow)), redirect_stdout(StringIO()):
+            table = train(others, "", near=shipped).table
         with using(table):
             values = predict([r.question for r in inside])
         yield name, {r.question.id: float(v) for r, v in zip(inside, values, strict=True) if np.isfinite(v) and v > 0}

@@ -63,6 +63,8 @@ _FEWEST: Final = 8
 """A group of fewer rows keeps the constants of the next more general entry."""
 _FEWEST_OF_DEVICE: Final = 4
 """A device of fewer rows keeps the shares of its relative or family."""
+_ROUNDS_NEAR: Final = 2
+"""Times that slopes are drawn where constants start near others that were fitted."""
 _OWN_BACKEND: Final = 12
 """An engine with at least this many rows on a family without tables gets constants of its own there."""
 
@@ -123,8 +125,10 @@ def _note(fit: sf.Fit, rows: Sequence[sf.FitRow], date: str) -> dict[str, Any]:
 
 
 class _Trainer:
-    def __init__(self, rows: list[sf.FitRow], date: str) -> None:
-        self.rows, self.date = rows, date
+    """The stages of a fit. With `near`, constants start from that calibration's and are drawn up to twice, without held-out errors."""
+
+    def __init__(self, rows: list[sf.FitRow], date: str, near: ServingCalibration | None = None) -> None:
+        self.rows, self.date, self.near = rows, date, near
         self.held: dict[str, float] = {}
         self.report: list[tuple[str, sf.Fit]] = []
         self.left_out: list[tuple[Mapping[Group, Mapping[str, float]], Apply]] = []
@@ -149,6 +153,26 @@ class _Trainer:
             flush=True,
         )
 
+    def _fit(
+        self,
+        rows: Sequence[sf.FitRow],
+        priors: Mapping[str, sf.Prior],
+        start: Mapping[str, float],
+        apply: Callable[[Mapping[str, float]], ServingCalibration],
+        *,
+        rounds: int = 3,
+        outliers: bool = False,
+        held_out: bool = False,
+    ) -> sf.Fit:
+        """A stage's fit; `held_out`: what follows needs its held-out errors in any case."""
+        if self.near is not None:
+            rounds = min(rounds, _ROUNDS_NEAR)
+        return sf.fit_group(rows, priors, start, apply, rounds=rounds, outliers=outliers, held_out=held_out or self.near is None)
+
+    def _begin(self, key: str, found: EngineOverhead) -> EngineOverhead:
+        """Where an entry's constants start: from `near`, or from the entry that priced it so far."""
+        return found if self.near is None else self.near.engines.get(key, found)
+
     def engines(self, table: ServingCalibration) -> ServingCalibration:
         with using(table):
             usable = [pool_alone(r) for r in self.rows if fits_speed(r) and has_tables(r) and not slow_vllm(r)]
@@ -169,7 +193,8 @@ class _Trainer:
         table = replace(table, engines={**table.engines, key: general})
         priors = _engine_priors(name, kind, rows)
         with using(table):
-            fit = sf.fit_group(rows, priors, sf.starting(general, priors), lambda v: sf.with_engine(key, v), rounds=5)
+            start = sf.starting(self._begin(key, general), priors)
+            fit = self._fit(rows, priors, start, lambda v: sf.with_engine(key, v), rounds=5)
         self._done(key, rows, fit, partial(sf.with_engine, key))
         return sf.with_engine(key, {**fit.values, **_note(fit, rows, self.date)}, table)
 
@@ -181,7 +206,10 @@ class _Trainer:
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         own = _engine_priors(name, kind, rows)
         priors = {**own, **{f"slow {c}": p for c, p in sf.SLOW_HOST_PRIORS.items()}}
-        start = {**sf.starting(general, own), **{f"slow {c}": v for c, v in sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS).items()}}
+        start = {
+            **sf.starting(self._begin(key, general), own),
+            **{f"slow {c}": v for c, v in sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS).items()},
+        }
 
         def apply(values: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
             fast = {c: values[c] for c in own}
@@ -190,7 +218,7 @@ class _Trainer:
 
         start_table = replace(table, engines={**table.engines, key: general, f"{key}:slow host": general})
         with using(start_table):
-            fit = sf.fit_group(rows, priors, start, apply, rounds=4)
+            fit = self._fit(rows, priors, start, apply, rounds=4)
         self._done(key, rows, fit, apply)
         note, out = _note(fit, rows, self.date), apply(fit.values, start_table)
         return sf.with_engine(f"{key}:slow host", note, sf.with_engine(key, note, out))
@@ -205,7 +233,7 @@ class _Trainer:
             return replace(at, slow_host=replace(at.slow_host, **dict[str, Any](v)))
 
         with using(table):
-            fit = sf.fit_group(rows, sf.SLOW_HOST_PRIORS, sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS), apply)
+            fit = self._fit(rows, sf.SLOW_HOST_PRIORS, sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS), apply)
         self._done("slow host", rows, fit, apply)
         return replace(table, slow_host=replace(table.slow_host, **dict[str, Any]({**fit.values, **_note(fit, rows, self.date)})))
 
@@ -223,7 +251,7 @@ class _Trainer:
                 return sf.with_device(name, values, base)
 
             with using(table):
-                fit = sf.fit_group(mine, sf.RELATIVE_PRIORS, start, apply, rounds=5)
+                fit = self._fit(mine, sf.RELATIVE_PRIORS, start, apply, rounds=5, held_out=True)
             if not _holds_out(mine, fit, apply({k: p.mean for k, p in sf.RELATIVE_PRIORS.items()})):
                 table = _without_device(key, table)
                 continue
@@ -255,7 +283,7 @@ class _Trainer:
         priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in own[key].items()}}
         start = sf.starting(table.devices.get(family, DeviceFactors()), sf.DEVICE_PRIORS)
         for key in fresh:
-            start |= {f"{key}:{c}": v for c, v in sf.starting(table.engines[key], own[key]).items()}
+            start |= {f"{key}:{c}": v for c, v in sf.starting(self._begin(key, table.engines[key]), own[key]).items()}
 
         def apply(values: Mapping[str, float]) -> ServingCalibration:
             out = sf.with_device(family, {k: values[k] for k in sf.DEVICE_PRIORS}, table)
@@ -264,7 +292,7 @@ class _Trainer:
             return out
 
         with using(table):
-            fit = sf.fit_group(rows, priors, start, apply, rounds=5)
+            fit = self._fit(rows, priors, start, apply, rounds=5, held_out=not fresh)
         if not fresh and not _holds_out(rows, fit, apply({k: p.mean for k, p in priors.items()})):
             return _without_device(family, table)
         self._done(f"family {family}", rows, fit)
@@ -299,7 +327,10 @@ class _Trainer:
             return out
 
         with using(table):
-            fit = sf.fit_group(rows, priors, {name: p.mean for name, p in priors.items()}, apply, rounds=8, outliers=True)
+            begin = {name: p.mean for name, p in priors.items()}
+            if self.near is not None and general in self.near.engines:
+                begin |= sf.starting(self.near.engines[general], shared)
+            fit = self._fit(rows, priors, begin, apply, rounds=8, outliers=True)
         self._done(f"first token {general}", rows, fit)
         out = apply(fit.values)
         engine, _, generation = general.partition("@")
@@ -319,7 +350,7 @@ class _Trainer:
 
             start = {name: p.mean for name, p in sf.HANDOFF_PRIORS.items()}
             with using(table):
-                fit = sf.fit_group(mine, sf.HANDOFF_PRIORS, start, apply, rounds=4, outliers=True)
+                fit = self._fit(mine, sf.HANDOFF_PRIORS, start, apply, rounds=4, outliers=True)
             self._done(f"handoff {key}", mine, fit)
             table = apply(fit.values)
         return table
@@ -335,9 +366,12 @@ class Trained:
     without: Without
 
 
-def train(rows: list[sf.FitRow], date: str) -> Trained:
-    """Fit every stage to `rows`, each with the constants of the stages before it."""
-    trainer = _Trainer(rows, date)
+def train(rows: list[sf.FitRow], date: str, near: ServingCalibration | None = None) -> Trained:
+    """Fit every stage to `rows`, each with the constants of the stages before it.
+
+    `near`: a calibration near which the constants are looked for, quickly and without held-out errors.
+    """
+    trainer = _Trainer(rows, date, near)
     table = active()
     for stage in (trainer.engines, trainer.slow_host, trainer.relatives, trainer.families, trainer.first_tokens, trainer.handoffs):
         table = stage(table)
