@@ -16,6 +16,7 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
 from rooflab.evidence import mlperf
+from rooflab.evidence.labels import activations_of, cache_of, engine_of, weights_of
 from rooflab.evidence.serving_recipes import LENGTH_JITTER, is_inferencex, recipe, recipe_cache
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
@@ -25,27 +26,6 @@ from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload, read_lengths
 
 __all__ = ["METRICS", "TASKS", "Prompts", "Question", "Unsupported", "question"]
-
-_ENGINES: Final = {
-    "vllm": "vllm", "vllm (splitwise)": "vllm", "tensorrt-llm": "trtllm", "tensorrt": "trtllm", "tensorrt-llm+triton": "trtllm",
-    "nim/tensorrt-llm": "trtllm", "sglang": "sglang", "llama.cpp": "llamacpp", "ollama / llama.cpp": "llamacpp", "deepspeed": "deepspeed",
-    "deepspeed-mii": "deepspeed", "transformers neuronx": "neuron", "lmdeploy turbomind": "lmdeploy", "transformers": "transformers",
-    "pytorch": "pytorch", "qserve": "trtllm", "quarot": "trtllm", "atom": "trtllm", "sambaflow": "pytorch",
-}  # fmt: skip
-_WEIGHTS: Final = {
-    **dict.fromkeys(("fp16", "f16"), "fp16"),
-    **dict.fromkeys(("bf16", "bfloat16"), "bf16"),
-    **dict.fromkeys(("int4", "uint4", "awq", "gptq-int4"), "int4"),
-    **dict.fromkeys(("int8", "gptq-int8"), "int8"),
-    **dict.fromkeys(("q4_k_m", "q4_k_m (default tag)", "q4_k_m/q4_0 (default tag)"), "q4_k_m"),
-    **dict.fromkeys(("mxfp4", "mxfp4 (default tag)"), "mxfp4"),
-    **dict.fromkeys(("nvfp4", "fp4"), "nvfp4"),
-    "fp32": "fp32",
-    "fp8": "fp8",
-    "fp8-block": "fp8-block",
-}
-_ACTIVATIONS: Final = {"fp8": "fp8", "nvfp4": "nvfp4", "int8": "int8", "int4": "int4"}
-_KV: Final = {"fp8": "fp8", "fp8?": "fp8", "int8": "int8", "int4": "int4"}
 
 METRICS: Final[Mapping[str, tuple[str, float]]] = {
     "ttft_ms": ("ttft_s_mean", 1e3),
@@ -103,9 +83,9 @@ def question(row: Mapping[str, str]) -> Question:
     value = float(row["value"]) * (gpus if row["per_gpu"] == "1" else 1)
     try:
         shape, machine = _model(row["model"]), _hardware(row["gpu"], gpus)
+        engine, formats = engine_of(row["engine"], machine.device.vendor), _formats(row, machine)
     except InputError as error:
         raise Unsupported(f"{error.where or 'catalogue'}: {error.message}") from None
-    engine = _engine(row, machine)
     workload = _workload(row)
     base = Deployment(
         engine=engine,
@@ -113,7 +93,7 @@ def question(row: Mapping[str, str]) -> Question:
         engine_version=row["date"] or row["engine_version"],
         prefix_caching=False,
         host="slow" if (row["source"], engine) in _SLOW_HOSTS else "fast",
-        **{**_limits(row, engine), **recipe(row, engine), **_formats(row, machine)},
+        **{**_limits(row, engine), **recipe(row, engine), **formats},
     )
     if "disagg" in row["scenario"]:
         pooled = _pooled(row, shape, base)
@@ -157,31 +137,23 @@ def _limits(row: Mapping[str, str], engine: str) -> dict[str, Any]:
     return {"max_num_seqs": seqs, "gpu_memory_utilization": 0.95 if engine == "trtllm" else 0.9}
 
 
-def _engine(row: Mapping[str, str], machine: Hardware) -> str:
-    """The engine of a row; vendors' MLPerf submissions name their stack by compiler or by nothing."""
-    name = row["engine"].lower()
-    if name in _ENGINES:
-        return _ENGINES[name]
-    return "trtllm" if machine.device.vendor == "NVIDIA" else "vllm"
-
-
 _BLOCK_SCALED: Final = re.compile(r"deepseek-(v3|r1)|qwen3.*-fp8$", re.IGNORECASE)
 """Releases whose FP8 weights carry a scale a block of 128 x 128 (quantization_config of their config.json)."""
 
 
 def _formats(row: Mapping[str, str], machine: Hardware) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    weights = _WEIGHTS.get(row["precision_weights"].lower())
+    weights = weights_of(row["precision_weights"])
     if mlperf.is_mlperf(row):
         out |= mlperf.formats(row, machine, weights)
     elif weights == "fp8" and _BLOCK_SCALED.search(row["model"]):
         weights = "fp8-block"
     if weights:
         out["weights"] = weights
-    activations = _ACTIVATIONS.get(row["precision_activations"].lower())
+    activations = activations_of(row["precision_activations"])
     if activations and weights and weights not in ("fp16", "bf16", "fp32"):
         out["activations"] = activations
-    kv = _KV.get(row["precision_kv"].lower()) or recipe_cache(row)
+    kv = cache_of(row["precision_kv"]) or recipe_cache(row)
     if kv:
         out["kv"] = kv
     return out
