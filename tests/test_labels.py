@@ -11,7 +11,8 @@ from rooflab.evidence.labels import activations_of, cache_of, engine_of, weights
 @pytest.mark.parametrize(
     ("label", "engine"),
     [
-        ("vLLM 0.6.3+rocm", "vllm"), ("TensorRT-LLM (PyTorch backend)", "trtllm"), ("SGLang v0.4", "sglang"), ("llama.cpp b4000", "llamacpp"),
+        ("vLLM 0.6.3+rocm", "vllm"), ("TensorRT-LLM (PyTorch backend)", "trtllm"), ("SGLang v0.4", "sglang"),
+        ("llama.cpp b4000", "llamacpp"),
         ("Ollama / llama.cpp", "llamacpp"), ("HF Transformers", "transformers"), ("Transformers NeuronX", "neuron"), ("TGI", "tgi"),
         ("DeepSpeed-FastGen", "deepspeed"), ("MLX", "mlx"),
     ],

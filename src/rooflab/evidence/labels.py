@@ -18,7 +18,8 @@ _ENGINES: Final = {
 }  # fmt: skip
 """Stacks that stand for another one's host and kernels."""
 _ENGINE_WORDS: Final = (
-    (r"sglang", "sglang"), (r"vllm", "vllm"), (r"tensorrt|\btrt\b|trt-?llm", "trtllm"), (r"llama[._-]?cpp|ollama|lm ?studio|koboldcpp", "llamacpp"),
+    (r"sglang", "sglang"), (r"vllm", "vllm"), (r"tensorrt|\btrt\b|trt-?llm", "trtllm"),
+    (r"llama[._-]?cpp|ollama|lm ?studio|koboldcpp", "llamacpp"),
     (r"lmdeploy|turbomind", "lmdeploy"), (r"deepspeed", "deepspeed"), (r"neuronx?\b|nxd", "neuron"), (r"\bmlx\b", "mlx"),
     (r"text[- ]generation[- ]inference|\btgi\b", "tgi"), (r"fastertransformer", "fastertransformer"),
     (r"transformers|hugging ?face|optimum", "transformers"), (r"pytorch|torch", "pytorch"),
