@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rooflab.evidence.recipes import recipe_cache
+from rooflab.evidence.serving_recipes import recipe_cache
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
