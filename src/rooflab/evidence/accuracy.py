@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,7 @@ __all__ = ["page", "readme_table"]
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
 _WORDS: Final = {"source": "source", "device": "accelerator", "model": "shape of model"}
+_PREFIX: Final = "inferencex-aic-silicon-"
 _MARKS: Final = ("<!-- accuracy: generated -->", "<!-- /accuracy -->")
 
 
@@ -93,7 +95,17 @@ def page(
         _table(rows, held, lambda r: r.gpu if r.kind else "", fewest=8),
     ]
     parts += _left_out(left, rows)
-    parts += ["## What the data itself allows", "", _twins(rows), "## The twenty rows furthest off", "", _worst(rows), "## Not scored", ""]
+    parts += [
+        "## What the data itself allows",
+        "",
+        _twins(rows),
+        _contradictions(rows),
+        "## The twenty rows furthest off",
+        "",
+        _worst(rows),
+        "## Not scored",
+        "",
+    ]
     parts += [_unsupported(scores), ""]
     return "\n".join(parts)
 
@@ -164,6 +176,19 @@ def _twins(rows: Sequence[Scored]) -> str:
     ]
     for family, spread in sorted(found.items(), key=lambda item: -len(item[1])):
         lines.append(f"| {family} | {len(spread)} | {_percent(float(np.median(spread)))} | {_percent(float(np.quantile(spread, 0.9)))} |")
+    return "\n".join([*lines, ""])
+
+
+def _contradictions(rows: Sequence[Scored]) -> str:
+    """Rows, by hand, that no model of what their tables state can meet together."""
+    text = resources.files("rooflab.evidence").joinpath("data/contradictions.json").read_text(encoding="utf-8")
+    known = {r.id: r for r in rows}
+    lines = ["Rows that contradict each other, or what their recipe states:", "", "| what | rows | measured | why |", "|---|---|---|---|"]
+    for one in json.loads(text):
+        mine = [known[i] for i in one["rows"] if i in known]
+        measured = ", ".join(f"{r.measured:.4g}" for r in mine)
+        lines.append(f"| {one['what']} | {', '.join(r.id.removeprefix(_PREFIX) for r in mine)} | {measured} | {one['why']} |")
+    lines += ["", f"Row ids begin with `{_PREFIX}`; milliseconds."]
     return "\n".join([*lines, ""])
 
 
