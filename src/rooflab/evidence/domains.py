@@ -5,7 +5,7 @@ kind      dense or moe
 kernels   tables: the device's own kernel timings; relative: those of a near relative; assumed: none of its family
 engine    fitted: constants of this engine, generation and kind of model; general: those of something wider
 verdict   inside: the same model, device and engine generation were measured; near: another model on this device and
-          engine, or this model on another device of the family; outside: neither
+          engine, or this model on another device of a family with kernel tables; outside: neither
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rooflab.costs.calibration import calibration_for
+from rooflab.costs.calibration import TABLED_FAMILIES, calibration_for
 from rooflab.costs.engine import active, device_factors, engine_overhead, era
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Device
@@ -167,4 +167,6 @@ class Neighbours:
 
 
 def _places(key: Key) -> tuple[tuple[str, str, str], ...]:
-    return (key.shape, key.device, key.engine), (key.device, key.engine, key.kind), (key.shape, key.family, key.engine)
+    # without kernel tables a family's devices have nothing but its measured rows in common: one that nobody measured is outside
+    family = key.family if key.family in TABLED_FAMILIES else key.device
+    return (key.shape, key.device, key.engine), (key.device, key.engine, key.kind), (key.shape, family, key.engine)

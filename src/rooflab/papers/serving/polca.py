@@ -285,22 +285,11 @@ def inference_peak(lab: Lab) -> float:
     return 100.0 * _as_provisioned(lab).peak
 
 
-@paper.claim(
-    "peak power of a row that trains", expect=97.0, unit="% of provisioned", id="45-peak-train", source=_SHOWN,
-    note="near, but not counted: by the fitted power curve of this family the products of a micro-batch hold the GPU at its limit, so the "
-    "figure is the limit and moves with nothing.",
+paper.not_modelled(
+    "45-peak-train", "peak power of a row that trains", 97.0,
+    "by the fitted power curve of this family the products of a micro-batch hold a GPU at its limit: the figure would be the limit itself, "
+    "100, whatever the model, the device or the batch.", unit="% of provisioned",
 )  # fmt: skip
-def training_peak(lab: Lab) -> float:
-    """Servers in step, all in the products of a micro-batch of GPT-NeoX-20B."""
-    s = lab.scenario(
-        model="EleutherAI/gpt-neox-20b", hardware="8 x a100-80gb-sxm", workload={"isl": 2048, "osl": 1, "batch": 1},
-        deployment={"engine": "pytorch", "tp": 8, "weights": "fp16"},
-    )  # fmt: skip
-    tokens = lab.data("tokens of a micro-batch", 8192)
-    step = lab.step_cost(s).step(n_prefill=tokens / 2048, prefill_tokens=tokens, area=tokens * 1024.0)
-    h = lab.hardware("8 x a100-80gb-sxm")
-    rated_w = h.host_power_w + h.devices_per_host * h.device.tdp_w
-    return 100.0 * (h.host_power_w + float(step.joules[0] / step.seconds[0])) / rated_w
 
 
 @paper.claim(
