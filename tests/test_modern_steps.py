@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rooflab.evidence.serving_recipes import recipe_cache
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
@@ -14,6 +13,7 @@ from rooflab.costs.calibration import calibration_for
 from rooflab.costs.compile import compile_steps
 from rooflab.estimate.disaggregated import decode_pool, estimate_pools
 from rooflab.estimate.serving import estimate
+from rooflab.evidence.serving_recipes import recipe_cache
 from rooflab.memory.account import account
 from rooflab.operators.formats import formats_of
 from rooflab.operators.ops import Elementwise
