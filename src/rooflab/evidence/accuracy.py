@@ -27,6 +27,7 @@ from rooflab.evidence.bars import BARS
 from rooflab.evidence.conformal import covered
 from rooflab.evidence.explain import explain
 from rooflab.evidence.interval_table import WHOLES, LeftOut, held_out_rows, ratios_of, read_held_out
+from rooflab.evidence.missed import missed
 from rooflab.evidence.score import INCOMPLETE, UNFAIR, Scored, Scores, score
 from rooflab.evidence.tables import KINDS, read_table
 from rooflab.evidence.twins import twins
@@ -78,6 +79,11 @@ def page(
         "",
         "The aim for p90 is three times the median's.",
         "",
+        "### Where an aim is missed",
+        "",
+        "With the groups that have most rows beyond it.",
+        "",
+        missed(rows),
         "## What is predicted",
         "",
         _table(rows, held, lambda r: f"{r.domain.family}, {r.kind}" if r.kind else r.domain.family),
