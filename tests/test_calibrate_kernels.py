@@ -16,6 +16,7 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.cli.main import run
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine import EngineOverhead, active, read_calibration, using
+from rooflab.costs.gemm import GemmCurve
 from rooflab.costs.price import bench_for
 from rooflab.errors import InputError
 from rooflab.evidence.calibrate import Calibration, calibrate
@@ -97,7 +98,7 @@ def test_known_constants_are_found_again(found: Any, key: str) -> None:
     assert stage.before[0] > 0.25
     assert stage.after[0] < 0.08
     assert stage.left_out[0] < 0.12
-    curve = calibration.table.kernels["h100-sxm"].find("", key)[0]  # type: ignore[index]
+    curve = calibration.table.kernels["h100-sxm"].curves["", key][0]
     group = next(g for g in read_kernel_table(path) if g.key == key)
     device = measured_device(group.hardware)
     ratio = predict(device, key, curve, group.rows) / predict(device, key, true[key], group.rows)
@@ -181,11 +182,12 @@ def test_factors_leave_measured_kernels_alone(tmp_path: Path) -> None:
     measured(path, [r for r in timings("mi250x") if r["kernel"] == "gemm"])
     machine = hardware("mi250x")
     table = calibrate([], "2026-11-25", read_kernel_table(path)).table
-    own = table.kernels["mi250x"].find("", "gemm/bf16")[0]  # type: ignore[index]
+    own, _ = table.kernels["mi250x"].curves["", "gemm/bf16"]
+    assert isinstance(own, GemmCurve)
     shipped = bench_for(machine, "vllm", EngineOverhead()).kernels.decode["bf16"].em
     with using(table):
         bench = bench_for(machine, "vllm", EngineOverhead())
-    assert bench.kernels.gemm["bf16"].em == own.em  # type: ignore[union-attr]
+    assert bench.kernels.gemm["bf16"].em == own.em
     assert bench.kernels.decode["bf16"].em == shipped
 
 

@@ -121,7 +121,7 @@ def test_values_that_the_table_calls_anomalous_are_not_scored() -> None:
 
 
 def test_llama_cpp_is_split_by_layers_unless_told() -> None:
-    scenario = {
+    scenario: dict[str, Any] = {
         "model": "llama-3.1-70b",
         "hardware": {"device": "rtx-3090", "count": 4},
         "workload": {"batch": 1, "isl": 512, "osl": 64},
@@ -129,7 +129,7 @@ def test_llama_cpp_is_split_by_layers_unless_told() -> None:
     }
     chosen = rl.estimate(scenario).scenario.deployment
     assert (chosen.tp, chosen.pp) == (1, 4)
-    told = rl.estimate({**scenario, "deployment": {**scenario["deployment"], "tp": 4}}).scenario.deployment  # type: ignore[dict-item]
+    told = rl.estimate({**scenario, "deployment": {**scenario["deployment"], "tp": 4}}).scenario.deployment
     assert (told.tp, told.pp) == (4, 1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ LENGTHS = tuple((int(p), int(o)) for p, o in np.random.default_rng(3).integers(2
 
 
 @pytest.mark.parametrize("make", [lambda: Pages(200), lambda: BlockGroups(200, 16)])
-def test_no_block_is_lost_or_held_twice(make) -> None:  # type: ignore[no-untyped-def]
+def test_no_block_is_lost_or_held_twice(make: Callable[[], Pages | BlockGroups]) -> None:
     allocator, rng = make(), np.random.default_rng(1)
     held: dict[int, int] = {}
     for turn in range(800):

@@ -26,7 +26,7 @@ _WHY: Final[Mapping[str, str]] = {
         "decide whether users queue at all, and mixtures under TensorRT-LLM on B200, of which no other group is left when one is out."
     ),
     "MLPerf inference throughput": (
-        "mixtures of 2024 (Mixtral), whose experts ran 1.2 to 1.5 times slower than today's kernels and whose prompts' lengths are not "
+        "mixtures of 2024 (Mixtral), whose experts ran slower than the kernels that tables time and whose prompts' lengths are not "
         "published; interactive limits, where a few percent of a step decide how many users are legal; open-division entries."
     ),
 }

@@ -60,6 +60,17 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
 
 
 @compiled
+def empty_queue(sim: Any, q: int) -> int:
+    """Take all out of queue q; the first of them, chained by `chunk_next`, the last to leave first (-1: nobody waited)."""
+    first = -1
+    while sim.queues[q].n > 0:
+        i = pop(sim, q)
+        sim.jobs[i].chunk_next = first
+        first = i
+    return first
+
+
+@compiled
 def rotate(sim: Any, key_of: Any, r: int, now: float) -> None:
     """All requests of replica r draw new priorities; those that run give way to better ones that wait, until none of these would fit."""
     rep = sim.reps[r]
@@ -71,11 +82,7 @@ def rotate(sim: Any, key_of: Any, r: int, now: float) -> None:
         i = sim.jobs[i].next
     clients = sim.g[0].n_clients
     for q in range(r * clients, (r + 1) * clients):
-        first = -1
-        while sim.queues[q].n > 0:
-            i = pop(sim, q)
-            sim.jobs[i].chunk_next = first
-            first = i
+        first = empty_queue(sim, q)
         while first >= 0:
             i = first
             first = sim.jobs[i].chunk_next
@@ -230,11 +237,7 @@ def sort_by_prefix(sim: Any, r: int) -> None:
     """Those who wait at replica r stand in the order of what the cache holds of them, most first."""
     clients = sim.g[0].n_clients
     for q in range(r * clients, (r + 1) * clients):
-        first = -1
-        while sim.queues[q].n > 0:
-            i = pop(sim, q)
-            sim.jobs[i].chunk_next = first
-            first = i
+        first = empty_queue(sim, q)
         while first >= 0:
             i = first
             first = sim.jobs[i].chunk_next

@@ -157,20 +157,84 @@ def _compile(function: Any) -> Any:
 
 
 @_compile
-def _loop(  # noqa: PLR0915  one pass over time
+def _set_clocks(use: Any, tables: Any, rules: Any, on: Any, braked: bool, brake: Any) -> None:
+    """Times and powers of each class at the clock that the rules in force and the brake leave it (the lowest: the highest index)."""
+    for g in range(len(use)):
+        clock = 0
+        for k in range(len(rules)):
+            if on[k] and int(rules[k, 0]) == g:
+                clock = max(clock, int(rules[k, 3]))
+        if braked:
+            clock = max(clock, brake)
+        for x in range(5):
+            use[g, x] = tables[x, g, clock]
+
+
+@_compile
+def _decide(p: float, now: float, rules: Any, on: Any, due: Any, delay_s: Any) -> None:
+    """Give the commands that a reading `p` calls for; each takes effect `delay_s` later."""
+    for k in range(len(rules)):
+        if due[k] < np.inf:
+            continue
+        first = int(rules[k, 4])
+        if (p < rules[k, 2]) if on[k] else (p > rules[k, 1] and (first < 0 or on[first])):
+            due[k] = now + delay_s
+
+
+@_compile
+def _serve(
+    i: Any, joules: float, now: float, step_s: Any, use: Any, busy: Any, prompt_left: Any, token_left: Any, next_s: Any, job: Any,
+    start: Any, at_s: Any, length: Any, latency: Any,
+) -> float:  # fmt: skip
+    """Take server `i` through one step in which it may begin, change or end its work; `joules` with what it drew."""
+    t, left = now, step_s
+    while left > 1e-9:
+        if not busy[i]:
+            j, arrival = job[i], next_s[i]
+            if arrival > t:
+                rest = min(left, arrival - t)
+                joules += rest * use[4]
+                t += rest
+                left -= rest
+                continue
+            # work left is in shares of a whole phase, so that a change of clock stretches only what is left
+            busy[i], prompt_left[i], token_left[i] = True, 1.0, length[j]
+        if prompt_left[i] > 0.0:
+            whole = use[0]
+            spent = min(left, prompt_left[i] * whole)
+            prompt_left[i] -= spent / whole
+            if prompt_left[i] < 1e-9:
+                prompt_left[i] = 0.0
+            joules += spent * use[2]
+        else:
+            whole = use[1]
+            spent = min(left, token_left[i] * whole)
+            token_left[i] -= spent / whole
+            joules += spent * use[3]
+        t += spent
+        left -= spent
+        if prompt_left[i] == 0.0 and token_left[i] < 1e-9:
+            latency[job[i]] = t - at_s[job[i]]
+            job[i] += 1
+            next_s[i] = at_s[job[i]] if job[i] < start[i + 1] else np.inf
+            busy[i] = False
+    return joules
+
+
+@_compile
+def _loop(
     group: Any, tables: Any, budget_w: Any, start: Any, at_s: Any, length: Any, rules: Any, delay_s: Any, brake: Any, brake_s: Any,
     step_s: Any, power: Any, latency: Any, held: Any,
 ) -> int:  # fmt: skip
     """Advance every server by a step, add up its energy, read the power, let the rules decide."""
-    n, n_rules, n_groups = len(group), len(rules), tables.shape[1]
+    n, n_rules = len(group), len(rules)
     job = start[:-1].copy()
     prompt_left, token_left = np.zeros(n), np.zeros(n)
-    busy, use, next_s = np.zeros(n, dtype=np.bool_), np.zeros((n_groups, 5)), np.full(n, np.inf)
+    busy, use, next_s = np.zeros(n, dtype=np.bool_), np.zeros((tables.shape[1], 5)), np.full(n, np.inf)
     for i in range(n):
         if start[i] < start[i + 1]:
             next_s[i] = at_s[start[i]]
     on, due = np.zeros(n_rules, dtype=np.bool_), np.full(n_rules, np.inf)
-    clock = np.zeros(n_groups, dtype=np.int64)
     braked, brake_due, brake_end, brakes = False, np.inf, np.inf, 0
     for step in range(len(power)):
         now = step * step_s
@@ -183,15 +247,7 @@ def _loop(  # noqa: PLR0915  one pass over time
         if now >= brake_due:
             braked, brake_due, brake_end = True, np.inf, now + _HELD
             brakes += 1
-        for g in range(n_groups):
-            clock[g] = 0
-            for k in range(n_rules):
-                if on[k] and int(rules[k, 0]) == g:
-                    clock[g] = max(clock[g], int(rules[k, 3]))
-            if braked:
-                clock[g] = max(clock[g], brake)
-            for x in range(5):
-                use[g, x] = tables[x, g, clock[g]]
+        _set_clocks(use, tables, rules, on, braked, brake)
         joules = 0.0
         for i in range(n):
             g = group[i]
@@ -204,49 +260,16 @@ def _loop(  # noqa: PLR0915  one pass over time
             elif next_s[i] > now + step_s:
                 joules += step_s * use[g, 4]
                 continue
-            t, left = now, step_s
-            while left > 1e-9:
-                if not busy[i]:
-                    j, arrival = job[i], next_s[i]
-                    if arrival > t:
-                        rest = min(left, arrival - t)
-                        joules += rest * use[g, 4]
-                        t += rest
-                        left -= rest
-                        continue
-                    # work left is in shares of a whole phase, so that a change of clock stretches only what is left
-                    busy[i], prompt_left[i], token_left[i] = True, 1.0, length[j]
-                if prompt_left[i] > 0.0:
-                    whole = use[g, 0]
-                    spent = min(left, prompt_left[i] * whole)
-                    prompt_left[i] -= spent / whole
-                    if prompt_left[i] < 1e-9:
-                        prompt_left[i] = 0.0
-                    joules += spent * use[g, 2]
-                else:
-                    whole = use[g, 1]
-                    spent = min(left, token_left[i] * whole)
-                    token_left[i] -= spent / whole
-                    joules += spent * use[g, 3]
-                t += spent
-                left -= spent
-                if prompt_left[i] == 0.0 and token_left[i] < 1e-9:
-                    latency[job[i]] = t - at_s[job[i]]
-                    job[i] += 1
-                    next_s[i] = at_s[job[i]] if job[i] < start[i + 1] else np.inf
-                    busy[i] = False
+            joules = _serve(
+                i, joules, now, step_s, use[g], busy, prompt_left, token_left, next_s, job, start, at_s, length, latency,
+            )  # fmt: skip
         p = joules / step_s / budget_w
         power[step] = p
         if brake >= 0 and not braked and p > 1.0 and brake_due == np.inf:
             brake_due = now + brake_s
         if braked and now >= brake_end and p < 1.0:
             braked = False
-        for k in range(n_rules):
-            if due[k] < np.inf:
-                continue
-            first = int(rules[k, 4])
-            if (p < rules[k, 2]) if on[k] else (p > rules[k, 1] and (first < 0 or on[first])):
-                due[k] = now + delay_s
+        _decide(p, now, rules, on, due, delay_s)
     return brakes
 
 

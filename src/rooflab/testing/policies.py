@@ -8,7 +8,7 @@ A policy is a name of `simulate.rules.POLICIES` or a function of nine numbers (`
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,8 +46,8 @@ class PolicyConformance:
 
     def simulate(self, requests: Requests, **limits: int) -> Result:
         """A run on one replica with a step of a second."""
-        shape = {"block_size": 4, "kv_blocks": 40, "max_num_seqs": 3} | limits
-        return run(requests, Replica(fixed_step(1.0), policy=type(self).policy, **shape))  # type: ignore[arg-type]
+        shape: dict[str, Any] = {"block_size": 4, "kv_blocks": 40, "max_num_seqs": 3, **limits}
+        return run(requests, Replica(fixed_step(1.0), policy=type(self).policy, **shape))
 
     def test_everyone_is_served(self) -> None:
         """No request is lost or starved for good."""

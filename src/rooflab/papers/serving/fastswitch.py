@@ -154,8 +154,8 @@ _LOOKED_AT: Final = 64
 """Iterations near the 99th percentile whose price is looked up."""
 _COPY: Final = {"data: seconds to issue a copy": 1}
 _BACKLOG: Final = (
-    "at a turn a second vLLM's swapping cannot keep up here: its queue grows for as long as the run lasts, and every gain with it. After "
-    "2,000 of the 5,500 turns the best TTFT tail would be 5.4x, the throughput 1.39x."
+    "at a turn a second vLLM's swapping cannot keep up here: its queue grows for as long as the run lasts, and every gain with it; a third "
+    "of the run comes near what is published."
 )
 
 
@@ -177,8 +177,8 @@ def best_ttft(lab: Lab) -> float:
 
 @paper.claim(
     "best P99.9 TBT, Qwen-32B: speed-up over vLLM", expect=11.2, unit="x", id="c3", source="evaluation", moves=_COPY,
-    note="as for the other tails; after 2,000 turns 4.2x, since the longest gaps between tokens are turns spent waiting for a better "
-    "priority, which cheap switches shorten less than queues.",
+    note="as for the other tails; a shorter run falls short instead, since the longest gaps between tokens are turns spent waiting for a "
+    "better priority, which cheap switches shorten less than queues.",
 )  # fmt: skip
 def best_tbt(lab: Lab) -> float:
     """Mean over both patterns."""
@@ -192,7 +192,7 @@ def throughput(lab: Lab) -> float:
 
 
 @paper.claim("vLLM: share of the P99 iteration that is swapping", expect=59.9, unit="percent", id="c5", source="introduction", moves=_COPY,
-    note="a fifth below, 28 to 74 % by model and pattern, and 75 % after 2,000 turns: it falls as the queue grows. The text does not say "
+    note="it differs widely by model and pattern, and falls as the queue grows. The text does not say "
     "which load and frequency it is about.",
 )  # fmt: skip
 def stall_share(lab: Lab) -> float:

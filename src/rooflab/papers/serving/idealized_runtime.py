@@ -130,7 +130,7 @@ def _prompt_s(cost: StepCost, prompt: int) -> float:
 @paper.claim(
     "GPT-3 175B: time of a prompt of 512 tokens", expect=0.178, unit="s", id="c2-512", source=_GPT3,
     moves={"peak arithmetic": -1, "data: prompt": 1},
-    note="inside by a tenth of a percent: 15.7 % short as an engine without overhead that computes one position's logits; the rest is "
+    note="inside by very little: an engine without overhead that computes one position's logits is outside; the rest is "
     "the build, whose kernels reach half of peak together where the engine's products alone reach 70 to 80 %.",
 )  # fmt: skip
 def prompt_512(lab: Lab) -> float:
@@ -141,7 +141,7 @@ def prompt_512(lab: Lab) -> float:
 @paper.claim(
     "GPT-3 175B: time of a prompt of 1,024 tokens", expect=0.323, unit="s", id="c2-1024", source=_GPT3,
     moves={"peak arithmetic": -1, "data: prompt": 1},
-    note="0.272 s, 16 % short, without the passes over scores, which were added when that gap had been seen.",
+    note="short of the tolerance without the passes over scores, which were added when that gap had been seen.",
 )  # fmt: skip
 def prompt_1024(lab: Lab) -> float:
     """f(1024)."""

@@ -177,13 +177,13 @@ def _best_baseline(lab: Lab, cell: str, formats: Sequence[dict[str, Any]]) -> fl
 
 _TRT: Final = ({"weights": "fp16"}, {"weights": "int4"}, {"weights": "int8", "activations": "int8", "kv": "int8"})
 _BATCH: Final = (
-    "the baseline comes out faster than published, {was}. The table does not say which batches it ran; W4A16 on A100 agrees within 6 % for "
-    "the four models without grouped heads and comes out 18 to 48 % fast for those with them, whose cache that release's kernel seems to "
-    "read once a query head."
+    "the baseline comes out faster than published, {was}. The table does not say which batches it ran; W4A16 on A100 agrees for the four "
+    "models without grouped heads and comes out fast for those with them, whose cache that release's kernel seems to read once a query "
+    "head."
 )
 _ONE: Final = (
-    "the baseline comes out slower than published, 12.5 tokens/s instead of 17: one sequence fits beside the weights, and products of one "
-    "row with 4-bit weights reach 0.66 of this card's bandwidth here, where 17 tokens/s take about 0.85."
+    "the baseline comes out slower than the published 17 tokens/s: one sequence fits beside the weights, and products of one row with "
+    "4-bit weights reach less of this card's bandwidth here than that pace takes."
 )
 _TABLE = "throughput table of the README, 1,024 in and 512 out"
 
@@ -271,8 +271,8 @@ def qwen_l40s_gain(lab: Lab) -> float:
 
 
 _A100: Final = (
-    "cells on A100 all come out fast, from 7 % at 32 sequences to 20 %: the kernel table covers 64 sequences of one model, and products of "
-    "prompts are priced at 0.66 to 0.76 of the int8 peak, for which the paper gives no figure."
+    "cells on A100 all come out fast, the more the more sequences: the kernel table covers 64 sequences of one model, and products of "
+    "prompts are priced at a share of the int8 peak for which the paper gives no figure."
 )
 
 
