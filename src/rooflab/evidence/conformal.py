@@ -30,7 +30,7 @@ FEWEST_ROWS: Final = 20
 FEWEST_GROUPS: Final = 4
 """A domain of fewer rows or groups takes the ratios of the next wider; a whole family needs the rows only."""
 ROWS_OF_POOL: Final = 30
-GROUPS_OF_POOL: Final = 2
+GROUPS_OF_POOL: Final = 4
 """A pool of fewer rows or groups besides the one left out takes the stretch of the next wider."""
 _LEAST: Final = 0.02
 """An interval reaches at least this far (a logarithm) to either side before it is stretched."""
