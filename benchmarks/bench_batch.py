@@ -39,13 +39,20 @@ def scenarios(rows: int, pairs: int) -> list[str]:
             workload["concurrency"] = rng.choice((1, 4, 16, 64, 256))
         else:
             workload["batch"] = rng.choice((1, 8, 32))
-        deployment: dict[str, object] = {"tp": rng.choice((1, 2, 4, 8)), "max_num_seqs": rng.choice((64, 128, 256, 512))}
+        deployment: dict[str, object] = {
+            "tp": rng.choice((1, 2, 4, 8)),
+            "max_num_seqs": rng.choice((64, 128, 256, 512)),
+        }
         if rng.random() < 0.5:
             deployment["weights"] = rng.choice(("fp8", "bf16", "int4"))
         if rng.random() < 0.3:
             deployment["kv"] = "fp8"
         slo = {"ttft_p99": "1 s", "tpot_p99": "50 ms"}
-        out.append(json.dumps({"model": model, "hardware": hardware, "workload": workload, "deployment": deployment, "slo": slo}))
+        out.append(
+            json.dumps(
+                {"model": model, "hardware": hardware, "workload": workload, "deployment": deployment, "slo": slo}
+            )
+        )
     return out
 
 
@@ -60,12 +67,16 @@ def main() -> None:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
         with target.open("w") as out:
-            subprocess.run([sys.executable, "-m", "rooflab", "estimate", "--batch", str(source), "--quiet"], check=True, stdout=out)
+            subprocess.run(
+                [sys.executable, "-m", "rooflab", "estimate", "--batch", str(source), "--quiet"], check=True, stdout=out
+            )
         wall_s = time.perf_counter() - start
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         failed = sum(line.startswith('{"error"') for line in target.open())
-        print(f"{arguments.rows:,} scenarios, {arguments.pairs} pairs of model and hardware, {failed:,} without an answer")
+        print(
+            f"{arguments.rows:,} scenarios, {arguments.pairs} pairs of model and hardware, {failed:,} without an answer"
+        )
         print(f"wall {wall_s:.2f} s   CPU {cpu_s:.2f} s   peak memory {after.ru_maxrss / 1e3:.0f} MB")
 
 

@@ -22,7 +22,9 @@ SLO = read_slo({"ttft_p99": 1.0, "tpot_p99": 0.05})
 
 
 def scenario(name: str, on: str, **load: float) -> Scenario:
-    return Scenario(model(name), hardware(on), read_workload({"isl": 1024, "osl": 512} | load), Deployment(engine="vllm"), SLO)
+    return Scenario(
+        model(name), hardware(on), read_workload({"isl": 1024, "osl": 512} | load), Deployment(engine="vllm"), SLO
+    )
 
 
 def cpu_seconds(work: Callable[[], object], times: int = 3) -> tuple[float, float]:

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, StepCost, fixed_step
-from rooflab.simulate.requests import Requests, Result, make_requests
-from rooflab.simulate.rules import ENGINE_RULES
-from rooflab.simulate.run import Simulation
-from rooflab.simulate.specs import Cluster, Replica
+from rooflab.simulate.serving.rules import ENGINE_RULES
+from rooflab.simulate.serving.run import Simulation
+from rooflab.simulate.serving.specs import Cluster, Replica
+from rooflab.simulate.work.requests import Requests, Result, make_requests
 
 TRACE = Path(__file__).parents[1].parent / "shared/data/traces/mooncake_conversation.csv"
 UNIT = 512
@@ -51,7 +51,10 @@ def conversations(n: int, speed: float) -> Requests:
     else:
         rng = np.random.default_rng(0)
         lengths = rng.lognormal(8.8, 1.0, 12_000)
-        rows = np.stack([np.sort(rng.uniform(0, 3536, 12_000)), lengths + 1, rng.lognormal(5.5, 0.8, 12_000) + 1, lengths * 0.4], axis=1)
+        rows = np.stack(
+            [np.sort(rng.uniform(0, 3536, 12_000)), lengths + 1, rng.lognormal(5.5, 0.8, 12_000) + 1, lengths * 0.4],
+            axis=1,
+        )
     rows[:, 1:3] = np.maximum(rows[:, 1:3], 1)
     starts, blocks, fresh = [0], [], 1
     recent: list[list[int]] = []
@@ -106,7 +109,9 @@ def main(what: str, n: int) -> None:
             measure(f"one replica, {rate}/s", poisson(n, rate), Cluster((Replica(step, kv_blocks=20_000),)))
     if what in ("cluster", "all"):
         replica = Replica(step, kv_blocks=60_000, prefix_caching=True)
-        measure("64 replicas, prefix affinity", conversations(n, 30.0), Cluster((replica,) * 64, router="prefix-affinity"))
+        measure(
+            "64 replicas, prefix affinity", conversations(n, 30.0), Cluster((replica,) * 64, router="prefix-affinity")
+        )
     if what in ("policies", "all"):
         for engine in ENGINE_RULES:
             measure(engine, poisson(n // 10, 18), Cluster((Replica(step, kv_blocks=12_000, engine=engine),)))

@@ -48,7 +48,9 @@ def installed() -> None:
         site = next((folder / "venv").glob("lib/python*/site-packages"))
         own = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
         sizes = {
-            p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in site.iterdir() if p.name.split("-")[0] not in own
+            p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file())
+            for p in site.iterdir()
+            if p.name.split("-")[0] not in own
         }
         print(f"installed          {sum(sizes.values()) / 1e6:6.0f} MB")
         for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:5]:

@@ -37,10 +37,16 @@ def rooflab(*arguments: str) -> str:
     """What a command prints; its error line where it fails (an error is an answer, too)."""
     command = [sys.executable, "-m", "rooflab", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL, check=False, timeout=LIMIT_S)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL, check=False, timeout=LIMIT_S
+        )
     except subprocess.TimeoutExpired:
         return json.dumps({"error": "no end"})
-    return done.stdout if done.returncode in (0, 1) and done.stdout else json.dumps({"exit": done.returncode, "error": done.stderr.strip()})
+    return (
+        done.stdout
+        if done.returncode in (0, 1) and done.stdout
+        else json.dumps({"exit": done.returncode, "error": done.stderr.strip()})
+    )
 
 
 def scenario(rng: random.Random) -> dict[str, Any]:
@@ -59,7 +65,11 @@ def scenario(rng: random.Random) -> dict[str, Any]:
     if rng.random() < 0.4:
         workload = {"like": rng.choice(LIKE)}
     workload |= rng.choice(
-        ({"rate": round(rng.uniform(0.1, 20.0), 2)}, {"concurrency": rng.choice((1, 8, 64, 300))}, {"batch": rng.choice((1, 16, 64))})
+        (
+            {"rate": round(rng.uniform(0.1, 20.0), 2)},
+            {"concurrency": rng.choice((1, 8, 64, 300))},
+            {"batch": rng.choice((1, 16, 64))},
+        )
     )
     return {
         "model": rng.choice(MODELS), "hardware": f"{tp * pp * replicas * deployment.get('dp', 1)} x {rng.choice(DEVICES)}",
@@ -69,7 +79,11 @@ def scenario(rng: random.Random) -> dict[str, Any]:
 
 def simulated(rng: random.Random) -> dict[str, Any]:
     """A random scenario that fits and uses two or three features of the simulator."""
-    deployment: dict[str, Any] = {"engine": rng.choice(("vllm", "sglang", "trtllm", "lmdeploy")), "tp": 2, "replicas": 3}
+    deployment: dict[str, Any] = {
+        "engine": rng.choice(("vllm", "sglang", "trtllm", "lmdeploy")),
+        "tp": 2,
+        "replicas": 3,
+    }
     deployment["max_num_seqs"] = rng.choice((8, 64, 256))
     options: dict[str, tuple[Any, ...]] = {
         "router": ("least-loaded", "jsq", "power-of-two", "prefix-affinity", "session"), "spill_tokens": (4000,), "max_waiting": (200,),
@@ -91,7 +105,9 @@ def simulated(rng: random.Random) -> dict[str, Any]:
         "sessions": ({"turns": 4, "think": "3 s"},), "predict_cv": (0.5,), "seed": (5,),
         "classes": ([{"name": "chat", "share": 0.7}, {"name": "batch", "share": 0.3, "osl": 50, "priority": 1}],),
     }  # fmt: skip
-    workload |= some(rng, loads, 0.25) | rng.choice(({"rate": round(rng.uniform(0.5, 30.0), 2)}, {"concurrency": rng.choice((1, 8, 64, 300))}))
+    workload |= some(rng, loads, 0.25) | rng.choice(
+        ({"rate": round(rng.uniform(0.5, 30.0), 2)}, {"concurrency": rng.choice((1, 8, 64, 300))})
+    )
     devices = deployment["tp"] * deployment["replicas"] * deployment.get("pp", 1)
     return {
         "model": rng.choice(("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "google/gemma-2-9b", "openai/gpt-oss-20b")),
@@ -137,8 +153,17 @@ def simulations() -> Iterator[tuple[str, Any]]:
             asked = simulated(rng)
             source.write_text(json.dumps(asked))
             records.unlink(missing_ok=True)
-            answer = json.loads(rooflab("simulate", str(source), "--json", "--quiet", "--records", str(records)).replace(folder, ""))
-            yield f"{i:02d}", {"asked": asked, "answer": answer, "records": records.read_text().splitlines() if records.exists() else None}
+            answer = json.loads(
+                rooflab("simulate", str(source), "--json", "--quiet", "--records", str(records)).replace(folder, "")
+            )
+            yield (
+                f"{i:02d}",
+                {
+                    "asked": asked,
+                    "answer": answer,
+                    "records": records.read_text().splitlines() if records.exists() else None,
+                },
+            )
 
 
 def claims() -> Iterator[tuple[str, Any]]:
@@ -157,7 +182,7 @@ def validations() -> Iterator[tuple[str, Any]]:
 def pages() -> Iterator[tuple[str, Any]]:
     """Pages of docs that code makes (what needs held-out predictions, docs/accuracy.md, is made by a refit and not here)."""
     with tempfile.TemporaryDirectory() as folder:
-        for module in (("rooflab.evidence.pages", "--to", folder), ("rooflab.cli.reference", folder)):
+        for module in (("rooflab.evidence.claims.pages", "--to", folder), ("rooflab.cli.reference", folder)):
             subprocess.run([sys.executable, "-m", *module], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         for path in sorted(Path(folder).rglob("*.md")):
             yield path.name, path.read_text("utf-8").splitlines()

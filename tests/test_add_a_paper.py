@@ -38,7 +38,9 @@ class Shell:
         project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
         info = root / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        )
         points = "\n".join(f"{key} = {value}" for key, value in project["entry-points"]["rooflab.papers"].items())
         (info / "entry_points.txt").write_text(f"[rooflab.papers]\n{points}\n")
         self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
@@ -99,7 +101,11 @@ def test_it_refuses_politely_and_takes_settings(followed) -> None:
 
 def test_the_scaffold_is_a_working_paper_before_anything_is_changed(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    for line in ("rooflab papers new my_paper", "pip install -e rooflab-my-paper", "pytest rooflab-my-paper/test_my_paper.py"):
+    for line in (
+        "rooflab papers new my_paper",
+        "pip install -e rooflab-my-paper",
+        "pytest rooflab-my-paper/test_my_paper.py",
+    ):
         result = shell.run(line)
         assert result.returncode == 0, result.stdout + result.stderr
     taken = shell.run("rooflab papers new my_paper")

@@ -9,7 +9,7 @@ import pytest
 
 import rooflab as rl
 from rooflab.api import apply_techniques
-from rooflab.estimate.result import Estimate
+from rooflab.estimate.serving.answer import Estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -42,15 +42,30 @@ def test_file_mapping_and_scenario_are_the_same_thing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("model: Llama-3.1-8B\nhardware: h100-smx\n", "x.yaml: hardware: no accelerator called 'h100-smx'. Did you mean h100-sxm"),
-        ("model: Llama-3.1-8B\nhardware: h100\nworkloads: {}\n", "x.yaml: no field called 'workloads'. Did you mean workload"),
-        ("model: Llama-3.1-8B\nhardware: h100\nworkload: {rat: 4}\n", "x.yaml: workload: no field called 'rat'. Did you mean rate"),
-        ("model: Llama-3.1-8B\nhardware: h100\nworkload: {rate: fast}\n", "x.yaml: workload.rate: 'fast' is not a rate (for example 4/s)"),
+        (
+            "model: Llama-3.1-8B\nhardware: h100-smx\n",
+            "x.yaml: hardware: no accelerator called 'h100-smx'. Did you mean h100-sxm",
+        ),
+        (
+            "model: Llama-3.1-8B\nhardware: h100\nworkloads: {}\n",
+            "x.yaml: no field called 'workloads'. Did you mean workload",
+        ),
+        (
+            "model: Llama-3.1-8B\nhardware: h100\nworkload: {rat: 4}\n",
+            "x.yaml: workload: no field called 'rat'. Did you mean rate",
+        ),
+        (
+            "model: Llama-3.1-8B\nhardware: h100\nworkload: {rate: fast}\n",
+            "x.yaml: workload.rate: 'fast' is not a rate (for example 4/s)",
+        ),
         ("hardware: h100\n", "x.yaml: no model given"),
         ("model: [\n", "x.yaml: not valid YAML"),
         ("just text\n", "x.yaml: expected the fields model, hardware"),
         ("model: ./none/config.json\nhardware: h100\n", "x.yaml: none/config.json: no such file"),
-        ("model: Llama-3.1-8B\nhardware: h100\ntechniques: [splitwize]\n", "x.yaml: techniques[0]: no technique called 'splitwize'"),
+        (
+            "model: Llama-3.1-8B\nhardware: h100\ntechniques: [splitwize]\n",
+            "x.yaml: techniques[0]: no technique called 'splitwize'",
+        ),
     ],
 )
 def test_errors_name_the_file_and_the_field(tmp_path: Path, text: str, says: str) -> None:
@@ -80,7 +95,10 @@ def test_a_missing_file_is_said() -> None:
 
 
 def test_what_does_not_fit_is_infeasible_and_the_rest_goes_on() -> None:
-    small, large = ({"model": m, "hardware": "8 x h100-sxm", "workload": {"concurrency": 8}} for m in ("Llama-3.1-8B", "Llama-3.1-405B"))
+    small, large = (
+        {"model": m, "hardware": "8 x h100-sxm", "workload": {"concurrency": 8}}
+        for m in ("Llama-3.1-8B", "Llama-3.1-405B")
+    )
     with pytest.raises(rl.Infeasible, match=r"^does not fit: .*fp8 weights"):
         rl.estimate(large)
     first, second = rl.estimate_many([rl.load(small), rl.load(large)])

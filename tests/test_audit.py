@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rooflab.evidence.audit import Labs, audit, reads_its_answer
-from rooflab.evidence.check import check_paper, counts
+from rooflab.evidence.claims.audit import Labs, audit, reads_its_answer
+from rooflab.evidence.claims.check import check_paper, counts
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Claim, Paper
 

@@ -11,13 +11,13 @@ import pytest
 
 import rooflab as rl
 from rooflab.cli.main import run
-from rooflab.costs.engine import active, read_calibration, using
+from rooflab.costs.engine_constants import active, read_calibration, using
 from rooflab.errors import InputError
-from rooflab.evidence.calibrate import calibrate, fit_rows
-from rooflab.evidence.posterior import NOISE, Line, solve
-from rooflab.evidence.reports import Given, read_report, rows_of
-from rooflab.evidence.serving_fit import FitRow, Prior, predict, with_engine
-from rooflab.evidence.tables import read_table
+from rooflab.evidence.calibrate.calibrate import calibrate, fit_rows
+from rooflab.evidence.calibrate.reports import Given, read_report, rows_of
+from rooflab.evidence.fit.posterior import NOISE, Line, solve
+from rooflab.evidence.fit.serving import FitRow, Prior, predict, with_engine
+from rooflab.evidence.rows.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = str(ROOT / "examples" / "cluster-rows.csv")
@@ -49,7 +49,9 @@ def guidellm(where: str) -> dict[str, Any]:
         {"type_": "constant", "rate": 2.5},
         {"type_": "throughput"},
     ]
-    runs = [{where: {"strategy": s}, "metrics": metrics, "worker": {"backend_model": "Llama-3.1-70B"}} for s in strategies]
+    runs = [
+        {where: {"strategy": s}, "metrics": metrics, "worker": {"backend_model": "Llama-3.1-70B"}} for s in strategies
+    ]
     return {"metadata": {"version": 1}, "benchmarks": runs}
 
 
@@ -223,7 +225,9 @@ def test_reports_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixtu
     files = []
     for concurrency, tpot in ((1, 12.0), (4, 12.6), (16, 15.0), (64, 21.0)):
         path = tmp_path / f"c{concurrency}.json"
-        path.write_text(json.dumps({**vllm_bench(concurrency, tpot), "output_throughput": None, "request_throughput": None}))
+        path.write_text(
+            json.dumps({**vllm_bench(concurrency, tpot), "output_throughput": None, "request_throughput": None})
+        )
         files.append(str(path))
     out, table = tmp_path / "cal.json", tmp_path / "rows.csv"
     assert run(["calibrate", *files, *SAID, "--out", str(out), "--rows-out", str(table)]) == 0

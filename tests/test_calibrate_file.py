@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from rooflab.cli.main import run
-from rooflab.costs.engine import active, read_calibration, shipped, using
+from rooflab.costs.engine_constants import active, read_calibration, shipped, using
 from rooflab.errors import InputError
-from rooflab.evidence.calibrate import Calibration, calibrate, fit_rows
-from rooflab.evidence.serving_fit import predict, with_engine
-from rooflab.evidence.tables import read_table
+from rooflab.evidence.calibrate.calibrate import Calibration, calibrate, fit_rows
+from rooflab.evidence.fit.serving import predict, with_engine
+from rooflab.evidence.rows.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ROOT / "examples" / "cluster-rows.csv"
@@ -34,7 +34,9 @@ def with_constants(rows: list[dict[str, str]], **constants: float) -> Calibratio
     """The calibration of rows that an engine with other constants would give."""
     with using(with_engine(ENGINE, constants)):
         values = predict([a.question for a in fit_rows(rows)[0]])
-    return calibrate(fit_rows([{**r, "value": repr(float(v))} for r, v in zip(rows, values, strict=True)])[0], "2026-11-25")
+    return calibrate(
+        fit_rows([{**r, "value": repr(float(v))} for r, v in zip(rows, values, strict=True)])[0], "2026-11-25"
+    )
 
 
 def test_rows_at_one_load_cannot_tell_what_grows_with_it() -> None:
@@ -64,7 +66,11 @@ def test_loads_apart_tell_what_grows_with_them() -> None:
 
 
 def test_several_splits_tell_the_all_reduce() -> None:
-    rows = [r for tp in ("1", "2", "4", "8") for r in runs(batch_or_concurrency=["1", "16", "64"], tp=[tp] * 3, num_gpus=[tp] * 3)]
+    rows = [
+        r
+        for tp in ("1", "2", "4", "8")
+        for r in runs(batch_or_concurrency=["1", "16", "64"], tp=[tp] * 3, num_gpus=[tp] * 3)
+    ]
     rows = [{**r, "id": str(i)} for i, r in enumerate(rows)]
     found = with_constants(rows, skew=4.0)
     constant = next(c for c in found.stages[0].constants if c.name == "skew")
@@ -116,7 +122,9 @@ def test_the_file_names_data_rows_errors_and_constants(tmp_path: Path, capsys: p
 def test_a_second_calibration_keeps_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     power = {"loaded_idle": 0.3, "active": 0.1, "compute": 1.0, "memory": 0.5, "link": 0.0, "source": "a meter"}
-    first.write_text(json.dumps({"engines": {"sglang": {"fixed_s": 0.004, "source": "mine"}}, "power": {"h100-sxm": power}}))
+    first.write_text(
+        json.dumps({"engines": {"sglang": {"fixed_s": 0.004, "source": "mine"}}, "power": {"h100-sxm": power}})
+    )
     assert run(["calibrate", str(ROWS), "--calibration", str(first), "--out", str(second)]) == 0
     content = json.loads(second.read_text())
     assert set(content["engines"]) == {"sglang", ENGINE}
@@ -146,7 +154,10 @@ def own(key: str, **changes: Any) -> dict[str, Any]:
         ({"engines": {"vllm": {"fixed_s": "fast"}}}, "engines.vllm.fixed_s: expected a number, got 'fast'"),
         ({"devices": {"h100-sxm": {"memory": 0}}}, "devices.h100-sxm.memory: cannot be 0"),
         ({"power": {"h100-sxm": {"active": 0.1}}}, "power.h100-sxm: lacks loaded_idle"),
-        ({"power": {"h100-sxm": {"loaded_idle": 2, "active": 0, "compute": 1, "memory": 1, "link": 0}}}, "draws less than its TDP"),
+        (
+            {"power": {"h100-sxm": {"loaded_idle": 2, "active": 0, "compute": 1, "memory": 1, "link": 0}}},
+            "draws less than its TDP",
+        ),
         (own("gem/bf16"), "no kernel called 'gem/bf16'"),
         (own("gemm/bf16", ec=1.2), "all.gemm/bf16.ec: cannot be 1.2: a share of the datasheet's figure"),
         (own("all_reduce", b1=0), "all_reduce.b1: cannot be 0"),
@@ -154,7 +165,9 @@ def own(key: str, **changes: Any) -> dict[str, Any]:
         (own("decode/bf16", t0_s=1e-6), "decode/bf16: lacks em"),
     ],
 )
-def test_a_file_at_fault_is_refused_in_one_line(content: Any, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_at_fault_is_refused_in_one_line(
+    content: Any, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(content))
     with pytest.raises(InputError):

@@ -15,17 +15,27 @@ import rooflab as rl
 from rooflab.catalogue.hardware import hardware
 from rooflab.cli.main import run
 from rooflab.costs.calibration import calibration_for
-from rooflab.costs.engine import EngineOverhead, active, read_calibration, using
+from rooflab.costs.engine_constants import EngineOverhead, active, read_calibration, using
 from rooflab.costs.gemm import GemmCurve
 from rooflab.costs.price import bench_for
 from rooflab.errors import InputError
-from rooflab.evidence.calibrate import Calibration, calibrate
-from rooflab.evidence.calibrate_kernels import _ideal, _present
-from rooflab.evidence.kernel_csv import KERNELS, KernelRows, is_kernel_table, measured_device, read_kernel_table
-from rooflab.evidence.kernel_fit import predict
+from rooflab.evidence.calibrate.calibrate import Calibration, calibrate
+from rooflab.evidence.calibrate.kernel_csv import (
+    KERNELS,
+    KernelRows,
+    is_kernel_table,
+    measured_device,
+    read_kernel_table,
+)
+from rooflab.evidence.calibrate.kernels import _ideal, _present
+from rooflab.evidence.fit.kernels import predict
 
 SHARES = {"ec", "em", "e", "io", "b", "b1", "b2"}
-LLAMA = {"model": "meta-llama/Llama-3.1-8B-Instruct", "hardware": "h100-sxm", "workload": {"isl": 1000, "osl": 200, "concurrency": 16}}
+LLAMA = {
+    "model": "meta-llama/Llama-3.1-8B-Instruct",
+    "hardware": "h100-sxm",
+    "workload": {"isl": 1000, "osl": 200, "concurrency": 16},
+}
 
 
 def timings(device: str = "h100-sxm", **more: str) -> list[dict[str, Any]]:
@@ -56,7 +66,11 @@ def timings(device: str = "h100-sxm", **more: str) -> list[dict[str, Any]]:
 def slower(group: KernelRows) -> Any:
     """The present curve with 70 % of its shares and twice its launch times."""
     now = _present(group)
-    changes = {n: getattr(now, n) * (0.7 if n in SHARES else 2.0) for n in now.__dataclass_fields__ if n in SHARES or n.endswith("_s")}
+    changes = {
+        n: getattr(now, n) * (0.7 if n in SHARES else 2.0)
+        for n in now.__dataclass_fields__
+        if n in SHARES or n.endswith("_s")
+    }
     return replace(now, **changes)
 
 
@@ -90,7 +104,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     return path, true, calibrate([], "2026-11-25", read_kernel_table(path))
 
 
-@pytest.mark.parametrize("key", ["gemm/bf16", "decode/bf16", "prefill/bf16", "moe/bf16", "all_reduce", "moe_all_to_all"])
+@pytest.mark.parametrize(
+    "key", ["gemm/bf16", "decode/bf16", "prefill/bf16", "moe/bf16", "all_reduce", "moe_all_to_all"]
+)
 def test_known_constants_are_found_again(found: Any, key: str) -> None:
     path, true, calibration = found
     stage = next(s for s in calibration.stages if f" {key}," in s.name)
@@ -127,7 +143,9 @@ def test_own_curves_price_their_device_and_no_other(found: Any) -> None:
 
 def test_collectives_of_their_own_price_split_models(found: Any) -> None:
     only = found[2].table.kernels["h100-sxm"]
-    table = replace(active(), kernels={"h100-sxm": replace(only, curves={k: v for k, v in only.curves.items() if "all" in k[1]})})
+    table = replace(
+        active(), kernels={"h100-sxm": replace(only, curves={k: v for k, v in only.curves.items() if "all" in k[1]})}
+    )
     dense = {**LLAMA, "hardware": "4 x h100-sxm", "deployment": {"engine": "vllm", "tp": 4}}
     experts = {
         "model": "mistralai/Mixtral-8x7B-Instruct-v0.1", "hardware": "4 x h100-sxm", "workload": LLAMA["workload"],
@@ -197,10 +215,16 @@ def test_factors_leave_measured_kernels_alone(tmp_path: Path) -> None:
         ({"kernel": "gem", "m": 1, "n": 512, "k": 512}, "no kernel called 'gem'. Did you mean gemm"),
         ({"kernel": "gemm", "dtype": "bf61", "m": 1, "n": 512, "k": 512}, "row 1: dtype: no dtype called 'bf61'"),
         ({"kernel": "gemm", "dtype": "bf16", "m": 1, "n": 512}, "row 1: k: expected a positive number, got ''"),
-        ({"kernel": "gemm", "dtype": "bf16", "m": -4, "n": 512, "k": 1}, "row 1: m: expected a positive number, got '-4'"),
+        (
+            {"kernel": "gemm", "dtype": "bf16", "m": -4, "n": 512, "k": 1},
+            "row 1: m: expected a positive number, got '-4'",
+        ),
         ({"kernel": "gemm", "dtype": "bf16", "m": 1, "n": 512, "k": 512, "device": "h100-smx"}, "row 1: device: "),
         ({"kernel": "gemm", "dtype": "bf16", "m": 1, "n": 512, "k": 512, "device": ""}, "no device"),
-        ({"kernel": "gemm", "dtype": "bf16", "m": 1, "n": 512, "k": 512, "ms": "fast"}, "row 1: ms: expected a positive number"),
+        (
+            {"kernel": "gemm", "dtype": "bf16", "m": 1, "n": 512, "k": 512, "ms": "fast"},
+            "row 1: ms: expected a positive number",
+        ),
     ],
 )
 def test_a_row_at_fault_is_named(row: dict[str, Any], says: str, tmp_path: Path) -> None:

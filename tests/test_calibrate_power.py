@@ -14,15 +14,21 @@ import pytest
 import rooflab as rl
 from rooflab.catalogue.hardware import hardware
 from rooflab.cli.main import run
-from rooflab.costs.engine import active, read_calibration, using
+from rooflab.costs.engine_constants import active, read_calibration, using
 from rooflab.costs.power import PowerCurve, loaded_idle_w, power_curve
-from rooflab.evidence.calibrate import Calibration, calibrate, fit_rows
-from rooflab.evidence.calibrate_power import POWER_PRIORS, fit_power
-from rooflab.evidence.serving_fit import predict
-from rooflab.evidence.tables import COLUMNS
+from rooflab.evidence.calibrate.calibrate import Calibration, calibrate, fit_rows
+from rooflab.evidence.calibrate.power import POWER_PRIORS, fit_power
+from rooflab.evidence.fit.serving import predict
+from rooflab.evidence.rows.tables import COLUMNS
 
-CHAT = {"model": "meta-llama/Llama-3.1-8B-Instruct", "hardware": "h100-sxm", "workload": {"isl": 1000, "osl": 200, "concurrency": 32}}
-LOADS = [("qps=0.2", 1000, 200), ("qps=1", 1000, 200)] + [(str(c), i, o) for c in (1, 16, 128) for i, o in ((1000, 200), (8000, 20))]
+CHAT = {
+    "model": "meta-llama/Llama-3.1-8B-Instruct",
+    "hardware": "h100-sxm",
+    "workload": {"isl": 1000, "osl": 200, "concurrency": 32},
+}
+LOADS = [("qps=0.2", 1000, 200), ("qps=1", 1000, 200)] + [
+    (str(c), i, o) for c in (1, 16, 128) for i, o in ((1000, 200), (8000, 20))
+]
 
 
 def runs(*metrics: str) -> list[dict[str, str]]:
@@ -58,7 +64,9 @@ def power_stage(calibration: Calibration) -> Any:
     return next(s for s in calibration.stages if s.name == "h100-sxm, power")
 
 
-@pytest.mark.parametrize("true", [{"loaded_idle": 0.3}, {"compute": 0.4}, {"loaded_idle": 0.12, "compute": 1.2}, {"memory": 0.9}])
+@pytest.mark.parametrize(
+    "true", [{"loaded_idle": 0.3}, {"compute": 0.4}, {"loaded_idle": 0.12, "compute": 1.2}, {"memory": 0.9}]
+)
 def test_known_constants_are_found_again(true: dict[str, float]) -> None:
     found = fitted(measured(runs("power_w", "output_tok_s"), **true))
     stage = power_stage(found)
@@ -85,7 +93,9 @@ def test_joules_beside_throughput_say_the_same_as_watts() -> None:
     values = measured(closed, noise=0.0, loaded_idle=0.32)
     watts = fitted([r for r in values if r["metric"] != "j_per_token"])
     joules = fitted([r for r in values if r["metric"] != "power_w"])
-    assert asdict(watts.table.power["h100-sxm"])["active"] == pytest.approx(asdict(joules.table.power["h100-sxm"])["active"], abs=0.01)
+    assert asdict(watts.table.power["h100-sxm"])["active"] == pytest.approx(
+        asdict(joules.table.power["h100-sxm"])["active"], abs=0.01
+    )
     with using(watts.table):
         a = rl.estimate(CHAT).power_w
     with using(joules.table):
@@ -111,11 +121,15 @@ def test_what_rows_do_not_tell_is_refused() -> None:
     assert not alone.changed
     assert set(alone.unused.values()) == {"joules a token without the throughput of the same run: add its output_tok_s"}
     two = fitted(measured(runs("power_w"), noise=0.0, loaded_idle=0.3)[:2])
-    assert set(two.unused.values()) == {f"2 rows of watts on h100-sxm cannot identify {', '.join(POWER_PRIORS)}: 3 at least"}
+    assert set(two.unused.values()) == {
+        f"2 rows of watts on h100-sxm cannot identify {', '.join(POWER_PRIORS)}: 3 at least"
+    }
     one_run = fitted(measured([{**r, "id": str(i)} for i, r in enumerate([runs("power_w")[3]] * 4)], loaded_idle=0.35))
     assert not one_run.changed
     assert any("one configuration" in c.refused for c in power_stage(one_run).constants)
-    link = next(c for c in power_stage(fitted(measured(runs("power_w"), loaded_idle=0.3))).constants if c.name == "link")
+    link = next(
+        c for c in power_stage(fitted(measured(runs("power_w"), loaded_idle=0.3))).constants if c.name == "link"
+    )
     assert link.refused == "no row depends on it", "one GPU has no link to tell of"
 
 
@@ -150,7 +164,17 @@ def test_through_the_command_and_back(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "h100-sxm power" in capsys.readouterr().out
     assert set(json.loads(out.read_text())["power"]["h100-sxm"]) == set(PowerCurve.__dataclass_fields__)
     assert "rack 7" in read_calibration(out).power["h100-sxm"].source
-    ask = ["estimate", "--model", "meta-llama/Llama-3.1-8B-Instruct", "--hardware", "h100-sxm", "--isl", "1000", "--osl", "200"]
+    ask = [
+        "estimate",
+        "--model",
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "--hardware",
+        "h100-sxm",
+        "--isl",
+        "1000",
+        "--osl",
+        "200",
+    ]
     got = []
     for more in ((), ("--calibration", str(out))):
         assert run([*ask, "--concurrency", "32", "--json", *more]) == 0
@@ -176,7 +200,15 @@ def test_energy_tables_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for n, (rate, watts) in measured_w.items():
         for metric, value in (("output_throughput", rate), ("avg_power_all_gpus", 0.7 * watts), ("p99_itl", 20.0)):
             rows.append(
-                {**shared, "id": f"{metric}-{n}", "batch_size": n, "max_num_seqs": n, "config_id": n, "metric": metric, "value": value}
+                {
+                    **shared,
+                    "id": f"{metric}-{n}",
+                    "batch_size": n,
+                    "max_num_seqs": n,
+                    "config_id": n,
+                    "metric": metric,
+                    "value": value,
+                }
             )
     rows.append({**rows[1], "id": "image", "task": "text-to-image", "max_num_seqs": ""})
     with path.open("w", newline="") as file:

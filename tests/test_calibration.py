@@ -16,9 +16,9 @@ from rooflab.costs.collective import AllReduceCurve, all_reduce_s
 from rooflab.costs.fit_file import parse_fit_file
 from rooflab.costs.gemm import GemmCurve, gemm_s
 from rooflab.costs.moe import moe_s
-from rooflab.evidence import kernel_fit
-from rooflab.evidence.kernel_rows import Rows
-from rooflab.evidence.kernel_tables import MEASURED
+from rooflab.evidence.fit import kernels as kernel_fit
+from rooflab.evidence.fit.kernel_rows import Rows
+from rooflab.evidence.fit.kernel_tables import MEASURED
 from rooflab.scenario.hardware import Device, Link
 
 FITS = [path for path in resources.files("rooflab.costs").joinpath("fits").iterdir() if path.name.endswith(".json")]
@@ -30,7 +30,9 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def device(key: str = "h100-sxm", family: str = "hopper", kind: str = "gpu", bw: float = 3.35e12, topology: str = "switch") -> Device:
+def device(
+    key: str = "h100-sxm", family: str = "hopper", kind: str = "gpu", bw: float = 3.35e12, topology: str = "switch"
+) -> Device:
     link = Link("own", 450e9, 1e-6, topology)
     peaks = {"bf16": 989e12, "fp8": 1979e12}
     return Device(key, key, "x", kind, family, 8e10, bw, peaks, 700.0, 70.0, link, Link("pcie", 64e9, 1e-6, "bus"))  # type: ignore[arg-type]
@@ -60,7 +62,9 @@ def test_a_measured_device_takes_its_own_tables():
     found = calibration_for(device())
     assert found.in_table
     assert found.provenance == "fitted"
-    assert {fit.device for key, fit in found.fits.items() if key in ("gemm/bf16", "gemm/fp8", "decode/bf16", "moe/bf16")} == {"h100-sxm"}
+    assert {
+        fit.device for key, fit in found.fits.items() if key in ("gemm/bf16", "gemm/fp8", "decode/bf16", "moe/bf16")
+    } == {"h100-sxm"}
     assert calibration_for(device()) is found
 
 
@@ -139,7 +143,15 @@ def test_narrow_weights_pay_at_low_batch_only():
 
 def test_experts_of_a_known_model_are_bound_by_the_weights_they_touch():
     curve = calibration_for(device(), "vllm").moe["bf16"]
-    args = {"hidden": 2048, "width": 768, "experts": 128, "top_k": 8, "weight_bytes": 2.0, "peak_flops": 989e12, "bytes_per_s": 3.35e12}
+    args = {
+        "hidden": 2048,
+        "width": 768,
+        "experts": 128,
+        "top_k": 8,
+        "weight_bytes": 2.0,
+        "peak_flops": 989e12,
+        "bytes_per_s": 3.35e12,
+    }
     one, many = moe_s(1, **args, curve=curve), moe_s(64, **args, curve=curve)
     assert one < 80e-6  # a few launches and eight experts
     assert 3 * 2048 * 768 * 128 * 2 / 3.35e12 < many < 1e-3
@@ -210,8 +222,16 @@ def test_the_command_turns_tables_into_a_calibration_file(tmp_path, capsys):
     from pyarrow import parquet
 
     truth = GemmCurve(t0_s=4e-6, ec=0.75, em=0.8, q=2.5)
-    m, n, k = (grid.ravel() for grid in np.meshgrid(2.0 ** np.arange(0, 14), [1024.0, 4096.0, 16384.0], [1024.0, 4096.0, 16384.0]))
-    rates = {"weight_bytes": 2.0, "act_bytes": 2.0, "peak_flops": H100.peak("bf16"), "bytes_per_s": H100.memory_bytes_per_s}
+    m, n, k = (
+        grid.ravel()
+        for grid in np.meshgrid(2.0 ** np.arange(0, 14), [1024.0, 4096.0, 16384.0], [1024.0, 4096.0, 16384.0])
+    )
+    rates = {
+        "weight_bytes": 2.0,
+        "act_bytes": 2.0,
+        "peak_flops": H100.peak("bf16"),
+        "bytes_per_s": H100.memory_bytes_per_s,
+    }
     for framework, version, slow in (
         ("vllm", "0.24.0", 1.0),
         ("vllm", "0.9.1", 3.0),
@@ -219,7 +239,13 @@ def test_the_command_turns_tables_into_a_calibration_file(tmp_path, capsys):
         ("trtllm", "1.3.0rc9", 4.0),
     ):
         ms = np.asarray(gemm_s(m, n, k, **rates, curve=truth)) * 1e3 * slow
-        table = {"gemm_dtype": ["bfloat16"] * len(m), "m": m.astype(int), "n": n.astype(int), "k": k.astype(int), "latency": ms}
+        table = {
+            "gemm_dtype": ["bfloat16"] * len(m),
+            "m": m.astype(int),
+            "n": n.astype(int),
+            "k": k.astype(int),
+            "latency": ms,
+        }
         folder = tmp_path / "h100_sxm" / "gemm" / framework / version
         folder.mkdir(parents=True)
         parquet.write_table(pa.table(table), folder / "gemm_perf.parquet")

@@ -44,7 +44,11 @@ def test_every_figure_of_a_device_has_a_source(entry: dict[str, object]) -> None
     sources = entry["sources"]
     assert isinstance(sources, dict)
     figures = {"memory_gb", "memory_gib", "memory_gb_per_s", "peak_tflops", "tdp_w", "idle_w", "scale_up", "host_link"}
-    figures |= {name for name, value in (("sm_count", "sm_count"), ("l2_mb", "l2_bytes"), ("boost_ghz", "boost_hz")) if entry[value]}
+    figures |= {
+        name
+        for name, value in (("sm_count", "sm_count"), ("l2_mb", "l2_bytes"), ("boost_ghz", "boost_hz"))
+        if entry[value]
+    }
     assert figures <= set(sources)
     assert all(len(text) > 8 and "verify" not in text for text in sources.values())
 
@@ -109,14 +113,18 @@ def test_every_label_of_the_measurement_tables_resolves() -> None:
     assert {row["label"]: device_key(row["label"]) for row in rows} == {row["label"]: row["key"] for row in rows}
 
 
-@pytest.mark.parametrize(("table", "column"), [("serving", "gpu"), ("training", "gpu"), ("energy", "gpu"), ("vision", "device")])
+@pytest.mark.parametrize(
+    ("table", "column"), [("serving", "gpu"), ("training", "gpu"), ("energy", "gpu"), ("vision", "device")]
+)
 def test_every_truth_table_device_resolves(table: str, column: str) -> None:
     path = SHARED / "truth" / table / "measurements.csv"
     if not path.exists():
         pytest.skip("the measurement tables are not here")
     with path.open(newline="") as file:
         labels = {row[column] for row in csv.DictReader(file)}
-    several_or_none = [label for label in labels if label in {"N/A", ""} or "unknown" in label or label.count("AMD Instinct") > 1]
+    several_or_none = [
+        label for label in labels if label in {"N/A", ""} or "unknown" in label or label.count("AMD Instinct") > 1
+    ]
     for label in labels - set(several_or_none):
         device_key(label)
 
@@ -158,7 +166,9 @@ def test_defaults_of_a_host() -> None:
     dram, nvme = found.tiers
     assert (dram.name, dram.bytes, dram.bytes_per_s) == ("dram", 2048 * 2**30 / 8, 63e9)
     assert nvme.bytes_per_s < dram.bytes_per_s
-    assert hardware("gb200").tiers[0].bytes_per_s > found.tiers[0].bytes_per_s, "C2C reaches the host's memory faster than PCIe"
+    assert hardware("gb200").tiers[0].bytes_per_s > found.tiers[0].bytes_per_s, (
+        "C2C reaches the host's memory faster than PCIe"
+    )
     assert [tier.name for tier in hardware("m3-max").tiers] == ["nvme"], "unified memory is no tier of its own"
     assert found.pue > 1 == hardware("raspberry-pi-5").pue
     assert "assumed" in found.sources["pue"]
@@ -171,7 +181,10 @@ def test_a_bridge_joins_as_many_cards_as_it_joins() -> None:
     assert hardware("4 x h200-nvl").device.scale_up.bytes_per_s == 450e9
     assert hardware("8 x h200-nvl").device.scale_up == link("pcie-5-x16")
     assert hardware("2 x rtx-3090").device.scale_up == link("pcie-4-x16"), "the bridge of a 3090 is bought apart"
-    assert hardware({"device": "rtx-3090", "count": 2, "scale_up": "nvlink-3-bridge-ga102"}).device.scale_up.bytes_per_s == 56.25e9
+    assert (
+        hardware({"device": "rtx-3090", "count": 2, "scale_up": "nvlink-3-bridge-ga102"}).device.scale_up.bytes_per_s
+        == 56.25e9
+    )
 
 
 def test_devices_of_one_host_are_joined() -> None:
@@ -187,7 +200,12 @@ def test_a_mapping_overrides() -> None:
             "grid": "France", "scale_up": "900 GB/s", "tiers": ["dram", {"name": "cxl", "size": "1 TB", "bandwidth": "30 GB/s"}],
         }
     )  # fmt: skip
-    assert (found.network.bytes_per_s, found.power_limit_w, found.clock, found.usd_per_device_hour) == (50e9, 500, 0.9, 2.5)
+    assert (found.network.bytes_per_s, found.power_limit_w, found.clock, found.usd_per_device_hour) == (
+        50e9,
+        500,
+        0.9,
+        2.5,
+    )
     assert (found.pue, found.gco2e_per_kwh, found.device.scale_up.bytes_per_s) == (1.2, 56, 900e9)
     assert [tier.name for tier in found.tiers] == ["dram", "cxl"]
     assert hardware({"device": "h100", "network": "ib-xdr"}).network == link("ib-xdr")
@@ -197,7 +215,15 @@ def test_a_mapping_overrides() -> None:
 
 def test_a_device_spelled_out() -> None:
     mine = hardware(
-        {"device": {"name": "mine", "memory": "80 GB", "bandwidth": "3 TB/s", "peak": {"bf16": "1 PFLOP/s", "fp8": "2e15"}}, "count": 4}
+        {
+            "device": {
+                "name": "mine",
+                "memory": "80 GB",
+                "bandwidth": "3 TB/s",
+                "peak": {"bf16": "1 PFLOP/s", "fp8": "2e15"},
+            },
+            "count": 4,
+        }
     )
     assert (mine.device.memory_bytes, mine.device.peak("fp8"), mine.usd_per_device_hour) == (80e9, 2e15, None)
     twice = hardware({"device": {"like": "h100-sxm", "bandwidth": "6.7 TB/s", "tdp": "1000 W"}, "count": 8})
@@ -262,7 +288,12 @@ def test_links_have_sources_and_sane_rates() -> None:
         assert entry["topology"] in {"switch", "mesh", "ring", "torus", "bus", "none"}
         assert (entry["bytes_per_s"] > 0) == (entry["topology"] != "none")
     assert link("NVLink 4").bytes_per_s == 450e9
-    assert link("nvlink-4").latency_s < link("pcie-5-x16").latency_s < link("ib-ndr").latency_s < link("ethernet-1g").latency_s
+    assert (
+        link("nvlink-4").latency_s
+        < link("pcie-5-x16").latency_s
+        < link("ib-ndr").latency_s
+        < link("ethernet-1g").latency_s
+    )
     with pytest.raises(InputError, match="nvlink-5"):
         link("nvlnk-5")
 

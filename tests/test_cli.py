@@ -65,7 +65,10 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     [
         (("estimate", "none.yaml"), "none.yaml: no such file"),
         (("estimate",), "no model given"),
-        (("estimate", CHAT, "--hardware", "h100-smx"), "--hardware: no accelerator called 'h100-smx'. Did you mean h100-sxm"),
+        (
+            ("estimate", CHAT, "--hardware", "h100-smx"),
+            "--hardware: no accelerator called 'h100-smx'. Did you mean h100-sxm",
+        ),
         (("estimate", CHAT, "--model", "Llama-3.1-71B"), "--model: no model called 'Llama-3.1-71B'. Did you mean"),
         (("estimate", CHAT, "--tp", "3"), "--tp: 3 does not divide the 64 attention heads"),
         (("estimate", CHAT, "--tp", "x"), "--tp: 'x' is not a count"),
@@ -73,7 +76,10 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (("estimate", CHAT, "--weights", "fp9"), "--weights: no number format called 'fp9'. Did you mean fp8"),
         (("estimate", CHAT, "--engine", "vlm"), "--engine: no engine called 'vlm'. Did you mean vllm"),
         (("estimate", CHAT, "--slo", "ttft"), "--slo: 'ttft' is not a target such as ttft_p99=1s"),
-        (("estimate", CHAT, "--slo", "ttft_p98=1s"), "--slo: no latency target called 'ttft_p98'. Did you mean ttft_p9"),
+        (
+            ("estimate", CHAT, "--slo", "ttft_p98=1s"),
+            "--slo: no latency target called 'ttft_p98'. Did you mean ttft_p9",
+        ),
         (("estimate", CHAT, "--speculation", "{tokens: "), "--speculation: not valid YAML"),
         (("estimate", CHAT, "--speculation", "{tokens: 3}"), "--speculation: speculation needs tokens and acceptance"),
         (("estimate", CHAT, "--technique", "splitwize"), "--technique[0]: no technique called 'splitwize'"),
@@ -88,7 +94,9 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (("traces", "get", "azure"), "no trace called 'azure'"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line_and_status_2(
+    arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = ask(capsys, *arguments)
     assert status == 2
     assert out == ""
@@ -113,11 +121,27 @@ def test_a_no_is_status_1(arguments: tuple[str, ...], says: str, capsys: pytest.
 
 
 def test_flags_win_over_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ("--model", "meta-llama/Llama-3.1-70B-Instruct", "--hardware", "8 x h100-sxm", "--isl", "1024", "--osl", "512", "--tp", "4")
-    assert metrics(capsys, CHAT, "--tp", "4") == metrics(capsys, *flags, "--rate", "4/s", "--slo", "ttft_p99=1s", "--slo", "tpot_p99=50ms")
+    flags = (
+        "--model",
+        "meta-llama/Llama-3.1-70B-Instruct",
+        "--hardware",
+        "8 x h100-sxm",
+        "--isl",
+        "1024",
+        "--osl",
+        "512",
+        "--tp",
+        "4",
+    )
+    assert metrics(capsys, CHAT, "--tp", "4") == metrics(
+        capsys, *flags, "--rate", "4/s", "--slo", "ttft_p99=1s", "--slo", "tpot_p99=50ms"
+    )
     closed = metrics(capsys, CHAT, "--tp", "4", "--concurrency", "8")
     assert closed["running"] == pytest.approx(8, rel=0.01)
-    assert metrics(capsys, CHAT, "--tp", "4", "--no-cuda-graphs")["tpot_s_mean"] > metrics(capsys, CHAT, "--tp", "4")["tpot_s_mean"]
+    assert (
+        metrics(capsys, CHAT, "--tp", "4", "--no-cuda-graphs")["tpot_s_mean"]
+        > metrics(capsys, CHAT, "--tp", "4")["tpot_s_mean"]
+    )
 
 
 def test_hardware_of_a_file_can_be_changed_in_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,14 +171,27 @@ def test_estimate_json_is_the_estimate(capsys: pytest.CaptureFixture[str]) -> No
 def test_several_scenarios_are_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
     paths = [str(ROOT / "examples" / name) for name in ("bert.yaml", "vit.yaml")]
     _, out, _ = ask(capsys, "estimate", *paths, "--json")
-    assert [json.loads(line)["model"] for line in out.splitlines()] == ["google-bert/bert-large-uncased", "google/vit-large-patch16-224"]
+    assert [json.loads(line)["model"] for line in out.splitlines()] == [
+        "google-bert/bert-large-uncased",
+        "google/vit-large-patch16-224",
+    ]
 
 
 def test_estimate_text_answers_first(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = ask(capsys, "estimate", CHAT, "--tp", "4", "--weights", "fp8")
     order = [
         out.index(word)
-        for word in ("Llama-3.1-70B-Instruct on 8", "wanted", "output tokens/s", "TTFT  ", "Why", "Limit", "Memory", "Cost", "Trust")
+        for word in (
+            "Llama-3.1-70B-Instruct on 8",
+            "wanted",
+            "output tokens/s",
+            "TTFT  ",
+            "Why",
+            "Limit",
+            "Memory",
+            "Cost",
+            "Trust",
+        )
     ]
     assert order == sorted(order)
     assert "meets every target" in out
@@ -208,7 +245,10 @@ def test_slo_keys_work_as_flags(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_is_status_130(tmp_path: Path) -> None:
     """An interrupted batch ends with a word and no traceback."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "rooflab", "estimate", "--batch", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "rooflab", "estimate", "--batch", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdin is not None
     assert process.stderr is not None

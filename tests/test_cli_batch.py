@@ -26,7 +26,9 @@ def varied() -> list[dict[str, object]]:
     out: list[dict[str, object]] = []
     for i, model in enumerate(("Llama-3.1-8B", "Qwen3-30B-A3B", "t5-large", "bert-large", "Llama-3.1-70B")):
         for workload in ({"rate": 2}, {"concurrency": 16}, {"batch": 4}, {"scenario": "max-throughput"}, {"rate": 500}):
-            out.append({"model": model, "hardware": "2 x h100-sxm", "workload": {"isl": 300 + i, "osl": 100, **workload}})
+            out.append(
+                {"model": model, "hardware": "2 x h100-sxm", "workload": {"isl": 300 + i, "osl": 100, **workload}}
+            )
     return out
 
 
@@ -46,7 +48,13 @@ def test_a_batch_says_what_single_estimates_say() -> None:
 def test_errors_stand_in_their_place() -> None:
     good = {"model": "Llama-3.1-8B", "hardware": "h100-sxm", "workload": {"concurrency": 4}}
     source = [
-        *lines(good, {**good, "hardware": "h100-smx"}, {**good, "model": "Llama-3.1-405B"}, {**good, "deployment": {"tp": 3}}, [1]),
+        *lines(
+            good,
+            {**good, "hardware": "h100-smx"},
+            {**good, "model": "Llama-3.1-405B"},
+            {**good, "deployment": {"tp": 3}},
+            [1],
+        ),
         "not json\n",
         "\n",
         *lines({**good, "name": "last"}),
@@ -64,7 +72,10 @@ def test_errors_stand_in_their_place() -> None:
 
 def test_equal_parts_are_read_once() -> None:
     reader = ScenarioReader()
-    a, b = (reader.line(text) for text in lines(*[{"model": "Llama-3.1-8B", "hardware": {"device": "h100-sxm", "count": 2}}] * 2))
+    a, b = (
+        reader.line(text)
+        for text in lines(*[{"model": "Llama-3.1-8B", "hardware": {"device": "h100-sxm", "count": 2}}] * 2)
+    )
     assert isinstance(a, rl.Scenario)
     assert isinstance(b, rl.Scenario)
     assert a.hardware is b.hardware

@@ -17,7 +17,10 @@ CHAT = (str(ROOT / "examples" / "chat-70b.yaml"), "--tp", "4", "--weights", "fp8
 def test_text_answers_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["simulate", *CHAT]) == 0
     out = capsys.readouterr().out
-    order = [out.index(word) for word in ("Llama-3.1-70B-Instruct on 8", "output tokens/s", "meets every target", "TTFT  ", "Load", "Cost")]
+    order = [
+        out.index(word)
+        for word in ("Llama-3.1-70B-Instruct on 8", "output tokens/s", "meets every target", "TTFT  ", "Load", "Cost")
+    ]
     assert order == sorted(order)
 
 
@@ -36,7 +39,9 @@ def test_a_missed_target_is_status_1(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {"--records": "run.csv", "--timeline": "run.json", "--html": "run.html"}
-    assert run(["simulate", *CHAT, *(word for flag, name in names.items() for word in (flag, str(tmp_path / name)))]) == 0
+    assert (
+        run(["simulate", *CHAT, *(word for flag, name in names.items() for word in (flag, str(tmp_path / name)))]) == 0
+    )
     assert len((tmp_path / "run.csv").read_text("utf-8").splitlines()) == 301
     assert json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert (tmp_path / "run.html").read_text("utf-8").startswith("<!doctype html>")

@@ -47,7 +47,9 @@ def test_every_command_and_metric_is_in_the_reference() -> None:
         assert f"`{metric}`" in found["metrics.md"]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if SHELL.search(page.read_text("utf-8"))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if SHELL.search(page.read_text("utf-8"))], ids=lambda p: p.name
+)
 def test_commands_in_the_docs_run(page: Path, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of one page share a folder: a later one may read what an earlier one wrote."""
     for status, line in commands(page):

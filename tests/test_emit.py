@@ -11,10 +11,10 @@ import yaml
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
+from rooflab.deploy.complete import complete
 from rooflab.errors import InputError
-from rooflab.estimate.complete import complete
-from rooflab.plan.emit import EMITTERS, launch_command
-from rooflab.plan.kubernetes import kubernetes
+from rooflab.launch.command import EMITTERS, launch_command
+from rooflab.launch.kubernetes import kubernetes
 from rooflab.scenario.deployment import read_deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import read_workload
@@ -46,12 +46,22 @@ def test_vllm() -> None:
         "--max-num-batched-tokens": "4096", "--max-model-len": "2048", "--gpu-memory-utilization": "0.9",
     }  # fmt: skip
     assert {name: flag(got, name) for name in wanted} == wanted
-    assert not {"--pipeline-parallel-size", "--data-parallel-size", "--enable-expert-parallel", "--no-enable-chunked-prefill"} & set(got)
+    assert not {
+        "--pipeline-parallel-size",
+        "--data-parallel-size",
+        "--enable-expert-parallel",
+        "--no-enable-chunked-prefill",
+    } & set(got)
     assert "# one of 2 engines" in launch_command(scenario(**DENSE))
 
 
 def test_vllm_switches() -> None:
-    off = {"chunked_prefill": False, "prefix_caching": False, "cuda_graphs": False, "speculation": {"tokens": 3, "acceptance": 0.7}}
+    off = {
+        "chunked_prefill": False,
+        "prefix_caching": False,
+        "cuda_graphs": False,
+        "speculation": {"tokens": 3, "acceptance": 0.7},
+    }
     got = words(scenario(tp=8, max_num_batched_tokens=16384, **off))
     assert {"--no-enable-chunked-prefill", "--no-enable-prefix-caching", "--enforce-eager"} <= set(got)
     assert int(flag(got, "--max-model-len")) <= int(flag(got, "--max-num-batched-tokens"))
@@ -76,7 +86,11 @@ def test_experts_and_attention_data_parallelism_in_each_engine() -> None:
 def test_sglang() -> None:
     got = words(scenario(**DENSE | {"engine": "sglang", "chunked_prefill": False, "prefix_caching": False}))
     assert got[:5] == ["python", "-m", "sglang.launch_server", "--model-path", "meta-llama/Llama-3.1-70B"]
-    assert (flag(got, "--tp"), flag(got, "--kv-cache-dtype"), flag(got, "--chunked-prefill-size")) == ("4", "fp8_e4m3", "-1")
+    assert (flag(got, "--tp"), flag(got, "--kv-cache-dtype"), flag(got, "--chunked-prefill-size")) == (
+        "4",
+        "fp8_e4m3",
+        "-1",
+    )
     assert "--disable-radix-cache" in got
     assert 0.7 < float(flag(got, "--mem-fraction-static")) < 0.9
 
@@ -85,7 +99,13 @@ def test_trtllm() -> None:
     s = scenario(**DENSE | {"engine": "trtllm", "pp": 2, "tp": 2})
     got = words(s)
     assert got[:2] == ["trtllm-serve", "meta-llama/Llama-3.1-70B"]
-    wanted = {"--tp_size": "2", "--pp_size": "2", "--max_batch_size": "128", "--max_num_tokens": "4096", "--max_seq_len": "2048"}
+    wanted = {
+        "--tp_size": "2",
+        "--pp_size": "2",
+        "--max_batch_size": "128",
+        "--max_num_tokens": "4096",
+        "--max_seq_len": "2048",
+    }
     assert {name: flag(got, name) for name in wanted} == wanted
     assert 0 < float(flag(got, "--kv_cache_free_gpu_memory_fraction")) < 1
     text = launch_command(s)
@@ -98,7 +118,12 @@ def test_llamacpp() -> None:
     mac = scenario("Llama-3.1-8B", "M3 Max", engine="llamacpp", weights="q4_k_m", max_num_seqs=4)
     got = words(mac)
     assert got[0] == "llama-server"
-    assert (flag(got, "-m"), flag(got, "-ngl"), flag(got, "-c"), flag(got, "-np")) == ("Llama-3.1-8B-Q4_K_M.gguf", "99", "8192", "4")
+    assert (flag(got, "-m"), flag(got, "-ngl"), flag(got, "-c"), flag(got, "-np")) == (
+        "Llama-3.1-8B-Q4_K_M.gguf",
+        "99",
+        "8192",
+        "4",
+    )
     pi = scenario("Llama-3.2-3B", "raspberry pi 5", engine="llamacpp", weights="q4_0", max_num_seqs=1)
     assert flag(words(pi), "-ngl") == "0"
 
@@ -112,25 +137,34 @@ def test_quantised_weights_ask_for_a_checkpoint() -> None:
 
 
 def test_engines_without_a_command_are_named() -> None:
-    with pytest.raises(InputError, match=r"no engine with a launch command called 'tgi'. Known: vllm, sglang, trtllm, llamacpp"):
+    with pytest.raises(
+        InputError, match=r"no engine with a launch command called 'tgi'. Known: vllm, sglang, trtllm, llamacpp"
+    ):
         launch_command(scenario(**DENSE), "tgi")
     assert "# priced as vLLM; SGLang may differ" in launch_command(scenario(**DENSE), "sglang")
     assert set(EMITTERS) == {"vllm", "sglang", "trtllm", "llamacpp"}
 
 
 @pytest.mark.parametrize(
-    ("on", "resource"), [("8 x h100-sxm", "nvidia.com/gpu"), ("8 x mi300x", "amd.com/gpu"), ("8 x gaudi 3", "habana.ai/gaudi")]
+    ("on", "resource"),
+    [("8 x h100-sxm", "nvidia.com/gpu"), ("8 x mi300x", "amd.com/gpu"), ("8 x gaudi 3", "habana.ai/gaudi")],
 )
 def test_kubernetes(on: str, resource: str) -> None:
     s = scenario(on=on, tp=4, replicas=2)
     deployment, service = yaml.safe_load_all(kubernetes(s))
-    assert (deployment["kind"], deployment["apiVersion"], deployment["spec"]["replicas"]) == ("Deployment", "apps/v1", 2)
+    assert (deployment["kind"], deployment["apiVersion"], deployment["spec"]["replicas"]) == (
+        "Deployment",
+        "apps/v1",
+        2,
+    )
     template = deployment["spec"]["template"]
     container = template["spec"]["containers"][0]
     assert container["resources"]["limits"] == {resource: 4}
     assert container["command"][:2] == ["vllm", "serve"]
     assert all(isinstance(word, str) for word in container["command"])
-    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    assert (
+        service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    )
     assert service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["containerPort"]
     assert len(deployment["metadata"]["name"]) <= 63
     assert "&id" not in kubernetes(s)

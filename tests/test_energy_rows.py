@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rooflab.costs.engine import ServingCalibration, active
-from rooflab.evidence.diffusion_rows import job
-from rooflab.evidence.energy_left_out import energy_left_out
-from rooflab.evidence.energy_rows import answers, question
-from rooflab.evidence.energy_series import series_of
-from rooflab.evidence.serving_fit import FitRow
-from rooflab.evidence.serving_rows import Question, Unsupported
+from rooflab.costs.engine_constants import ServingCalibration, active
+from rooflab.evidence.fit.serving import FitRow
+from rooflab.evidence.refit.energy_left_out import energy_left_out
+from rooflab.evidence.rows.diffusion import job
+from rooflab.evidence.rows.energy import answers, question
+from rooflab.evidence.rows.energy_series import series_of
+from rooflab.evidence.rows.serving import Question, Unsupported
 
 ROWS = Path(__file__).parents[1].parent / "shared" / "truth" / "energy" / "measurements.csv"
 COLUMNS = (
@@ -113,7 +113,9 @@ def test_diffusion_scales_with_batch_steps_and_devices():
     assert one.seconds() * 4 < eight.seconds() < one.seconds() * 8
     half = job(image_row(notes="resolution_h=1024; resolution_w=1024; steps=25; ulysses_degree=1; ring_degree=1"))
     assert half.seconds() < one.seconds()
-    split = job(image_row(num_gpus="4", notes="resolution_h=1024; resolution_w=1024; steps=50; ulysses_degree=4; ring_degree=1"))
+    split = job(
+        image_row(num_gpus="4", notes="resolution_h=1024; resolution_w=1024; steps=50; ulysses_degree=4; ring_degree=1")
+    )
     assert one.seconds() / 4 < split.seconds() < one.seconds()
     # nothing beats the peak, and no device draws more than its TDP
     assert one.seconds() > one.terms[0] + one.terms[1]
@@ -149,7 +151,9 @@ def scored():
 
 @pytest.mark.parametrize(("source", "metrics", "median", "p90"), bounds())
 def test_the_public_rows_stay_within_their_bounds(scored, source, metrics, median, p90):
-    errors = np.array([abs(a.predicted / a.measured - 1) for s, a in scored if s.startswith(source) and a.metric in metrics])
+    errors = np.array(
+        [abs(a.predicted / a.measured - 1) for s, a in scored if s.startswith(source) and a.metric in metrics]
+    )
     assert len(errors) > 10
     assert np.median(errors) < median
     assert np.quantile(errors, 0.9) < p90
@@ -195,7 +199,8 @@ def test_energy_rows_are_predicted_by_constants_without_their_model_and_device()
     ]  # fmt: skip
     asked = {m: question(next(r for r in rows if r["model"] == m)) for m in models}
     fitted = [
-        FitRow(Question(m, (s,), "output_tokens_per_s", 1.0, 1000.0), "ML.ENERGY leaderboard", m, "H100-SXM-80GB") for m, s in asked.items()
+        FitRow(Question(m, (s,), "output_tokens_per_s", 1.0, 1000.0), "ML.ENERGY leaderboard", m, "H100-SXM-80GB")
+        for m, s in asked.items()
     ]
     table = active()
     slower = replace(table, slow_host=replace(table.slow_host, fixed_s=0.5))

@@ -11,15 +11,17 @@ import pytest
 
 import rooflab as rl
 from rooflab.catalogue.hardware import hardware
-from rooflab.costs.engine import EngineOverhead, active, engine_overhead, using
+from rooflab.costs.engine_constants import EngineOverhead, active, engine_overhead, using
 from rooflab.costs.price import bench_for
 from rooflab.errors import RooflabError
-from rooflab.evidence.serving_rows import Unsupported, question
+from rooflab.evidence.rows.serving import Unsupported, question
 from rooflab.operators.split import Split
 from rooflab.scenario.deployment import Deployment
 
 
-def times(changes: Mapping[str, Any], *, isl: int = 4096, device: str = "a100-sxm-80gb", **deployment: Any) -> tuple[float, float]:
+def times(
+    changes: Mapping[str, Any], *, isl: int = 4096, device: str = "a100-sxm-80gb", **deployment: Any
+) -> tuple[float, float]:
     """Seconds to the first token and per token of one prompt, under llama.cpp constants that are neutral but for `changes`."""
     table = active()
     neutral = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
@@ -48,7 +50,9 @@ def times(changes: Mapping[str, Any], *, isl: int = 4096, device: str = "a100-sx
         ({"read_s_per_byte": 2e-12}, {"weights": "fp16"}, True, True),
     ],
 )
-def test_a_factor_slows_its_own_part(change: dict[str, float], deployment: dict[str, Any], first: bool, each: bool) -> None:
+def test_a_factor_slows_its_own_part(
+    change: dict[str, float], deployment: dict[str, Any], first: bool, each: bool
+) -> None:
     plain, slowed = times({}, **deployment), times(change, **deployment)
     assert (slowed[0] > plain[0] * 1.02) == first
     assert (slowed[1] > plain[1] * 1.02) == each
@@ -70,7 +74,13 @@ def test_factors_on_tables_say_nothing_of_devices_without() -> None:
         deployment = Deployment(engine="llamacpp")
         here, there = (engine_overhead(deployment, moe=False, family=f) for f in ("ampere", "apple"))
     assert (here.arithmetic, here.read_s_per_byte) == (3.0, 1e-12)
-    assert (there.arithmetic, there.unpacking, there.memory, there.read_s_per_byte, there.launch) == (1.0, 1.0, 1.0, 0.0, 1.2)
+    assert (there.arithmetic, there.unpacking, there.memory, there.read_s_per_byte, there.launch) == (
+        1.0,
+        1.0,
+        1.0,
+        0.0,
+        1.2,
+    )
 
 
 def test_micro_batches_of_a_prompt_follow_each_other_through_the_stages() -> None:
@@ -139,10 +149,12 @@ def test_truth_rows_of_several_cards_are_answered() -> None:
         pytest.skip("no truth rows here")
     import csv
 
-    from rooflab.estimate.serving import estimate_many
+    from rooflab.estimate.serving.engines import estimate_many
 
     with path.open(encoding="utf-8", newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["source"] == "GPU-Benchmarks-on-LLM-Inference" and r["num_gpus"] == "4"]
+        rows = [
+            r for r in csv.DictReader(file) if r["source"] == "GPU-Benchmarks-on-LLM-Inference" and r["num_gpus"] == "4"
+        ]
     asked = []
     for row in rows:
         try:

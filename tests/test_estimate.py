@@ -10,17 +10,19 @@ import pytest
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
-from rooflab.costs.engine import ServingCalibration, using
+from rooflab.costs.engine_constants import ServingCalibration, using
 from rooflab.errors import InputError, RooflabError
-from rooflab.estimate.breakdown import breakdown
-from rooflab.estimate.serving import estimate, estimate_many
-from rooflab.evidence.serving_rows import Unsupported, question
+from rooflab.estimate.serving.breakdown import breakdown
+from rooflab.estimate.serving.engines import estimate, estimate_many
+from rooflab.evidence.rows.serving import Unsupported, question
 from rooflab.scenario.deployment import read_deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import read_workload
 
 
-def scenario(name: str, machine: str, workload: dict[str, object] | None = None, deployment: dict[str, object] | None = None) -> Scenario:
+def scenario(
+    name: str, machine: str, workload: dict[str, object] | None = None, deployment: dict[str, object] | None = None
+) -> Scenario:
     return Scenario(model(name), hardware(machine), read_workload(workload or {}), read_deployment(deployment or {}))
 
 

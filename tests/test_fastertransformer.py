@@ -38,7 +38,9 @@ def errors(lab: Lab, model: str, gpus: int, column: int, table: str) -> list[flo
     """Signed relative error of every row of a table."""
     deployment = {"engine": "fastertransformer", "tp": gpus, "weights": "fp16"}
     workload = {"isl": 128, "osl": 8, "batch": 1}
-    cost = lab.step_cost(lab.scenario(model=model, hardware=f"{gpus} x a100-80gb-sxm", workload=workload, deployment=deployment))
+    cost = lab.step_cost(
+        lab.scenario(model=model, hardware=f"{gpus} x a100-80gb-sxm", workload=workload, deployment=deployment)
+    )
     out = []
     for row in (r for line in table.strip().splitlines() for r in line.split("|")):
         batch, prompt, answer, *latency_ms = (float(x) for x in row.split())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import rooflab as rl
-from rooflab.estimate.first_token import Admission, held_steps
-from rooflab.evidence.serving_recipes import is_inferencex, recipe
+from rooflab.estimate.serving.first_token import Admission, held_steps
+from rooflab.evidence.rows.recipes import is_inferencex, recipe
 from rooflab.scenario.workload import read_workload
 
 BASE = {
@@ -19,7 +19,11 @@ BASE = {
 
 
 def _scenario(workload: dict[str, object] | None = None, **deployment: object) -> rl.Scenario:
-    base = {**BASE, "workload": {**BASE["workload"], **(workload or {})}, "deployment": {**BASE["deployment"], **deployment}}
+    base = {
+        **BASE,
+        "workload": {**BASE["workload"], **(workload or {})},
+        "deployment": {**BASE["deployment"], **deployment},
+    }
     return rl.load(base)
 
 
@@ -45,9 +49,9 @@ def test_jitter_shortens_the_mean_and_spreads_lengths():
     jittered = read_workload({"isl": 1000, "osl": 500, "concurrency": 4, "length_jitter": 0.2})
     assert (jittered.mean_prompt_tokens, jittered.mean_output_tokens) == (900, 450)
     assert jittered.spread("osl") == pytest.approx(0.2 / 12**0.5 / 0.9)
-    assert read_workload({"isl": {"uniform": {"low": 800, "high": 1000}}, "osl": 5, "concurrency": 4}).spread("isl") == pytest.approx(
-        jittered.spread("isl")
-    )
+    assert read_workload({"isl": {"uniform": {"low": 800, "high": 1000}}, "osl": 5, "concurrency": 4}).spread(
+        "isl"
+    ) == pytest.approx(jittered.spread("isl"))
 
 
 def test_held_steps():

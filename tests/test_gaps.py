@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rooflab as rl
-from rooflab.estimate.modes import _prompt_tokens
+from rooflab.estimate.serving.modes import _prompt_tokens
 
 
 def chat(isl: Any, concurrency: int = 64, **deployment: Any) -> Any:
@@ -29,7 +29,9 @@ def sampled(cv: float, beginning: float, p: float) -> float:
     sigma = np.sqrt(np.log1p(cv**2))
     count = rng.poisson(beginning, 200_000)
     lengths = 100 * np.exp(sigma * rng.standard_normal(count.sum()) - sigma**2 / 2)
-    return float(np.quantile(np.bincount(np.repeat(np.arange(len(count)), count), weights=lengths, minlength=len(count)), p))
+    return float(
+        np.quantile(np.bincount(np.repeat(np.arange(len(count)), count), weights=lengths, minlength=len(count)), p)
+    )
 
 
 @pytest.mark.parametrize("cv", [1.0, 2.0, 3.0])
@@ -54,7 +56,9 @@ def test_quantiles_rise_and_the_chunk_caps_the_worst() -> None:
     for users in (1, 8, 64, 256):
         m = chat({"lognormal": {"mean": 400, "cv": 3}}, users).metrics
         assert m["itl_s_p50"] <= m["itl_s_p90"] <= m["itl_s_p99"]
-    wide, narrow = (chat({"lognormal": {"mean": 4000, "cv": 2}}, max_num_batched_tokens=c).metrics for c in (8192, 1024))
+    wide, narrow = (
+        chat({"lognormal": {"mean": 4000, "cv": 2}}, max_num_batched_tokens=c).metrics for c in (8192, 1024)
+    )
     assert narrow["itl_s_p99"] < 0.5 * wide["itl_s_p99"]
 
 

@@ -9,8 +9,17 @@ from typing import Any
 import pytest
 
 from rooflab.errors import InputError
-from rooflab.scenario.hf_config import model_from_config
-from rooflab.scenario.model import Attention, CompressedAttention, Dense, Experts, LatentAttention, LinearAttention, Model, StateSpace
+from rooflab.scenario.hf.model import model_from_config
+from rooflab.scenario.model import (
+    Attention,
+    CompressedAttention,
+    Dense,
+    Experts,
+    LatentAttention,
+    LinearAttention,
+    Model,
+    StateSpace,
+)
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data" / "catalogue" / "configs"
 
@@ -149,7 +158,9 @@ def test_deepseek_v3_caches_one_latent_and_one_rotary_key_a_layer() -> None:
 
 
 def test_sparse_selection_reads_a_window_and_keeps_everything() -> None:
-    m = read({**DEEPSEEK_V3, "model_type": "deepseek_v32", "index_head_dim": 128, "index_n_heads": 64, "index_topk": 2048})
+    m = read(
+        {**DEEPSEEK_V3, "model_type": "deepseek_v32", "index_head_dim": 128, "index_n_heads": 64, "index_topk": 2048}
+    )
     (mixer,) = m.runs[0].block.mixers
     assert isinstance(mixer, LatentAttention)
     assert mixer.attended_tokens(100_000) == 2048
@@ -167,7 +178,13 @@ def test_gemma_3_keeps_a_window_in_five_of_six_layers() -> None:
 
 
 def test_gemma_3_4b_as_published_leaves_out_what_its_class_assumes() -> None:
-    text = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34, "sliding_window": 1024}
+    text = {
+        "model_type": "gemma3_text",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+        "sliding_window": 1024,
+    }
     m = read({"model_type": "gemma3", "text_config": text})
     assert m.parameters == 3_880_263_168  # 3,880,099,328 with a vocabulary of 262,144
     assert m.tied
@@ -245,7 +262,17 @@ def test_llama_4_looks_into_its_chunk_in_three_of_four_layers() -> None:
 
 
 def test_t5_has_cross_attention_and_buckets() -> None:
-    m = read({"model_type": "t5", "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "vocab_size": 32128})
+    m = read(
+        {
+            "model_type": "t5",
+            "d_model": 768,
+            "d_kv": 64,
+            "d_ff": 3072,
+            "num_layers": 12,
+            "num_heads": 12,
+            "vocab_size": 32128,
+        }
+    )
     assert m.parameters == 222_903_552
     assert m.kind == "encoder-decoder"
     assert m.kv_elements_per_token == m.cross_kv_elements_per_token == 12 * 2 * 768
@@ -253,7 +280,9 @@ def test_t5_has_cross_attention_and_buckets() -> None:
 
 
 def test_mamba_keeps_state_only() -> None:
-    m = read({"model_type": "mamba", "hidden_size": 2560, "num_hidden_layers": 64, "vocab_size": 50280, "state_size": 16})
+    m = read(
+        {"model_type": "mamba", "hidden_size": 2560, "num_hidden_layers": 64, "vocab_size": 50280, "state_size": 16}
+    )
     assert m.parameters == 2_768_345_600
     assert m.kv_elements_per_token == 0
     assert m.cached_elements(10) == m.cached_elements(10_000) == 64 * (5120 * 16 + 5120 * 3)
@@ -271,7 +300,9 @@ def test_searched_architectures_may_lack_attention() -> None:
 
 
 def test_parallel_blocks_have_one_norm() -> None:
-    gptj = read({"model_type": "gptj", "n_embd": 4096, "n_layer": 28, "n_head": 16, "vocab_size": 50400, "n_positions": 2048})
+    gptj = read(
+        {"model_type": "gptj", "n_embd": 4096, "n_layer": 28, "n_head": 16, "vocab_size": 50400, "n_positions": 2048}
+    )
     falcon = read(
         {"model_type": "falcon", "hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71, "num_kv_heads": 71,
          "multi_query": True, "parallel_attn": True, "bias": False, "vocab_size": 65024}
@@ -317,7 +348,11 @@ def test_formats(quantisation: dict[str, Any], expected: tuple[str, str | None, 
 
 
 def test_experts_alone_are_quantised_where_attention_is_not_converted() -> None:
-    quantisation = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head", "model.layers.0.self_attn.q_b_proj"]}
+    quantisation = {
+        "quant_method": "modelopt",
+        "quant_algo": "NVFP4",
+        "ignore": ["lm_head", "model.layers.0.self_attn.q_b_proj"],
+    }
     m = read({**DEEPSEEK_V3, "quantization_config": quantisation})
     assert (m.dtype, m.expert_dtype) == ("bf16", "nvfp4")
 
@@ -355,7 +390,9 @@ def test_errors_name_the_field(change: dict[str, Any], field: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("config", [LLAMA, DEEPSEEK_V3, GEMMA_3_27B, GPT_OSS, QWEN_3_5, NEMOTRON_H], ids=lambda c: str(c["model_type"]))
+@pytest.mark.parametrize(
+    "config", [LLAMA, DEEPSEEK_V3, GEMMA_3_27B, GPT_OSS, QWEN_3_5, NEMOTRON_H], ids=lambda c: str(c["model_type"])
+)
 def test_no_bad_value_gets_past_as_anything_but_an_input_error(config: dict[str, Any]) -> None:
     for key in config:
         for bad in (None, 0, -1, 1.5, "x", True, [], {}, [1], float("inf"), float("nan")):

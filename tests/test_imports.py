@@ -36,7 +36,9 @@ def test_light_things_import_nothing_heavy(code: str) -> None:
     assert not imported(code) & set(HEAVY)
 
 
-@pytest.mark.parametrize("code", ["import rooflab.scenario.scenario", "import rooflab.catalogue.models, rooflab.catalogue.hardware"])
+@pytest.mark.parametrize(
+    "code", ["import rooflab.scenario.scenario", "import rooflab.catalogue.models, rooflab.catalogue.hardware"]
+)
 def test_reading_needs_no_arrays(code: str) -> None:
     assert not imported(code) & {"numpy", "numba", "rich"}
 

@@ -10,9 +10,9 @@ import pytest
 
 import rooflab as rl
 from rooflab.cli.main import run
-from rooflab.evidence.conformal import LEVEL, Ratio, covered, levels_of, spread_of, spreads
-from rooflab.evidence.domains import Key, Neighbours, domain_of
-from rooflab.evidence.intervals import HEADLINE, IntervalTable, interval, intervals, shipped_table
+from rooflab.evidence.intervals.conformal import LEVEL, Ratio, covered, levels_of, spread_of, spreads
+from rooflab.evidence.intervals.intervals import HEADLINE, IntervalTable, interval, intervals, shipped_table
+from rooflab.evidence.intervals.likeness import Key, Neighbours, domain_of
 from rooflab.scenario.scenario import Scenario
 
 
@@ -25,7 +25,10 @@ def scenario(**changes: object) -> Scenario:
 
 
 def ratios(values: np.ndarray, groups: int, family: str = "f") -> list[Ratio]:
-    return [Ratio(float(v), (f"{family}|x", family, "*"), (f"{family}|x", family, "*"), f"g{i % groups}") for i, v in enumerate(values)]
+    return [
+        Ratio(float(v), (f"{family}|x", family, "*"), (f"{family}|x", family, "*"), f"g{i % groups}")
+        for i, v in enumerate(values)
+    ]
 
 
 def test_order_statistics_by_hand() -> None:
@@ -47,7 +50,9 @@ def test_independent_rows_are_covered_as_promised() -> None:
 def test_rows_that_err_together_get_wider_intervals() -> None:
     rng = np.random.default_rng(8)
     of = np.repeat(rng.normal(size=12), 30)
-    together = [Ratio(float(v), ("f", "*"), ("f", "*"), f"g{i // 30}") for i, v in enumerate(of + 0.05 * rng.normal(size=360))]
+    together = [
+        Ratio(float(v), ("f", "*"), ("f", "*"), f"g{i // 30}") for i, v in enumerate(of + 0.05 * rng.normal(size=360))
+    ]
     assert levels_of(together)["f"] > 1.1
     assert 0.8 < covered(together).mean() < 0.97
 
@@ -56,14 +61,20 @@ def test_what_borrows_a_wide_domain_is_drawn_in_again() -> None:
     """Ten small families with a tenth of the errors of a large one: its quantiles, stretched by a tenth."""
     rng = np.random.default_rng(9)
     wide = ratios(rng.normal(size=600), 30, "wide")
-    calm = [Ratio(float(v), (f"calm {i % 10}", "*"), ("calm", "*"), f"c{i % 10}") for i, v in enumerate(0.1 * rng.normal(size=100))]
+    calm = [
+        Ratio(float(v), (f"calm {i % 10}", "*"), ("calm", "*"), f"c{i % 10}")
+        for i, v in enumerate(0.1 * rng.normal(size=100))
+    ]
     assert levels_of([*wide, *calm])["calm"] == pytest.approx(0.1, rel=0.35)
     assert covered([*wide, *calm])[600:].mean() == pytest.approx(LEVEL, abs=0.06)
 
 
 def test_coverage_is_judged_without_the_group() -> None:
     """A group far off the others is not covered, however many rows it has to widen its own interval with."""
-    rows = [*ratios(np.random.default_rng(10).normal(size=200), 20), *(Ratio(9.0, ("f|x", "f", "*"), ("f|x", "f", "*"), "odd"),) * 100]
+    rows = [
+        *ratios(np.random.default_rng(10).normal(size=200), 20),
+        *(Ratio(9.0, ("f|x", "f", "*"), ("f|x", "f", "*"), "odd"),) * 100,
+    ]
     assert not covered(rows)[200:].any()
 
 
@@ -133,7 +144,18 @@ def test_intervals_of_costs_mirror_throughput() -> None:
 
 
 def test_estimate_and_plan_say_so(capsys: pytest.CaptureFixture[str]) -> None:
-    case = ["--model", "Llama-3.1-70B", "--hardware", "8 x h100-sxm", "--isl", "1024", "--osl", "512", "--concurrency", "32"]
+    case = [
+        "--model",
+        "Llama-3.1-70B",
+        "--hardware",
+        "8 x h100-sxm",
+        "--isl",
+        "1024",
+        "--osl",
+        "512",
+        "--concurrency",
+        "32",
+    ]
     assert run(["estimate", *case, "--tp", "8", "--weights", "fp8", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["intervals"]
     assert found["ttft_s_mean"]["low"] < found["ttft_s_mean"]["high"]

@@ -39,7 +39,9 @@ moe_curves = st.builds(
     heat=st.floats(0, 1), remote=st.floats(0, 15),
 )  # fmt: skip
 link_curves = st.builds(comm.LinkCurve, a_s=launch, r_s=launch, b=share, share=st.floats(0, 2))
-all_reduce_curves = st.builds(comm.AllReduceCurve, a_s=launch, r_s=launch, b1=share, b2=share, x_s=launch, share=st.floats(0, 2))
+all_reduce_curves = st.builds(
+    comm.AllReduceCurve, a_s=launch, r_s=launch, b1=share, b2=share, x_s=launch, share=st.floats(0, 2)
+)
 
 ABOUT = 1 + 1e-9
 quick = settings(max_examples=60, deadline=None)
@@ -54,7 +56,13 @@ def test_gemm_obeys_the_roofline(curve, m, n, k, wb, ab, flops, bw, factor):
     t = price()
     assert t * ABOUT >= 2.0 * m * n * k / flops
     assert t * ABOUT >= (n * k * wb + m * k * ab + m * n * 2.0) / bw
-    for longer in (price(m=m * factor), price(n=n * factor), price(k=k * factor), price(flops=flops / factor), price(bw=bw / factor)):
+    for longer in (
+        price(m=m * factor),
+        price(n=n * factor),
+        price(k=k * factor),
+        price(flops=flops / factor),
+        price(bw=bw / factor),
+    ):
         assert longer * ABOUT >= t
 
 
@@ -77,27 +85,60 @@ def test_gemm_floor_and_ceiling_are_the_launch_and_the_peak():
 
 
 @quick
-@given(decode_curves, size, st.integers(1, 1 << 22), st.sampled_from([1, 2, 4, 8]), st.integers(1, 16), width_bytes, peak, rate, more)
+@given(
+    decode_curves,
+    size,
+    st.integers(1, 1 << 22),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(1, 16),
+    width_bytes,
+    peak,
+    rate,
+    more,
+)
 def test_decode_attention_obeys_the_roofline(curve, batch, context, kv, group, kv_bytes, flops, bw, factor):
     def price(batch=batch, context=context, heads=kv * group, flops=flops, bw=bw):
         return decode_attention_s(
-            batch, context, heads=heads, kv_heads=kv, head_dim=128, kv_bytes=kv_bytes, peak_flops=flops, bytes_per_s=bw, curve=curve
+            batch,
+            context,
+            heads=heads,
+            kv_heads=kv,
+            head_dim=128,
+            kv_bytes=kv_bytes,
+            peak_flops=flops,
+            bytes_per_s=bw,
+            curve=curve,
         )
 
     t = price()
     assert t * ABOUT >= 2 * kv * context * 128 * kv_bytes / bw
     assert t * ABOUT >= 4.0 * kv * group * context * 128 / flops
-    for longer in (price(batch=batch * factor), price(context=context * factor), price(flops=flops / factor), price(bw=bw / factor)):
+    for longer in (
+        price(batch=batch * factor),
+        price(context=context * factor),
+        price(flops=flops / factor),
+        price(bw=bw / factor),
+    ):
         assert longer * ABOUT >= t
     assert price(batch=0, context=0) == 0.0
-    terms = decode_terms(heads=kv * group, kv_heads=kv, head_dim=128, kv_bytes=kv_bytes, peak_flops=flops, bytes_per_s=bw, curve=curve)
+    terms = decode_terms(
+        heads=kv * group, kv_heads=kv, head_dim=128, kv_bytes=kv_bytes, peak_flops=flops, bytes_per_s=bw, curve=curve
+    )
     a_sequence, a_token = terms.straight()
     assert t <= (terms.fixed_s + batch * a_sequence + context * a_token) * ABOUT
 
 
 def test_decode_price_needs_only_the_sum_of_contexts():
     curve = DecodeCurve(t0_s=1e-5, em=0.9, ec=0.2, s0_tokens=100)
-    args = {"heads": 32, "kv_heads": 8, "head_dim": 128, "kv_bytes": 2.0, "peak_flops": 989e12, "bytes_per_s": 3.35e12, "curve": curve}
+    args = {
+        "heads": 32,
+        "kv_heads": 8,
+        "head_dim": 128,
+        "kv_bytes": 2.0,
+        "peak_flops": 989e12,
+        "bytes_per_s": 3.35e12,
+        "curve": curve,
+    }
     together = decode_attention_s(3, 100 + 2000 + 30000, **args) - curve.t0_s
     apart = sum(decode_attention_s(1, s, **args) - curve.t0_s for s in (100, 2000, 30000))
     assert together == pytest.approx(apart)
@@ -112,7 +153,9 @@ def test_mla_cache_does_not_shrink_with_heads():
 
 
 @quick
-@given(prefill_curves, st.integers(1, 1 << 14), st.integers(0, 1 << 14), st.sampled_from([64, 128, 256]), peak, rate, more)
+@given(
+    prefill_curves, st.integers(1, 1 << 14), st.integers(0, 1 << 14), st.sampled_from([64, 128, 256]), peak, rate, more
+)
 def test_prefill_attention_obeys_the_roofline(curve, new, prior, dim, flops, bw, factor):
     def price(new=new, flops=flops, bw=bw):
         pairs = causal_pairs(new, prior)
@@ -139,13 +182,31 @@ def test_causal_pairs_count_what_each_query_sees(new, prior, window):
 def test_mla_prefill_is_attention_with_its_own_head_sizes():
     curve = PrefillCurve(t0_s=1e-5, e=0.6)
     t = mla_prefill_s(
-        causal_pairs(4096), 4096, 4096, heads=128, nope_dim=128, rope_dim=64, v_dim=128, peak_flops=989e12, bytes_per_s=3.35e12, curve=curve
+        causal_pairs(4096),
+        4096,
+        4096,
+        heads=128,
+        nope_dim=128,
+        rope_dim=64,
+        v_dim=128,
+        peak_flops=989e12,
+        bytes_per_s=3.35e12,
+        curve=curve,
     )
     assert t > 2 * 128 * 320 * 4096**2 / 2 / (989e12 * 0.6)
 
 
 @quick
-@given(moe_curves, st.integers(1, 1 << 14), st.sampled_from([8, 64, 256]), st.integers(1, 8), st.sampled_from([1, 2, 8]), peak, rate, more)
+@given(
+    moe_curves,
+    st.integers(1, 1 << 14),
+    st.sampled_from([8, 64, 256]),
+    st.integers(1, 8),
+    st.sampled_from([1, 2, 8]),
+    peak,
+    rate,
+    more,
+)
 def test_moe_obeys_the_roofline(curve, tokens, experts, top_k, ep, flops, bw, factor):
     def price(tokens=tokens, flops=flops, bw=bw, **other):
         return moe_s(
@@ -190,7 +251,11 @@ def test_other_collectives_are_never_faster_than_their_wire(curve, ranks, messag
         assert t * ABOUT >= (ranks - 1) / ranks * message / link
         assert one(message * factor, ranks, link_bytes_per_s=link, curve=curve) * ABOUT >= t
         assert one(message, ranks, link_bytes_per_s=link / factor, curve=curve) * ABOUT >= t
-        assert one(message, 1, link_bytes_per_s=link, curve=curve) == one(0.0, ranks, link_bytes_per_s=link, curve=curve) == 0.0
+        assert (
+            one(message, 1, link_bytes_per_s=link, curve=curve)
+            == one(0.0, ranks, link_bytes_per_s=link, curve=curve)
+            == 0.0
+        )
     assert comm.send_s(message, link_bytes_per_s=link, curve=curve) * ABOUT >= message / link
     assert comm.moe_exchange_s(message, ranks, link_bytes_per_s=link, curve=curve) * ABOUT >= message / link
 
@@ -234,7 +299,9 @@ def test_recurrent_mixers_obey_the_roofline(curve, count, flops, bw, factor):
         return recurrent_decode_s(count, state_elements=524288, token_bytes=32768, bytes_per_s=bw, curve=curve)
 
     def prefill(count=count, flops=flops, bw=bw):
-        return recurrent_prefill_s(count, flops_per_token=4e6, token_bytes=65536, peak_flops=flops, bytes_per_s=bw, curve=curve)
+        return recurrent_prefill_s(
+            count, flops_per_token=4e6, token_bytes=65536, peak_flops=flops, bytes_per_s=bw, curve=curve
+        )
 
     assert decode() * ABOUT >= count * 2 * 524288 * 4 / bw
     assert decode(count=count * factor) * ABOUT >= decode()

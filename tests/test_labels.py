@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rooflab.errors import InputError
-from rooflab.evidence.labels import activations_of, cache_of, engine_of, weights_of
+from rooflab.evidence.rows.labels import activations_of, cache_of, engine_of, weights_of
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from scenarios import scenarios
 
 from rooflab.costs.compile import compile_steps
 from rooflab.errors import Infeasible, RooflabError
-from rooflab.estimate.serving import estimate, estimate_many
+from rooflab.estimate.serving.engines import estimate, estimate_many
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario
 
@@ -54,7 +54,9 @@ def test_power_is_between_idle_and_limit(scenario: Scenario) -> None:
     assert e.power_w <= e.devices * device.tdp_w * 1.001
 
 
-@given(scenarios(("static", "closed", "max")), st.sampled_from(("memory_bytes_per_s", "peak_flops")), st.floats(1.0, 4.0))
+@given(
+    scenarios(("static", "closed", "max")), st.sampled_from(("memory_bytes_per_s", "peak_flops")), st.floats(1.0, 4.0)
+)
 def test_more_bandwidth_or_arithmetic_never_hurts(scenario: Scenario, what: str, factor: float) -> None:
     slow = answer(scenario)
     device = scenario.hardware.device

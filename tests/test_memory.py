@@ -78,5 +78,10 @@ def test_nothing_exceeds_the_device(name: str, tp: int, length: int) -> None:
     if not memory.fits[0]:
         return
     held = np.floor(memory.sequences(np.array([float(length)])))
-    used = memory.weights_bytes + memory.activations_bytes + memory.reserve_bytes + held * memory.sequence_bytes(np.array([float(length)]))
+    used = (
+        memory.weights_bytes
+        + memory.activations_bytes
+        + memory.reserve_bytes
+        + held * memory.sequence_bytes(np.array([float(length)]))
+    )
     assert used[0] <= H100.device.memory_bytes * 0.9 * (1 + 1e-9)

@@ -8,8 +8,8 @@ from rooflab.errors import InputError
 from rooflab.metrics.registry import METRICS, STATISTICS, metric
 from rooflab.scenario.slo import SLO, SLO_KEYS
 from rooflab.scenario.workload import read_workload
-from rooflab.simulate.results import ServingResult
-from rooflab.simulate.work import make_work
+from rooflab.simulate.results.serving import ServingResult
+from rooflab.simulate.work.draw import make_work
 from tests.toy_engine import toy_run
 
 DESIGN_SERVING = (
@@ -44,7 +44,11 @@ def test_every_metric_says_what_it_is():
 
 
 def test_latency_is_better_lower_and_throughput_higher():
-    assert all(METRICS[f"{m}_{s}"].better == "lower" for m in ("ttft_s", "tpot_s", "itl_s", "e2e_s", "queue_s") for s in STATISTICS)
+    assert all(
+        METRICS[f"{m}_{s}"].better == "lower"
+        for m in ("ttft_s", "tpot_s", "itl_s", "e2e_s", "queue_s")
+        for s in STATISTICS
+    )
     assert METRICS["output_tokens_per_s"].better == METRICS["mfu"].better == "higher"
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import rooflab as rl
-from rooflab.costs.engine import active
+from rooflab.costs.engine_constants import active
 from rooflab.errors import InputError
-from rooflab.evidence import mlperf
-from rooflab.evidence.best import Choice, best_of
-from rooflab.evidence.serving_fit import FitRow, Prior, fit_group, predict, with_engine
-from rooflab.evidence.serving_rows import Question, question
-from rooflab.evidence.tables import COLUMNS
+from rooflab.evidence.fit.serving import FitRow, Prior, fit_group, predict, with_engine
+from rooflab.evidence.rows import mlperf
+from rooflab.evidence.rows.best import Choice, best_of
+from rooflab.evidence.rows.serving import Question, question
+from rooflab.evidence.rows.tables import COLUMNS
 from rooflab.scenario.scenario import Scenario
 
 ROW = dict.fromkeys(COLUMNS["serving"], "") | {
@@ -47,7 +47,9 @@ def test_beams_cost_less_than_as_many_requests() -> None:
 def test_beams_take_cache_for_their_answers_only() -> None:
     one, four = rl.estimate(scenario()), rl.estimate(scenario(beams=4))
     # activations and weights are the same, so what is held is proportional to prompt + beams · answer
-    assert one.metrics["max_running"] / four.metrics["max_running"] == pytest.approx((900 + 4 * 70) / (900 + 70), rel=1e-6)
+    assert one.metrics["max_running"] / four.metrics["max_running"] == pytest.approx(
+        (900 + 4 * 70) / (900 + 70), rel=1e-6
+    )
 
 
 def test_the_simulator_refuses_beams() -> None:
@@ -74,7 +76,9 @@ def test_the_best_under_limits_is_the_fastest_that_keeps_them() -> None:
     assert rate is not None
     assert found.requests_per_s == pytest.approx(rate)
     for chunk in (512, 8192):
-        more = rl.estimate(limited.with_deployment(max_num_batched_tokens=chunk).with_workload(scenario=None, rate=rate * 1.02))
+        more = rl.estimate(
+            limited.with_deployment(max_num_batched_tokens=chunk).with_workload(scenario=None, rate=rate * 1.02)
+        )
         assert more.meets() or more.saturated, "a faster legal rate was missed"
 
 
@@ -91,7 +95,9 @@ def test_what_the_rules_fix() -> None:
     asked = question(ROW)
     assert {s.workload.beams for s in asked.scenarios} == {4}
     assert {s.deployment.pp for s in asked.scenarios} == {1}, "no submission of v4.1 used pipelines"
-    assert question(ROW | {"scenario": "server", "metric": "req_s", "osl": ""}).scenarios[0].slo.limits == (("e2e_p99", 20.0),)
+    assert question(ROW | {"scenario": "server", "metric": "req_s", "osl": ""}).scenarios[0].slo.limits == (
+        ("e2e_p99", 20.0),
+    )
     later = ROW | {"date": "2025-09", "model": "llama3.1-8b", "scenario": "interactive", "metric": "req_s", "osl": ""}
     tokens = question(later)
     assert tokens.metric == "output_tokens_per_s", "summaries of v5.1 count these tokens as queries"

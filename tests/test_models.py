@@ -29,7 +29,9 @@ def shape(m: Model) -> tuple[object, ...]:
 def test_parameters_match_the_published_count(key: str) -> None:
     expected = CATALOGUE[key]["params"]
     seen = models.model(key).parameters
-    assert seen == pytest.approx(expected, rel=0.005), CATALOGUE[key]["counted" if "counted" in CATALOGUE[key] else "source"]
+    assert seen == pytest.approx(expected, rel=0.005), CATALOGUE[key][
+        "counted" if "counted" in CATALOGUE[key] else "source"
+    ]
 
 
 @pytest.mark.parametrize("key", EXPLAINED)
@@ -174,7 +176,11 @@ def test_every_shared_label_reaches_its_architecture() -> None:
         pytest.skip("the shared catalogue is not beside this checkout")
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["config_id"]]
-    wrong = [r["label"] for r in rows if shape(models.model(models.resolve(r["label"]))) != shape(models.model(r["config_id"]))]
+    wrong = [
+        r["label"]
+        for r in rows
+        if shape(models.model(models.resolve(r["label"]))) != shape(models.model(r["config_id"]))
+    ]
     assert len(rows) > 400
     assert not wrong
 

@@ -11,9 +11,9 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.compile import compile_steps
-from rooflab.estimate.disaggregated import decode_pool, estimate_pools
-from rooflab.estimate.serving import estimate
-from rooflab.evidence.serving_recipes import recipe_cache
+from rooflab.estimate.serving.engines import estimate
+from rooflab.estimate.serving.pools import decode_pool, estimate_pools
+from rooflab.evidence.rows.recipes import recipe_cache
 from rooflab.memory.account import account
 from rooflab.operators.formats import formats_of
 from rooflab.operators.ops import Elementwise
@@ -61,7 +61,9 @@ def test_tensorrt_llm_shares_what_weights_leave_and_vllm_shares_memory() -> None
 def test_a_decode_pool_alone_keeps_the_pace_of_the_whole() -> None:
     pools = (Pool("prefill", 1, tp=4), Pool("decode", 1, tp=4))
     load = Workload(concurrency=16, isl=read_lengths(1024, "isl"), osl=read_lengths(512, "osl"))
-    whole = Scenario(model("meta-llama/Llama-3.1-70B"), hardware("8 x h100-sxm"), load, Deployment(engine="vllm", pools=pools))
+    whole = Scenario(
+        model("meta-llama/Llama-3.1-70B"), hardware("8 x h100-sxm"), load, Deployment(engine="vllm", pools=pools)
+    )
     alone = estimate(decode_pool(whole))
     assert alone.metrics["tpot_s_mean"] == pytest.approx(estimate_pools(whole).metrics["tpot_s_mean"], rel=0.02)
 

@@ -30,10 +30,14 @@ def operators(shape: Model, split: Split = ALONE, tokens: float = 1.0, **fields:
 
 
 def flops(ops) -> float:
-    return sum(float(op.count * np.asarray(op.flops)) for op in ops if not isinstance(op, AttentionOp) and hasattr(op, "flops"))
+    return sum(
+        float(op.count * np.asarray(op.flops)) for op in ops if not isinstance(op, AttentionOp) and hasattr(op, "flops")
+    )
 
 
-@pytest.mark.parametrize("name", ["Llama-3.1-8B", "Llama-3.1-70B", "gemma-2-9b", "Qwen2.5-7B", "bloom-7b1", "gpt-j-6b", "falcon-40b"])
+@pytest.mark.parametrize(
+    "name", ["Llama-3.1-8B", "Llama-3.1-70B", "gemma-2-9b", "Qwen2.5-7B", "bloom-7b1", "gpt-j-6b", "falcon-40b"]
+)
 def test_a_token_costs_two_flops_a_parameter(name: str) -> None:
     shape = model(name)
     products = shape.active_parameters - shape.embedding_parameters + (shape.embedding_parameters if shape.tied else 0)
@@ -89,7 +93,9 @@ def test_tokens_travel_only_under_data_parallel_attention() -> None:
 
     def sent(split: Split) -> float:
         ops = operators(shape, split, 256.0)
-        return sum(float(np.asarray(op.message_bytes)) for op in ops if isinstance(op, Collective) and op.kind == "all_to_all")
+        return sum(
+            float(np.asarray(op.message_bytes)) for op in ops if isinstance(op, Collective) and op.kind == "all_to_all"
+        )
 
     assert sent(replace(ALONE, tp=8.0, ep=8.0)) == 0
     # each token reaches 7 · (1 − (7/8)^8) of the seven other ranks, one byte an element on the way out and two back
@@ -98,7 +104,11 @@ def test_tokens_travel_only_under_data_parallel_attention() -> None:
 
 def test_experts_cut_over_data_parallel_ranks_gather_tokens_and_scatter_sums() -> None:
     ops = operators(model("DeepSeek-V3"), replace(ALONE, dp=4.0), 256.0)
-    moved = [op for op in ops if isinstance(op, Collective) and op.name.startswith("expert") and float(np.asarray(op.link_bytes)) > 0]
+    moved = [
+        op
+        for op in ops
+        if isinstance(op, Collective) and op.name.startswith("expert") and float(np.asarray(op.link_bytes)) > 0
+    ]
     assert {op.name for op in moved} == {"expert token gather", "expert sum scatter"}
     # three quarters of 256 tokens of 7,168 two-byte elements, there and back
     assert all(float(np.asarray(op.link_bytes)) == pytest.approx(0.75 * 256 * 7168 * 2) for op in moved)
@@ -138,7 +148,11 @@ def test_gpt_oss_keeps_attention_in_16_bits() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("Llama-3.1-70B", {"tp": 3}, "deployment.tp: 3 does not divide the 64 attention heads of meta-llama/Llama-3.1-70B; 1, 2, 4, 8"),
+        (
+            "Llama-3.1-70B",
+            {"tp": 3},
+            "deployment.tp: 3 does not divide the 64 attention heads of meta-llama/Llama-3.1-70B; 1, 2, 4, 8",
+        ),
         ("Llama-3.1-8B", {"tp": 1, "pp": 40}, "deployment.pp: 40 stages for the 32 layers"),
         ("Llama-3.1-8B", {"tp": 2, "ep": 2}, "deployment.ep: meta-llama/Llama-3.1-8B has no routed experts"),
         ("Qwen3-30B-A3B", {"tp": 4, "ep": 3}, "deployment.ep: 3 does not divide the 128 experts"),
@@ -167,7 +181,10 @@ def test_a_rewrite_changes_the_step_and_nothing_else() -> None:
 def test_sliding_layers_stop_reading_at_their_window() -> None:
     shape = model("gpt-oss-20b")
     cost = compile_steps(shape, H100, [Deployment(engine="vllm", tp=1)])[0]
-    growth = [cost.step(n_decode=1, context=c + 1000).bytes[0] - cost.step(n_decode=1, context=c).bytes[0] for c in (0, 100_000)]
+    growth = [
+        cost.step(n_decode=1, context=c + 1000).bytes[0] - cost.step(n_decode=1, context=c).bytes[0]
+        for c in (0, 100_000)
+    ]
     # 24 layers, half of them sliding over 128 tokens: 12 layers of 8 KV heads x 128 elements x 2 bytes keep growing
     assert growth[1] == pytest.approx(12 * 8 * 128 * 2 * 1000)
     assert growth[0] == pytest.approx(growth[1] + 12 * 8 * 128 * 2 * 128)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from rooflab import api
 from rooflab.costs.compile import compile_steps
 from rooflab.costs.step import StepCost
+from rooflab.deploy.complete import complete
 from rooflab.errors import InputError
-from rooflab.estimate.complete import complete
-from rooflab.papers.serving.kinetics import SparseRead
-from rooflab.papers.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
-from rooflab.papers.serving.qserve import QServe, UnpackedCache, widest
+from rooflab.library.serving.kinetics import SparseRead
+from rooflab.library.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
+from rooflab.library.serving.qserve import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulate import price as simulated
+from rooflab.simulate.serving import price as simulated
 
 FIELDS = {
     "model": "meta-llama/Llama-2-70b-hf", "hardware": "8 x a100-80gb-sxm",
@@ -57,7 +57,11 @@ def test_both_engines_price_an_overlapped_step_alike(monkeypatch: pytest.MonkeyP
     sim = SimpleNamespace(tokens_table=tokens, rows_table=rows, kinds=kinds, scalars=scalars, grid=grid)
     monkeypatch.setattr(simulated, "place", getattr(simulated.place, "py_func", simulated.place))
     function = getattr(simulated.price, "py_func", simulated.price)
-    for n, context, prompts, q, area in ((1, 100, 0, 0, 0.0), (700, 500_000, 1, 900, 405_000.0), (1024, 2_000_000, 2, 1024, 262_144.0)):
+    for n, context, prompts, q, area in (
+        (1, 100, 0, 0, 0.0),
+        (700, 500_000, 1, 900, 405_000.0),
+        (1024, 2_000_000, 2, 1024, 262_144.0),
+    ):
         seconds, slope, *_ = function(sim, 0, 1.0, n, float(context), prompts, q, area)
         want = cost.step(n_decode=n, context=context, n_prefill=prompts, prefill_tokens=q, area=area).seconds[0]
         assert seconds == pytest.approx(want, rel=1e-9)
@@ -92,7 +96,9 @@ def test_search_hides_only_what_fits() -> None:
 
 
 def test_nanoflow_refuses_where_cutting_costs_more_than_it_hides() -> None:
-    small = api.read({"model": "meta-llama/Llama-3.2-1B", "hardware": "h100-sxm", "workload": {"isl": 4096, "osl": 4, "rate": "1/s"}})
+    small = api.read(
+        {"model": "meta-llama/Llama-3.2-1B", "hardware": "h100-sxm", "workload": {"isl": 4096, "osl": 4, "rate": "1/s"}}
+    )
     with pytest.raises(Exception, match="costs"):
         small | NanoFlow(batch=64, nano_batches=8)
 
@@ -108,7 +114,11 @@ def test_sparse_read_leaves_prompts_alone_and_reads_no_more_than_its_budget() ->
 
 def test_unpacking_is_bound_by_vector_units_on_a100_only() -> None:
     def attention_s(device: str, ops: float) -> float:
-        fields = {"model": "meta-llama/Meta-Llama-3-8B", "hardware": device, "deployment": {"tp": 1, "kv": "int4", "weights": "int4"}}
+        fields = {
+            "model": "meta-llama/Meta-Llama-3-8B",
+            "hardware": device,
+            "deployment": {"tp": 1, "kv": "int4", "weights": "int4"},
+        }
         s = complete(api.read(fields))
         cost = compile_steps(s.model, s.hardware, [s.deployment], (UnpackedCache(ops),))[0]
         return float(cost.step(n_decode=64, context=64 * 1024).attention_s[0])

@@ -11,9 +11,9 @@ pytest.importorskip("scipy")
 
 import rooflab as rl
 from rooflab.errors import Infeasible
+from rooflab.library.serving.ets import paper as ets
+from rooflab.library.serving.ets.trees import Growth, ancestors, grow
 from rooflab.papers.lab import Lab
-from rooflab.papers.serving import ets
-from rooflab.papers.serving._search_trees import Growth, ancestors, grow
 from rooflab.scenario.lengths import Lengths
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import rooflab as rl
 from rooflab.errors import Infeasible
-from rooflab.papers.serving._block_groups import BlockGroups, Pages, churn
-from rooflab.papers.serving.fastswitch import FastSwitch, mean_run, tails
+from rooflab.library.serving.fastswitch.blocks import BlockGroups, Pages, churn
+from rooflab.library.serving.fastswitch.paper import FastSwitch, mean_run, tails
 
 LENGTHS = tuple((int(p), int(o)) for p, o in np.random.default_rng(3).integers(20, 600, (80, 2)))
 

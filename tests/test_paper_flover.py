@@ -7,8 +7,8 @@ import pytest
 
 import rooflab as rl
 from rooflab.errors import Infeasible
+from rooflab.library.serving.flover import Flover, moves
 from rooflab.papers.run import run_paper
-from rooflab.papers.serving.flover import Flover, moves
 from rooflab.scenario.scenario import Scenario
 
 
@@ -117,7 +117,7 @@ def test_the_audit_looks_behind_partial_arguments() -> None:
     """Claims of a series are one function with its arguments filled in."""
     from functools import partial
 
-    from rooflab.evidence.audit import reads_its_answer
+    from rooflab.evidence.claims.audit import reads_its_answer
     from rooflab.papers.lab import Lab
     from rooflab.papers.paper import Paper
 

@@ -8,8 +8,7 @@ import pytest
 from rooflab import api
 from rooflab.costs.step import StepCosts, fixed_step
 from rooflab.errors import Infeasible
-from rooflab.papers.run import run_paper
-from rooflab.papers.serving.inference_hyperparameters import (
+from rooflab.library.serving.inference_hyperparameters import (
     Landscape,
     Retuned,
     peaks,
@@ -17,6 +16,7 @@ from rooflab.papers.serving.inference_hyperparameters import (
     static_landscape,
     static_seconds,
 )
+from rooflab.papers.run import run_paper
 
 
 def test_a_static_batch_lasts_as_long_as_its_longest_answer() -> None:
@@ -38,14 +38,20 @@ def test_peaks_and_gains_by_hand() -> None:
 
 
 def test_memory_bounds_the_batch_and_more_gpus_hold_more() -> None:
-    s = api.load({"model": "codellama/CodeLlama-7b-hf", "hardware": "2 x v100-32gb-sxm", "deployment": {"weights": "fp16"}})
+    s = api.load(
+        {"model": "codellama/CodeLlama-7b-hf", "hardware": "2 x v100-32gb-sxm", "deployment": {"weights": "fp16"}}
+    )
     found = static_landscape(s, np.full(512, 400), np.full(512, 20)).throughput
     most = {n: max(b for g, b in found if g == n) for n in (1, 2)}
     assert most[1] < most[2] < 512
 
 
 def test_runs_on_a_readers_scenario_and_refuses_with_a_reason() -> None:
-    fields = {"model": "meta-llama/Llama-3.1-8B", "hardware": "2 x l40s", "workload": {"isl": 1000, "osl": 100, "concurrency": 64}}
+    fields = {
+        "model": "meta-llama/Llama-3.1-8B",
+        "hardware": "2 x l40s",
+        "workload": {"isl": 1000, "osl": 100, "concurrency": 64},
+    }
     outcome = run_paper("inference_hyperparameters", api.load(fields), {})
     ((_, compared),) = outcome.comparisons
     assert compared.capacity.gain >= 1.0

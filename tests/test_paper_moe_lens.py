@@ -10,11 +10,11 @@ import pytest
 
 import rooflab as rl
 from rooflab.costs.compile import compile_steps
+from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
-from rooflab.estimate.complete import complete
+from rooflab.library.serving.moe_lens import MoeLens, SeparateExperts, limit, pme, run_batch
 from rooflab.memory.account import account
 from rooflab.papers.run import run_paper
-from rooflab.papers.serving.moe_lens import MoeLens, SeparateExperts, limit, pme, run_batch
 from rooflab.scenario.scenario import Scenario
 
 HOST = {"weights": "dram", "kv": "dram", "attention": "cpu"}
@@ -25,7 +25,13 @@ def mixtral(**deployment: Any) -> Scenario:
         "model": "mistralai/Mixtral-8x7B-v0.1",
         "hardware": {"device": "a40", "tiers": [{"name": "dram", "size": "164 GB", "bandwidth": "20 GB/s"}]},
         "workload": {"isl": 96, "osl": 64, "scenario": "max-throughput"},
-        "deployment": {"tp": 1, "weights": "bf16", "max_num_seqs": 10_000, "max_num_batched_tokens": 16_384, **deployment},
+        "deployment": {
+            "tp": 1,
+            "weights": "bf16",
+            "max_num_seqs": 10_000,
+            "max_num_batched_tokens": 16_384,
+            **deployment,
+        },
     }
     return rl.load(fields)
 
@@ -101,7 +107,10 @@ def test_the_technique_fits_what_does_not_fit() -> None:
 
 def test_it_refuses_where_weights_fit_or_the_host_cannot_hold_them() -> None:
     with pytest.raises(Infeasible, match="fits on the devices"):
-        rl.load({"model": "meta-llama/Llama-3.1-8B", "hardware": "h100-sxm", "workload": {"isl": 512, "osl": 64}}) | MoeLens()
+        (
+            rl.load({"model": "meta-llama/Llama-3.1-8B", "hardware": "h100-sxm", "workload": {"isl": 512, "osl": 64}})
+            | MoeLens()
+        )
     large = rl.load({"model": "meta-llama/Llama-3.1-405B", "hardware": "a40", "workload": {"isl": 512, "osl": 64}})
     with pytest.raises(Infeasible, match="host memory"):
         large | MoeLens()

@@ -9,9 +9,9 @@ import pytest
 
 import rooflab as rl
 from rooflab.errors import Infeasible
+from rooflab.library.serving.polca import SHARES, Polca, phases
 from rooflab.papers.run import run_paper
-from rooflab.papers.serving.polca import SHARES, Polca, phases
-from rooflab.simulate.row import Caps, Jobs, Row, Rule, diurnal_jobs, quantiles, run_row, two_classes
+from rooflab.simulate.power_row import Caps, Jobs, Row, Rule, diurnal_jobs, quantiles, run_row, two_classes
 
 CHAT = Path(__file__).parents[1] / "examples" / "chat-70b.yaml"
 MINUTE = 60.0 / 86400.0
@@ -20,7 +20,15 @@ MINUTE = 60.0 / 86400.0
 def row(servers: int, budget_w: float, clocks: int = 2) -> Row:
     """Servers of class 0: 1 s of prompts at 100 W and 9 s of tokens at 50 W, idle at 20 W; the lower clock doubles and halves."""
     scale = np.array([[2.0**k for k in range(clocks)]])
-    return Row(np.zeros(servers, dtype=np.int64), 1.0 * scale, 9.0 * scale, 100.0 / scale, 50.0 / scale, 20.0 + 0 * scale, budget_w)
+    return Row(
+        np.zeros(servers, dtype=np.int64),
+        1.0 * scale,
+        9.0 * scale,
+        100.0 / scale,
+        50.0 / scale,
+        20.0 + 0 * scale,
+        budget_w,
+    )
 
 
 def jobs_at(*times: float) -> Jobs:

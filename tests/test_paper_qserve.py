@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from rooflab.costs.compile import compile_steps
-from rooflab.costs.engine import active, using
-from rooflab.estimate.complete import complete
+from rooflab.costs.engine_constants import active, using
+from rooflab.deploy.complete import complete
+from rooflab.library.serving import qserve
+from rooflab.library.serving.qserve import TRT_OPS, UNPACK_OPS, UnpackedCache
 from rooflab.papers.lab import Lab
-from rooflab.papers.serving import qserve
-from rooflab.papers.serving.qserve import TRT_OPS, UNPACK_OPS, UnpackedCache
 
 
 def _attention_ms(kv: str, ops: float, context: int) -> float:
@@ -54,7 +54,13 @@ def test_a_static_baseline_holds_whole_sequences() -> None:
             model="Qwen/Qwen1.5-72B",
             hardware="l40s",
             workload={"isl": prompt, "osl": 512, "batch": 1},
-            deployment={"engine": "trtllm", "tp": 1, "weights": "int4", "gpu_memory_utilization": 1.0, "max_num_batched_tokens": 1024},
+            deployment={
+                "engine": "trtllm",
+                "tp": 1,
+                "weights": "int4",
+                "gpu_memory_utilization": 1.0,
+                "max_num_batched_tokens": 1024,
+            },
         )
         held.append(qserve._whole_sequences(s))
     assert held[0] == 1, "4 GB of cache beside 41 GB of weights on 48 GB"

@@ -6,12 +6,18 @@ import pytest
 
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.papers.serving.splitwise import Splitwise, highest_rate
+from rooflab.library.serving.splitwise import Splitwise, highest_rate
 from rooflab.scenario.scenario import Scenario
 
 
 def chat(**workload: object) -> Scenario:
-    return api.load({"model": "meta-llama/Llama-3.1-8B", "hardware": "4 x h100-sxm", "workload": {"isl": 2000, "osl": 200, **workload}})
+    return api.load(
+        {
+            "model": "meta-llama/Llama-3.1-8B",
+            "hardware": "4 x h100-sxm",
+            "workload": {"isl": 2000, "osl": 200, **workload},
+        }
+    )
 
 
 def test_the_search_finds_the_last_multiple_that_holds() -> None:
@@ -30,7 +36,11 @@ def test_prompts_stop_interrupting_decodes() -> None:
 
 def test_long_caches_travel_behind_the_layers_and_short_ones_at_once() -> None:
     far = api.load(
-        {"model": "bigscience/bloom", "hardware": "16 x a100-80gb-sxm", "workload": {"isl": 1500, "osl": 2, "rate": 1, "requests": 1}}
+        {
+            "model": "bigscience/bloom",
+            "hardware": "16 x a100-80gb-sxm",
+            "workload": {"isl": 1500, "osl": 2, "rate": 1, "requests": 1},
+        }
     )
     far = far.with_deployment(tp=8)
     hidden, whole = (api.simulate(far | Splitwise(layerwise=x)).metrics["tpot_s_mean"] for x in (True, False))

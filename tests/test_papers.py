@@ -10,9 +10,9 @@ import pytest
 
 import rooflab as rl
 from rooflab.errors import Infeasible, InputError
+from rooflab.inputs.disturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
-from rooflab.papers.perturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.papers.registry import keys, paper
 from rooflab.papers.technique import Fraction, PositiveInt, Technique, Techniques, require, snake_case
 from rooflab.scenario.scenario import Scenario
@@ -37,7 +37,11 @@ class Toy(Technique):
 
 @pytest.fixture
 def chat() -> Scenario:
-    fields = {"model": "meta-llama/Llama-3.1-8B", "hardware": "h100-sxm", "workload": {"isl": 512, "osl": 128, "rate": "1/s"}}
+    fields = {
+        "model": "meta-llama/Llama-3.1-8B",
+        "hardware": "h100-sxm",
+        "workload": {"isl": 512, "osl": 128, "rate": "1/s"},
+    }
     return rl.load(fields)
 
 
@@ -111,7 +115,9 @@ def test_quality_is_published_interpolated_or_unknown() -> None:
         p.quality(model=model, task="WikiText-2", delta=delta, unit="ppl", source="table")
     technique = next(iter(p.techniques.values()))()
     lab = Lab()
-    exact, between, outside = (p.quality_cost(technique, lab.model(m)) for m in ("llama-2-7b", "llama-2-13b", "llama-3.1-405b"))
+    exact, between, outside = (
+        p.quality_cost(technique, lab.model(m)) for m in ("llama-2-7b", "llama-2-13b", "llama-3.1-405b")
+    )
     assert (exact.status, exact.delta) == ("published", 0.3)
     assert between.status == "interpolated"
     assert between.delta is not None
@@ -149,4 +155,9 @@ def test_listing_papers_needs_neither_numpy_nor_compiler() -> None:
 
 
 def test_names_in_snake_case() -> None:
-    assert [snake_case(n) for n in ("Splitwise", "NanoFlow", "WeightBits", "QServe")] == ["splitwise", "nano_flow", "weight_bits", "qserve"]
+    assert [snake_case(n) for n in ("Splitwise", "NanoFlow", "WeightBits", "QServe")] == [
+        "splitwise",
+        "nano_flow",
+        "weight_bits",
+        "qserve",
+    ]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rooflab.cli.main import run
-from rooflab.evidence.check import check_paper
-from rooflab.evidence.pages import page
+from rooflab.evidence.claims.check import check_paper
+from rooflab.evidence.claims.pages import page
 from rooflab.papers.registry import keys, paper
 
 ROOT = Path(__file__).parents[1]
@@ -73,11 +73,15 @@ def test_unknown_papers_and_settings_are_bad_input(cli) -> None:
 
 
 def test_methods_run_on_a_readers_scenario(cli) -> None:
-    status, out, _ = cli("run", "idealized_runtime", "--model", "Qwen3-8B", "--hardware", "l40s", "--isl", "512", "--osl", "64", "--json")
+    status, out, _ = cli(
+        "run", "idealized_runtime", "--model", "Qwen3-8B", "--hardware", "l40s", "--isl", "512", "--osl", "64", "--json"
+    )
     figures = {f["name"]: f["value"] for f in json.loads(out)[0]["figures"]}
     assert status == 0
     assert figures["R² of the fit"] > 0.99
-    assert figures["idealized runtime"] == pytest.approx(figures["prompt of 512"] + 63 * figures["an output token"], rel=1e-6)
+    assert figures["idealized runtime"] == pytest.approx(
+        figures["prompt of 512"] + 63 * figures["an output token"], rel=1e-6
+    )
 
 
 def test_rank_is_fast_sorted_and_explained(cli) -> None:
@@ -110,7 +114,7 @@ def test_every_runnable_paper_has_a_page() -> None:
 @pytest.mark.parametrize("key", ["llm_viewer", "kinetics"])
 def test_pages_are_what_the_code_says(key: str) -> None:
     assert (PAGES / f"{key}.md").read_text(encoding="utf-8") == page(paper(key), check_paper(key)), (
-        f"python -m rooflab.evidence.pages {key}"
+        f"python -m rooflab.evidence.claims.pages {key}"
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
-from rooflab.estimate.serving import estimate, evaluate, evaluate_columns
+from rooflab.estimate.serving.engines import estimate, evaluate, evaluate_columns
 from rooflab.plan import Plan, plan
 from rooflab.plan.search import QUALITY_WORTH
 from rooflab.plan.space import candidates, quality, space_of
@@ -25,9 +25,13 @@ from rooflab.scenario.slo import SLO, read_slo
 from rooflab.scenario.workload import read_workload
 
 
-def case(name: str = "Llama-3.1-8B", on: str = "4 x h100-sxm", slo: Any = None, deployment: Any = None, **load: Any) -> Scenario:
+def case(
+    name: str = "Llama-3.1-8B", on: str = "4 x h100-sxm", slo: Any = None, deployment: Any = None, **load: Any
+) -> Scenario:
     load = {"isl": 1024, "osl": 256} | load
-    return Scenario(model(name), hardware(on), read_workload(load), read_deployment(deployment or {}), read_slo(slo or {}))
+    return Scenario(
+        model(name), hardware(on), read_workload(load), read_deployment(deployment or {}), read_slo(slo or {})
+    )
 
 
 def objective(p: Plan) -> float:
@@ -60,7 +64,10 @@ def test_every_choice_meets_the_targets_and_is_what_estimate_says(load: dict[str
 
 @pytest.mark.parametrize("load", LOADS, ids=lambda x: next(iter(x.items()), "max")[0])
 def test_more_devices_never_worsen_the_best(load: dict[str, Any]) -> None:
-    found = [objective(plan(case("Llama-3.1-70B", f"{n} x h100-sxm", {"tpot_p99": "60 ms"}, **load), explain=False)) for n in (2, 4, 8)]
+    found = [
+        objective(plan(case("Llama-3.1-70B", f"{n} x h100-sxm", {"tpot_p99": "60 ms"}, **load), explain=False))
+        for n in (2, 4, 8)
+    ]
     assert found[0] * (1 + 1e-6) >= found[1] >= found[2] * (1 - 1e-6)
 
 
@@ -97,7 +104,9 @@ def test_max_throughput_fills_the_latency_target() -> None:
 
 
 def test_fields_that_the_scenario_sets_stay() -> None:
-    p = plan(case(deployment={"tp": 2, "weights": "bf16", "max_num_seqs": 48}, rate=2.0), fixed=("kv", "pp"), explain=False)
+    p = plan(
+        case(deployment={"tp": 2, "weights": "bf16", "max_num_seqs": 48}, rate=2.0), fixed=("kv", "pp"), explain=False
+    )
     assert {(c.deployment.tp, c.deployment.weights, c.deployment.max_num_seqs, c.deployment.kv) for c in p.choices} == {
         (2, "bf16", 48, None)
     }
@@ -133,7 +142,9 @@ def test_mixtures_of_experts_try_expert_and_attention_data_parallelism() -> None
     splits = {(d.tp, d.dp, d.ep) for d in candidates(case("DeepSeek-V3", "16 x h200", rate=1.0))}
     assert {(1, 16, 16), (8, 1, 8), (2, 8, 16), (8, 1, 1)} <= splits
     assert all(ep in (1, (tp or 1) * dp) for tp, dp, ep in splits)
-    one_engine = {(d.tp, d.dp) for d in candidates(case("DeepSeek-V3", "16 x h200", deployment={"engine": "trtllm"}, rate=1.0))}
+    one_engine = {
+        (d.tp, d.dp) for d in candidates(case("DeepSeek-V3", "16 x h200", deployment={"engine": "trtllm"}, rate=1.0))
+    }
     assert all(tp == 1 or dp == 1 for tp, dp in one_engine)
 
 
@@ -155,7 +166,9 @@ def test_a_target_below_the_physical_latency_names_the_value_that_would_do() -> 
     assert violation.got > violation.limit == 0.002
     assert "What would do: TPOT p99 ≤" in p.message
     wanted = float(p.message.split("TPOT p99 ≤ ")[-1].split(" ms")[0]) / 1e3
-    assert plan(case("Llama-3.1-70B", "8 x h100-sxm", {"tpot_p99": wanted}, concurrency=1), explain=False).best is not None
+    assert (
+        plan(case("Llama-3.1-70B", "8 x h100-sxm", {"tpot_p99": wanted}, concurrency=1), explain=False).best is not None
+    )
 
 
 def test_a_model_that_does_not_fit_says_what_would() -> None:

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
+from rooflab.charts.shapes import Dot, scatter
 from rooflab.plan import Plan, plan
-from rooflab.report.plan_charts import Dot, scatter
-from rooflab.report.plan_html import plan_page, write_plan_page
-from rooflab.report.plan_text import show_plan
+from rooflab.report.pages.plan import plan_page, write_plan_page
+from rooflab.report.text.plan import show_plan
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import read_slo
 from rooflab.scenario.workload import read_workload

@@ -14,8 +14,18 @@ import rooflab as rl
 from rooflab.catalogue.devices import device
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
-from rooflab.costs.power import CLOCKS, ClockLaw, PowerCurve, assumed, capped_job, clock_law, loaded_idle_w, power_curve, throttle
-from rooflab.estimate.serving import estimate
+from rooflab.costs.power import (
+    CLOCKS,
+    ClockLaw,
+    PowerCurve,
+    assumed,
+    capped_job,
+    clock_law,
+    loaded_idle_w,
+    power_curve,
+    throttle,
+)
+from rooflab.estimate.serving.engines import estimate
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload, read_lengths
@@ -28,18 +38,24 @@ laws = st.builds(
 )  # fmt: skip
 
 
-def served(limit: str | None = None, clock: float | None = None, *, batch: int = 32, isl: float = 1024, osl: float = 256):
+def served(
+    limit: str | None = None, clock: float | None = None, *, batch: int = 32, isl: float = 1024, osl: float = 256
+):
     spec: dict[str, object] = {"device": "h100-sxm"}
     if limit:
         spec["power_limit"] = limit
     if clock:
         spec["clock"] = clock
     work = Workload(batch=batch, isl=read_lengths(isl, "isl"), osl=read_lengths(osl, "osl"))
-    return estimate(Scenario(model("meta-llama/Llama-3.1-8B-Instruct"), hardware(spec), work, Deployment(engine="vllm", tp=1)))
+    return estimate(
+        Scenario(model("meta-llama/Llama-3.1-8B-Instruct"), hardware(spec), work, Deployment(engine="vllm", tp=1))
+    )
 
 
 @quick
-@given(laws, st.floats(20.0, 100.0), st.floats(0.0, 400.0), st.floats(0.2, 1.0), st.floats(0.3, 1.0), st.floats(0.0, 0.5))
+@given(
+    laws, st.floats(20.0, 100.0), st.floats(0.0, 400.0), st.floats(0.2, 1.0), st.floats(0.3, 1.0), st.floats(0.0, 0.5)
+)
 def test_a_capped_job_stays_under_its_cap_and_above_idle(law, idle_w, dynamic_w, share, clock, lower):
     power_w = idle_w + dynamic_w
     cap_w = idle_w + 5 + share * dynamic_w
@@ -47,7 +63,9 @@ def test_a_capped_job_stays_under_its_cap_and_above_idle(law, idle_w, dynamic_w,
     assert time * ABOUT >= 1.0
     assert idle_w <= watts * ABOUT
     assert watts <= cap_w * ABOUT
-    tighter, _ = capped_job(law, idle_w, power_w=power_w, limit_w=idle_w + 5 + share * dynamic_w * (1 - lower), clock=clock)
+    tighter, _ = capped_job(
+        law, idle_w, power_w=power_w, limit_w=idle_w + 5 + share * dynamic_w * (1 - lower), clock=clock
+    )
     slower, _ = capped_job(law, idle_w, power_w=power_w, limit_w=cap_w, clock=clock * (1 - lower / 2))
     assert tighter * ABOUT >= time
     assert slower * ABOUT >= time
@@ -103,7 +121,9 @@ def test_a_lower_clock_costs_time_and_saves_joules_of_arithmetic():
     assert slow.j_per_token < full.j_per_token
 
 
-@pytest.mark.parametrize("name", ["h100-sxm", "b200-sxm", "a100-sxm-80gb", "rtx-3090", "mi300x", "i9-10940x", "m4-max", "tpu-v5e"])
+@pytest.mark.parametrize(
+    "name", ["h100-sxm", "b200-sxm", "a100-sxm-80gb", "rtx-3090", "mi300x", "i9-10940x", "m4-max", "tpu-v5e"]
+)
 def test_loaded_idle_lies_between_rest_and_tdp(name):
     machine = hardware(name)
     assert machine.device.idle_w <= loaded_idle_w(machine) < 0.6 * machine.device.tdp_w
@@ -117,7 +137,11 @@ def test_energy_is_at_least_idle_power_times_time():
 @pytest.mark.parametrize(("rate", "share"), [("0.001/s", 0.0), ("0.2/s", 0.27), ("1/s", 0.81)])
 def test_an_open_loop_draws_idle_power_between_requests(rate, share):
     """A request is in work 1.5 s: at r requests a second something is for 1 − exp(−1.5 r) of the time (M/G/∞)."""
-    scenario = {"model": "meta-llama/Llama-3.1-8B-Instruct", "hardware": "h100-sxm", "workload": {"isl": 1000, "osl": 200, "rate": rate}}
+    scenario = {
+        "model": "meta-llama/Llama-3.1-8B-Instruct",
+        "hardware": "h100-sxm",
+        "workload": {"isl": 1000, "osl": 200, "rate": rate},
+    }
     idle_w = loaded_idle_w(hardware("h100-sxm"))
     working_w = rl.estimate({**scenario, "workload": {"isl": 1000, "osl": 200, "concurrency": 1}}).power_w
     got = rl.estimate(scenario).power_w
@@ -143,5 +167,7 @@ def test_constants_ship_with_their_errors():
 def test_a_pipeline_as_a_whole_stays_under_the_limit(pp):
     machine = hardware({"device": "h100-sxm", "count": pp, "power_limit": "600 W"})
     work = Workload(batch=512, isl=read_lengths(4096, "isl"), osl=read_lengths(1, "osl"))
-    result = estimate(Scenario(model("meta-llama/Llama-3.1-8B-Instruct"), machine, work, Deployment(engine="vllm", tp=1, pp=pp)))
+    result = estimate(
+        Scenario(model("meta-llama/Llama-3.1-8B-Instruct"), machine, work, Deployment(engine="vllm", tp=1, pp=pp))
+    )
     assert result.power_w <= pp * 600.0 * ABOUT

@@ -10,11 +10,18 @@ import pytest
 
 from rooflab.cli.main import run
 from rooflab.errors import InputError
-from rooflab.evidence.reports import Given, Run, is_report, read_report, rows_of
+from rooflab.evidence.calibrate.reports import Given, Run, is_report, read_report, rows_of
 
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 GIVEN = Given(gpu="h100-sxm", num_gpus="2", engine_version="0.11")
-FIGURES = {"ttft_ms": 95.0, "ttft_p99_ms": 180.0, "itl_ms": 12.0, "e2e_latency_ms": 5483.0, "output_tok_s": 1312.5, "req_s": 2.917}
+FIGURES = {
+    "ttft_ms": 95.0,
+    "ttft_p99_ms": 180.0,
+    "itl_ms": 12.0,
+    "e2e_latency_ms": 5483.0,
+    "output_tok_s": 1312.5,
+    "req_s": 2.917,
+}
 
 
 def spread(mean: float, p99: float) -> dict[str, Any]:
@@ -38,7 +45,12 @@ def guidellm(strategy: dict[str, Any]) -> dict[str, Any]:
     """`benchmarks.json` of guidellm 0.8: report version 2, the backend under the report's config, the strategy under each benchmark's."""
 
     def figure(mean: float, p99: float) -> dict[str, Any]:
-        done = {"mean": mean, "median": mean, "count": 160, "percentiles": {"p50": mean, "p90": mean, "p99": p99, "p999": p99}}
+        done = {
+            "mean": mean,
+            "median": mean,
+            "count": 160,
+            "percentiles": {"p50": mean, "p90": mean, "p99": p99, "p999": p99},
+        }
         return {"total": {**done, "mean": 0.9 * mean}, "successful": done, "incomplete": {}, "errored": {}}
 
     metrics = {
@@ -52,7 +64,12 @@ def guidellm(strategy: dict[str, Any]) -> dict[str, Any]:
         "scheduler_metrics": {"measure_start_time": 1792000000.0}, "metrics": metrics, "start_time": 1792000000.0, "warnings": [],
     }  # fmt: skip
     spec = {"backend": {"kind": "openai_http", "target": "http://localhost:8000/v1", "model": MODEL}}
-    return {"metadata": {"version": 2, "guidellm_version": "0.8.1"}, "config": {"spec": spec}, "benchmarks": [one], "conclusions": []}
+    return {
+        "metadata": {"version": 2, "guidellm_version": "0.8.1"},
+        "config": {"spec": spec},
+        "benchmarks": [one],
+        "conclusions": [],
+    }
 
 
 def aiperf(phase: dict[str, Any]) -> dict[str, Any]:
@@ -61,9 +78,16 @@ def aiperf(phase: dict[str, Any]) -> dict[str, Any]:
     def metric(unit: str, avg: float, p99: float | None = None) -> dict[str, Any]:
         return {"unit": unit, "avg": avg} | ({"p50": avg, "p99": p99} if p99 else {})
 
-    config = {"models": {"strategy": "round_robin", "items": [{"name": MODEL}]}, "endpoint": {"urls": ["http://localhost:8000"]}}
+    config = {
+        "models": {"strategy": "round_robin", "items": [{"name": MODEL}]},
+        "endpoint": {"urls": ["http://localhost:8000"]},
+    }
     gpus = {
-        f"gpu{i}": {"gpu_index": i, "gpu_name": "NVIDIA H100 80GB HBM3", "metrics": {"nvidia_power_usage": metric("W", 455.0)}}
+        f"gpu{i}": {
+            "gpu_index": i,
+            "gpu_name": "NVIDIA H100 80GB HBM3",
+            "metrics": {"nvidia_power_usage": metric("W", 455.0)},
+        }
         for i in (0, 1)
     }
     return {

@@ -12,30 +12,51 @@ import numpy as np
 import pytest
 
 from rooflab.catalogue.trace_files import read_trace
+from rooflab.charts.svg import Scale
 from rooflab.errors import InputError
 from rooflab.files import replaced
-from rooflab.report.simulation_html import simulation_page, write_simulation_page
-from rooflab.report.svg import Scale
+from rooflab.report.pages.simulation import simulation_page, write_simulation_page
 from rooflab.scenario.slo import read_slo
 from rooflab.scenario.workload import read_workload
-from rooflab.simulate.fairness import fairness, service_over_time
-from rooflab.simulate.perfetto import trace_events, write_perfetto
-from rooflab.simulate.records import record_columns, write_records
-from rooflab.simulate.requests import ITL_EDGES_S, TOTAL_FIELDS, Records, Result, Status, Steps, Timeline, Totals, make_requests
-from rooflab.simulate.results import ServingResult, statistics
-from rooflab.simulate.work import make_work
+from rooflab.simulate.results.fairness import fairness, service_over_time
+from rooflab.simulate.results.perfetto import trace_events, write_perfetto
+from rooflab.simulate.results.records import record_columns, write_records
+from rooflab.simulate.results.serving import ServingResult, statistics
+from rooflab.simulate.work.draw import make_work
+from rooflab.simulate.work.requests import (
+    ITL_EDGES_S,
+    TOTAL_FIELDS,
+    Records,
+    Result,
+    Status,
+    Steps,
+    Timeline,
+    Totals,
+    make_requests,
+)
 from tests.toy_engine import toy_run
 
-CLASSES = [{"name": "chat", "share": 3, "slo": {"ttft": "400 ms"}}, {"name": "bulk", "share": 1, "isl": 900, "slo": {"e2e": "60 s"}}]
+CLASSES = [
+    {"name": "chat", "share": 3, "slo": {"ttft": "400 ms"}},
+    {"name": "bulk", "share": 1, "isl": 900, "slo": {"e2e": "60 s"}},
+]
 
 
 @pytest.fixture(scope="module")
 def result() -> ServingResult:
-    workload = read_workload({"isl": "50..400", "osl": "20..120", "rate": 12, "requests": 400, "clients": 3, "classes": CLASSES})
+    workload = read_workload(
+        {"isl": "50..400", "osl": "20..120", "rate": 12, "requests": 400, "clients": 3, "classes": CLASSES}
+    )
     requests = make_work(workload)
     run = toy_run(requests)
     return ServingResult(
-        requests, run, slo=read_slo({"ttft_p99": "1 s"}), classes=workload.classes, devices=2, kv_blocks=5000, usd_per_hour=4.0
+        requests,
+        run,
+        slo=read_slo({"ttft_p99": "1 s"}),
+        classes=workload.classes,
+        devices=2,
+        kv_blocks=5000,
+        usd_per_hour=4.0,
     )
 
 
@@ -53,7 +74,9 @@ def _by_hand(slo=None, window_s=None, **changes) -> ServingResult:
     totals |= {"energy_j": np.array([240.0]), "up_s": np.array([6.0]), "busy_s": np.array([4.5]), "looked_up_tokens": np.array([200]),
                "cached_tokens": np.array([50])}  # fmt: skip
     ones = np.ones(2)
-    timeline = Timeline(3.0, np.array([0.0, 3.0]), ones, np.array([0.0, 2.0]), np.array([10.0, 30.0]), ones, ones, ones, 40 * ones, ones)
+    timeline = Timeline(
+        3.0, np.array([0.0, 3.0]), ones, np.array([0.0, 2.0]), np.array([10.0, 30.0]), ones, ones, ones, 40 * ones, ones
+    )
     itl = np.zeros(len(ITL_EDGES_S))
     itl[np.searchsorted(ITL_EDGES_S, 0.5) - 1] = 10
     run = Result(records, Totals(**totals), timeline, itl, Steps(*(np.zeros(0) for _ in range(10))), 6.0, True)
@@ -92,7 +115,9 @@ def test_goodput_counts_requests_within_every_limit():
 def test_a_window_counts_what_happened_in_it():
     m = _by_hand(window_s=(1.0, 5.0)).metrics
     assert m["duration_s"] == 4
-    assert m["output_tokens_per_s"] == pytest.approx((1 + 10 * 4 / 5 + 1) / 4)  # first token, four fifths of the rest, the single token
+    assert m["output_tokens_per_s"] == pytest.approx(
+        (1 + 10 * 4 / 5 + 1) / 4
+    )  # first token, four fifths of the rest, the single token
     assert m["total_tokens_per_s"] == pytest.approx((10 + 200) / 4)
     assert m["requests_per_s"] == 1 / 4
     assert m["ttft_s_mean"] == 2.0  # of the request that arrived in it
@@ -120,7 +145,9 @@ def test_no_finished_request_gives_no_number_and_no_warning():
     records = result.run.records
     never, none = np.full(3, np.nan), np.zeros(3, dtype=np.int64)
     pending = Records(never, never, never, never, *(records.replica,) * 4, none, none, np.zeros(3, dtype=np.int8))
-    run = Result(pending, result.run.totals, result.run.timeline, np.zeros(len(ITL_EDGES_S)), result.run.steps, 0.0, False)
+    run = Result(
+        pending, result.run.totals, result.run.timeline, np.zeros(len(ITL_EDGES_S)), result.run.steps, 0.0, False
+    )
     nothing = ServingResult(result.requests, run)
     assert nothing.metrics["pending"] == 3
     assert nothing.record()["ttft_s_p99"] is None
@@ -174,12 +201,17 @@ def test_service_over_time_ends_at_what_was_served(result):
     for row, c in enumerate(clients):
         mine = result.requests.client == c
         assert service[row, 0] == pytest.approx(0, abs=1e-6)
-        assert service[row, -1] == pytest.approx((result.requests.input_tokens + 2 * result.run.records.tokens_out)[mine].sum())
+        assert service[row, -1] == pytest.approx(
+            (result.requests.input_tokens + 2 * result.run.records.tokens_out)[mine].sum()
+        )
         assert (np.diff(service[row]) >= -1e-6).all()
 
 
 def test_one_client_is_served_fairly():
-    assert fairness(*_served([0, 0], [1, 2], [3, 4], [5, 5], [0, 0])) == {"fairness_jain": 1.0, "max_service_difference": 0.0}
+    assert fairness(*_served([0, 0], [1, 2], [3, 4], [5, 5], [0, 0])) == {
+        "fairness_jain": 1.0,
+        "max_service_difference": 0.0,
+    }
 
 
 def test_records_replay_as_a_trace(result, tmp_path):
@@ -261,14 +293,26 @@ def test_the_page_stands_alone_and_is_well_formed(result, tmp_path):
     assert len(charts) >= 10
     for chart in charts:
         numbers = [
-            float(x) for e in ElementTree.fromstring(chart).iter() for k, x in e.attrib.items() if k in ("x", "y", "width", "height")
+            float(x)
+            for e in ElementTree.fromstring(chart).iter()
+            for k, x in e.attrib.items()
+            if k in ("x", "y", "width", "height")
         ]
         assert np.isfinite(numbers).all()
-    for words in ("The service levels", "Time to first token", "Requests in the system", "Steps of replica 0", "By client", "Toy engine."):
+    for words in (
+        "The service levels",
+        "Time to first token",
+        "Requests in the system",
+        "Steps of replica 0",
+        "By client",
+        "Toy engine.",
+    ):
         assert words in page
 
 
-@pytest.mark.parametrize(("low", "high", "log"), [(0, 1, False), (0, 7300, False), (0.003, 88, True), (1e-5, 9e3, True), (3, 3, False)])
+@pytest.mark.parametrize(
+    ("low", "high", "log"), [(0, 1, False), (0, 7300, False), (0.003, 88, True), (1e-5, 9e3, True), (3, 3, False)]
+)
 def test_ticks_are_few_and_inside(low, high, log):
     ticks = Scale(low, high, 0, 400, log).ticks(5)
     assert 1 <= len(ticks) <= 8

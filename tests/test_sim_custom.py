@@ -9,11 +9,11 @@ import pytest
 
 from rooflab.costs.step import fixed_step
 from rooflab.errors import InputError
-from rooflab.simulate.requests import Status, make_requests
-from rooflab.simulate.router import ROUTERS
-from rooflab.simulate.rules import POLICIES
-from rooflab.simulate.run import Simulation, is_first_run, run
-from rooflab.simulate.specs import Cluster, Replica
+from rooflab.simulate.serving.router import ROUTERS
+from rooflab.simulate.serving.rules import POLICIES
+from rooflab.simulate.serving.run import Simulation, is_first_run, run
+from rooflab.simulate.serving.specs import Cluster, Replica
+from rooflab.simulate.work.requests import Status, make_requests
 from rooflab.testing.policies import PolicyConformance
 from rooflab.testing.routers import RouterConformance
 
@@ -86,7 +86,10 @@ def test_prefix_affinity_finds_the_cache() -> None:
         (lambda: Replica(fixed_step(1.0), max_num_seqs=64, max_num_batched_tokens=32), "max_num_seqs"),
         (lambda: run(make_requests([0.0], [1], [1]), Replica(fixed_step(1.0), engine="vlm")), "vllm"),
         (lambda: run(make_requests([0.0], [1], [1]), Replica(fixed_step(1.0), policy="fsfc")), "fcfs"),
-        (lambda: run(make_requests([0.0], [1], [1]), Cluster((Replica(fixed_step(1.0)),), router="prefix")), "prefix-affinity"),
+        (
+            lambda: run(make_requests([0.0], [1], [1]), Cluster((Replica(fixed_step(1.0)),), router="prefix")),
+            "prefix-affinity",
+        ),
         (lambda: Cluster((Replica(fixed_step(1.0), role="prefill"),)), "decode pool"),
         (lambda: make_requests([1.0, 0.5], [1, 1], [1, 1]), "backwards"),
     ],

@@ -10,12 +10,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, StepCost, fixed_step
-from rooflab.simulate import state
-from rooflab.simulate.requests import Requests, Result, Status, make_requests
-from rooflab.simulate.router import ROUTERS
-from rooflab.simulate.rules import ENGINE_RULES, POLICIES
-from rooflab.simulate.run import Simulation
-from rooflab.simulate.specs import Autoscale, Cluster, Failure, Replica, Role, SpeedChange
+from rooflab.simulate.serving import state
+from rooflab.simulate.serving.router import ROUTERS
+from rooflab.simulate.serving.rules import ENGINE_RULES, POLICIES
+from rooflab.simulate.serving.run import Simulation
+from rooflab.simulate.serving.specs import Autoscale, Cluster, Failure, Replica, Role, SpeedChange
+from rooflab.simulate.work.requests import Requests, Result, Status, make_requests
 
 
 def linear_cost(window: float = np.inf) -> StepCost:
@@ -24,7 +24,13 @@ def linear_cost(window: float = np.inf) -> StepCost:
     tables, kinds, scalars = base.tables.copy(), base.kinds.copy(), base.scalars.copy()
     tables[QUANTITIES.index("linear_s")] = 1e-3 + GRID * 2e-5
     tables[QUANTITIES.index("linear_j")] = 0.5 + GRID * 0.01
-    for field, value in (("window", window), ("dec_ctx_s", 1e-6), ("dec_ctx_j", 1e-3), ("pre_area_s", 1e-8), ("pre_token_j", 1e-3)):
+    for field, value in (
+        ("window", window),
+        ("dec_ctx_s", 1e-6),
+        ("dec_ctx_j", 1e-3),
+        ("pre_area_s", 1e-8),
+        ("pre_token_j", 1e-3),
+    ):
         kinds[0, KIND_FIELDS.index(field)] = value
     scalars[SCALARS.index("idle_w")] = 100.0
     return StepCost(tables, kinds, scalars)
@@ -62,7 +68,12 @@ def random_requests(rng: np.random.Generator) -> Requests:
     )
 
 
-ROLES: tuple[tuple[Role, ...], ...] = (("both",), ("both",) * 3, ("prefill", "decode"), ("prefill", "decode", "decode", "both"))
+ROLES: tuple[tuple[Role, ...], ...] = (
+    ("both",),
+    ("both",) * 3,
+    ("prefill", "decode"),
+    ("prefill", "decode", "decode", "both"),
+)
 
 
 def random_cluster(rng: np.random.Generator) -> Cluster:
@@ -180,5 +191,7 @@ def test_a_jump_is_the_sum_of_its_steps(window: float) -> None:
     steps = [cost.step(n_decode=1, context=11 + i) for i in range(100)]
     prefill = cost.step(n_prefill=1, prefill_tokens=10, area=55)
     assert result.end_s == pytest.approx(float(prefill.seconds[0]) + sum(float(s.seconds[0]) for s in steps), rel=1e-12)
-    assert result.totals.total("energy_j") == pytest.approx(float(prefill.joules[0]) + sum(float(s.joules[0]) for s in steps), rel=1e-12)
+    assert result.totals.total("energy_j") == pytest.approx(
+        float(prefill.joules[0]) + sum(float(s.joules[0]) for s in steps), rel=1e-12
+    )
     assert len(result.steps) == (2 if window == np.inf else 3)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rooflab.costs.step import SCALARS, StepCost, fixed_step
-from rooflab.simulate.requests import Requests, Result, Status, make_requests
-from rooflab.simulate.run import run
-from rooflab.simulate.specs import Cluster, Failure, Replica, SpeedChange
+from rooflab.simulate.serving.run import run
+from rooflab.simulate.serving.specs import Cluster, Failure, Replica, SpeedChange
+from rooflab.simulate.work.requests import Requests, Result, Status, make_requests
 
 SECOND = fixed_step(1.0)
 
@@ -81,7 +81,9 @@ def test_static_batches_end_with_their_longest() -> None:
 
 
 def test_sglang_stops_decoding_for_a_prompt() -> None:
-    result = go(make_requests([0.0, 2.5], [10, 5], [4, 2]), replica(engine="sglang", max_num_batched_tokens=8, max_num_seqs=8))
+    result = go(
+        make_requests([0.0, 2.5], [10, 5], [4, 2]), replica(engine="sglang", max_num_batched_tokens=8, max_num_seqs=8)
+    )
     assert rows(result) == [
         (0, 1, 1, 0, 0, 1, 8, 2),
         (1, 2, 1, 0, 0, 1, 2, 3),
@@ -152,8 +154,12 @@ def test_policies_choose_who_goes_next(policy: str, columns: dict[str, list[int]
     assert go(requests, replica(policy=policy, max_num_seqs=1)).records.last_token_s.tolist() == finish
 
 
-@pytest.mark.parametrize(("policy", "finish", "cached"), [("fcfs", [2, 4, 6], [0, 0, 0]), ("longest-prefix", [2, 6, 4], [0, 0, 8])])
-def test_longest_prefix_takes_who_shares_what_is_cached_first(policy: str, finish: list[float], cached: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("policy", "finish", "cached"), [("fcfs", [2, 4, 6], [0, 0, 0]), ("longest-prefix", [2, 6, 4], [0, 0, 8])]
+)
+def test_longest_prefix_takes_who_shares_what_is_cached_first(
+    policy: str, finish: list[float], cached: list[int]
+) -> None:
     # three blocks of cache, one at a time: the second request drops the prefix that the third one shares with the first, unless it waits
     blocks = {"prefix_start": [0, 2, 4, 6], "prefix_block": [0, 1, 2, 3, 0, 1], "prefix_block_tokens": 4}
     requests = make_requests([0.0, 0.1, 0.2], [9, 9, 9], [2, 2, 2], **blocks)
@@ -163,7 +169,9 @@ def test_longest_prefix_takes_who_shares_what_is_cached_first(policy: str, finis
 
 
 def test_a_cached_prefix_is_not_computed() -> None:
-    requests = make_requests([0.0, 2.0], [9, 9], [1, 1], prefix_start=[0, 2, 4], prefix_block=[0, 1, 0, 1], prefix_block_tokens=4)
+    requests = make_requests(
+        [0.0, 2.0], [9, 9], [1, 1], prefix_start=[0, 2, 4], prefix_block=[0, 1, 0, 1], prefix_block_tokens=4
+    )
     result = go(requests, replica(prefix_caching=True))
     assert rows(result) == [(0, 1, 1, 0, 0, 1, 9, 3), (2, 3, 1, 0, 0, 1, 1, 3)]
     assert result.records.cached_tokens.tolist() == [0, 8]
@@ -201,7 +209,10 @@ def test_a_loaded_pool_borrows_from_the_other(spill_tokens: int, at: list[int]) 
 
 def test_lending_under_overload_loses_nothing() -> None:
     n = 200
-    pools = (*[replica(role="prefill", max_num_batched_tokens=8, max_num_seqs=8) for _ in range(2)], *[replica(role="decode")] * 2)
+    pools = (
+        *[replica(role="prefill", max_num_batched_tokens=8, max_num_seqs=8) for _ in range(2)],
+        *[replica(role="decode")] * 2,
+    )
     result = go(make_requests([0.01 * i for i in range(n)], [30] * n, [40] * n), *pools, spill_tokens=60)
     assert result.records.tokens_out.tolist() == [40] * n
     assert len(set(result.records.replica.tolist())) == 4
@@ -209,7 +220,12 @@ def test_lending_under_overload_loses_nothing() -> None:
 
 def test_a_failure_loses_the_step_and_the_cache_but_no_request() -> None:
     result = go(make_requests([0.0], [4], [5]), replica(), failures=(Failure(0, 2.5, 4.0),))
-    assert rows(result) == [(0, 1, 1, 0, 0, 1, 4, 1), (1, 2, 1, 1, 5, 0, 0, 2), (4, 5, 1, 0, 0, 1, 6, 2), (5, 7, 2, 1, 7, 0, 0, 2)]
+    assert rows(result) == [
+        (0, 1, 1, 0, 0, 1, 4, 1),
+        (1, 2, 1, 1, 5, 0, 0, 2),
+        (4, 5, 1, 0, 0, 1, 6, 2),
+        (5, 7, 2, 1, 7, 0, 0, 2),
+    ]
     assert result.records.requeues.tolist() == [1]
     assert result.records.last_token_s.tolist() == [7]
 
@@ -222,7 +238,9 @@ def test_requests_wait_for_each_other() -> None:
 
 
 def test_a_lower_clock_starts_with_the_next_step() -> None:
-    scalars = np.where(np.array(SCALARS) == "stream_s", 1.0, np.where(np.array(SCALARS) == "host_fixed_s", 0.0, SECOND.scalars))
+    scalars = np.where(
+        np.array(SCALARS) == "stream_s", 1.0, np.where(np.array(SCALARS) == "host_fixed_s", 0.0, SECOND.scalars)
+    )
     device = Replica(StepCost(SECOND.tables, SECOND.kinds, scalars), kv_blocks=100)
     result = go(make_requests([0.0], [4], [5]), device, speed=(SpeedChange(2.5, 2.0),))
     assert result.steps.end_s.tolist() == [1, 3, 7]
@@ -234,7 +252,9 @@ def test_speculation_gains_tokens() -> None:
 
 
 def test_a_full_line_turns_away_and_what_fits_nowhere_is_refused() -> None:
-    result = go(make_requests([0.0, 0.1, 0.2, 0.3], [4, 4, 4, 900], [9, 9, 9, 9]), replica(max_num_seqs=1, max_waiting=1))
+    result = go(
+        make_requests([0.0, 0.1, 0.2, 0.3], [4, 4, 4, 900], [9, 9, 9, 9]), replica(max_num_seqs=1, max_waiting=1)
+    )
     assert result.records.status.tolist() == [Status.FINISHED, Status.FINISHED, Status.REJECTED, Status.IMPOSSIBLE]
 
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pytest
 
 from rooflab.costs.step import fixed_step
-from rooflab.simulate.requests import make_requests
-from rooflab.simulate.run import run
-from rooflab.simulate.specs import Replica
+from rooflab.simulate.serving.run import run
+from rooflab.simulate.serving.specs import Replica
+from rooflab.simulate.work.requests import make_requests
 
 N = 400_000
 STEPS = 100
@@ -34,7 +34,9 @@ def sample(seed: int, load: float, lengths: Callable[[np.random.Generator], Floa
 
 def waits_s(arrival_s: Floats, steps: Floats, servers: int) -> Floats:
     """Times between arrival and service when `servers` sequences run at once (a fixed step does not slow with the batch)."""
-    records = run(make_requests(arrival_s, 1, steps), Replica(fixed_step(1 / STEPS), engine="orca", max_num_seqs=servers)).records
+    records = run(
+        make_requests(arrival_s, 1, steps), Replica(fixed_step(1 / STEPS), engine="orca", max_num_seqs=servers)
+    ).records
     return records.first_scheduled_s - records.arrival_s
 
 

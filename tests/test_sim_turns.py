@@ -10,9 +10,9 @@ import pytest
 import rooflab as rl
 from rooflab.costs.step import fixed_step
 from rooflab.errors import InputError
-from rooflab.simulate.requests import Result, make_requests
-from rooflab.simulate.run import run
-from rooflab.simulate.specs import Replica
+from rooflab.simulate.serving.run import run
+from rooflab.simulate.serving.specs import Replica
+from rooflab.simulate.work.requests import Result, make_requests
 
 STEP_S = 0.01
 BASE = Replica(
@@ -49,7 +49,10 @@ def test_sticky_turns_switch_less() -> None:
 def test_issuing_copies_takes_time_that_steps_wait_for() -> None:
     dear = done(replace(BASE, swap_call_s_per_token=1e-4))
     moved = dear.totals.total("swapped_tokens")
-    busy = [float(r.totals.busy_s.sum() - r.totals.steps.sum() * STEP_S) for r in (dear, done(replace(BASE, host_bytes_per_s=np.inf)))]
+    busy = [
+        float(r.totals.busy_s.sum() - r.totals.steps.sum() * STEP_S)
+        for r in (dear, done(replace(BASE, host_bytes_per_s=np.inf)))
+    ]
     # what goes out comes in again, with at most a token's difference
     assert busy[0] == pytest.approx(2 * moved * 1e-4, rel=0.02)
     assert busy[1] == pytest.approx(0.0, abs=1e-9)
@@ -70,7 +73,7 @@ def test_a_kept_copy_moves_only_what_is_new() -> None:
 
 
 def test_a_replica_that_dies_while_sequences_come_back_loses_none() -> None:
-    from rooflab.simulate.specs import Cluster, Failure
+    from rooflab.simulate.serving.specs import Cluster, Failure
 
     dear = replace(BASE, swap_call_s_per_token=1e-3, swap_async=True, swap_reuse=True)
     for at in (0.5, 1.0, 1.7):

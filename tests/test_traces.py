@@ -16,11 +16,13 @@ from rooflab.catalogue.trace_prefixes import continuations, prompt_blocks
 from rooflab.catalogue.workloads import resolve
 from rooflab.errors import InputError
 from rooflab.scenario.workload import read_workload
-from rooflab.simulate.requests import OPEN, SHARED
-from rooflab.simulate.traces import repeat, trace_requests
-from rooflab.simulate.work import make_work
+from rooflab.simulate.work.draw import make_work
+from rooflab.simulate.work.replay import repeat, trace_requests
+from rooflab.simulate.work.requests import OPEN, SHARED
 
-AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n"
+AZURE = (
+    "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n"
+)
 MOONCAKE = [
     {"timestamp": 0, "input_length": 1100, "output_length": 50, "hash_ids": [0, 1, 2]},
     {"timestamp": 3000, "input_length": 700, "output_length": 9, "hash_ids": [0, 3]},
@@ -89,11 +91,27 @@ def test_further_columns_can_be_kept(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "timestamp,input_tokens,output_tokens\n0,3,4\n1,many,4\n", "a.csv:3: input_tokens 'many' is not a token count"),
-        ("a.csv", "timestamp,input_tokens,output_tokens\n0,3,4\n1,3,2.5\n", "a.csv:3: output_tokens '2.5' is not a token count"),
+        (
+            "a.csv",
+            "timestamp,input_tokens,output_tokens\n0,3,4\n1,many,4\n",
+            "a.csv:3: input_tokens 'many' is not a token count",
+        ),
+        (
+            "a.csv",
+            "timestamp,input_tokens,output_tokens\n0,3,4\n1,3,2.5\n",
+            "a.csv:3: output_tokens '2.5' is not a token count",
+        ),
         ("a.csv", "timestamp,input_tokens,output_tokens\n0,3,-4\n", "a.csv:2: output_tokens '-4' is not a token count"),
-        ("a.csv", "timestamp,input_tokens,output_tokens\n0,3,4\nsoon,3,4\n2,3,4\n", "a.csv:3: timestamp 'soon' is not a time"),
-        ("a.csv", "TIMESTAMP,ISL,OSL\n2023-11-16 18:15:46,3,4\nyesterday,3,4\n", "a.csv:3: TIMESTAMP 'yesterday' is not a time"),
+        (
+            "a.csv",
+            "timestamp,input_tokens,output_tokens\n0,3,4\nsoon,3,4\n2,3,4\n",
+            "a.csv:3: timestamp 'soon' is not a time",
+        ),
+        (
+            "a.csv",
+            "TIMESTAMP,ISL,OSL\n2023-11-16 18:15:46,3,4\nyesterday,3,4\n",
+            "a.csv:3: TIMESTAMP 'yesterday' is not a time",
+        ),
         ("a.csv", "timestamp,input_tokens,output_tokens\n0,3\n", "a.csv:2: 2 values in a row of 3 columns"),
         ("a.csv", "timestamp,prompt,output_tokens\n0,3,4\n", "a.csv:1: no column of input tokens"),
         ("a.csv", "", "a.csv: is empty"),
@@ -119,7 +137,12 @@ def test_hashes_become_whole_blocks(tmp_path):
     requests = trace_requests(read_trace(_file(tmp_path, "m.jsonl", _lines(MOONCAKE))))
     assert requests.arrival_s.tolist() == [0, 3, 9, 9]
     assert requests.prefix_block_tokens == 512
-    assert np.diff(requests.prefix_start).tolist() == [2, 1, 4, 1]  # 1100, 700, 2100 and 600 tokens hold so many whole blocks
+    assert np.diff(requests.prefix_start).tolist() == [
+        2,
+        1,
+        4,
+        1,
+    ]  # 1100, 700, 2100 and 600 tokens hold so many whole blocks
     assert requests.prefix_block.tolist() == [0, 1, 0, 0, 1, 4, 5, 0]
 
 
@@ -135,7 +158,11 @@ def test_who_continues_whom(tmp_path):
 def test_blocks_rebuilt_from_hit_counts_give_the_same_hits(tmp_path):
     rows = ["0,1100,5,0", "1,700,5,512", "2,2100,5,1024", "3,2100,5,512", "4,3000,5,2048"]
     trace = read_trace(
-        _file(tmp_path, "m.csv", "timestamp,input_tokens,output_tokens,cached_prefix_tokens_infinite_cache\n" + "\n".join(rows))
+        _file(
+            tmp_path,
+            "m.csv",
+            "timestamp,input_tokens,output_tokens,cached_prefix_tokens_infinite_cache\n" + "\n".join(rows),
+        )
     )
     start, block = prompt_blocks(trace)
     found = continuations(start, block)
@@ -208,7 +235,9 @@ def test_public_traces_are_pinned_and_checkable():
 def published(monkeypatch):
     """One public trace whose bytes come from here instead of from the network."""
     content = AZURE.encode()
-    trace = traces.PublicTrace("tiny", "a trace", "https://example.org/tiny.csv", "MIT", sha256=hashlib.sha256(content).hexdigest())
+    trace = traces.PublicTrace(
+        "tiny", "a trace", "https://example.org/tiny.csv", "MIT", sha256=hashlib.sha256(content).hexdigest()
+    )
     monkeypatch.setattr(traces, "list_traces", lambda: [trace])
 
     def serve(body):
@@ -244,12 +273,17 @@ def test_without_a_network_the_error_says_how_to_go_on(published, tmp_path, monk
         raise urllib.error.URLError("Name or service not known")
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
-    with pytest.raises(InputError, match=r"tiny.csv: cannot be downloaded \(Name or service not known\); fetch it elsewhere and put it at"):
+    with pytest.raises(
+        InputError,
+        match=r"tiny.csv: cannot be downloaded \(Name or service not known\); fetch it elsewhere and put it at",
+    ):
         traces.get("tiny", tmp_path)
 
 
 def test_a_git_checksum_is_that_of_the_blob():
-    trace = traces.PublicTrace("t", "t", "https://example.org/t.csv", "MIT", git_sha1="ce013625030ba8dba906f756967f9e9ca394464a")
+    trace = traces.PublicTrace(
+        "t", "t", "https://example.org/t.csv", "MIT", git_sha1="ce013625030ba8dba906f756967f9e9ca394464a"
+    )
     assert trace.matches(b"hello\n")  # git hash-object of "hello\n"
     assert not trace.matches(b"hello")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from rooflab.cli.main import run
-from rooflab.costs.engine import DeviceFactors, active, using
+from rooflab.costs.engine_constants import DeviceFactors, active, using
 from rooflab.errors import InputError
-from rooflab.evidence.bounds import breaches, read_bounds, record_bounds
-from rooflab.evidence.shipped import shipped_rows, sources
-from rooflab.evidence.tables import COLUMNS, read_table, table_of
-from rooflab.evidence.validate import Group, Validation, group_of, validate
-from rooflab.report.validate_html import validation_page
+from rooflab.evidence.publish.bounds import breaches, read_bounds, record_bounds
+from rooflab.evidence.rows.shipped import shipped_rows, sources
+from rooflab.evidence.rows.tables import COLUMNS, read_table, table_of
+from rooflab.evidence.score.validate import Group, Validation, group_of, validate
+from rooflab.report.pages.validate import validation_page
 
 ROW = {
     "id": "a", "source": "mine", "engine": "vLLM", "engine_version": "0.10", "model": "Llama-3.1-8B", "gpu": "h100-sxm", "num_gpus": "1",
@@ -69,7 +69,9 @@ def test_every_shipped_row_has_source_address_and_licence() -> None:
         assert all(row["source"] for row in table.rows)
         if table.kind != "vision":
             assert all(row["source_url_or_path"] for row in table.rows)
-    assert not any(row["source"].startswith(("ML.ENERGY", "geerlingguy")) for table in shipped_rows() for row in table.rows)
+    assert not any(
+        row["source"].startswith(("ML.ENERGY", "geerlingguy")) for table in shipped_rows() for row in table.rows
+    )
 
 
 def test_shipped_rows_are_those_of_the_tables(shared: Path) -> None:
@@ -77,7 +79,9 @@ def test_shipped_rows_are_those_of_the_tables(shared: Path) -> None:
         full = {row["id"]: row for row in read_table(shared / "truth" / kind / "measurements.csv").rows}
         mine = next(t for t in shipped_rows() if t.kind == kind)
         for row in mine.rows:
-            assert all(row[c] == full[row["id"]][c] for c in COLUMNS[kind] if c not in ("notes", "ship", "unit")), row["id"]
+            assert all(row[c] == full[row["id"]][c] for c in COLUMNS[kind] if c not in ("notes", "ship", "unit")), row[
+                "id"
+            ]
 
 
 def test_json_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +126,11 @@ def test_per_gpu_rows_are_scored_as_systems(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("a,b\n1,2\n", "no column model, gpu, metric, value"), ("", "no column"), ("model,gpu,value\nx,y,1\n", "no column metric")],
+    [
+        ("a,b\n1,2\n", "no column model, gpu, metric, value"),
+        ("", "no column"),
+        ("model,gpu,value\nx,y,1\n", "no column metric"),
+    ],
 )
 def test_what_is_no_table_is_refused(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
@@ -144,7 +152,9 @@ def test_errors_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_kinds_are_told_apart_by_columns() -> None:
     for kind, columns in COLUMNS.items():
         assert table_of([], columns, "x").kind == kind
-    bare = table_of([{"model": "m", "gpu": "g", "metric": "itl_ms", "value": "1"}] * 2, ("model", "gpu", "metric", "value"), "x")
+    bare = table_of(
+        [{"model": "m", "gpu": "g", "metric": "itl_ms", "value": "1"}] * 2, ("model", "gpu", "metric", "value"), "x"
+    )
     assert bare.kind == "serving"
     assert [row["id"] for row in bare.rows] == ["row-1", "row-2"]
 
@@ -173,7 +183,9 @@ def test_page_stands_alone(shipped: Validation, tmp_path: Path) -> None:
 
 
 def test_text_on_a_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{**ROW, "id": f"r{i}", "batch_or_concurrency": str(i)} for i in range(1, 6)] + [{**ROW, "id": "x", "gpu": "Zork"}]
+    rows = [{**ROW, "id": f"r{i}", "batch_or_concurrency": str(i)} for i in range(1, 6)] + [
+        {**ROW, "id": "x", "gpu": "Zork"}
+    ]
     assert run(["validate", str(write(tmp_path / "r.csv", *rows)), "--worst", "2"]) == 0
     out = capsys.readouterr().out
     assert "5 of 6 measurements" in out

@@ -14,7 +14,7 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.networks import list_networks, network, network_key, network_names
 from rooflab.errors import InputError
 from rooflab.estimate.vision import Counts, estimate_vision
-from rooflab.evidence.vision_rows import answers, network_of, question
+from rooflab.evidence.rows.vision import answers, network_of, question
 from rooflab.operators.conv import Conv, PatchAttention, Product
 from rooflab.operators.networks import Network, Stack, round_channels
 
@@ -93,7 +93,10 @@ def test_layers_by_hand():
 )  # fmt: skip
 def test_no_estimate_beats_its_bound_and_bigger_batches_take_longer(name, where, batch, precision):
     machine, found = hardware(where), network(name)
-    once, twice = estimate_vision(found, machine, batch, precision), estimate_vision(found, machine, 2 * batch, precision)
+    once, twice = (
+        estimate_vision(found, machine, batch, precision),
+        estimate_vision(found, machine, 2 * batch, precision),
+    )
     assert once.limit_ratio <= 1.0
     assert once.batch_s < twice.batch_s <= 2 * once.batch_s * (1 + 1e-9)
     counts = Counts(name, found.macs, found.params, found.activations, "conv")
@@ -133,7 +136,9 @@ def test_onnx_graph(tmp_path):
     ]
     tensors = [weights("w1", 16, 3, 3, 3), weights("w2", 16, 1, 3, 3), weights("w3", 16, 10), weights("b3", 10)]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 32, 32])]
-    graph = helper.make_graph(nodes, "tiny", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], tensors)
+    graph = helper.make_graph(
+        nodes, "tiny", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], tensors
+    )
     path = tmp_path / "tiny.onnx"
     onnx.save(helper.make_model(graph), str(path))
     found = network_from_onnx(path)

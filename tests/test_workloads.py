@@ -15,10 +15,10 @@ from rooflab.errors import InputError
 from rooflab.scenario.lengths import Lengths, read_lengths, read_times, value_at
 from rooflab.scenario.slo import read_slo
 from rooflab.scenario.workload import Workload, read_workload
-from rooflab.simulate.arrivals import arrival_times
-from rooflab.simulate.lengths import correlated, stream, to_counts, to_values
-from rooflab.simulate.requests import OPEN, SHARED, Requests
-from rooflab.simulate.work import make_work, request_count
+from rooflab.simulate.work.arrivals import arrival_times
+from rooflab.simulate.work.draw import make_work, request_count
+from rooflab.simulate.work.lengths import correlated, stream, to_counts, to_values
+from rooflab.simulate.work.requests import OPEN, SHARED, Requests
 
 MANY = 200_000
 DISTRIBUTIONS = (
@@ -86,7 +86,9 @@ def test_normals_get_the_rank_correlation_asked_for(rho):
     assert _spearman(a, correlated(a, b, rho)) == pytest.approx(rho, abs=0.01)
 
 
-@pytest.mark.parametrize(("arrivals", "cv"), [("poisson", 1), ("gamma", 0.5), ("gamma", 3), ("uniform", 0), ("burst", None)])
+@pytest.mark.parametrize(
+    ("arrivals", "cv"), [("poisson", 1), ("gamma", 0.5), ("gamma", 3), ("uniform", 0), ("burst", None)]
+)
 def test_arrivals_have_their_rate_and_burstiness(arrivals, cv):
     workload = Workload(rate=40.0, arrivals=arrivals, arrivals_cv=cv or 1.0, burst_size=8)
     at = arrival_times(workload, MANY, 40.0, stream(0, "arrivals"))
@@ -107,7 +109,14 @@ def test_a_diurnal_rate_swings_about_its_mean():
 
 
 def test_same_seed_same_bytes_and_another_seed_others():
-    fields = {"isl": "10..500", "osl": {"lognormal": {"mean": 90, "cv": 1}}, "rate": 5, "requests": 500, "clients": 4, "adapters": 3}
+    fields = {
+        "isl": "10..500",
+        "osl": {"lognormal": {"mean": 90, "cv": 1}},
+        "rate": 5,
+        "requests": 500,
+        "clients": 4,
+        "adapters": 3,
+    }
     a, b, c = _work(**fields), _work(**fields), _work(**fields, seed=1)
     for name in Requests.__slots__:
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
@@ -149,12 +158,16 @@ def test_length_jitter_spreads_below_the_nominal():
 
 
 def test_turns_carry_the_conversation_and_find_its_blocks():
-    work = _work(isl=100, osl=60, rate=1, requests=9, sessions={"turns": 3, "think": {"fixed": "10 s"}}, shared_prefix=320)
+    work = _work(
+        isl=100, osl=60, rate=1, requests=9, sessions={"turns": 3, "think": {"fixed": "10 s"}}, shared_prefix=320
+    )
     assert work.session.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert work.input_tokens[:3].tolist() == [420, 580, 740]
     assert work.after.tolist() == [OPEN, 0, 1, OPEN, 3, 4, OPEN, 6, 7]
     assert work.think_s.tolist() == [0, 10, 10] * 3
-    blocks = [work.prefix_block[a:b].tolist() for a, b in zip(work.prefix_start[:-1], work.prefix_start[1:], strict=True)]
+    blocks = [
+        work.prefix_block[a:b].tolist() for a, b in zip(work.prefix_start[:-1], work.prefix_start[1:], strict=True)
+    ]
     assert blocks[1][: 480 // 16] == blocks[0]  # the prompt and answer of the turn before
     assert blocks[3][:20] == blocks[0][:20]  # the prefix of 320 tokens is everyone's
     assert not set(blocks[3][20:]) & set(blocks[0])
@@ -168,7 +181,9 @@ def test_the_mean_prompt_of_sessions_is_what_the_workload_says():
 
 
 def test_a_session_ends_where_its_context_is_full():
-    workload = read_workload({"isl": 100, "osl": 100, "rate": 3, "requests": 2000, "sessions": {"turns": 50, "context": 1050}})
+    workload = read_workload(
+        {"isl": 100, "osl": 100, "rate": 3, "requests": 2000, "sessions": {"turns": 50, "context": 1050}}
+    )
     work = make_work(workload)
     assert len(work) == 2000
     assert (work.input_tokens + work.output_tokens).max() <= 1050
@@ -191,8 +206,14 @@ def test_tools_answer_faster_than_people():
 
 
 def test_classes_have_their_own_lengths_levels_and_priority():
-    classes = [{"name": "chat", "share": 3, "slo": {"ttft": "1 s"}}, {"name": "bulk", "share": 1, "isl": 4000, "priority": 2}]
-    work = make_work(read_workload({"isl": 100, "osl": 10, "rate": 1, "requests": 8000, "classes": classes}), slo=read_slo({"e2e": "9 s"}))
+    classes = [
+        {"name": "chat", "share": 3, "slo": {"ttft": "1 s"}},
+        {"name": "bulk", "share": 1, "isl": 4000, "priority": 2},
+    ]
+    work = make_work(
+        read_workload({"isl": 100, "osl": 10, "rate": 1, "requests": 8000, "classes": classes}),
+        slo=read_slo({"e2e": "9 s"}),
+    )
     bulk = work.klass == 1
     assert bulk.mean() == pytest.approx(0.25, abs=0.02)
     assert set(work.input_tokens[bulk]) == {4000}
@@ -286,7 +307,9 @@ def test_fitted_quantiles_never_fall_and_nearly_keep_the_mean(values):
 def test_a_fit_finds_the_distribution_that_made_a_trace(tmp_path):
     work = _work(isl={"lognormal": {"mean": 900, "cv": 0.8}}, osl={"lognormal": {"mean": 200, "cv": 1}}, correlation=0.4,
                  rate=7, arrivals="gamma", arrivals_cv=2, requests=30_000)  # fmt: skip
-    lines = (f"{t},{i},{o}" for t, i, o in zip(work.arrival_s.tolist(), work.input_tokens, work.output_tokens, strict=True))
+    lines = (
+        f"{t},{i},{o}" for t, i, o in zip(work.arrival_s.tolist(), work.input_tokens, work.output_tokens, strict=True)
+    )
     path = tmp_path / "mine.csv"
     path.write_text("timestamp,input_tokens,output_tokens\n" + "\n".join(lines) + "\n")
     entry = fit_trace(path)
@@ -300,7 +323,9 @@ def test_a_fit_finds_the_distribution_that_made_a_trace(tmp_path):
 
 def test_like_takes_a_trace_or_a_saved_fit(tmp_path):
     path = tmp_path / "mine.csv"
-    path.write_text("timestamp,input_tokens,output_tokens\n" + "".join(f"{k},{100 + k},{10 + k % 7}\n" for k in range(200)))
+    path.write_text(
+        "timestamp,input_tokens,output_tokens\n" + "".join(f"{k},{100 + k},{10 + k % 7}\n" for k in range(200))
+    )
     save_entry(fit_trace(path), tmp_path / "mine.json")
     from_trace = resolve(read_workload({"like": str(path)}))
     saved = resolve(read_workload({"like": str(tmp_path / "mine.json")}))
@@ -309,7 +334,9 @@ def test_like_takes_a_trace_or_a_saved_fit(tmp_path):
     assert len(make_work(saved)) == 10_000
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "no such file"), ("{", "cannot be read"), ('{"rows": 3}', "is not a saved fit")])
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "no such file"), ("{", "cannot be read"), ('{"rows": 3}', "is not a saved fit")]
+)
 def test_a_saved_fit_that_is_none_is_an_input_error(tmp_path, text, message):
     path = tmp_path / "mine.json"
     if text is not None:
@@ -325,7 +352,12 @@ def test_a_saved_fit_that_is_none_is_an_input_error(tmp_path, text, message):
 )  # fmt: skip
 def test_shipped_fits_are_fits_of_their_traces(name, file, shared):
     fit, shipped = fit_trace(shared / "data" / "traces" / file), workload_entry(name)
-    assert (fit.isl, fit.osl, fit.correlation, fit.arrivals_cv) == (shipped.isl, shipped.osl, shipped.correlation, shipped.arrivals_cv)
+    assert (fit.isl, fit.osl, fit.correlation, fit.arrivals_cv) == (
+        shipped.isl,
+        shipped.osl,
+        shipped.correlation,
+        shipped.arrivals_cv,
+    )
 
 
 @pytest.mark.parametrize("name", ["conversation", "synthetic"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rooflab.simulate.requests import ITL_EDGES_S, OPEN, Records, Requests, Result, Status, Steps, Timeline, Totals
+from rooflab.simulate.work.requests import ITL_EDGES_S, OPEN, Records, Requests, Result, Status, Steps, Timeline, Totals
 
 KV_BLOCK = 16
 
@@ -33,7 +33,9 @@ def toy_run(requests: Requests, *, max_num_seqs: int = 64, fixed_s: float = 0.01
         itl[np.searchsorted(ITL_EDGES_S, took) - 1] += len(running)
         context = int((requests.input_tokens[running] + requests.output_tokens[running] - left[running]).sum())
         queue = int(np.searchsorted(requests.arrival_s, now, side="right")) - waiting
-        steps.append((0, now, now + took, 1, len(running), context, len(joining), prompt, (context + prompt) // KV_BLOCK, queue))
+        steps.append(
+            (0, now, now + took, 1, len(running), context, len(joining), prompt, (context + prompt) // KV_BLOCK, queue)
+        )
         now += took
         first[joining] = now
         running += joining
@@ -70,10 +72,16 @@ def _result(requests, scheduled, first, last, steps, itl, end_s, intervals) -> R
     one = {name: np.zeros(1, dtype=np.int64 if name in _COUNTS else np.float64) for name in Totals.__slots__}
     one["steps"][0], one["busy_s"][0], one["up_s"][0] = len(s), took.sum(), end_s
     one["energy_j"][0] = 100 * end_s + 300 * took.sum()
-    one["prefill_tokens"][0], one["decode_tokens"][0], one["finished"][0] = requests.input_tokens.sum(), requests.output_tokens.sum(), n
+    one["prefill_tokens"][0], one["decode_tokens"][0], one["finished"][0] = (
+        requests.input_tokens.sum(),
+        requests.output_tokens.sum(),
+        n,
+    )
     one["request_s"][0] = (last - requests.arrival_s).sum()
     columns = [s[:, k].astype(np.float64 if k in (1, 2) else np.int64) for k in range(10)]
-    return Result(records, Totals(**one), timeline, itl, Steps(columns[0].astype(np.int32), *columns[1:]), float(end_s), True)
+    return Result(
+        records, Totals(**one), timeline, itl, Steps(columns[0].astype(np.int32), *columns[1:]), float(end_s), True
+    )
 
 
 _COUNTS = {

@@ -13,8 +13,8 @@ from rooflab.scenario.scenario import Resolvers, Scenario, read_file, read_scena
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rooflab.estimate.result import Estimate
-    from rooflab.simulate.results import ServingResult
+    from rooflab.estimate.serving.answer import Estimate
+    from rooflab.simulate.results.serving import ServingResult
 
 __all__ = ["apply_techniques", "estimate", "estimate_many", "load", "plan", "read", "simulate"]
 
@@ -49,7 +49,7 @@ def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
 
     Raises InputError for an impossible split, Infeasible when it does not fit.
     """
-    from rooflab.estimate.serving import estimate as solve
+    from rooflab.estimate.serving.engines import estimate as solve
 
     return solve(load(scenario))
 
@@ -59,17 +59,17 @@ def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError
 
     A scenario that cannot be done yields the error that `estimate` would raise.
     """
-    from rooflab.estimate.serving import estimate_many as solve
+    from rooflab.estimate.serving.engines import estimate_many as solve
 
     return solve(list(scenarios))
 
 
 def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> ServingResult:
-    """Event-by-event metrics of a scenario; options are those of `rooflab.simulate.scenario.simulate` (seed, progress, log_steps).
+    """Event-by-event metrics of a scenario; options are those of `rooflab.simulate.serving.scenario.simulate` (seed, progress, log_steps).
 
     The first run on a machine compiles the loop, which takes a while and is kept on disk.
     """
-    from rooflab.simulate.scenario import simulate as solve
+    from rooflab.simulate.serving.scenario import simulate as solve
 
     return solve(load(scenario), **options)
 

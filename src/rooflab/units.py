@@ -98,7 +98,9 @@ def parse(value: object, dimension: str, where: str = "") -> float:
 
 
 def _article(dimension: str) -> str:
-    return {"bytes": "a size", "time": "a time", "flops": "an arithmetic rate", "tokens": "a token count"}.get(dimension, f"a {dimension}")
+    return {"bytes": "a size", "time": "a time", "flops": "an arithmetic rate", "tokens": "a token count"}.get(
+        dimension, f"a {dimension}"
+    )
 
 
 def _example(dimension: str) -> str:

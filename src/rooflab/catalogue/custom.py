@@ -38,9 +38,15 @@ def custom_device(given: Mapping[str, Any], where: str) -> tuple[Device, Device 
     like = device(str(given["like"]), f"{where}.like") if given.get("like") is not None else None
     missing = [key for key in ("memory", "bandwidth", "peak") if given.get(key) is None]
     if like is None and missing:
-        raise InputError(f"a device spelled out needs memory, bandwidth and peak (or like: a known one); {missing[0]} is missing", where)
+        raise InputError(
+            f"a device spelled out needs memory, bandwidth and peak (or like: a known one); {missing[0]} is missing",
+            where,
+        )
     base = like or _blank(str(given.get("name", "custom")))
-    changes: dict[str, Any] = {"key": str(given.get("name", f"{base.key}-changed")), "name": str(given.get("name", base.name))}
+    changes: dict[str, Any] = {
+        "key": str(given.get("name", f"{base.key}-changed")),
+        "name": str(given.get("name", base.name)),
+    }
     changes |= _quantities(given, where)
     changes |= _words(given, where)
     if given.get("peak") is not None:
@@ -64,7 +70,9 @@ def _blank(name: str) -> Device:
         "idle_w": "a tenth of the TDP (assumed)",
         "scale_up": "PCIe 5 x16 (assumed)",
     }
-    return Device(name, name, "", "gpu", "other", 0.0, 0.0, {}, _TDP_W, _IDLE_SHARE * _TDP_W, pcie, pcie, sources=assumed)
+    return Device(
+        name, name, "", "gpu", "other", 0.0, 0.0, {}, _TDP_W, _IDLE_SHARE * _TDP_W, pcie, pcie, sources=assumed
+    )
 
 
 def _quantities(given: Mapping[str, Any], where: str) -> dict[str, float]:
@@ -126,7 +134,9 @@ def linked(value: object, base: Link, where: str) -> Link:
 def read_tiers(given: object, usual: tuple[Tier, ...], where: str) -> tuple[Tier, ...]:
     """Memory tiers, nearest first: names of the usual ones ("dram", "nvme") or {name, size, bandwidth} per device."""
     if not isinstance(given, Sequence) or isinstance(given, str):
-        raise InputError(f"{given!r} is not a list of tiers (for example [{{name: cxl, size: 1 TB, bandwidth: 30 GB/s}}])", where)
+        raise InputError(
+            f"{given!r} is not a list of tiers (for example [{{name: cxl, size: 1 TB, bandwidth: 30 GB/s}}])", where
+        )
     by_name = {tier.name: tier for tier in usual}
     tiers = []
     for index, entry in enumerate(given):

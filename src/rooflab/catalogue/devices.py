@@ -17,7 +17,22 @@ __all__ = ["device", "device_key", "known", "list_devices", "row"]
 # words that never tell two devices apart: vendors, brands, memory technologies, remarks of benchmark tables
 _NOISE = frozenset(
     (
-        *("nvidia", "amd", "intel", "apple", "google", "aws", "huawei", "geforce", "radeon", "instinct", "tesla", "rtx", "rx", "quadro"),
+        *(
+            "nvidia",
+            "amd",
+            "intel",
+            "apple",
+            "google",
+            "aws",
+            "huawei",
+            "geforce",
+            "radeon",
+            "instinct",
+            "tesla",
+            "rtx",
+            "rx",
+            "quadro",
+        ),
         *(
             "cpu",
             "gpu",
@@ -35,7 +50,22 @@ _NOISE = frozenset(
             "platinum",
             "gold",
         ),
-        *("hbm", "hbm2", "hbm2e", "hbm3", "hbm3e", "oam", "gddr6", "gddr6x", "gddr7", "lpddr", "lpddr5x", "data", "center", "edition"),
+        *(
+            "hbm",
+            "hbm2",
+            "hbm2e",
+            "hbm3",
+            "hbm3e",
+            "oam",
+            "gddr6",
+            "gddr6x",
+            "gddr7",
+            "lpddr",
+            "lpddr5x",
+            "data",
+            "center",
+            "edition",
+        ),
         *("generation", "power", "cap", "capped", "limit", "limited", "virtualized"),
     )
 )
@@ -89,7 +119,11 @@ def _sizes_gb(label: str) -> list[float]:
 def _size_fits(key: str, reading: str) -> bool:
     """Whether a memory size in the label, if any, is that of the device: "A100 30 GB" is none of ours."""
     sizes, facts = _sizes_gb(reading), row(key)
-    return not sizes or facts["kind"] in _FITTED or any(abs(size - facts["memory_gb"]) <= 0.1 * facts["memory_gb"] for size in sizes)
+    return (
+        not sizes
+        or facts["kind"] in _FITTED
+        or any(abs(size - facts["memory_gb"]) <= 0.1 * facts["memory_gb"] for size in sizes)
+    )
 
 
 @cache

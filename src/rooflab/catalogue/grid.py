@@ -26,7 +26,14 @@ def _index() -> dict[str, dict[str, Any]]:
         index.setdefault(squash(entry["name"]), entry)
         if entry["region"].startswith("gcp:"):
             index.setdefault(squash(entry["region"].removeprefix("gcp:")), entry)
-    for short, region in (("us", "USA"), ("usa", "USA"), ("uk", "GBR"), ("china", "CHN"), ("world average", "WORLD"), ("global", "WORLD")):
+    for short, region in (
+        ("us", "USA"),
+        ("usa", "USA"),
+        ("uk", "GBR"),
+        ("china", "CHN"),
+        ("world average", "WORLD"),
+        ("global", "WORLD"),
+    ):
         index.setdefault(squash(short), index[squash(region)])
     for entry in rows:
         index.setdefault(squash(entry["name"].split(",")[0]), entry)
@@ -56,7 +63,9 @@ def pue(value: object = None, where: str = "hardware.pue") -> tuple[float, str]:
     if isinstance(value, str) and not value.strip()[:1].isdigit():
         for entry in load("pue")["pue"]:
             if squash(value) in {squash(entry["site"]), squash(entry["name"])}:
-                return float(entry["pue"]), f"{entry['name']}, {entry['year']}: {cite(load('pue')['sources'], entry['source'])}"
+                return float(
+                    entry["pue"]
+                ), f"{entry['name']}, {entry['year']}: {cite(load('pue')['sources'], entry['source'])}"
         raise unknown("site with a PUE", value, [entry["site"] for entry in load("pue")["pue"]], where)
     ratio = units.parse(value, "fraction", where)
     if not 1.0 <= ratio <= 5.0:

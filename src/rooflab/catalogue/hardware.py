@@ -91,13 +91,19 @@ def _assemble(found: Device, count: int, box: Host) -> Hardware:
     if min(count, box.devices) > reach(found.scale_up.key):
         # A bridge joins two or four cards; more of them talk at the rate of the slowest hop, PCIe between bridged groups.
         found = replace(
-            found, scale_up=found.host_link, sources={**found.sources, "scale_up": f"{found.scale_up.key} joins fewer cards; PCIe"}
+            found,
+            scale_up=found.host_link,
+            sources={**found.sources, "scale_up": f"{found.scale_up.key} joins fewer cards; PCIe"},
         )
     asked = price(found.key) if known(found) else None
     outside = box.key in _IN_A_DATA_CENTRE_NOT
     ratio, ratio_source = (1.0, "no data centre around it (assumed)") if outside else pue()
     carbon, carbon_source = grid()
-    sources = {"pue": ratio_source, "gco2e_per_kwh": f"{carbon_source} (assumed, no region given)", "host": f"usual host: {box.name}"}
+    sources = {
+        "pue": ratio_source,
+        "gco2e_per_kwh": f"{carbon_source} (assumed, no region given)",
+        "host": f"usual host: {box.name}",
+    }
     if asked is not None:
         sources["usd_per_device_hour"] = f"{asked.provider} {asked.date}: {asked.source}".replace(" :", ":")
     return Hardware(
@@ -215,10 +221,14 @@ def _whole(value: object, where: str) -> int:
 def _power_limit(found: Device, fields: _Fields) -> float:
     limit = units.parse(fields.get("power_limit"), "power", fields.path("power_limit"))
     if limit > found.tdp_w:
-        raise InputError(f"{fields.get('power_limit')!r} is above the TDP of {found.key} ({found.tdp_w:g} W)", fields.path("power_limit"))
+        raise InputError(
+            f"{fields.get('power_limit')!r} is above the TDP of {found.key} ({found.tdp_w:g} W)",
+            fields.path("power_limit"),
+        )
     if limit <= found.idle_w:
         raise InputError(
-            f"{fields.get('power_limit')!r} is not above what {found.key} draws at rest ({found.idle_w:g} W)", fields.path("power_limit")
+            f"{fields.get('power_limit')!r} is not above what {found.key} draws at rest ({found.idle_w:g} W)",
+            fields.path("power_limit"),
         )
     return limit
 
@@ -226,7 +236,9 @@ def _power_limit(found: Device, fields: _Fields) -> float:
 def _clock(fields: _Fields) -> float:
     clock = units.parse(fields.get("clock"), "fraction", fields.path("clock"))
     if not 0.05 <= clock <= 1.5:
-        raise InputError(f"{fields.get('clock')!r} is not a fraction of the boost clock (0.05 to 1.5)", fields.path("clock"))
+        raise InputError(
+            f"{fields.get('clock')!r} is not a fraction of the boost clock (0.05 to 1.5)", fields.path("clock")
+        )
     return clock
 
 
@@ -234,7 +246,11 @@ def _carbon(fields: _Fields) -> tuple[float, str]:
     given, where = fields.get("grid"), fields.path("grid")
     if isinstance(given, str) and not given.strip()[:1].isdigit():
         return grid(given, where)
-    text = re.sub(r"\s*g\s*(?:co2e?q?)?\s*/\s*kwh\s*$", "", given, flags=re.IGNORECASE) if isinstance(given, str) else given
+    text = (
+        re.sub(r"\s*g\s*(?:co2e?q?)?\s*/\s*kwh\s*$", "", given, flags=re.IGNORECASE)
+        if isinstance(given, str)
+        else given
+    )
     intensity = units.parse(text, "count", where)
     if not 0 <= intensity <= 2000:
         raise InputError(f"{given!r} is not a carbon intensity in gCO2e/kWh (0 to 2000)", where)

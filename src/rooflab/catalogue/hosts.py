@@ -41,7 +41,9 @@ class Host:
 
 @cache
 def _index() -> dict[str, str]:
-    return {squash(key): key for key in load("hosts")["hosts"]} | {squash(r["name"]): key for key, r in load("hosts")["hosts"].items()}
+    return {squash(key): key for key in load("hosts")["hosts"]} | {
+        squash(r["name"]): key for key, r in load("hosts")["hosts"].items()
+    }
 
 
 def host_key(name: str) -> str | None:

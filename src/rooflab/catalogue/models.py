@@ -1,4 +1,4 @@
-"""Models by name, path or inline config; facts in ``data/models.json``, read by `rooflab.scenario.hf_config`.
+"""Models by name, path or inline config; facts in ``data/models.json``, read by `rooflab.scenario.hf.model`.
 
 An entry holds the config keys that matter for cost (or ``like``: another entry whose keys it takes over), the formats of the
 checkpoint where they are not bf16 (weights, routed experts, cache), the published count and where it stands.
@@ -17,7 +17,7 @@ from typing import Any, Final
 from rooflab.catalogue._data import load
 from rooflab.catalogue.names import NameIndex, spellings, without_owner
 from rooflab.errors import InputError
-from rooflab.scenario.hf_config import model_from_config
+from rooflab.scenario.hf.model import model_from_config
 from rooflab.scenario.model import Model, Run
 
 __all__ = ["entry", "list_models", "model", "resolve"]
@@ -178,7 +178,10 @@ def _inline(config: Mapping[str, Any], where: str) -> Model:
         return replace(found, sources=("given inline", *found.sources))
     key = resolve(str(like), f"{where}.like")
     found = model_from_config({**_config(key), **fields}, name, where)
-    return replace(_formats(found, _entry_formats(key)), sources=(f"{key} with {', '.join(fields) or 'no'} changed", *found.sources))
+    return replace(
+        _formats(found, _entry_formats(key)),
+        sources=(f"{key} with {', '.join(fields) or 'no'} changed", *found.sources),
+    )
 
 
 @cache
@@ -186,7 +189,9 @@ def _named(label: str, where: str) -> Model:
     key = resolve(label, where)
     found = model_from_config(_config(key), key, where)
     checkpoint = label if _REPOSITORY.match(label) and label != key else ""
-    found = replace(_formats(found, _entry_formats(key)), sources=(entry(key)["source"], *found.sources), checkpoint=checkpoint)
+    found = replace(
+        _formats(found, _entry_formats(key)), sources=(entry(key)["source"], *found.sources), checkpoint=checkpoint
+    )
     precision = _PRECISION.search(_BRACKET.sub("", label))
     if precision and not _PRECISION.search(key):
         found = _requantised(found, _FORMATS[precision["name"].lower().replace("_", "-")])

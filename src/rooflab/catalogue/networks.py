@@ -47,7 +47,14 @@ def network(name: str, image: int | None = None, where: str = "network") -> Netw
 def list_networks() -> list[dict[str, Any]]:
     """Every known network: key, usual image size, MACs, parameters, activations, source."""
     return [
-        {"key": n, "image": f.image, "macs": f.macs, "params": f.params, "activations": f.activations, "source": f.source}
+        {
+            "key": n,
+            "image": f.image,
+            "macs": f.macs,
+            "params": f.params,
+            "activations": f.activations,
+            "source": f.source,
+        }
         for n, f in ((n, network(n)) for n in network_names())
     ]
 

@@ -38,7 +38,9 @@ def _quotes(key: str, tier: str) -> list[dict[str, Any]]:
 
 
 @cache
-def price(device_label: str, provider: str | None = None, tier: str = "on-demand", where: str = "hardware.price") -> Price | None:
+def price(
+    device_label: str, provider: str | None = None, tier: str = "on-demand", where: str = "hardware.price"
+) -> Price | None:
     """The price of a device by a documented rule, None when there is neither a quote nor a list price.
 
     With `provider`: its newest quote of that tier.  Without: the median over providers of each one's newest quote,
@@ -54,7 +56,9 @@ def price(device_label: str, provider: str | None = None, tier: str = "on-demand
     if not quotes:
         return _owned(key) if tier == "on-demand" else None
     newest = _newest_by_provider(quotes)
-    dated = {name: quote for name, quote in newest.items() if quote["date"].startswith("20") and len(quote["date"]) == 10}
+    dated = {
+        name: quote for name, quote in newest.items() if quote["date"].startswith("20") and len(quote["date"]) == 10
+    }
     chosen = list((dated or newest).values())
     return Price(
         usd_per_device_hour=median(quote["usd_per_device_hour"] for quote in chosen),
@@ -78,16 +82,24 @@ def _from_provider(key: str, provider: str, quotes: list[dict[str, Any]], where:
     quote = newest.get(squash(provider))
     if quote is None:
         raise unknown(f"price for {key!r} from a provider", provider, [q["provider"] for q in newest.values()], where)
-    return Price(quote["usd_per_device_hour"], quote["provider"], quote["date"], cite(load("prices")["sources"], quote["source"]))
+    return Price(
+        quote["usd_per_device_hour"], quote["provider"], quote["date"], cite(load("prices")["sources"], quote["source"])
+    )
 
 
 def _owned(key: str) -> Price | None:
     for entry in load("prices")["buy"]:
         if entry["device"] == key:
-            hourly = entry["usd"] / (OWNED_YEARS * HOURS_PER_YEAR) + device(key).tdp_w / 1000 * OWNED_PUE * OWNED_USD_PER_KWH
+            hourly = (
+                entry["usd"] / (OWNED_YEARS * HOURS_PER_YEAR) + device(key).tdp_w / 1000 * OWNED_PUE * OWNED_USD_PER_KWH
+            )
             why = f"owner's cost: {entry['usd']} USD over {OWNED_YEARS:.0f} years and energy at full power"
             return Price(
-                round(hourly, 4), "owner", "", f"{why}; {cite(load('prices')['sources'], entry['source'])} (assumed)", assumed=True
+                round(hourly, 4),
+                "owner",
+                "",
+                f"{why}; {cite(load('prices')['sources'], entry['source'])} (assumed)",
+                assumed=True,
             )
     return None
 

@@ -151,7 +151,9 @@ def _assemble(table: _Table, extra: Sequence[str]) -> Trace:
     at = {role: table.find(role) for role in _ROLES}
     for role, example in (("input", "input_tokens"), ("output", "output_tokens")):
         if at[role] is None:
-            raise InputError(f"no column of {role} tokens (such as {example}) among {', '.join(table.names)}", f"{table.path}:1")
+            raise InputError(
+                f"no column of {role} tokens (such as {example}) among {', '.join(table.names)}", f"{table.path}:1"
+            )
     assert at["input"] is not None
     assert at["output"] is not None
     input_tokens, output_tokens = table.counts(at["input"]), table.counts(at["output"])

@@ -120,5 +120,7 @@ def _download(trace: PublicTrace, path: Path, progress: Callable[[int, int | Non
                     progress(so_far, total)
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise InputError(f"cannot be downloaded ({reason}); fetch it elsewhere and put it at {path}", trace.url) from None
+        raise InputError(
+            f"cannot be downloaded ({reason}); fetch it elsewhere and put it at {path}", trace.url
+        ) from None
     return b"".join(parts)

@@ -67,13 +67,29 @@ class WorkloadEntry:
         """The entry as the catalogue's data file holds it."""
         out: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("title", "source", "url", "licence", "rows", "span_s", "rate", "arrivals_cv", "correlation", "shared_prefix")
+            for name in (
+                "title",
+                "source",
+                "url",
+                "licence",
+                "rows",
+                "span_s",
+                "rate",
+                "arrivals_cv",
+                "correlation",
+                "shared_prefix",
+            )
         }
         out["rate"] = None if self.rate is None else round(self.rate, 5)
         out |= {"isl": list(self.isl.table), "osl": list(self.osl.table), "reused_fraction": self.reused_fraction}
         if self.sessions is not None:
             s = self.sessions
-            out["sessions"] = {"turns": list(s.turns.table), "gap_s": list(s.think.table), "alike": s.alike, "longer": s.longer}
+            out["sessions"] = {
+                "turns": list(s.turns.table),
+                "gap_s": list(s.think.table),
+                "alike": s.alike,
+                "longer": s.longer,
+            }
         return out | {"note": self.note, "errors": dict(self.errors)}
 
 
@@ -145,22 +161,41 @@ def resolve(workload: Workload, where: str = "workload") -> Workload:
         return workload
     entry = workload_entry(workload.like, f"{where}.like")
     plain = Workload()
-    changes: dict[str, Any] = {name: getattr(entry, name) for name in ("isl", "osl") if getattr(workload, name) == getattr(plain, name)}
+    changes: dict[str, Any] = {
+        name: getattr(entry, name) for name in ("isl", "osl") if getattr(workload, name) == getattr(plain, name)
+    }
     if len(changes) == 2:
-        changes["correlation"] = entry.correlation if workload.correlation == plain.correlation else workload.correlation
+        changes["correlation"] = (
+            entry.correlation if workload.correlation == plain.correlation else workload.correlation
+        )
     if workload.mode == "max-throughput" and workload.scenario is None and entry.rate is not None:
         changes["rate"] = entry.rate
-    if entry.arrivals_cv is not None and (workload.arrivals, workload.arrivals_cv) == (plain.arrivals, plain.arrivals_cv):
+    if entry.arrivals_cv is not None and (workload.arrivals, workload.arrivals_cv) == (
+        plain.arrivals,
+        plain.arrivals_cv,
+    ):
         even = entry.arrivals_cv < 1e-3
         changes |= {"arrivals": "uniform"} if even else {"arrivals": "gamma", "arrivals_cv": entry.arrivals_cv}
-    if entry.sessions is not None and len(changes.keys() & {"isl", "osl"}) == 2 and workload.sessions is None and workload.prefixes is None:
+    if (
+        entry.sessions is not None
+        and len(changes.keys() & {"isl", "osl"}) == 2
+        and workload.sessions is None
+        and workload.prefixes is None
+    ):
         changes["sessions"] = entry.sessions
         changes["shared_prefix"] = workload.shared_prefix or entry.shared_prefix
     return replace(workload, **changes)
 
 
 def fit_trace(
-    path: str | Path, *, key: str = "", title: str = "", source: str = "", url: str = "", licence: str = "", note: str = ""
+    path: str | Path,
+    *,
+    key: str = "",
+    title: str = "",
+    source: str = "",
+    url: str = "",
+    licence: str = "",
+    note: str = "",
 ) -> WorkloadEntry:
     """A workload entry fitted to the trace in `path` (see `rooflab.catalogue.trace_files` for the forms)."""
     trace = read_trace(path)
@@ -271,7 +306,9 @@ def _fit_longer(isl: Lengths, turns: Lengths, alike: float, common_tokens: int, 
 def _at_ranks(lengths: Lengths, scores: F64) -> F64:
     """The quantiles of `lengths` at the ranks of `scores`."""
     out = np.empty(len(scores))
-    out[np.argsort(scores)] = np.interp((np.arange(len(scores)) + 0.5) / len(scores), np.linspace(0, 1, KNOTS), lengths.table)
+    out[np.argsort(scores)] = np.interp(
+        (np.arange(len(scores)) + 0.5) / len(scores), np.linspace(0, 1, KNOTS), lengths.table
+    )
     return out
 
 
@@ -321,5 +358,7 @@ def _ks(values: npt.NDArray[Any], fit: Lengths) -> float:
     """Largest distance of the distribution functions of a sample and of a fit, at the sample's values (counts are rounded)."""
     levels, counts = np.unique(values, return_counts=True)
     knots = np.asarray(fit.table)
-    below = np.interp(levels + 0.5, knots + np.arange(len(knots)) * 1e-9, np.linspace(0, 1, len(knots)), left=0.0, right=1.0)
+    below = np.interp(
+        levels + 0.5, knots + np.arange(len(knots)) * 1e-9, np.linspace(0, 1, len(knots)), left=0.0, right=1.0
+    )
     return float(np.abs(below - np.cumsum(counts) / len(values)).max())

@@ -14,7 +14,7 @@ def calibrated(path: str | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    from rooflab.costs.engine import read_calibration, using
+    from rooflab.costs.engine_constants import read_calibration, using
 
     with using(read_calibration(path)):
         yield

@@ -98,13 +98,19 @@ def _workloads() -> list[dict[str, Any]]:
     for key in list_workloads():
         entry = workload_entry(key)
         rows.append(
-            {"key": key, "isl_mean": entry.isl.mean, "osl_mean": entry.osl.mean, **entry.as_json(), "source": f"{entry.source} {entry.url}"}
+            {
+                "key": key,
+                "isl_mean": entry.isl.mean,
+                "osl_mean": entry.osl.mean,
+                **entry.as_json(),
+                "source": f"{entry.source} {entry.url}",
+            }
         )
     return rows
 
 
 def _engines() -> list[dict[str, Any]]:
-    from rooflab.costs.engine import engine_overhead
+    from rooflab.costs.engine_constants import engine_overhead
     from rooflab.scenario.deployment import ENGINES, Deployment
 
     rows = []
@@ -128,7 +134,15 @@ def _metrics() -> list[dict[str, Any]]:
     from rooflab.metrics.registry import METRICS
 
     return [
-        {"key": m.name, "unit": m.unit, "better": m.better, "kind": m.kind, "of": list(m.of), "needs": list(m.needs), "formula": m.formula}
+        {
+            "key": m.name,
+            "unit": m.unit,
+            "better": m.better,
+            "kind": m.kind,
+            "of": list(m.of),
+            "needs": list(m.needs),
+            "formula": m.formula,
+        }
         for m in METRICS.values()
     ]
 

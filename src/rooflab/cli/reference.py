@@ -99,7 +99,11 @@ def _paragraphs(text: str) -> str:
     """Help as Markdown: paragraphs on a line each; one that click leaves as it is, as a block."""
     out = []
     for part in text.split("\n\n"):
-        out.append(f"```text\n{dedent(part.replace(_AS_IT_IS, '')).strip()}\n```" if _AS_IT_IS in part else " ".join(part.split()))
+        out.append(
+            f"```text\n{dedent(part.replace(_AS_IT_IS, '')).strip()}\n```"
+            if _AS_IT_IS in part
+            else " ".join(part.split())
+        )
     return "\n\n".join(out)
 
 
@@ -119,8 +123,13 @@ def _scenario() -> str:
         "fields of a catalogue model. Flag: `--model`.\n",
         "## hardware\n",
         "`[N x] NAME` of a device or host (`--hardware`), or a mapping of `device` and these:\n",
-        _table(("field", "flag", "what"), [_row("hardware", f.field.split(".")[1]) for f in FLAGS if f.field.startswith("hardware.")]),
-        "`device` may be spelled out with " + ", ".join(f"`{name}`" for name in FIELDS) + "; `tiers` lists memories behind the",
+        _table(
+            ("field", "flag", "what"),
+            [_row("hardware", f.field.split(".")[1]) for f in FLAGS if f.field.startswith("hardware.")],
+        ),
+        "`device` may be spelled out with "
+        + ", ".join(f"`{name}`" for name in FIELDS)
+        + "; `tiers` lists memories behind the",
         "device's own (`dram`, `nvme`, or `{name, size, bandwidth}`).\n",
         "## workload\n",
         _fields(Workload, "workload", list(WORKLOAD_READERS)),
@@ -168,7 +177,13 @@ def _metrics() -> str:
     out = ["# Metrics\n", "All in SI units. `rooflab catalogue metrics` prints the same list.\n"]
     for kind in dict.fromkeys(m.kind for m in METRICS.values()):
         rows = [
-            (f"`{m.name}`", m.unit, m.better, ", ".join(m.of), m.formula + (f" (needs {', '.join(m.needs)})" if m.needs else ""))
+            (
+                f"`{m.name}`",
+                m.unit,
+                m.better,
+                ", ".join(m.of),
+                m.formula + (f" (needs {', '.join(m.needs)})" if m.needs else ""),
+            )
             for m in METRICS.values()
             if m.kind == kind
         ]
@@ -177,7 +192,10 @@ def _metrics() -> str:
 
 
 def _catalogue() -> str:
-    out = ["# Catalogue\n", "What ships, with a source for every figure: `rooflab catalogue KIND [WORD]... [--sources] [--json]`.\n"]
+    out = [
+        "# Catalogue\n",
+        "What ships, with a source for every figure: `rooflab catalogue KIND [WORD]... [--sources] [--json]`.\n",
+    ]
     rows = [(f"`{kind}`", str(len(listing.rows())), listing.summary) for kind, listing in LISTINGS.items()]
     out.append(_table(("kind", "entries", "what"), rows))
     devices = LISTINGS["hardware"].rows()
@@ -189,7 +207,11 @@ def _catalogue() -> str:
 
 def stale(folder: str | Path) -> list[str]:
     """Names of pages in `folder` that differ from what the code says."""
-    return [name for name, text in pages().items() if not (path := Path(folder) / name).is_file() or path.read_text("utf-8") != text]
+    return [
+        name
+        for name, text in pages().items()
+        if not (path := Path(folder) / name).is_file() or path.read_text("utf-8") != text
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -202,7 +224,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     names = stale(folder)
     if names:
-        print(f"{folder}: {', '.join(names)} differ from the code; run python -m rooflab.cli.reference", file=sys.stderr)
+        print(
+            f"{folder}: {', '.join(names)} differ from the code; run python -m rooflab.cli.reference", file=sys.stderr
+        )
     return 1 if names else 0
 
 

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Given", "ScenarioCommand", "output_options", "scenario_options"]
 
-_TITLES: Final = {"model": "Model and hardware", "hardware": "Model and hardware", "workload": "Workload", "deployment": "Deployment"}
+_TITLES: Final = {
+    "model": "Model and hardware",
+    "hardware": "Model and hardware",
+    "workload": "Workload",
+    "deployment": "Deployment",
+}
 
 _OF_A_SOURCE: Final = frozenset({"isl", "osl", "correlation", "arrivals", "arrivals_cv", "sessions", "like", "trace"})
 
@@ -162,20 +167,22 @@ def scenario_options(*, many: bool = False) -> Callable[[Callable[..., Any]], Ca
                 return function(given=given if many else given[0], **values)
 
         wrapped: Callable[..., Any] = wrapper
-        wrapped = click.option("--calibration", "s_calibration", metavar="FILE", help="Constants of your own, from rooflab calibrate.")(
-            wrapped
-        )
-        wrapped = click.option("--technique", "s_technique", multiple=True, metavar="NAME|MAPPING", help="a paper's technique; repeatable")(
-            wrapped
-        )
-        wrapped = click.option("--slo", "s_slo", multiple=True, metavar="KEY=TIME", help="ttft_p99=1s, tpot_p99=50ms, ...; repeatable")(
-            wrapped
-        )
+        wrapped = click.option(
+            "--calibration", "s_calibration", metavar="FILE", help="Constants of your own, from rooflab calibrate."
+        )(wrapped)
+        wrapped = click.option(
+            "--technique", "s_technique", multiple=True, metavar="NAME|MAPPING", help="a paper's technique; repeatable"
+        )(wrapped)
+        wrapped = click.option(
+            "--slo", "s_slo", multiple=True, metavar="KEY=TIME", help="ttft_p99=1s, tpot_p99=50ms, ...; repeatable"
+        )(wrapped)
         for flag in reversed(FLAGS):
             spelling = f"--{flag.name}/--no-{flag.name}" if flag.switch else f"--{flag.name}"
             extra: dict[str, Any] = {"default": None} if flag.switch else {"metavar": flag.placeholder}
             wrapped = click.option(spelling, flag.parameter, help=flag.help, **extra)(wrapped)
-        return click.argument("s_scenario", metavar="[SCENARIO]" + "..." * many, required=False, nargs=-1 if many else 1)(wrapped)
+        return click.argument(
+            "s_scenario", metavar="[SCENARIO]" + "..." * many, required=False, nargs=-1 if many else 1
+        )(wrapped)
 
     return decorate
 
@@ -193,11 +200,16 @@ class ScenarioCommand(click.Command):
         """Write the options in groups."""
         own: list[tuple[str, str]] = []
         groups: dict[str, list[tuple[str, str]]] = {}
-        titles = {flag.parameter: _TITLES[flag.section] for flag in FLAGS} | {"s_slo": "Workload", "s_technique": "Deployment"}
+        titles = {flag.parameter: _TITLES[flag.section] for flag in FLAGS} | {
+            "s_slo": "Workload",
+            "s_technique": "Deployment",
+        }
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
-                groups.setdefault(titles[parameter.name or ""], []).append(record) if parameter.name in titles else own.append(record)
+                groups.setdefault(titles[parameter.name or ""], []).append(
+                    record
+                ) if parameter.name in titles else own.append(record)
         with formatter.section("Options"):
             formatter.write_dl(own)
         for title, records in groups.items():

@@ -123,7 +123,14 @@ def decode_terms(
 
 
 def mla_decode_terms(
-    *, heads: Real, kv_rank: Real, rope_dim: Real, kv_bytes: Real, peak_flops: Real, bytes_per_s: Real, curve: DecodeCurve
+    *,
+    heads: Real,
+    kv_rank: Real,
+    rope_dim: Real,
+    kv_bytes: Real,
+    peak_flops: Real,
+    bytes_per_s: Real,
+    curve: DecodeCurve,
 ) -> DecodeTerms:
     """The coefficients of absorbed MLA decode: `heads` of this rank over one cache of kv_rank + rope elements a token."""
     rows = _TILE_ROWS * np.ceil(heads / _TILE_ROWS)
@@ -138,7 +145,13 @@ def mla_decode_terms(
 
 
 def _terms(
-    *, cached_bytes: Real, query_bytes: Real, flops_per_token: Real, peak_flops: Real, bytes_per_s: Real, curve: DecodeCurve
+    *,
+    cached_bytes: Real,
+    query_bytes: Real,
+    flops_per_token: Real,
+    peak_flops: Real,
+    bytes_per_s: Real,
+    curve: DecodeCurve,
 ) -> DecodeTerms:
     memory_token_s = cached_bytes / (bytes_per_s * curve.em)
     compute_token_s = flops_per_token / (peak_flops * curve.ec)
@@ -210,7 +223,9 @@ def causal_pairs(new_tokens: Real, prior_tokens: Real = 0.0, window: Real = np.i
     """
     full = new_tokens * (prior_tokens + new_tokens / 2.0)
     growing = np.clip(window - prior_tokens, 0.0, new_tokens)  # queries that still see everything before them
-    windowed = growing * (prior_tokens + growing / 2.0) + (new_tokens - growing) * np.minimum(window, prior_tokens + new_tokens)
+    windowed = growing * (prior_tokens + growing / 2.0) + (new_tokens - growing) * np.minimum(
+        window, prior_tokens + new_tokens
+    )
     return np.minimum(full, windowed)
 
 

@@ -19,8 +19,8 @@ from rooflab.costs.elementwise import ElementwiseCurve
 from rooflab.costs.fit_file import Curve, Fit, FitFile, Provenance, load_fit_file
 from rooflab.costs.gemm import GemmCurve
 from rooflab.costs.moe import MoeCurve
-from rooflab.costs.own import OwnKernels, own_kernels
 from rooflab.costs.recurrent import RecurrentCurve
+from rooflab.costs.user_kernels import OwnKernels, own_kernels
 from rooflab.scenario.hardware import Device, Link
 
 __all__ = ["GEMM_COMPUTE", "TABLED_FAMILIES", "KernelCalibration", "calibration_for", "engine_key", "link_curves"]
@@ -58,7 +58,22 @@ _TABLES: Final = frozenset(name for names in _FAMILY_TABLES.values() for name in
 _NVIDIA_TABLES: Final = _TABLES - {"arc-pro-b60"}
 _PCIE_TABLE: Final = "rtx-pro-6000-server"
 _ASSUMED_FAMILIES: Final = frozenset(
-    {"cdna2", "cdna3", "cdna4", "rdna", "gaudi", "tpu", "neuron", "ascend", "apple", "x86", "arm", "edge-arm", "fpga", "mcu"}
+    {
+        "cdna2",
+        "cdna3",
+        "cdna4",
+        "rdna",
+        "gaudi",
+        "tpu",
+        "neuron",
+        "ascend",
+        "apple",
+        "x86",
+        "arm",
+        "edge-arm",
+        "fpga",
+        "mcu",
+    }
 )
 _KIND_DEFAULT: Final[Mapping[str, str]] = {
     "gpu": "cdna3", "npu": "neuron", "tpu": "tpu", "cpu": "x86", "apple": "apple", "soc": "edge-arm", "fpga": "fpga", "mcu": "mcu",
@@ -77,13 +92,22 @@ _STAND_INS: Final[Mapping[str, tuple[str, ...]]] = {
     "nvfp4": ("mxfp4_fp8", "fp8", "fp8_block", "bf16"),
 }
 # kernels shared by a whole vendor stack: where to look when the device's own file has none
-_BORROW: Final[Mapping[str, str]] = {"gemm/int8": "a100-sxm-80gb", "gemm/int4": "a100-sxm-80gb", "gemm/int8_w8a8": "a100-sxm-80gb"}
+_BORROW: Final[Mapping[str, str]] = {
+    "gemm/int8": "a100-sxm-80gb",
+    "gemm/int4": "a100-sxm-80gb",
+    "gemm/int8_w8a8": "a100-sxm-80gb",
+}
 
 # TensorRT-LLM's tables time a stand-alone quantisation kernel (13 to 15 µs a product) that its served engines fuse away:
 # on published rows the curve of all frameworks together is nearer (time per token 8.1 % held out, against 8.7 %)
 _POOLED: Final = frozenset({("trtllm", "gemm")})
 
-_ENGINES: Final[Mapping[str, str]] = {"tensorrt-llm": "trtllm", "trt-llm": "trtllm", "nim": "trtllm", "dynamo": "trtllm"}
+_ENGINES: Final[Mapping[str, str]] = {
+    "tensorrt-llm": "trtllm",
+    "trt-llm": "trtllm",
+    "nim": "trtllm",
+    "dynamo": "trtllm",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +179,17 @@ def _choose(device: Device) -> tuple[str, str]:
     if relatives:
         chips = [name for name in relatives if _chip(name) in device.key]
         near = max(chips, key=lambda name: len(_chip(name)), default=relatives[0])
-        return near, f"shares of peak and launch times of {near}, the nearest measured relative, on the datasheet of {device.key}"
+        return (
+            near,
+            f"shares of peak and launch times of {near}, the nearest measured relative, on the datasheet of {device.key}",
+        )
     if device.family in _ASSUMED_FAMILIES:
         return device.family, f"documented assumptions for {device.family}; no kernel tables"
     name = _KIND_DEFAULT[device.kind]
-    return name, f"documented assumptions for {name}, the default of kind {device.kind!r}; family {device.family!r} is not known"
+    return (
+        name,
+        f"documented assumptions for {name}, the default of kind {device.kind!r}; family {device.family!r} is not known",
+    )
 
 
 def _chip(table: str) -> str:
@@ -195,7 +225,9 @@ def _calibration_for(device: Device, engine: str, own: OwnKernels | None) -> Ker
     links = _link_file(device, file)
     names = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
     if links is None:
-        scale_up = replace(link_curves(device.scale_up), **{name: curve for name in names if (curve := look.own_one(name)) is not None})
+        scale_up = replace(
+            link_curves(device.scale_up), **{name: curve for name in names if (curve := look.own_one(name)) is not None}
+        )
     else:
         scale_up = CollectiveCurves(**{name: look.one(name, links) for name in names})
     covered = own is not None and own.covers

@@ -117,7 +117,9 @@ def hierarchical_all_reduce_s(
     local_s = all_reduce_s(message_bytes, ranks_per_host, link_bytes_per_s=inside_bytes_per_s, curve=inside.all_reduce)
     part = message_bytes / np.maximum(ranks_per_host, 1.0)
     legs_s = (
-        reduce_scatter_s(message_bytes, ranks_per_host, link_bytes_per_s=inside_bytes_per_s, curve=inside.reduce_scatter)
+        reduce_scatter_s(
+            message_bytes, ranks_per_host, link_bytes_per_s=inside_bytes_per_s, curve=inside.reduce_scatter
+        )
         + all_reduce_s(part, hosts, link_bytes_per_s=across_bytes_per_s, curve=across.all_reduce)
         + all_gather_s(message_bytes, ranks_per_host, link_bytes_per_s=inside_bytes_per_s, curve=inside.all_gather)
     )
@@ -142,7 +144,9 @@ def moe_exchange_s(sent_bytes: Real, ranks: Real, *, link_bytes_per_s: Real, cur
 
 def _once(message_bytes: Real, ranks: Real, link_bytes_per_s: Real, curve: LinkCurve) -> Real:
     others = np.maximum(ranks - 1.0, 0.0)
-    wire_s = others / np.maximum(ranks, 1.0) * message_bytes / (curve.b * link_bytes_per_s) * _crowding(ranks, curve.share)
+    wire_s = (
+        others / np.maximum(ranks, 1.0) * message_bytes / (curve.b * link_bytes_per_s) * _crowding(ranks, curve.share)
+    )
     return only_if(others * message_bytes, curve.a_s + curve.r_s * others + wire_s)
 
 

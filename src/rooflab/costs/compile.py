@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.costs.engine import engine_overhead
-from rooflab.costs.instances import separate
-from rooflab.costs.kinds import kind_row
+from rooflab.costs.attention_rows import kind_row
+from rooflab.costs.engine_constants import engine_overhead
 from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
+from rooflab.costs.separate import separate
 from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, Array, StepCosts
 from rooflab.operators.formats import Formats, formats_of
 from rooflab.operators.offload import offloaded
@@ -37,7 +37,11 @@ _S = {name: i for i, name in enumerate(SCALARS)}
 
 
 def compile_steps(
-    model: Model, hardware: Hardware, deployments: Sequence[Deployment], rewrites: Sequence[Rewrite] = (), cross_tokens: float = 0.0
+    model: Model,
+    hardware: Hardware,
+    deployments: Sequence[Deployment],
+    rewrites: Sequence[Rewrite] = (),
+    cross_tokens: float = 0.0,
 ) -> StepCosts:
     """Step prices of `deployments` (with `tp` chosen) of one model on one hardware, in their order.
 
@@ -50,7 +54,10 @@ def compile_steps(
             d.batching, d.offload,
         )  # fmt: skip
         groups.setdefault(key, []).append(i)
-    parts = [(rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens)) for rows in groups.values()]
+    parts = [
+        (rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens))
+        for rows in groups.values()
+    ]
     first = parts[0][1]
     out = StepCosts(
         np.empty((len(deployments), *first.tables.shape[1:])),
@@ -100,7 +107,9 @@ def _compile_group(
     for op in operators:
         if isinstance(op, (AttentionOp, RecurrentOp)):
             row = kind_row(op, bench, formats, cross_tokens)
-            kinds.append({k: np.broadcast_to(np.asarray(v, dtype=np.float64).reshape(-1), (n,)) for k, v in row.items()})
+            kinds.append(
+                {k: np.broadcast_to(np.asarray(v, dtype=np.float64).reshape(-1), (n,)) for k, v in row.items()}
+            )
             continue
         p = price(op, bench)
         if isinstance(op, Transfer):
@@ -146,7 +155,9 @@ def _merge(kinds: Array) -> Array:
     return out
 
 
-def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], formats: Formats, bench: Bench, streams: Array) -> Array:
+def _scalars(
+    model: Model, hardware: Hardware, deployments: list[Deployment], formats: Formats, bench: Bench, streams: Array
+) -> Array:
     device, d0 = hardware.device, deployments[0]
     devices = np.array([d.devices_per_replica for d in deployments], dtype=np.float64)
     pairs = [(formats.weights, formats.activations), (formats.plain, formats.plain)]
@@ -166,7 +177,9 @@ def _scalars(model: Model, hardware: Hardware, deployments: list[Deployment], fo
     scalars[:, _S["tokens_per_decode"]] = 1.0 + (d0.speculation.tokens if d0.speculation else 0)
     scalars[:, _S["peak_flops"]] = devices * max(bench.datasheet(compute_of(w, a)) for w, a in pairs)
     scalars[:, _S["peak_bytes_per_s"]] = devices * device.memory_bytes_per_s
-    scalars[:, _S["peak_link_bytes_per_s"]] = devices * max(device.scale_up.bytes_per_s, hardware.network.bytes_per_s, 1.0)
+    scalars[:, _S["peak_link_bytes_per_s"]] = devices * max(
+        device.scale_up.bytes_per_s, hardware.network.bytes_per_s, 1.0
+    )
     return scalars
 
 
@@ -180,7 +193,9 @@ def _with_drafting(costs: StepCosts, deployment: Deployment) -> StepCosts:
     def decode_s(n: float) -> Array:
         plain = replace(costs, scalars=costs.scalars.copy())
         plain.scalars[:, _S["tokens_per_decode"]] = 1.0
-        return plain.step(which, n_decode=zeros + n, context=zeros + n * 1024.0, n_prefill=zeros, prefill_tokens=zeros, area=zeros).seconds
+        return plain.step(
+            which, n_decode=zeros + n, context=zeros + n * 1024.0, n_prefill=zeros, prefill_tokens=zeros, area=zeros
+        ).seconds
 
     share = deployment.speculation.tokens * deployment.speculation.draft_share
     one, many = decode_s(1.0), decode_s(64.0)

@@ -26,7 +26,9 @@ from rooflab.costs.recurrent import RecurrentCurve
 __all__ = ["CURVE_TYPES", "Curve", "Fit", "FitFile", "Provenance", "load_fit_file", "parse_fit_file"]
 
 Provenance = Literal["fitted", "datasheet", "assumed"]
-Curve = GemmCurve | MoeCurve | PrefillCurve | DecodeCurve | AllReduceCurve | LinkCurve | RecurrentCurve | ElementwiseCurve
+Curve = (
+    GemmCurve | MoeCurve | PrefillCurve | DecodeCurve | AllReduceCurve | LinkCurve | RecurrentCurve | ElementwiseCurve
+)
 
 # the part of a key before the slash, and the curve that it holds
 CURVE_TYPES: Mapping[str, type[Curve]] = {

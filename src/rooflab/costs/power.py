@@ -178,7 +178,13 @@ def throttle(seconds: Array, joules: Array, room_w: float) -> tuple[Array, Array
 
 
 def capped_job(
-    law: ClockLaw, idle_w: float, *, power_w: float, limit_w: float = np.inf, clock: float = 1.0, from_clock: float = 1.0
+    law: ClockLaw,
+    idle_w: float,
+    *,
+    power_w: float,
+    limit_w: float = np.inf,
+    clock: float = 1.0,
+    from_clock: float = 1.0,
 ) -> tuple[float, float]:
     """Time and mean power of a whole job under a limit or a locked clock, from its `power_w` at `from_clock` without a limit.
 

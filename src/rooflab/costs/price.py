@@ -9,12 +9,12 @@ import numpy as np
 from rooflab.costs import collective as comm
 from rooflab.costs.calibration import GEMM_COMPUTE, KernelCalibration
 from rooflab.costs.elementwise import elementwise_s
-from rooflab.costs.engine import EngineOverhead, device_factors
+from rooflab.costs.engine_constants import EngineOverhead, device_factors
+from rooflab.costs.engine_kernels import served
 from rooflab.costs.gemm import batched_gemm_s
 from rooflab.costs.moe import experts_touched, moe_s
-from rooflab.costs.own import own_kernels
 from rooflab.costs.power import CLOCKS, ClockLaw, allowed, clock_law, limit_w, loaded_idle_w, power_curve, throttle
-from rooflab.costs.served import served
+from rooflab.costs.user_kernels import own_kernels
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
@@ -92,7 +92,11 @@ class Bench:
         clock = self.clock * share
         energy = float(self.law.energy(clock) / self.law.energy(self.clock))
         return replace(
-            self, clock=clock, j_per_tdp_flop=self.j_per_tdp_flop * energy, active_w=self.active_w * share * energy, room_w=self.full_room_w
+            self,
+            clock=clock,
+            j_per_tdp_flop=self.j_per_tdp_flop * energy,
+            active_w=self.active_w * share * energy,
+            room_w=self.full_room_w,
         )
 
 
@@ -146,7 +150,9 @@ def price(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, ben
     prices = [_at_clock(operator, bench.at_clock(float(clock))) for clock in (CLOCKS if bench.capped else CLOCKS[:1])]
     seconds, joules = throttle(
         np.stack([np.asarray(p.seconds, dtype=np.float64) for p in prices]),
-        np.stack([np.broadcast_to(np.asarray(p.joules * share, dtype=np.float64), np.shape(p.seconds)) for p in prices]),
+        np.stack(
+            [np.broadcast_to(np.asarray(p.joules * share, dtype=np.float64), np.shape(p.seconds)) for p in prices]
+        ),
         bench.room_w,
     )
     return replace(prices[0], seconds=seconds, joules=joules)
@@ -232,7 +238,9 @@ def _experts(op: ExpertGemm, bench: Bench) -> Price:
 def _elementwise(op: Elementwise, bench: Bench) -> Price:
     # launches of small kernels are part of the engine's time a layer, but for those that a plain block does not have
     launches = op.launches * bench.overhead.launch
-    seconds = elementwise_s(op.moved_bytes, bytes_per_s=bench.device.memory_bytes_per_s, curve=bench.kernels.elementwise, kernels=launches)
+    seconds = elementwise_s(
+        op.moved_bytes, bytes_per_s=bench.device.memory_bytes_per_s, curve=bench.kernels.elementwise, kernels=launches
+    )
     zero = op.moved_bytes * 0.0
     return Price(op.count * seconds, op.count * op.moved_bytes * bench.j_per_byte, zero, zero, zero)
 
@@ -260,13 +268,19 @@ def _collective(op: Collective, bench: Bench) -> Price:
             comm.send_s(size, link_bytes_per_s=local, curve=inside.send),
         )
     elif op.kind == "all_gather":
-        local_s = comm.all_gather_s(size * inside_ranks / ranks, inside_ranks, link_bytes_per_s=local, curve=inside.all_gather)
+        local_s = comm.all_gather_s(
+            size * inside_ranks / ranks, inside_ranks, link_bytes_per_s=local, curve=inside.all_gather
+        )
         seconds = np.maximum(local_s, comm.all_gather_s(size, hosts, link_bytes_per_s=remote, curve=across.all_gather))
     else:
         near = (inside_ranks - 1.0) / np.maximum(ranks - 1.0, 1.0)  # share of the peers that sit in the same host
-        local_s = comm.moe_exchange_s(size * near, inside_ranks, link_bytes_per_s=local, curve=bench.kernels.moe_all_to_all)
+        local_s = comm.moe_exchange_s(
+            size * near, inside_ranks, link_bytes_per_s=local, curve=bench.kernels.moe_all_to_all
+        )
         # what crosses hosts leaves each device over its own port
-        remote_s = comm.moe_exchange_s(size * (1.0 - near) * (hosts > 1), hosts, link_bytes_per_s=remote, curve=across.all_to_all)
+        remote_s = comm.moe_exchange_s(
+            size * (1.0 - near) * (hosts > 1), hosts, link_bytes_per_s=remote, curve=across.all_to_all
+        )
         seconds = np.maximum(local_s, remote_s)
     link = op.link_bytes
     zero = link * 0.0

@@ -33,7 +33,13 @@ class RecurrentCurve:
 
 
 def recurrent_decode_s(
-    sequences: Real, *, state_elements: Real, token_bytes: Real, state_bytes: Real = 4.0, bytes_per_s: Real, curve: RecurrentCurve
+    sequences: Real,
+    *,
+    state_elements: Real,
+    token_bytes: Real,
+    state_bytes: Real = 4.0,
+    bytes_per_s: Real,
+    curve: RecurrentCurve,
 ) -> Real:
     """Seconds for one token of each of `sequences`; `token_bytes`: inputs and outputs a token; state is read and written once."""
     moved = sequences * (2.0 * state_elements * state_bytes + token_bytes)

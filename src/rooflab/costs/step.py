@@ -127,8 +127,12 @@ class StepCosts:
         s = self.scalars[which]
         kinds = self.kinds[which]
         fed = n_decode * s[:, _S["tokens_per_decode"]]
-        linear, linear_j, linear_flops, linear_bytes, comm, comm_j, comm_bytes = self._interpolate(which, fed + prefill_tokens, _BY_TOKENS)
-        head, head_j, head_flops, head_bytes = self._interpolate(which, fed + n_prefill if rows is None else rows, _BY_ROWS)
+        linear, linear_j, linear_flops, linear_bytes, comm, comm_j, comm_bytes = self._interpolate(
+            which, fed + prefill_tokens, _BY_TOKENS
+        )
+        head, head_j, head_flops, head_bytes = self._interpolate(
+            which, fed + n_prefill if rows is None else rows, _BY_ROWS
+        )
 
         def kind(name: str) -> Array:
             out: Array = kinds[:, :, _K[name]]
@@ -142,10 +146,17 @@ class StepCosts:
             pairs = np.where(limited, np.minimum(pairs, q * np.where(limited, window, 0.0)), pairs)
         decoding, prefilling = (n_decode > 0)[:, None], (n_prefill > 0)[:, None]
         decode_s = (decoding * kind("dec_launch_s") + n * kind("dec_seq_s") + seen * kind("dec_ctx_s")).sum(axis=1)
-        attention = decode_s + (prefilling * kind("pre_launch_s") + q * kind("pre_token_s") + pairs * kind("pre_area_s")).sum(axis=1)
-        attention_j = n * kind("dec_seq_j") + seen * kind("dec_ctx_j") + q * kind("pre_token_j") + pairs * kind("pre_area_j")
+        attention = decode_s + (
+            prefilling * kind("pre_launch_s") + q * kind("pre_token_s") + pairs * kind("pre_area_s")
+        ).sum(axis=1)
+        attention_j = (
+            n * kind("dec_seq_j") + seen * kind("dec_ctx_j") + q * kind("pre_token_j") + pairs * kind("pre_area_j")
+        )
         attention_flops = (
-            n * kind("dec_seq_flops") + seen * kind("dec_ctx_flops") + q * kind("pre_token_flops") + pairs * kind("pre_area_flops")
+            n * kind("dec_seq_flops")
+            + seen * kind("dec_ctx_flops")
+            + q * kind("pre_token_flops")
+            + pairs * kind("pre_area_flops")
         )
         attention_bytes = n * kind("dec_seq_bytes") + seen * kind("dec_ctx_bytes") + q * kind("pre_token_bytes")
 
@@ -163,7 +174,8 @@ class StepCosts:
         dynamic_j = linear_j + comm_j + head_j + s[:, _S["stream_j"]]
         return StepResult(
             seconds=seconds,
-            joules=np.minimum(dynamic_j + attention_j.sum(axis=1), s[:, _S["dynamic_limit_w"]] * seconds) + s[:, _S["idle_w"]] * seconds,
+            joules=np.minimum(dynamic_j + attention_j.sum(axis=1), s[:, _S["dynamic_limit_w"]] * seconds)
+            + s[:, _S["idle_w"]] * seconds,
             linear_s=linear,
             attention_s=attention,
             comm_s=comm,

@@ -23,7 +23,16 @@ import numpy.typing as npt
 from rooflab.operators.conv import Conv, Layer
 from rooflab.scenario.hardware import Device
 
-__all__ = ["CLASSES", "COUNT_FACTORS", "LAYER_FACTORS", "LayerTable", "VisionCurve", "counts_s", "layers_s", "vision_curve"]
+__all__ = [
+    "CLASSES",
+    "COUNT_FACTORS",
+    "LAYER_FACTORS",
+    "LayerTable",
+    "VisionCurve",
+    "counts_s",
+    "layers_s",
+    "vision_curve",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -70,12 +79,16 @@ class LayerTable:
 def layers_s(table: LayerTable, factors: Array, peak_flops: float, bytes_per_s: float) -> Array:
     """Seconds of each layer; `factors` in the order of LAYER_FACTORS."""
     compute = np.append(factors[:5], 0.0)[table.kinds] * table.flops / peak_flops
-    memory = (factors[5] * table.weight_bytes + factors[6:10][_BYTES_OF[table.kinds]] * table.activation_bytes) / bytes_per_s
+    memory = (
+        factors[5] * table.weight_bytes + factors[6:10][_BYTES_OF[table.kinds]] * table.activation_bytes
+    ) / bytes_per_s
     out: Array = np.hypot(compute, memory) + factors[10] * 1e-6
     return out
 
 
-def counts_s(macs: Array, activation_bytes: Array, weight_bytes: Array, factors: Array, peak_flops: Array, bytes_per_s: Array) -> Array:
+def counts_s(
+    macs: Array, activation_bytes: Array, weight_bytes: Array, factors: Array, peak_flops: Array, bytes_per_s: Array
+) -> Array:
     """Seconds of whole networks from their counts, a batch at a time; `factors` in the order of COUNT_FACTORS."""
     compute, activations, weights, launch_us, q = factors
     compute_s = compute * 2.0 * macs / peak_flops
@@ -87,7 +100,9 @@ def counts_s(macs: Array, activation_bytes: Array, weight_bytes: Array, factors:
 
 @cache
 def _file() -> Mapping[str, Any]:
-    raw: Mapping[str, Any] = json.loads(resources.files("rooflab.costs").joinpath("fits/vision.json").read_text("utf-8"))
+    raw: Mapping[str, Any] = json.loads(
+        resources.files("rooflab.costs").joinpath("fits/vision.json").read_text("utf-8")
+    )
     return raw
 
 

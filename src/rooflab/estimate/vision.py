@@ -14,7 +14,13 @@ from rooflab.scenario.hardware import Hardware
 
 __all__ = ["FORMATS", "Counts", "VisionEstimate", "estimate_vision"]
 
-FORMATS: Final = {"amp": ("fp16", 2.0), "fp16": ("fp16", 2.0), "bf16": ("bf16", 2.0), "fp32": ("tf32", 4.0), "int8": ("int8", 1.0)}
+FORMATS: Final = {
+    "amp": ("fp16", 2.0),
+    "fp16": ("fp16", 2.0),
+    "bf16": ("bf16", 2.0),
+    "fp32": ("tf32", 4.0),
+    "int8": ("int8", 1.0),
+}
 """Arithmetic and bytes an element of each precision; amp keeps convolutions and products in 16 bits."""
 
 
@@ -47,7 +53,9 @@ class VisionEstimate:
     provenance: str
 
 
-def estimate_vision(network: Network | Counts, hardware: Hardware, batch: int = 1, precision: str = "amp") -> VisionEstimate:
+def estimate_vision(
+    network: Network | Counts, hardware: Hardware, batch: int = 1, precision: str = "amp"
+) -> VisionEstimate:
     """Inference of `network` on `hardware`, `batch` images at a time on each device.
 
     `precision`: amp, fp16, bf16, fp32, int8.  The bound: MACs at the datasheet peak, weights at the datasheet bandwidth.

@@ -1,1 +1,5 @@
-"""The feed: cards of papers, listed by day, kind and resource saved, and searched."""
+"""The list of papers and the search in it.
+
+It knows cards; a paper's own module is imported only when it has no card.
+Start with `listing.entries`.
+"""

@@ -45,7 +45,19 @@ def entries() -> list[Entry]:
     """All papers, newest first, then by key."""
     runnable = set(keys())
     found = [
-        Entry(c.key, c.seed, c.name, c.title, c.date, c.url, c.kind, c.saves, c.does, RUNNABLE if c.key in runnable else NOT_YET, c.terms)
+        Entry(
+            c.key,
+            c.seed,
+            c.name,
+            c.title,
+            c.date,
+            c.url,
+            c.kind,
+            c.saves,
+            c.does,
+            RUNNABLE if c.key in runnable else NOT_YET,
+            c.terms,
+        )
         for c in cards()
     ]
     for key in sorted(runnable - {c.key for c in cards()}):
@@ -65,7 +77,9 @@ def entry(key: str) -> Entry:
     raise unknown("paper", key, [e.key for e in listed])
 
 
-def select(listed: Sequence[Entry], *, kind: str = "", saves: str = "", day: str = "", runnable: bool = False) -> list[Entry]:
+def select(
+    listed: Sequence[Entry], *, kind: str = "", saves: str = "", day: str = "", runnable: bool = False
+) -> list[Entry]:
     """Those of a kind, that save a resource, of a day (or the beginning of one: ``2024-08``), or that can be run."""
     if kind and kind not in {*KINDS, *(e.kind for e in listed)}:
         raise unknown("kind", kind, KINDS, "--kind")

@@ -30,7 +30,13 @@ _ENDINGS: Final = (
     "izations", "isations", "ization", "isation", "izing", "ising", "ized", "ised", "izes", "ises", "izer", "iser", "ize", "ise",
     "ations", "ation", "ing", "ed", "es", "s", "e",
 )  # fmt: skip
-_SYNONYMS: Final = {"kv": ("cache",), "llm": ("languag", "model"), "moe": ("expert", "mixtur"), "gpu": (), "quant": ("bit",)}
+_SYNONYMS: Final = {
+    "kv": ("cache",),
+    "llm": ("languag", "model"),
+    "moe": ("expert", "mixtur"),
+    "gpu": (),
+    "quant": ("bit",),
+}
 """What people type for what cards say; a synonym counts a third."""
 
 
@@ -83,7 +89,13 @@ class Index:
         out = []
         for counts, length in zip(self.counts, self.lengths, strict=True):
             norm = _K1 * (1 - _B + _B * length / mean)
-            out.append(sum(w * self.idf.get(t, 0.0) * f * (_K1 + 1) / (f + norm) for t, w in asked.items() if (f := counts.get(t, 0))))
+            out.append(
+                sum(
+                    w * self.idf.get(t, 0.0) * f * (_K1 + 1) / (f + norm)
+                    for t, w in asked.items()
+                    if (f := counts.get(t, 0))
+                )
+            )
         return out
 
 

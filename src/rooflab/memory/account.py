@@ -110,7 +110,9 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
     device, tp = hardware.device, d.tp or 1
     layers, edge = _weights_bytes(model, formats, tp, d.pp, d.ep or 1, d.dp, d.cp)
     # streamed: the layer at work and the one that arrives
-    held = layers if d.offload is None or d.offload.weights is None else 2.0 * layers / _stage_layers(model.layers, d.pp)
+    held = (
+        layers if d.offload is None or d.offload.weights is None else 2.0 * layers / _stage_layers(model.layers, d.pp)
+    )
     weights = held + edge
     reserve = min(_RESERVE_BYTES.get(device.kind, float("inf")), _RESERVE_SHARE * device.memory_bytes)
     activations = _activation_bytes(model, d)
@@ -203,8 +205,12 @@ def _activation_bytes(model: Model, d: Deployment) -> float:
         ffn = run.block.ffn
         if isinstance(ffn, Experts):
             # permuted copies of each token for its experts, processed in chunks by every engine
-            width = max(width, ffn.top_k * 2.0 * (ffn.latent or model.hidden) / 4.0 + ffn.width * ffn.top_k / (d.tp or 1))
+            width = max(
+                width, ffn.top_k * 2.0 * (ffn.latent or model.hidden) / 4.0 + ffn.width * ffn.top_k / (d.tp or 1)
+            )
         elif ffn is not None:
             width = max(width, ffn.width * (ffn.matrices - 1.0) / (d.tp or 1))
-    logits = min(d.max_num_seqs, d.max_num_batched_tokens) * model.vocab * 4.0 if model.head and not model.vision else 0.0
+    logits = (
+        min(d.max_num_seqs, d.max_num_batched_tokens) * model.vocab * 4.0 if model.head and not model.vision else 0.0
+    )
     return tokens * (_ACTIVATION_COPIES * model.hidden + width) * 2.0 + logits / (d.tp or 1) / d.dp

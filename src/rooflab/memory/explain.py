@@ -53,15 +53,21 @@ class Misfit:
         if weights < float(memory.capacity_bytes[0]):
             left = size(max(float(memory.free_bytes[0]), 0.0))
             wanted = size(float(memory.sequence_bytes(np.array([length]))[0]))
-            need += f"; {left} remain beside activations and reserve, one sequence of {length:,.0f} tokens wants {wanted}"
+            need += (
+                f"; {left} remain beside activations and reserve, one sequence of {length:,.0f} tokens wants {wanted}"
+            )
         changes = self._changes(length)
-        return f"does not fit: {need}. " + ("; ".join(changes) + "." if changes else "No single change of format or split fits it.")
+        return f"does not fit: {need}. " + (
+            "; ".join(changes) + "." if changes else "No single change of format or split fits it."
+        )
 
     def _changes(self, length: float) -> list[str]:
         found = []
         for name, room in self._formats():
             if room.sequences(length) >= 1:
-                found.append(f"{name} weights on these devices hold {room.sequences(length):,.0f} sequences of {length:,.0f}")
+                found.append(
+                    f"{name} weights on these devices hold {room.sequences(length):,.0f} sequences of {length:,.0f}"
+                )
                 break
         for tp, room in self._wider():
             if room.sequences(length) >= 1:
@@ -82,7 +88,9 @@ class Misfit:
         tp, hardware = self.deployment.tp or 0, self.hardware
         for wider in (2, 4, 8, 16, 32, 64):
             devices = self.deployment.devices_per_replica // max(tp, 1) * wider
-            if 0 < tp < wider <= hardware.devices_per_host and devices <= max(hardware.count, hardware.devices_per_host):
+            if 0 < tp < wider <= hardware.devices_per_host and devices <= max(
+                hardware.count, hardware.devices_per_host
+            ):
                 room = self._room(tp=wider)
                 if room.possible:
                     yield wider, room
@@ -112,7 +120,9 @@ class _Room:
     def __init__(self, possible: bool, devices: int, memory: MemoryAccount | None) -> None:
         self.possible, self.devices = possible, devices
         if memory is not None:
-            self.free, self.state, self.cp, self.dp = (float(a[0]) for a in (memory.free_bytes, memory.state_bytes, memory.cp, memory.dp))
+            self.free, self.state, self.cp, self.dp = (
+                float(a[0]) for a in (memory.free_bytes, memory.state_bytes, memory.cp, memory.dp)
+            )
             self.kinds = [(float(size[0]), window) for size, window in memory.kinds]
 
     def sequences(self, length: float) -> float:

@@ -1,1 +1,5 @@
-"""The metrics that engines report: one registry of names, units and formulas."""
+"""Every metric once: its unit, its formula in words, which way is better.
+
+It knows names and units; it computes no metric.
+Start with `registry.METRICS`.
+"""

@@ -16,7 +16,13 @@ __all__ = ["METRICS", "STATISTICS", "Metric", "metric"]
 Better = Literal["higher", "lower", "neither"]
 Engine = Literal["estimate", "simulate", "train"]
 
-STATISTICS: Final = {"mean": "mean", "p50": "median", "p90": "90th percentile", "p99": "99th percentile", "p999": "99.9th percentile"}
+STATISTICS: Final = {
+    "mean": "mean",
+    "p50": "median",
+    "p90": "90th percentile",
+    "p99": "99th percentile",
+    "p999": "99.9th percentile",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,11 @@ _ALL: Final[tuple[Engine, ...]] = ("estimate", "simulate", "train")
 
 def _throughput() -> Iterator[Metric]:
     for name, unit, formula in (
-        ("output_tokens_per_s", "tokens/s", "generated tokens of finished requests / time from the first arrival to the last token"),
+        (
+            "output_tokens_per_s",
+            "tokens/s",
+            "generated tokens of finished requests / time from the first arrival to the last token",
+        ),
         ("total_tokens_per_s", "tokens/s", "(prompt + generated tokens of finished requests) / the same time"),
         ("requests_per_s", "requests/s", "finished requests / the same time"),
     ):
@@ -70,36 +80,85 @@ def _throughput() -> Iterator[Metric]:
 def _latency() -> Iterator[Metric]:
     for name, of, formula in (
         ("ttft_s", _SERVING, "time to first token: first token − arrival"),
-        ("tpot_s", _SERVING, "time per output token: (last token − first token) / (generated tokens − 1), requests of two tokens and more"),
-        ("itl_s", _SIMULATED, "inter-token latency: gaps between consecutive tokens, all requests pooled (1.2 % wide bins)"),
+        (
+            "tpot_s",
+            _SERVING,
+            "time per output token: (last token − first token) / (generated tokens − 1), requests of two tokens and more",
+        ),
+        (
+            "itl_s",
+            _SIMULATED,
+            "inter-token latency: gaps between consecutive tokens, all requests pooled (1.2 % wide bins)",
+        ),
         ("e2e_s", _SERVING, "end to end: last token − arrival"),
         ("queue_s", _SIMULATED, "first scheduled − arrival"),
     ):
         for stat, words in STATISTICS.items():
             simulated_only = of == _SIMULATED or stat == "p999"
-            yield Metric(f"{name}_{stat}", "s", f"{words} of {formula}", "lower", "latency", _SIMULATED if simulated_only else of)
+            yield Metric(
+                f"{name}_{stat}", "s", f"{words} of {formula}", "lower", "latency", _SIMULATED if simulated_only else of
+            )
 
 
 def _memory() -> Iterator[Metric]:
     yield Metric("weights_bytes", "B", "weights resident on one device", "lower", "memory", _SERVING)
     yield Metric("kv_bytes", "B", "KV cache and recurrent state in use on one device", "neither", "memory", _SERVING)
     yield Metric("free_bytes", "B", "memory of one device − everything resident", "higher", "memory", _SERVING)
-    yield Metric("kv_occupancy_mean", "fraction", "time average of KV blocks held / KV blocks", "neither", "memory", _SIMULATED)
-    yield Metric("kv_occupancy_max", "fraction", "largest interval average of KV blocks held / KV blocks", "neither", "memory", _SIMULATED)
     yield Metric(
-        "cached_fraction", "fraction", "prompt tokens found in the prefix cache / prompt tokens looked up", "higher", "memory", _SIMULATED
+        "kv_occupancy_mean", "fraction", "time average of KV blocks held / KV blocks", "neither", "memory", _SIMULATED
+    )
+    yield Metric(
+        "kv_occupancy_max",
+        "fraction",
+        "largest interval average of KV blocks held / KV blocks",
+        "neither",
+        "memory",
+        _SIMULATED,
+    )
+    yield Metric(
+        "cached_fraction",
+        "fraction",
+        "prompt tokens found in the prefix cache / prompt tokens looked up",
+        "higher",
+        "memory",
+        _SIMULATED,
     )
     yield Metric("preemptions", "count", "sequences put back by KV pressure", "lower", "memory", _SIMULATED)
-    yield Metric("recomputed_tokens", "tokens", "tokens computed again after a preemption or a failure", "lower", "memory", _SIMULATED)
+    yield Metric(
+        "recomputed_tokens",
+        "tokens",
+        "tokens computed again after a preemption or a failure",
+        "lower",
+        "memory",
+        _SIMULATED,
+    )
     yield Metric("swapped_tokens", "tokens", "tokens whose KV went to the host and back", "lower", "memory", _SIMULATED)
-    yield Metric("transferred_tokens", "tokens", "tokens whose KV went from a prefill to a decode replica", "neither", "memory", _SIMULATED)
+    yield Metric(
+        "transferred_tokens",
+        "tokens",
+        "tokens whose KV went from a prefill to a decode replica",
+        "neither",
+        "memory",
+        _SIMULATED,
+    )
 
 
 def _load() -> Iterator[Metric]:
     yield Metric("running", "requests", "time average of sequences in the batch", "neither", "load", _ESTIMATED)
-    yield Metric("max_running", "requests", "sequences that fit: KV capacity and max_num_seqs", "higher", "load", _ESTIMATED)
-    yield Metric("running_mean", "requests", "time average of sequences in the batch, all replicas", "neither", "load", _SIMULATED)
-    yield Metric("waiting_mean", "requests", "time average of queued requests, all replicas", "lower", "load", _SIMULATED)
+    yield Metric(
+        "max_running", "requests", "sequences that fit: KV capacity and max_num_seqs", "higher", "load", _ESTIMATED
+    )
+    yield Metric(
+        "running_mean",
+        "requests",
+        "time average of sequences in the batch, all replicas",
+        "neither",
+        "load",
+        _SIMULATED,
+    )
+    yield Metric(
+        "waiting_mean", "requests", "time average of queued requests, all replicas", "lower", "load", _SIMULATED
+    )
     yield Metric("waiting_max", "requests", "largest interval average of queued requests", "lower", "load", _SIMULATED)
     yield Metric("utilisation", "fraction", "time in engine steps / time up", "neither", "load", _SERVING)
     yield Metric("saturated", "", "whether more requests come than can be served", "neither", "load", _ESTIMATED)
@@ -112,7 +171,13 @@ def _energy_and_cost() -> Iterator[Metric]:
     yield Metric("j_per_token", "J/token", "energy / generated tokens", "lower", "energy", _SERVING)
     yield Metric("usd_per_hour", "USD/h", "devices · price of a device hour", "lower", "cost", _SERVING, ("price",))
     yield Metric(
-        "usd_per_mtok", "USD/Mtoken", "price of the devices while they generate a million tokens", "lower", "cost", _SERVING, ("price",)
+        "usd_per_mtok",
+        "USD/Mtoken",
+        "price of the devices while they generate a million tokens",
+        "lower",
+        "cost",
+        _SERVING,
+        ("price",),
     )
     yield Metric(
         "gco2e_per_mtok", "gCO2e/Mtoken", "(devices + hosts) · PUE · carbon intensity of the grid, a million generated tokens", "lower",
@@ -121,9 +186,18 @@ def _energy_and_cost() -> Iterator[Metric]:
 
 
 def _efficiency() -> Iterator[Metric]:
-    yield Metric("mfu", "fraction", "FLOP/s that the model needs / peak FLOP/s", "higher", "efficiency", ("estimate", "train"))
+    yield Metric(
+        "mfu", "fraction", "FLOP/s that the model needs / peak FLOP/s", "higher", "efficiency", ("estimate", "train")
+    )
     yield Metric("mbu", "fraction", "bytes moved / time / peak memory bandwidth", "higher", "efficiency", _ESTIMATED)
-    yield Metric("limit_ratio", "fraction", "physical limit of the same work / predicted time", "higher", "efficiency", _ESTIMATED)
+    yield Metric(
+        "limit_ratio",
+        "fraction",
+        "physical limit of the same work / predicted time",
+        "higher",
+        "efficiency",
+        _ESTIMATED,
+    )
     yield Metric(
         "limit_output_tokens_per_s_per_gpu", "tokens/s/device", "output_tokens_per_s_per_gpu / limit_ratio", "neither", "efficiency",
         _ESTIMATED,
@@ -149,12 +223,28 @@ def _fairness() -> Iterator[Metric]:
 
 def _training() -> Iterator[Metric]:
     yield Metric("step_s", "s", "time of an optimiser step", "lower", "training", _TRAINED)
-    yield Metric("tokens_per_s_per_gpu", "tokens/s/device", "tokens of a global batch / step_s / devices", "higher", "training", _TRAINED)
     yield Metric(
-        "tflops_per_gpu", "TFLOP/s", "FLOPs of the model (no recomputation) / step_s / devices / 1e12", "higher", "training", _TRAINED
+        "tokens_per_s_per_gpu",
+        "tokens/s/device",
+        "tokens of a global batch / step_s / devices",
+        "higher",
+        "training",
+        _TRAINED,
     )
-    yield Metric("peak_memory_bytes", "B", "largest memory in use on a device during a step", "lower", "training", _TRAINED)
-    yield Metric("train_s", "s", "time of the whole run, failures and checkpoints included", "lower", "training", _TRAINED)
+    yield Metric(
+        "tflops_per_gpu",
+        "TFLOP/s",
+        "FLOPs of the model (no recomputation) / step_s / devices / 1e12",
+        "higher",
+        "training",
+        _TRAINED,
+    )
+    yield Metric(
+        "peak_memory_bytes", "B", "largest memory in use on a device during a step", "lower", "training", _TRAINED
+    )
+    yield Metric(
+        "train_s", "s", "time of the whole run, failures and checkpoints included", "lower", "training", _TRAINED
+    )
     yield Metric("usd", "USD", "train_s · devices · price of a device hour", "lower", "training", _TRAINED, ("price",))
 
 

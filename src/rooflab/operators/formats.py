@@ -57,7 +57,9 @@ def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
         weights=weights,
         activations=given if given and weights.bits < 16 else _activations(weights, device, plain, deployment.engine),
         experts=experts,
-        expert_activations=given if given and experts.bits < 16 else _activations(experts, device, plain, deployment.engine),
+        expert_activations=given
+        if given and experts.bits < 16
+        else _activations(experts, device, plain, deployment.engine),
         kv=kv,
         plain=plain,
     )
@@ -66,7 +68,13 @@ def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
 def _activations(weights: DType, device: Device, plain: DType, engine: str) -> DType:
     """What engines feed a matrix product whose weights are in `weights`; llama.cpp's GPU kernels for quantised weights work in int8."""
     has = device.peak_flops
-    if engine == "llamacpp" and weights.bits < 16 and device.kind == "gpu" and has.get("int8") and device.vendor in ("NVIDIA", "AMD"):
+    if (
+        engine == "llamacpp"
+        and weights.bits < 16
+        and device.kind == "gpu"
+        and has.get("int8")
+        and device.vendor in ("NVIDIA", "AMD")
+    ):
         return dtype("int8")
     if weights.name in ("fp8", "fp8-block") and has.get("fp8"):
         return dtype("fp8")

@@ -10,7 +10,15 @@ import numpy as np
 from rooflab.operators.formats import Formats
 from rooflab.operators.ops import AttentionOp, Elementwise, Gemm, Operator, Real, RecurrentOp
 from rooflab.operators.split import Split
-from rooflab.scenario.model import Attention, CompressedAttention, Indexer, LatentAttention, LinearAttention, Mixer, StateSpace
+from rooflab.scenario.model import (
+    Attention,
+    CompressedAttention,
+    Indexer,
+    LatentAttention,
+    LinearAttention,
+    Mixer,
+    StateSpace,
+)
 
 __all__ = ["mixer_operators"]
 
@@ -19,7 +27,9 @@ _SCAN_CHUNK = 64.0
 
 
 @singledispatch
-def mixer_operators(mixer: Mixer, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+def mixer_operators(
+    mixer: Mixer, count: float, h: float, formats: Formats, split: Split, m: Real
+) -> Iterator[Operator]:
     """Operators of `count` mixers of this kind on one rank that sees `m` tokens of width `h`."""
     raise AssertionError(f"no operators for {type(mixer).__name__}")
 
@@ -35,14 +45,17 @@ def _attention(mixer: Attention, count: float, h: float, formats: Formats, split
     q_width = heads * (mixer.q_width / mixer.heads)
     yield _proj("qkv", count, m, q_width if mixer.cross else q_width + kv_width, h, formats)
     cached = kv_heads * (mixer.head_dim + mixer.v_head_dim)
-    yield Elementwise("rotary and cache write", "attention", count, m * (2.0 * heads * mixer.head_dim + 2.0 * cached) * 2.0)
+    yield Elementwise(
+        "rotary and cache write", "attention", count, m * (2.0 * heads * mixer.head_dim + 2.0 * cached) * 2.0
+    )
     if mixer.qk_norm:
         # queries and keys are normed by two kernels of their own, each a pass in and out
         normed = 2.0 * (heads + kv_heads) * mixer.head_dim * 2.0
         yield Elementwise("query and key norms", "attention", count, m * normed, 2.0, launches=2.0)
     window = float("inf") if mixer.window is None else float(mixer.window)
     yield AttentionOp(
-        ("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "") + "attention",
+        ("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "")
+        + "attention",
         "attention",
         count,
         heads,
@@ -67,9 +80,25 @@ def _indexer(
     """Every rank scores all cached tokens: the indexer is replicated, its keys are one small vector a token."""
     if indexer.own:
         yield Gemm(
-            "indexer query", "attention", count, m, float(indexer.heads * indexer.head_dim), q_in, formats.weights, formats.activations
+            "indexer query",
+            "attention",
+            count,
+            m,
+            float(indexer.heads * indexer.head_dim),
+            q_in,
+            formats.weights,
+            formats.activations,
         )
-        yield Gemm("indexer key", "attention", count, m, float(indexer.head_dim + indexer.heads), h, formats.weights, formats.activations)
+        yield Gemm(
+            "indexer key",
+            "attention",
+            count,
+            m,
+            float(indexer.head_dim + indexer.heads),
+            h,
+            formats.weights,
+            formats.activations,
+        )
         # norm and rotation of the key, quantisation of queries and keys, choice of the best tokens
         moved = 2.0 * (indexer.heads + 1.0) * indexer.head_dim * 2.0
         yield Elementwise("indexer passes", "attention", count, m * moved, 4.0, launches=4.0)
@@ -89,7 +118,9 @@ def _indexer(
 
 
 @mixer_operators.register
-def _latent(mixer: LatentAttention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+def _latent(
+    mixer: LatentAttention, count: float, h: float, formats: Formats, split: Split, m: Real
+) -> Iterator[Operator]:
     heads = mixer.heads / split.tp
     q_in = float(mixer.q_rank or h)
     down = float(mixer.kv_rank + mixer.rope_dim + (mixer.q_rank or 0))
@@ -108,7 +139,10 @@ def _latent(mixer: LatentAttention, count: float, h: float, formats: Formats, sp
         heads,
     )
     yield Elementwise(
-        "rotary and cache write", "attention", count, m * (2.0 * heads * mixer.head_dim + mixer.kv_rank + mixer.rope_dim) * 2.0
+        "rotary and cache write",
+        "attention",
+        count,
+        m * (2.0 * heads * mixer.head_dim + mixer.kv_rank + mixer.rope_dim) * 2.0,
     )
     yield AttentionOp(
         "latent attention",
@@ -132,7 +166,9 @@ def _latent(mixer: LatentAttention, count: float, h: float, formats: Formats, sp
 
 
 @mixer_operators.register
-def _compressed(mixer: CompressedAttention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+def _compressed(
+    mixer: CompressedAttention, count: float, h: float, formats: Formats, split: Split, m: Real
+) -> Iterator[Operator]:
     heads = mixer.heads / split.tp
     d, wide = float(mixer.head_dim), float(mixer.head_dim * (2 if mixer.overlap else 1))
     yield _proj("latent down", count, m, mixer.q_rank + d + (2.0 * wide if mixer.ratio else 0.0), h, formats)
@@ -144,7 +180,17 @@ def _compressed(mixer: CompressedAttention, count: float, h: float, formats: For
     def attend(name: str, window: float, context_share: Real) -> AttentionOp:
         # key and value are one vector, so the cache is read once: half the elements of a separate pair
         return AttentionOp(
-            name, "attention", count, heads, one / 2.0, d, d, formats.kv, window=window, share=share, context_share=context_share
+            name,
+            "attention",
+            count,
+            heads,
+            one / 2.0,
+            d,
+            d,
+            formats.kv,
+            window=window,
+            share=share,
+            context_share=context_share,
         )
 
     yield attend("window attention", float(mixer.window), part)
@@ -159,7 +205,9 @@ def _compressed(mixer: CompressedAttention, count: float, h: float, formats: For
 
 
 @mixer_operators.register
-def _linear(mixer: LinearAttention, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+def _linear(
+    mixer: LinearAttention, count: float, h: float, formats: Formats, split: Split, m: Real
+) -> Iterator[Operator]:
     value = mixer.v_heads * mixer.v_dim / split.tp
     yield _proj("linear in", count, m, mixer.in_width / split.tp, h, formats)
     k_dim, v_dim, v_heads = float(mixer.k_dim), float(mixer.v_dim), mixer.v_heads / split.tp
@@ -181,7 +229,9 @@ def _linear(mixer: LinearAttention, count: float, h: float, formats: Formats, sp
 
 
 @mixer_operators.register
-def _state_space(mixer: StateSpace, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+def _state_space(
+    mixer: StateSpace, count: float, h: float, formats: Formats, split: Split, m: Real
+) -> Iterator[Operator]:
     inner = mixer.inner / split.tp
     yield _proj("state-space in", count, m, mixer.in_width / split.tp, h, formats)
     yield Elementwise("short convolution", "attention", count, m * mixer.conv_width / split.tp * 4.0)

@@ -70,7 +70,9 @@ class Stack:
         before = self.pixels
         self.height = (self.height - rows) // stride + 1 if valid else ceil(self.height / stride)
         self.width = (self.width - columns) // stride + 1 if valid else ceil(self.width / stride)
-        self.layers.append(Conv(name, self.channels, outputs, rows * columns, groups, self.height, self.width, before, bias=bias))
+        self.layers.append(
+            Conv(name, self.channels, outputs, rows * columns, groups, self.height, self.width, before, bias=bias)
+        )
         self.channels = outputs
         if norm:
             self.norm()
@@ -79,7 +81,9 @@ class Stack:
 
     def linear(self, outputs: int, *, bias: bool = True, act: bool = False, name: str = "linear") -> None:
         """A linear layer over every position (tokens)."""
-        self.layers.append(Conv(name, self.channels, outputs, 1, 1, self.height, self.width, self.pixels, tokens=True, bias=bias))
+        self.layers.append(
+            Conv(name, self.channels, outputs, 1, 1, self.height, self.width, self.pixels, tokens=True, bias=bias)
+        )
         self.channels = outputs
         if act:
             self.act()

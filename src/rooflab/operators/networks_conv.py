@@ -194,7 +194,9 @@ def xception(stack: Stack, middle: int = 8, aligned: bool = False) -> None:
     stack.classify()
 
 
-def _mixed(stack: Stack, paths: Sequence[Sequence[tuple[int, tuple[int, int], int]]], pooled: int = 0, stride: int = 1) -> None:
+def _mixed(
+    stack: Stack, paths: Sequence[Sequence[tuple[int, tuple[int, int], int]]], pooled: int = 0, stride: int = 1
+) -> None:
     """An Inception block: paths of (outputs, kernel, stride) side by side, and a pool with `pooled` outputs (0: none kept as is)."""
     outputs, end = 0, stack
     for path in paths:

@@ -10,7 +10,9 @@ from rooflab.operators.networks import Stack, builder, round_channels
 __all__ = ["efficientnet", "inverted", "mobilenet_v1", "mobilenet_v3"]
 
 
-def inverted(stack: Stack, outputs: int, kernel: int, stride: int, middle: int, squeeze: int = 0, *, fused: bool = False) -> None:
+def inverted(
+    stack: Stack, outputs: int, kernel: int, stride: int, middle: int, squeeze: int = 0, *, fused: bool = False
+) -> None:
     """An inverted residual: widen to `middle`, filter by depth, gate by `squeeze` channels, narrow; `fused`: the first two are one."""
     inputs = stack.channels
     if fused and middle == inputs:
@@ -72,7 +74,13 @@ def mobilenet_v1(stack: Stack, width: float = 1.0) -> None:
 
 @builder
 def mobilenet_v3(
-    stack: Stack, blocks: Sequence[Sequence[float]], last: int, head: int, width: float = 1.0, minimal: bool = False, depth: float = 1.0
+    stack: Stack,
+    blocks: Sequence[Sequence[float]],
+    last: int,
+    head: int,
+    width: float = 1.0,
+    minimal: bool = False,
+    depth: float = 1.0,
 ) -> None:
     """MobileNetV3 (Howard et al. 2019): blocks of (kernel, expansion, channels, gated, stride, repeats); `minimal`: 3 × 3, no gates."""
     stack.conv(16 if width < 0.75 or minimal or width <= 1 else round_channels(16 * width), 3, 2)

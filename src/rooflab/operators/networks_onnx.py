@@ -100,7 +100,9 @@ def _conv(node: Any, shapes: Shapes, weights: set[str], out: tuple[int, ...]) ->
     kernel = shapes[node.input[1]]
     before = shapes[node.input[0]]
     rows, columns = (out[2], out[3]) if len(out) == 4 else (prod(out[2:]), 1)
-    return Conv("conv", before[1], out[1], prod(kernel[2:]), groups, rows, columns, prod(before[2:]), bias=len(node.input) > 2)
+    return Conv(
+        "conv", before[1], out[1], prod(kernel[2:]), groups, rows, columns, prod(before[2:]), bias=len(node.input) > 2
+    )
 
 
 def _matmul(node: Any, shapes: Shapes, weights: set[str], out: tuple[int, ...]) -> Layer:

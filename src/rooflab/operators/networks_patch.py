@@ -11,7 +11,14 @@ __all__ = ["mixer", "swin", "vit"]
 
 
 def _encoder_block(
-    stack: Stack, heads: int, hidden: int, *, window: int = 0, fused: bool = True, gated: bool = False, scaled: bool = False
+    stack: Stack,
+    heads: int,
+    hidden: int,
+    *,
+    window: int = 0,
+    fused: bool = True,
+    gated: bool = False,
+    scaled: bool = False,
 ) -> None:
     width = stack.channels
     stack.norm()
@@ -65,7 +72,13 @@ def _attention_pool(stack: Stack, heads: int, hidden: int) -> None:
 
 @builder
 def swin(
-    stack: Stack, width: int, depths: Sequence[int], heads: Sequence[int], window: int = 7, patch: int = 4, cosine: bool = False
+    stack: Stack,
+    width: int,
+    depths: Sequence[int],
+    heads: Sequence[int],
+    window: int = 7,
+    patch: int = 4,
+    cosine: bool = False,
 ) -> None:
     """Swin Transformer (Liu et al. 2021): attention in shifted windows; V2 (`cosine`) norms after, with position networks."""
     stack.conv(width, patch, patch, act=False, valid=True, bias=True)

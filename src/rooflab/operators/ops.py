@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from rooflab.scenario.dtype import DType
 
-__all__ = ["AttentionOp", "Collective", "Elementwise", "ExpertGemm", "Gemm", "Group", "Operator", "Real", "RecurrentOp", "Transfer"]
+__all__ = [
+    "AttentionOp",
+    "Collective",
+    "Elementwise",
+    "ExpertGemm",
+    "Gemm",
+    "Group",
+    "Operator",
+    "Real",
+    "RecurrentOp",
+    "Transfer",
+]
 
 Real: TypeAlias = float | NDArray[np.float64]
 Group = Literal["attention", "ffn", "experts", "norm", "embedding", "head", "comm", "transfer"]

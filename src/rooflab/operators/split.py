@@ -59,7 +59,13 @@ class Split:
 def split_of(deployment: Deployment) -> Split:
     """The split of a deployment whose `tp` is chosen; `ep` defaults to 1."""
     assert deployment.tp is not None
-    return Split(float(deployment.tp), float(deployment.pp), float(deployment.ep or 1), float(deployment.dp), float(deployment.cp))
+    return Split(
+        float(deployment.tp),
+        float(deployment.pp),
+        float(deployment.ep or 1),
+        float(deployment.dp),
+        float(deployment.cp),
+    )
 
 
 PADDING_ENGINES = ("neuron",)
@@ -79,11 +85,16 @@ def split_problem(model: Model, deployment: Deployment) -> tuple[str, str] | Non
         heads, kv_heads = set(), set()
     if heads and any(h % tp for h in heads):
         good = [d for d in range(1, max(heads) + 1) if all(h % d == 0 for h in heads)]
-        return "tp", f"{tp} does not divide the {_words(heads)} attention heads of {model.name}; {_listing(good, tp)} do"
+        return (
+            "tp",
+            f"{tp} does not divide the {_words(heads)} attention heads of {model.name}; {_listing(good, tp)} do",
+        )
     for kv in kv_heads:
         if kv % tp and tp % kv:
             good = [
-                d for d in range(1, max(heads) + 1) if all(h % d == 0 for h in heads) and all(k % d == 0 or d % k == 0 for k in kv_heads)
+                d
+                for d in range(1, max(heads) + 1)
+                if all(h % d == 0 for h in heads) and all(k % d == 0 or d % k == 0 for k in kv_heads)
             ]
             return "tp", f"{tp} does not divide the {kv} KV heads of {model.name}, nor they it; {_listing(good, tp)} do"
     if pp > model.layers:

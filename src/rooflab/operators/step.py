@@ -46,7 +46,14 @@ def _embedding(model: Model, formats: Formats, m: Real) -> Operator:
     if model.vision:
         v = model.vision
         return Gemm(
-            "patch embedding", "embedding", 1.0, m, float(model.hidden), float(v.channels * v.patch**2), formats.plain, formats.plain
+            "patch embedding",
+            "embedding",
+            1.0,
+            m,
+            float(model.hidden),
+            float(v.channels * v.patch**2),
+            formats.plain,
+            formats.plain,
         )
     return Elementwise("token embedding", "embedding", 1.0, m * model.hidden * 4.0)
 
@@ -59,7 +66,9 @@ def _head(model: Model, formats: Formats, split: Split, rows: Real) -> Iterator[
     yield Collective("logits gather", "head", 1.0, "all_gather", rows * width * 2.0, split.tp)
 
 
-def _block(block: Block, count: float, hidden: int, formats: Formats, split: Split, tokens: Real, m: Real) -> Iterator[Operator]:
+def _block(
+    block: Block, count: float, hidden: int, formats: Formats, split: Split, tokens: Real, m: Real
+) -> Iterator[Operator]:
     h = float(hidden)
     for mixer in block.mixers:
         yield from mixer_operators(mixer, count, h, formats, split, m)
@@ -83,7 +92,9 @@ def _dense(ffn: Dense, count: float, h: float, formats: Formats, split: Split, m
     yield Collective("ffn all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
 
 
-def _experts(ffn: Experts, count: float, h: float, formats: Formats, split: Split, tokens: Real, m: Real) -> Iterator[Operator]:
+def _experts(
+    ffn: Experts, count: float, h: float, formats: Formats, split: Split, tokens: Real, m: Real
+) -> Iterator[Operator]:
     inner = float(ffn.latent or h)
     yield Gemm("router", "experts", count, m, float(ffn.experts), h, formats.plain, formats.plain)
     if ffn.latent:
@@ -111,7 +122,9 @@ def _experts(ffn: Experts, count: float, h: float, formats: Formats, split: Spli
     yield from _expert_comm(ffn, count, inner, formats, split, m)
 
 
-def _expert_comm(ffn: Experts, count: float, inner: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
+def _expert_comm(
+    ffn: Experts, count: float, inner: float, formats: Formats, split: Split, m: Real
+) -> Iterator[Operator]:
     """Without data-parallel attention every rank has all tokens and the sum is one all-reduce; with it, tokens travel.
 
     A token goes once to each of the other ranks that hold one of its experts, (n − 1)·(1 − (1 − 1/n)^K) of n.
@@ -129,6 +142,8 @@ def _expert_comm(ffn: Experts, count: float, inner: float, formats: Formats, spl
     span = np.where(travels, np.maximum(np.asarray(split.expert_tp) / split.tp, 1.0), 1.0)
     shared = np.where(span > 1.0, m * span * inner * 2.0, 0.0)
     yield Collective("expert token gather", "comm", count, "all_gather", shared, span)
-    yield Collective("expert sum scatter", "comm", count, "all_gather", shared, np.where(span > 1.0, split.expert_tp, 1.0))
+    yield Collective(
+        "expert sum scatter", "comm", count, "all_gather", shared, np.where(span > 1.0, split.expert_tp, 1.0)
+    )
     gathered = np.where(travels & (np.asarray(split.tp) > 1.0), m * inner * 2.0, 0.0)
     yield Collective("expert gather", "comm", count, "all_gather", gathered, split.tp)

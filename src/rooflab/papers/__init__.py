@@ -2,7 +2,7 @@
 
 How to add one, in six steps (docs/how-to/add-a-paper.md walks through them with code that a test runs):
 
-1. ``rooflab papers new KEY`` writes the file; built-in ones live in `rooflab.papers.serving`, where every module is a paper
+1. ``rooflab papers new KEY`` writes the file; built-in ones live in `rooflab.library.serving`, where every module is a paper
    and is named as its key. Others ship theirs in the entry-point group ``rooflab.papers``: ``KEY = "their.module"`` or
    the name of a package whose modules are papers.
 2. ``paper = Paper.from_card("KEY")`` for a paper of the feed, ``Paper("KEY", title=…, url=…, date=…, …)`` for another.
@@ -17,7 +17,7 @@ How to add one, in six steps (docs/how-to/add-a-paper.md walks through them with
    doubles whatever it asked for and demands that the figure move. What cannot be computed is
    ``paper.not_modelled(id, text, expect, reason)``. Every published figure is one or the other.
 5. A claim that fails stays, with `note` saying what the gap is and the best explanation for it.
-6. ``rooflab papers check KEY``, then ``python -m rooflab.evidence.pages KEY`` for its page.
+6. ``rooflab papers check KEY``, then ``python -m rooflab.evidence.claims.pages KEY`` for its page.
 
 Techniques are also attributes here: ``rooflab.papers.splitwise(prefill=2, decode=2)``; papers are in `registry`.
 """

@@ -16,7 +16,18 @@ KINDS: Final = (
     "agents", "code-efficiency", "data-systems", "energy-footprint", "evaluation", "hardware", "model-architecture", "quantization",
     "retrieval", "serving", "survey", "training", "vision-edge", "other",
 )  # fmt: skip
-RESOURCES: Final = ("compute", "memory", "bandwidth", "network", "storage", "latency", "energy", "money", "tokens", "labour")
+RESOURCES: Final = (
+    "compute",
+    "memory",
+    "bandwidth",
+    "network",
+    "storage",
+    "latency",
+    "energy",
+    "money",
+    "tokens",
+    "labour",
+)
 """What a paper may save; "labour" is people's time and the effort of tuning or evaluating."""
 
 

@@ -90,7 +90,9 @@ def measure(scenario: Scenario, engine: str = "estimate") -> Measured:
     """Metrics of `scenario` by closed form or by simulation. Raises Infeasible when it does not fit."""
     if engine == "estimate":
         found = api.estimate(scenario)
-        full = api.estimate(at_capacity(scenario)).metrics if scenario.workload.mode != "max-throughput" else found.metrics
+        full = (
+            api.estimate(at_capacity(scenario)).metrics if scenario.workload.mode != "max-throughput" else found.metrics
+        )
         return Measured(found.scenario, dict(found.metrics), dict(full))
     asked = scenario if scenario.workload.requests else scenario.with_workload(requests=SIMULATED_REQUESTS)
     result = api.simulate(asked)
@@ -108,7 +110,9 @@ def settled(scenario: Scenario) -> Scenario:
     most = min(scenario.hardware.count, scenario.hardware.devices_per_host)
     tried = [scenario.with_deployment(tp=2**i) for i in range(most.bit_length()) if 2**i <= most]
     found = api.estimate_many([at_capacity(t) for t in tried])
-    fitting = [(e.metrics["output_tokens_per_s_per_gpu"], -i) for i, e in enumerate(found) if not isinstance(e, RooflabError)]
+    fitting = [
+        (e.metrics["output_tokens_per_s_per_gpu"], -i) for i, e in enumerate(found) if not isinstance(e, RooflabError)
+    ]
     return tried[-max(fitting)[1]] if fitting else scenario
 
 
@@ -123,7 +127,11 @@ def compare(scenario: Scenario, technique: Technique) -> Comparison:
         before = measure(scenario, technique.engine)
     except Infeasible as error:
         note = str(error)
-    changes = tuple(Change(m, before.load.get(m, math.nan) if before else math.nan, after.load[m]) for m in _SHOWN if m in after.load)
+    changes = tuple(
+        Change(m, before.load.get(m, math.nan) if before else math.nan, after.load[m])
+        for m in _SHOWN
+        if m in after.load
+    )
     return Comparison(
         technique, before, after, changes, _capacity(before, after), because(technique, before, after),
         paper(technique.paper).quality_cost(technique, scenario.model), note,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rooflab import api
-from rooflab.papers.perturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
+from rooflab.inputs.disturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
@@ -18,8 +18,8 @@ from rooflab.scenario.technique import Technique
 
 if TYPE_CHECKING:
     from rooflab.costs.step import StepCost
-    from rooflab.estimate.breakdown import OperatorRow
-    from rooflab.estimate.result import Estimate
+    from rooflab.estimate.serving.answer import Estimate
+    from rooflab.estimate.serving.breakdown import OperatorRow
 
 __all__ = ["Lab"]
 
@@ -83,7 +83,9 @@ class Lab:
         changed = self._changed(scenario)
         if technique is not None:
             changed = changed | technique
-        return self.cached(("simulate", changed, tuple(sorted(options.items()))), lambda: api.simulate(changed, **options))
+        return self.cached(
+            ("simulate", changed, tuple(sorted(options.items()))), lambda: api.simulate(changed, **options)
+        )
 
     def plan(self, scenario: Scenario, **options: Any) -> Any:
         """The best deployments; options are those of `rooflab.plan`."""
@@ -96,7 +98,7 @@ class Lab:
 
         def compiled() -> StepCost:
             from rooflab.costs.compile import compile_steps
-            from rooflab.estimate.complete import complete
+            from rooflab.deploy.complete import complete
 
             s = complete(changed)
             return compile_steps(s.model, s.hardware, [s.deployment], s.rewrites)[0]
@@ -108,8 +110,8 @@ class Lab:
         changed = self._changed(scenario)
 
         def rows() -> list[OperatorRow]:
-            from rooflab.estimate.breakdown import step_rows
-            from rooflab.estimate.complete import complete
+            from rooflab.deploy.complete import complete
+            from rooflab.estimate.serving.breakdown import step_rows
 
             return step_rows(complete(changed), phase, **load)
 

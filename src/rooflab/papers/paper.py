@@ -155,14 +155,29 @@ class Paper:
                 raise InputError(f"two claims are called {name!r}", self.key)
             self.claims.append(
                 Claim(
-                    self.key, name, text, expect, tolerance, unit, source, kind, function, bound, dict(moves or {}), wider, note, calibrated
+                    self.key,
+                    name,
+                    text,
+                    expect,
+                    tolerance,
+                    unit,
+                    source,
+                    kind,
+                    function,
+                    bound,
+                    dict(moves or {}),
+                    wider,
+                    note,
+                    calibrated,
                 )
             )
             return function
 
         return register
 
-    def not_modelled(self, id: str, text: str, expect: float | tuple[float, float] | None, reason: str, *, unit: str = "") -> None:
+    def not_modelled(
+        self, id: str, text: str, expect: float | tuple[float, float] | None, reason: str, *, unit: str = ""
+    ) -> None:
         """State a published figure that is not computed, and why."""
         if not reason.strip():
             raise InputError("needs a reason", f"{self.key}: {id}")
@@ -183,11 +198,13 @@ class Paper:
         return function
 
     def draws(self, function: Callable[[Lab], Any]) -> Callable[[Lab], Any]:
-        """Register the function that gives the page's plot (`rooflab.papers.plot.Plot`); a decorator."""
+        """Register the function that gives the page's plot (`rooflab.charts.plot.Plot`); a decorator."""
         self.plot = function
         return function
 
-    def quality(self, *, model: str, task: str, delta: float, unit: str, source: str, when: Mapping[str, Any] | None = None) -> None:
+    def quality(
+        self, *, model: str, task: str, delta: float, unit: str, source: str, when: Mapping[str, Any] | None = None
+    ) -> None:
         """State a published change of a task's metric; above zero is worse."""
         self.points.append(QualityPoint(model, task, delta, unit, source, dict(when or {})))
 
@@ -210,5 +227,7 @@ class Paper:
     def missing(self) -> Sequence[str]:
         """Names of the facts and texts that a complete page needs and that are empty."""
         return [
-            name for name in ("title", "url", "date", "kind", "saves", "does", "executed", "modelled", "assumed") if not getattr(self, name)
+            name
+            for name in ("title", "url", "date", "kind", "saves", "does", "executed", "modelled", "assumed")
+            if not getattr(self, name)
         ]

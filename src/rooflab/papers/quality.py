@@ -67,7 +67,9 @@ def quality_cost(points: Sequence[QualityPoint], model: Model, parameters: Mappi
             return QualityCost("published", point.delta, point.unit, point.task, point.source)
     for task in dict.fromkeys(p.task for p in fitting):
         sized = sorted(
-            (catalogued(p.model).parameters, p) for p in fitting if p.task == task and catalogued(p.model).family == model.family
+            (catalogued(p.model).parameters, p)
+            for p in fitting
+            if p.task == task and catalogued(p.model).family == model.family
         )
         below = [(n, p) for n, p in sized if n <= model.parameters]
         above = [(n, p) for n, p in sized if n >= model.parameters]
@@ -75,5 +77,7 @@ def quality_cost(points: Sequence[QualityPoint], model: Model, parameters: Mappi
             (n0, low), (n1, high) = below[-1], above[0]
             share = 0.0 if n0 == n1 else math.log(model.parameters / n0) / math.log(n1 / n0)
             delta = low.delta + share * (high.delta - low.delta)
-            return QualityCost("interpolated", delta, low.unit, task, f"{low.source}; {high.source}" if low is not high else low.source)
+            return QualityCost(
+                "interpolated", delta, low.unit, task, f"{low.source}; {high.source}" if low is not high else low.source
+            )
     return QualityCost("unknown")

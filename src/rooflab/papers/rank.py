@@ -48,7 +48,9 @@ def rank(scenario: Scenario, budget_s: float = 9.0) -> tuple[list[Ranked], list[
     ranked, refused = [], []
     for cls in every:
         if cls.engine != "estimate" and time.perf_counter() - started > budget_s / 2:
-            refused.append(Refused(cls.key, cls.paper, f"not tried within {budget_s:.0f} s; rooflab papers run {cls.paper}"))
+            refused.append(
+                Refused(cls.key, cls.paper, f"not tried within {budget_s:.0f} s; rooflab papers run {cls.paper}")
+            )
             continue
         base = scenario if cls.engine == "estimate" else with_requests(scenario, _REQUESTS)
         best: Ranked | None = None

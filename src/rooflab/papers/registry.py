@@ -1,7 +1,7 @@
 """Which papers there are: the entry points of the group ``rooflab.papers``, built-in and third-party alike.
 
-An entry point is either one paper (its name is the paper's key, its value the module) or a package in which every module is
-a paper and is named as its key.  Keys are known without importing any paper; a paper's module is imported when it is asked for.
+An entry point is either one paper (its name is the paper's key, its value the module) or a package, a shelf, in which every module
+is a paper and is named as its key; a paper of several modules is a package on the shelf, with its paper in the module `paper`.  Keys are known without importing any paper; a paper's module is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rooflab.papers.technique import Technique
 __all__ = ["GROUP", "keys", "paper", "papers", "refresh", "techniques"]
 
 GROUP: Final = "rooflab.papers"
-_BUILT_IN: Final = "rooflab.papers.serving"
+_BUILT_IN: Final = "rooflab.library.serving"
 
 
 @cache
@@ -51,7 +51,7 @@ def _of(name: str, value: str) -> Iterator[tuple[str, str]]:
         return
     for info in iter_modules(spec.submodule_search_locations):
         if not info.name.startswith("_"):
-            yield info.name, f"{module}.{info.name}"
+            yield info.name, f"{module}.{info.name}.paper" if info.ispkg else f"{module}.{info.name}"
 
 
 def refresh() -> None:

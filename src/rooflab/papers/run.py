@@ -75,10 +75,22 @@ def _record(c: Comparison) -> dict[str, Any]:
         "parameters": c.technique.parameters(),
         "before": None if c.before is None else _metrics(c.before),
         "after": _metrics(c.after),
-        "changes": [{"metric": x.metric, "before": plain(x.before), "after": plain(x.after), "gain": plain(x.gain)} for x in c.changes],
-        "capacity": {"before": plain(c.capacity.before), "after": plain(c.capacity.after), "gain": plain(c.capacity.gain)},
+        "changes": [
+            {"metric": x.metric, "before": plain(x.before), "after": plain(x.after), "gain": plain(x.gain)}
+            for x in c.changes
+        ],
+        "capacity": {
+            "before": plain(c.capacity.before),
+            "after": plain(c.capacity.after),
+            "gain": plain(c.capacity.gain),
+        },
         "because": c.because,
-        "quality": {"status": c.quality.status, "delta": c.quality.delta, "unit": c.quality.unit, "task": c.quality.task},
+        "quality": {
+            "status": c.quality.status,
+            "delta": c.quality.delta,
+            "unit": c.quality.unit,
+            "task": c.quality.task,
+        },
         "note": c.note,
     }
 

@@ -18,13 +18,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import wraps
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Literal, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Union,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from rooflab.errors import Infeasible, InputError, unknown
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.technique import Technique as TechniqueProtocol
 
-__all__ = ["Count", "Fraction", "PositiveFloat", "PositiveInt", "Range", "Technique", "Techniques", "require", "snake_case"]
+__all__ = [
+    "Count",
+    "Fraction",
+    "PositiveFloat",
+    "PositiveInt",
+    "Range",
+    "Technique",
+    "Techniques",
+    "require",
+    "snake_case",
+]
 
 
 @dataclass(frozen=True, slots=True)

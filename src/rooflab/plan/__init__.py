@@ -1,6 +1,5 @@
-"""Spaces, objectives, Pareto fronts, sensitivity, launch commands: from a scenario to the deployments that are best for it."""
+"""The deployments that are best for a scenario, and why.
 
-from rooflab.plan.result import Choice, Plan
-from rooflab.plan.search import plan
-
-__all__ = ["Choice", "Plan", "plan"]
+It knows spaces, objectives and reasons; numbers come from the engines.
+Start with `search.plan`; `result.Plan` is what it returns.
+"""

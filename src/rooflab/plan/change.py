@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.memory.explain import does_not_fit
-from rooflab.plan.judge import Judged, judge, judge_rows, violations
-from rooflab.plan.label import (
+from rooflab.launch.label import (
     bound_name,
     bound_value,
     deployment_label,
@@ -22,6 +20,8 @@ from rooflab.plan.label import (
     slo_label,
     split_label,
 )
+from rooflab.memory.explain import does_not_fit
+from rooflab.plan.judge import Judged, judge, judge_rows, violations
 from rooflab.plan.objective import Objective
 from rooflab.plan.reject import closest, miss
 from rooflab.plan.result import Choice, Limit, Rejected, Shift
@@ -49,7 +49,9 @@ def limit_of(choices: tuple[Choice, ...]) -> Limit | None:
         per_gpu = float(m["requests_per_s_per_gpu"]) / ratio if ratio else math.nan
         return Limit(per_gpu, ratio, f"the same work at datasheet peaks takes {ratio * 100:.0f} % of the time")
     busy = min(float(m["utilisation"]), 1.0)
-    text = f"{significant(per_gpu)} tok/s/GPU if each step ran at datasheet peaks; it reaches {ratio * 100:.0f} % of that"
+    text = (
+        f"{significant(per_gpu)} tok/s/GPU if each step ran at datasheet peaks; it reaches {ratio * 100:.0f} % of that"
+    )
     return Limit(per_gpu, ratio, f"{text}, at {busy * 100:.0f} % load" if busy < 0.995 else text)
 
 
@@ -67,7 +69,9 @@ def scaled_load(workload: Workload, factor: float) -> Workload | None:
 def scaled_lengths(lengths: Lengths, factor: float) -> Lengths:
     """The distribution stretched by `factor`."""
     table = tuple(x * factor for x in lengths.table)
-    return replace(lengths, mean=lengths.mean * factor, low=lengths.low * factor, high=lengths.high * factor, table=table)
+    return replace(
+        lengths, mean=lengths.mean * factor, low=lengths.low * factor, high=lengths.high * factor, table=table
+    )
 
 
 def sensitivity(best: Choice, target: Objective) -> tuple[Shift, ...]:
@@ -92,7 +96,9 @@ def sensitivity(best: Choice, target: Objective) -> tuple[Shift, ...]:
     out = []
     for i, (name, factor, _) in enumerate(variants):
         value = float(judged.metrics[target.metric][i])
-        out.append(Shift(name, factor, value, value / now - 1 if now else math.nan, violations(scenarios[i], judged, i)))
+        out.append(
+            Shift(name, factor, value, value / now - 1 if now else math.nan, violations(scenarios[i], judged, i))
+        )
     return tuple(out)
 
 
@@ -100,7 +106,9 @@ def with_reasons(base: Scenario, judged: Judged, target: Objective, choices: tup
     """The choices with why each stands where it does and what would have to change."""
     rooms = _headroom(choices)
     return tuple(
-        replace(c, why=reasons(base, judged, target, c, choices[0]), change=tuple(x for x in (rooms[i], _tightest(c)) if x))
+        replace(
+            c, why=reasons(base, judged, target, c, choices[0]), change=tuple(x for x in (rooms[i], _tightest(c)) if x)
+        )
         for i, c in enumerate(choices)
     )
 
@@ -134,7 +142,11 @@ def _until(scenarios: list[Scenario], judged: Judged, rows: range, broken: int |
     if broken is None:
         return f"holds beyond {load(rows[-1])}"
     v = violations(scenarios[broken], judged, broken)[0]
-    what = "it no longer keeps up" if v.bound == "rate" else f"{bound_name(v.bound)} passes {bound_value(v.bound, v.limit)}"
+    what = (
+        "it no longer keeps up"
+        if v.bound == "rate"
+        else f"{bound_name(v.bound)} passes {bound_value(v.bound, v.limit)}"
+    )
     return f"holds up to about {load(max(broken - 1, rows[0]))}; then {what}"
 
 
@@ -148,7 +160,9 @@ def _tightest(c: Choice) -> str:
     return f"tightest target: {bound_name(key)} {bound_value(key, got)} of {bound_value(key, limit)} ({got / limit * 100:.0f} %)"
 
 
-def nothing_meets(base: Scenario, judged: Judged, rejected: tuple[Rejected, ...], *, fixed: Collection[str], quantise: bool) -> str:
+def nothing_meets(
+    base: Scenario, judged: Judged, rejected: tuple[Rejected, ...], *, fixed: Collection[str], quantise: bool
+) -> str:
     """Why nothing will do: the bound that the closest candidate breaks, by how much, and the smallest changes that would do."""
     row = closest(judged)
     options = {"fixed": fixed, "limit": 3000}
@@ -160,7 +174,11 @@ def nothing_meets(base: Scenario, judged: Judged, rejected: tuple[Rejected, ...]
     asked = slo_label(base) or load_label(base)
     text = f"No deployment on {hardware_label(base)} meets {asked}. The closest, {sentence(near.label)}: {near.reason}."
     less = _less_load(base, judged)
-    changes = [_looser(base, judged, row), less, _more_devices(base, options | {"quantise": quantise}, hopeless=not less)]
+    changes = [
+        _looser(base, judged, row),
+        less,
+        _more_devices(base, options | {"quantise": quantise}, hopeless=not less),
+    ]
     if not quantise:
         changes.append(_smaller(base, options))
     found = [c for c in changes if c]

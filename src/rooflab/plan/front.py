@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from rooflab.launch.label import formats_label, split_label
 from rooflab.plan.judge import Judged
-from rooflab.plan.label import formats_label, split_label
 from rooflab.plan.objective import Objective
 from rooflab.plan.result import Point
 from rooflab.scenario.deployment import Deployment
@@ -44,7 +44,13 @@ def front(judged: Judged, rows: Sequence[int], target: Objective, metric: str) -
 
 
 def cloud(
-    base: Scenario, judged: Judged, shapes: Sequence[int], metric: str, shape: Callable[[Deployment], Hashable], *, per_gpu: str
+    base: Scenario,
+    judged: Judged,
+    shapes: Sequence[int],
+    metric: str,
+    shape: Callable[[Deployment], Hashable],
+    *,
+    per_gpu: str,
 ) -> tuple[Point, ...]:
     """A point for each shape: its best row, or the row that breaks a target least; where the load is open-ended also other limits."""
     seen: dict[Hashable, int] = {}

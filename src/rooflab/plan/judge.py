@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.estimate.serving import evaluate_columns
+from rooflab.estimate.serving.engines import evaluate_columns
 from rooflab.plan.result import Violation
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -60,7 +60,9 @@ def judge_rows(scenarios: list[Scenario], deployments: list[Deployment]) -> Judg
         ratio = np.where(np.isnan(got), np.inf, got / limit)
         worst = np.where(overloaded, worst, np.maximum(worst, ratio))
     feasible = columns.fits & ~overloaded & (worst <= 1.0)
-    return Judged(list(deployments), columns.metrics, columns.fits, overloaded, worst, feasible, columns.capacity, columns.length)
+    return Judged(
+        list(deployments), columns.metrics, columns.fits, overloaded, worst, feasible, columns.capacity, columns.length
+    )
 
 
 def violations(scenario: Scenario, judged: Judged, row: int) -> tuple[Violation, ...]:

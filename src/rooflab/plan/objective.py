@@ -85,6 +85,7 @@ def objective(minimise: str | None, maximise: str | None, *, priced: bool, gener
                          f"{'maximise' if found.more_is_better else 'minimise'} it", where)  # fmt: skip
     if key.startswith("usd") and not priced:
         raise InputError(
-            "no price of this device is known; give hardware.price in USD per device-hour, or ask for another objective", where
+            "no price of this device is known; give hardware.price in USD per device-hour, or ask for another objective",
+            where,
         )
     return found

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from rooflab.launch.label import bound_name, bound_value, deployment_label, formats_label, split_label
 from rooflab.memory.explain import does_not_fit
 from rooflab.plan.judge import Judged, violations
-from rooflab.plan.label import bound_name, bound_value, deployment_label, formats_label, split_label
 from rooflab.plan.objective import Objective
 from rooflab.plan.result import Rejected, Violation
 from rooflab.scenario.deployment import Deployment

@@ -6,8 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from rooflab.estimate.result import Estimate
-from rooflab.plan.label import SEARCHED, deployment_label
+from rooflab.estimate.serving.answer import Estimate
+from rooflab.launch.label import SEARCHED, deployment_label
 from rooflab.plan.objective import Objective
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -68,14 +68,14 @@ class Choice:
         return deployment_label(self.scenario)
 
     def launch_command(self, engine: str | None = None) -> str:
-        """The command that starts one replica (see `rooflab.plan.emit`)."""
-        from rooflab.plan.emit import launch_command
+        """The command that starts one replica (see `rooflab.launch.command`)."""
+        from rooflab.launch.command import launch_command
 
         return launch_command(self, engine)
 
     def kubernetes(self) -> str:
-        """A manifest that runs all replicas (see `rooflab.plan.emit`)."""
-        from rooflab.plan.kubernetes import kubernetes
+        """A manifest that runs all replicas (see `rooflab.launch.command`)."""
+        from rooflab.launch.kubernetes import kubernetes
 
         return kubernetes(self)
 
@@ -181,7 +181,9 @@ class Plan:
             "by_devices": [c.record() for c in self.by_devices],
             "front": [c.record() for c in self.front],
             "rejected": [_rejected(r) for r in self.rejected],
-            "limit": {"tokens_per_s_per_gpu": self.limit.tokens_per_s_per_gpu, "ratio": self.limit.ratio} if self.limit else None,
+            "limit": {"tokens_per_s_per_gpu": self.limit.tokens_per_s_per_gpu, "ratio": self.limit.ratio}
+            if self.limit
+            else None,
             "sensitivity": [_shift(s) for s in self.sensitivity],
             "price_source": self.price_source,
         }

@@ -18,16 +18,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rooflab.deploy.bill import bill
+from rooflab.deploy.complete import resident_tokens
 from rooflab.errors import Infeasible, InputError, RooflabError
-from rooflab.estimate.complete import resident_tokens
-from rooflab.estimate.money import bill
-from rooflab.estimate.result import Estimate
-from rooflab.estimate.serving import evaluate
+from rooflab.estimate.serving.answer import Estimate
+from rooflab.estimate.serving.engines import evaluate
+from rooflab.launch.label import SCHEDULING, sentence, slo_label
 from rooflab.memory.account import account
 from rooflab.plan.change import limit_of, nothing_meets, sensitivity, with_reasons
 from rooflab.plan.front import cloud, front
 from rooflab.plan.judge import Judged, judge
-from rooflab.plan.label import SCHEDULING, sentence, slo_label
 from rooflab.plan.objective import Objective, objective
 from rooflab.plan.reject import near_misses
 from rooflab.plan.result import Choice, Plan
@@ -84,7 +84,11 @@ def plan(
     rate = "output_tokens_per_s_per_gpu" if _generates(base) else "requests_per_s_per_gpu"
     points = cloud(base, judged, shapes, metric, _shape, per_gpu=rate)
     rejected = near_misses(base, judged, target)
-    message = _sentence(base, target, choices) if choices else nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
+    message = (
+        _sentence(base, target, choices)
+        if choices
+        else nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
+    )
     plan_ = Plan(
         base, target, choices, by_devices, best_trades, rejected, points, metric, limit_of(choices), (),
         len(space), len(order), message,
@@ -92,7 +96,9 @@ def plan(
     )  # fmt: skip
     if not explain or not choices:
         return plan_
-    return replace(plan_, choices=with_reasons(base, judged, target, choices), sensitivity=sensitivity(choices[0], target))
+    return replace(
+        plan_, choices=with_reasons(base, judged, target, choices), sensitivity=sensitivity(choices[0], target)
+    )
 
 
 def _steady(scenario: Scenario) -> Scenario:
@@ -110,7 +116,9 @@ def _check(scenario: Scenario) -> None:
         raise InputError("a plan chooses engines of one kind; leave pools out, or simulate them", "deployment.pools")
     for key, _ in scenario.slo:
         if key.startswith("tpot") and not _generates(scenario):
-            raise InputError("there is no time per output token without generated tokens; use ttft or e2e", f"slo.{key}")
+            raise InputError(
+                "there is no time per output token without generated tokens; use ttft or e2e", f"slo.{key}"
+            )
 
 
 def _worth_pricing(base: Scenario, space: Space) -> list[Deployment]:
@@ -141,7 +149,9 @@ def rank(base: Scenario, judged: Judged, target: Objective) -> npt.NDArray[np.in
     # the logarithm falls with a throughput, whose cost is negative
     tied = np.round((np.sign(cost) * np.log(np.maximum(np.abs(cost), 1e-300)) + worth) * 1e6)
     open_ended = base.workload.mode == "max-throughput"
-    served = -np.round(np.log(np.maximum(m["requests_per_s"][rows], 1e-12)) * 1e3) if open_ended else np.zeros(len(rows))
+    served = (
+        -np.round(np.log(np.maximum(m["requests_per_s"][rows], 1e-12)) * 1e3) if open_ended else np.zeros(len(rows))
+    )
     slack = judged.worst[rows] if base.slo else np.log(np.maximum(m["e2e_s_mean"][rows], 1e-12))
     slack = np.round(np.where(np.isfinite(slack), slack, 1e9) * 10)  # a tenth apart is the same
     usual = np.array([_distance(judged.deployments[i]) for i in rows])

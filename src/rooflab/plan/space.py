@@ -17,11 +17,11 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, Final
 
+from rooflab.deploy.complete import default_engine
 from rooflab.errors import InputError, unknown
-from rooflab.estimate.complete import default_engine
+from rooflab.launch.label import SCHEDULING, SEARCHED
 from rooflab.operators.formats import formats_of
 from rooflab.operators.split import check_split, split_problem
-from rooflab.plan.label import SCHEDULING, SEARCHED
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.dtype import DTYPES, dtype
 from rooflab.scenario.hardware import Hardware
@@ -32,7 +32,9 @@ __all__ = ["Space", "candidates", "fill_replicas", "fill_sequences", "quality", 
 _STAGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _TOKENS: Final = (2048, 4096, 8192, 16384)
 _SEQUENCES: Final = (16, 32, 64, 128, 256, 512, 1024)
-_FINE: Final = tuple(sorted({1, 2, 3, 5, 6, 7} | {step << octave for octave in range(8) for step in (4, 5, 6, 7)} | {1024}))
+_FINE: Final = tuple(
+    sorted({1, 2, 3, 5, 6, 7} | {step << octave for octave in range(8) for step in (4, 5, 6, 7)} | {1024})
+)
 """Four an octave: where the latency target decides how many run."""
 _ALL_REPLICAS: Final = 64
 """Up to so many replicas every count is a candidate; beyond, about eight an octave."""
@@ -65,14 +67,24 @@ class Space:
 
 
 def candidates(
-    scenario: Scenario, *, fixed: Collection[str] = (), quantise: bool = False, formats: Sequence[str] | None = None, limit: int = 20_000
+    scenario: Scenario,
+    *,
+    fixed: Collection[str] = (),
+    quantise: bool = False,
+    formats: Sequence[str] | None = None,
+    limit: int = 20_000,
 ) -> list[Deployment]:
     """All deployments to price, at most `limit` where thinning the batch limits and replica counts can reach it."""
     return list(space_of(scenario, fixed=fixed, quantise=quantise, formats=formats, limit=limit))
 
 
 def space_of(
-    scenario: Scenario, *, fixed: Collection[str] = (), quantise: bool = False, formats: Sequence[str] | None = None, limit: int = 20_000
+    scenario: Scenario,
+    *,
+    fixed: Collection[str] = (),
+    quantise: bool = False,
+    formats: Sequence[str] | None = None,
+    limit: int = 20_000,
 ) -> Space:
     """The space of a scenario; see the module. Raises InputError when a fixed split is impossible or too large for the hardware."""
     for name in fixed:
@@ -108,7 +120,13 @@ def _splits(scenario: Scenario, keep: set[str]) -> list[Splits]:
     one_engine_one_device = d.engine in ("llamacpp", "mlx", "onnxruntime", "pytorch", "transformers")
     tps = [d.tp or 1] if "tp" in keep else [1] if one_engine_one_device else _tensor_degrees(hardware, most)
     pps = [d.pp] if "pp" in keep else [p for p in _STAGES if p <= most] if layered and d.engine != "mlx" else [1]
-    dps = [d.dp] if "dp" in keep else [1 << i for i in range(most.bit_length())] if model.is_moe and d.engine in SCHEDULING else [1]
+    dps = (
+        [d.dp]
+        if "dp" in keep
+        else [1 << i for i in range(most.bit_length())]
+        if model.is_moe and d.engine in SCHEDULING
+        else [1]
+    )
     found = []
     for tp, pp, dp in product(tps, pps, dps):
         if tp * pp * dp * d.cp > hardware.count or (tp * pp * dp * d.cp > 1 and most == 1):
@@ -145,13 +163,21 @@ def _complain(scenario: Scenario) -> None:
 
 def _replicas(scenario: Scenario, d: Deployment, split: Splits, keep: set[str], *, thin: bool) -> tuple[int, ...]:
     if "replicas" in keep:
-        return (d.replicas or 1,) if split[0] * split[1] * split[2] * d.cp * (d.replicas or 1) <= scenario.hardware.count else ()
+        return (
+            (d.replicas or 1,)
+            if split[0] * split[1] * split[2] * d.cp * (d.replicas or 1) <= scenario.hardware.count
+            else ()
+        )
     most = scenario.hardware.count // (split[0] * split[1] * split[2] * d.cp)
     if scenario.workload.mode == "max-throughput":
         return tuple(sorted({1, most}))  # replicas of a full engine do not change each other
     if not thin and most <= _ALL_REPLICAS:
         return tuple(range(1, most + 1))
-    sizes = {round(2.0 ** (k / 8)) for k in range(8 * most.bit_length() + 1)} if not thin else {1 << k for k in range(most.bit_length())}
+    sizes = (
+        {round(2.0 ** (k / 8)) for k in range(8 * most.bit_length() + 1)}
+        if not thin
+        else {1 << k for k in range(most.bit_length())}
+    )
     return tuple(sorted({n for n in sizes if n <= most} | {most}))
 
 
@@ -176,7 +202,9 @@ def fill_sequences(deployments: Sequence[Deployment]) -> list[Deployment]:
     return out
 
 
-def _weights(scenario: Scenario, d: Deployment, *, quantise: bool, formats: Sequence[str] | None) -> tuple[str | None, ...]:
+def _weights(
+    scenario: Scenario, d: Deployment, *, quantise: bool, formats: Sequence[str] | None
+) -> tuple[str | None, ...]:
     model, device = scenario.model, scenario.hardware.device
     if formats is not None:
         return tuple(None if dtype(f, "formats").name == model.dtype else dtype(f, "formats").name for f in formats)
@@ -202,7 +230,9 @@ def _holds_fp8(hardware: Hardware) -> bool:
 
 def _caches(scenario: Scenario, d: Deployment) -> tuple[str | None, ...]:
     own = formats_of(scenario.model, scenario.hardware.device, replace(d, tp=1)).kv
-    able = d.engine in SCHEDULING and scenario.hardware.device.peak_flops.get("fp8") and scenario.model.kind == "decoder"
+    able = (
+        d.engine in SCHEDULING and scenario.hardware.device.peak_flops.get("fp8") and scenario.model.kind == "decoder"
+    )
     return (None, "fp8") if able and own.bits >= 16 and scenario.model.kv_elements_per_token else (None,)
 
 
@@ -213,7 +243,11 @@ def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tu
     longest = max(w.mean_prompt_tokens, w.isl.high if w.isl.high < float("inf") else 0.0)
     whole = 1 << max(14, int(longest - 1).bit_length())
     default_tokens, default_seqs = _DEFAULTS["max_num_batched_tokens"], _DEFAULTS["max_num_seqs"]
-    tokens = [d.max_num_batched_tokens] if "max_num_batched_tokens" in keep or not searched else list(_TOKENS[::2] if level else _TOKENS)
+    tokens = (
+        [d.max_num_batched_tokens]
+        if "max_num_batched_tokens" in keep or not searched
+        else list(_TOKENS[::2] if level else _TOKENS)
+    )
     if level and default_tokens not in tokens and len(tokens) > 1:
         tokens.append(default_tokens)
     if level == 3 and len(tokens) > 1:
@@ -241,7 +275,10 @@ def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tu
 def quality(scenario: Scenario, d: Deployment) -> str:
     """What a deployment does to the model's answers: "as the checkpoint", or what changed at an unknown cost."""
     device = scenario.hardware.device
-    own, used = (formats_of(scenario.model, device, replace(x, tp=1)) for x in (replace(d, weights=None, experts=None, kv=None), d))
+    own, used = (
+        formats_of(scenario.model, device, replace(x, tp=1))
+        for x in (replace(d, weights=None, experts=None, kv=None), d)
+    )
     changed = []
     if used.weights.bits < own.weights.bits or used.experts.bits < own.experts.bits:
         changed.append(f"{min(used.weights, used.experts, key=lambda f: f.bits).name} weights")

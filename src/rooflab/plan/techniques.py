@@ -118,4 +118,6 @@ def _merit(o: Option, without: Plan) -> float:
     """What options are ordered by: the objective of their best deployment, less is better turned round."""
     if o.plan.best is None:
         return -np.inf
-    return -float(without.objective.cost(np.array([o.plan.best.metrics[without.objective.metric]], dtype=np.float64))[0])
+    return -float(
+        without.objective.cost(np.array([o.plan.best.metrics[without.objective.metric]], dtype=np.float64))[0]
+    )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.estimate.result import BOTTLENECKS
+from rooflab.estimate.serving.answer import BOTTLENECKS
+from rooflab.launch.label import bound_name, bound_value, formats_label, split_label
 from rooflab.plan.judge import Judged, violations
-from rooflab.plan.label import bound_name, bound_value, formats_label, split_label
 from rooflab.plan.objective import Objective
 from rooflab.plan.result import Choice, Violation
 from rooflab.scenario.deployment import Deployment
@@ -139,7 +139,11 @@ def _fewer(base: Scenario, judged: Judged, target: Objective, c: Choice) -> str:
     if len(feasible):
         row = int(feasible[np.argmin(target.cost(judged.metrics[target.metric][feasible]))])
         change = target.worse_by(float(judged.metrics[target.metric][row]), float(c.metrics[target.metric]))
-        return f"on fewer devices the best is {name(row)}: {target.title} {change * 100:.0f} % worse" if change > 0.005 else ""
+        return (
+            f"on fewer devices the best is {name(row)}: {target.title} {change * 100:.0f} % worse"
+            if change > 0.005
+            else ""
+        )
     row = int(rows[np.argmin(judged.worst[rows])])
     v = violations(base, judged, row)[0]
     over = _short(v) if v.bound == "rate" else f"has {bound_name(v.bound)} {bound_value(v.bound, v.got)}"

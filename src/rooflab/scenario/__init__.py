@@ -1,4 +1,5 @@
-"""The nouns of a scenario as frozen data, and reading them from files.
+"""A model, on hardware, under a workload, in a deployment, within service levels: plain frozen data.
 
-Knows nothing of catalogues: names are resolved by functions handed in.
+It knows fields, their readers and their errors; it knows no catalogue, price or engine.
+Start with `scenario.Scenario` and `scenario.read_scenario`.
 """

@@ -159,7 +159,11 @@ class LatentAttention:
     def parameters(self, hidden: int) -> int:
         """Weights of the down- and up-projections, norms and indexer."""
         q_out = self.heads * self.head_dim
-        n = hidden * (self.kv_rank + self.rope_dim) + self.kv_rank + self.kv_rank * self.heads * (self.nope_dim + self.v_dim)
+        n = (
+            hidden * (self.kv_rank + self.rope_dim)
+            + self.kv_rank
+            + self.kv_rank * self.heads * (self.nope_dim + self.v_dim)
+        )
         n += hidden * q_out if self.q_rank is None else hidden * self.q_rank + self.q_rank + self.q_rank * q_out
         n += self.heads * self.v_dim * hidden
         if self.output_gate:

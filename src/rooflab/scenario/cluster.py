@@ -191,7 +191,9 @@ def read_failures(value: Any, where: str) -> tuple[Failure, ...]:
     for i, item in enumerate(_list(value, where)):
         read = fields.read(dict, item, f"{where}[{i}]", readers)
         if not {"replica", "at"} <= read.keys():
-            raise InputError("a failure needs replica and at, for example {replica: 0, at: 100 s, until: 400 s}", f"{where}[{i}]")
+            raise InputError(
+                "a failure needs replica and at, for example {replica: 0, at: 100 s, until: 400 s}", f"{where}[{i}]"
+            )
         out.append(Failure(read["replica"], read["at"], read.get("until", float("inf"))))
     return tuple(out)
 

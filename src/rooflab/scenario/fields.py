@@ -57,7 +57,9 @@ def number(low: float = 0.0, high: float = float("inf"), *, exclusive: bool = Fa
         x = units.parse(value, "fraction", where)
         if not (low < x if exclusive else low <= x) or x > high:
             above = f"above {low:g}" if exclusive else f"at least {low:g}"
-            raise InputError(f"{value!r} is out of range; {above}" + (f", at most {high:g}" if high < float("inf") else ""), where)
+            raise InputError(
+                f"{value!r} is out of range; {above}" + (f", at most {high:g}" if high < float("inf") else ""), where
+            )
         return x
 
     return reader

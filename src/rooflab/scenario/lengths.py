@@ -76,7 +76,9 @@ def quantiles(table: list[float], where: str = "") -> Lengths:
     pieces = list(pairwise(table))
     mean = sum(a + b for a, b in pieces) / 2 / len(pieces)
     square = sum(a * a + a * b + b * b for a, b in pieces) / 3 / len(pieces)
-    return Lengths("quantiles", mean, max(square / mean**2 - 1, 0.0) ** 0.5 if mean else 0.0, table[0], table[-1], tuple(table))
+    return Lengths(
+        "quantiles", mean, max(square / mean**2 - 1, 0.0) ** 0.5 if mean else 0.0, table[0], table[-1], tuple(table)
+    )
 
 
 def _distribution(value: Mapping[Any, Any], dimension: str, lowest: float, where: str) -> Lengths:
@@ -90,7 +92,12 @@ def _distribution(value: Mapping[Any, Any], dimension: str, lowest: float, where
     def bound(x: Any, at: str) -> float:
         return fields.number(0)(units.parse(x, dimension, at), at)  # type: ignore[no-any-return]
 
-    readers: dict[str, fields.Reader] = {"mean": fields.quantity(dimension), "cv": fields.number(0), "low": bound, "high": bound}
+    readers: dict[str, fields.Reader] = {
+        "mean": fields.quantity(dimension),
+        "cv": fields.number(0),
+        "low": bound,
+        "high": bound,
+    }
     for key in spec:
         if key not in readers:
             raise unknown("field", str(key), readers, where)
@@ -127,7 +134,9 @@ def _cut(kind: str, mean: float, cv: float, low: float, high: float, where: str)
         return Lengths("exponential", mean, max(square / mean**2 - 1, 0.0) ** 0.5, low, high)
     if (cv * mean) ** 2 >= (high - mean) * (mean - low) and cv > 0:
         most = ((high - mean) * (mean - low)) ** 0.5 / mean
-        raise InputError(f"cv {cv:g} is too large for a mean of {mean:g} within {low:g}..{high:g}; below {most:.3g}", where)
+        raise InputError(
+            f"cv {cv:g} is too large for a mean of {mean:g} within {low:g}..{high:g}; below {most:.3g}", where
+        )
     return Lengths("lognormal", mean, cv, low, high)
 
 
@@ -163,7 +172,11 @@ def underlying(lengths: Lengths) -> tuple[float, float]:
         return math.log(mean) - sigma**2 / 2, sigma
 
     def mu(s: float) -> float:
-        return _bisect(lambda m: _lognormal_moments(m, s, low, high)[0] - mean, math.log(mean) - 40 * s - 1, math.log(mean) + 40 * s + 1)
+        return _bisect(
+            lambda m: _lognormal_moments(m, s, low, high)[0] - mean,
+            math.log(mean) - 40 * s - 1,
+            math.log(mean) + 40 * s + 1,
+        )
 
     wanted = mean**2 * (1 + lengths.cv**2)
     sigma = _bisect(lambda s: _lognormal_moments(mu(s), s, low, high)[1] - wanted, sigma * 0.2, max(6.0, sigma * 3))

@@ -224,7 +224,14 @@ class Model:
         stack = sum(r.count * r.block.parameters(self.hidden) for r in self.runs + self.encoder)
         stacks = 2 if self.encoder else 1
         norms = stacks * self.final_norm * self.hidden * (2 if self.norm_bias else 1)
-        return stack + norms + self.embedding_parameters + self.head_parameters + self.other_parameters + self.relative_parameters
+        return (
+            stack
+            + norms
+            + self.embedding_parameters
+            + self.head_parameters
+            + self.other_parameters
+            + self.relative_parameters
+        )
 
     @property
     def relative_parameters(self) -> int:
@@ -265,7 +272,10 @@ class Model:
     @property
     def active_parameters(self) -> int:
         """Parameters that one token uses, embeddings and head included (the convention of published 'A' counts varies)."""
-        idle = sum(r.count * (r.block.parameters(self.hidden) - r.block.active_parameters(self.hidden)) for r in self.runs + self.encoder)
+        idle = sum(
+            r.count * (r.block.parameters(self.hidden) - r.block.active_parameters(self.hidden))
+            for r in self.runs + self.encoder
+        )
         return self.parameters - idle
 
     @property

@@ -35,7 +35,10 @@ def read_offload(value: Any, where: str = "deployment.offload") -> Offload:
     }
     offload = fields.read(Offload, value, where, readers)
     if (offload.kv is None) != (offload.attention == "device"):
-        raise InputError("kv: dram needs attention: cpu and the other way round, or the cache would cross the host link every step", where)
+        raise InputError(
+            "kv: dram needs attention: cpu and the other way round, or the cache would cross the host link every step",
+            where,
+        )
     if offload == Offload():
         raise InputError("offloads nothing; name weights, or kv with attention", where)
     return offload

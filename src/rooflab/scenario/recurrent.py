@@ -61,7 +61,12 @@ class LinearAttention:
         if self.gate_rank is None:
             n = hidden * self.in_width + 2 * self.v_heads
         else:
-            decay = hidden * self.gate_rank + self.gate_rank * self.k_heads * self.k_dim + self.k_heads * self.k_dim + self.v_heads
+            decay = (
+                hidden * self.gate_rank
+                + self.gate_rank * self.k_heads * self.k_dim
+                + self.k_heads * self.k_dim
+                + self.v_heads
+            )
             gate = hidden * value if self.full_output_gate else hidden * self.gate_rank + self.gate_rank * value
             n = hidden * (self.conv_width + self.v_heads) + decay + gate
         return n + self.conv_width * self.conv + self.v_dim + value * hidden

@@ -86,7 +86,9 @@ def _with_pools(deployment: Deployment, resolvers: Resolvers) -> Deployment:
     if not any(p.spec is not None for p in deployment.pools):
         return deployment
     pools = tuple(
-        p if p.spec is None else replace(p, hardware=resolvers.hardware(p.spec, f"deployment.pools[{i}].hardware"), spec=None)
+        p
+        if p.spec is None
+        else replace(p, hardware=resolvers.hardware(p.spec, f"deployment.pools[{i}].hardware"), spec=None)
         for i, p in enumerate(deployment.pools)
     )
     return replace(deployment, pools=pools)

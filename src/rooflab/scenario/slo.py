@@ -11,7 +11,9 @@ from rooflab.scenario import fields
 
 __all__ = ["SLO", "SLO_KEYS", "read_slo"]
 
-SLO_KEYS: Final = tuple(f"{metric}_{stat}" for metric in ("ttft", "tpot", "e2e") for stat in ("mean", "p50", "p90", "p99"))
+SLO_KEYS: Final = tuple(
+    f"{metric}_{stat}" for metric in ("ttft", "tpot", "e2e") for stat in ("mean", "p50", "p90", "p99")
+)
 
 
 @dataclass(frozen=True, slots=True)

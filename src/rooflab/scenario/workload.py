@@ -112,7 +112,9 @@ class Workload:
         if self.sessions is not None and self.sessions.prompt == "new":
             return self._on_top + self._repeated
         prefix = self.prefixes
-        shared = min(prefix.share * prefix.tokens if prefix is not None else float(self.shared_prefix), self._class_mean("isl"))
+        shared = min(
+            prefix.share * prefix.tokens if prefix is not None else float(self.shared_prefix), self._class_mean("isl")
+        )
         first = 1.0 if self.sessions is None else 1 / self.sessions.turns.mean
         return first * shared + (1 - first) * self._class_mean("isl")
 
@@ -142,7 +144,11 @@ class Workload:
         if not self.classes:
             return mean * kept
         total = sum(c.share for c in self.classes)
-        return sum(c.share * (own.mean if (own := getattr(c, name)) is not None else mean) for c in self.classes) / total * kept
+        return (
+            sum(c.share * (own.mean if (own := getattr(c, name)) is not None else mean) for c in self.classes)
+            / total
+            * kept
+        )
 
     def spread(self, name: Literal["isl", "osl"]) -> float:
         """Coefficient of variation of a length, the jitter (uniform, independent) included."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from rooflab.evidence.audit import Labs, audit
+from rooflab.evidence.claims.audit import Labs, audit
 from rooflab.papers.cards import KINDS, RESOURCES
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
@@ -38,7 +38,9 @@ class PaperConformance:
         """An instance of every technique: the first variant that some scenario suggests."""
         for cls in self.paper.techniques.values():
             found = next((v for _, s in scenarios() for v in cls.variants(s)), None)
-            assert found is not None, f"{cls.key} suggests no setting for any scenario: give its parameters defaults, or define variants"
+            assert found is not None, (
+                f"{cls.key} suggests no setting for any scenario: give its parameters defaults, or define variants"
+            )
             yield found
 
     def test_card_is_complete(self) -> None:

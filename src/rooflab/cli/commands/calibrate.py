@@ -29,22 +29,38 @@ _FLAGS: Final = (
 
 def _report_options(function: Any) -> Any:
     for name, placeholder, text in reversed(_FLAGS):
-        function = click.option(f"--{name}", f"g_{name.replace('-', '_')}", metavar=placeholder, default="", help=f"Reports: {text}.")(
-            function
-        )
+        function = click.option(
+            f"--{name}", f"g_{name.replace('-', '_')}", metavar=placeholder, default="", help=f"Reports: {text}."
+        )(function)
     return function
 
 
 @click.command("calibrate")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--out", default="calibration.json", show_default=True, metavar="FILE", help="Where the calibration is written.")
+@click.option(
+    "--out", default="calibration.json", show_default=True, metavar="FILE", help="Where the calibration is written."
+)
 @click.option("--rows-out", metavar="FILE.csv", help="Also write the rows that were read from reports.")
-@click.option("--date", metavar="DATE", default="", help="Date of the fit, kept with every constant; today unless said.")
-@click.option("--calibration", "base", metavar="FILE", help="Start from this calibration instead of the shipped one, and keep what it has.")
+@click.option(
+    "--date", metavar="DATE", default="", help="Date of the fit, kept with every constant; today unless said."
+)
+@click.option(
+    "--calibration",
+    "base",
+    metavar="FILE",
+    help="Start from this calibration instead of the shipped one, and keep what it has.",
+)
 @_report_options
 @output_options
 def command(
-    files: tuple[str, ...], out: str, rows_out: str | None, date: str, base: str | None, as_json: bool, quiet: bool, **given: str
+    files: tuple[str, ...],
+    out: str,
+    rows_out: str | None,
+    date: str,
+    base: str | None,
+    as_json: bool,
+    quiet: bool,
+    **given: str,
 ) -> int:
     """Fit the cost model to FILE...: measurements of your own cluster, in any mix of three kinds.
 
@@ -66,10 +82,10 @@ def command(
 
     from rooflab.cli.calibration_option import calibrated
     from rooflab.errors import InputError
-    from rooflab.evidence.calibrate import calibrate, fit_rows
-    from rooflab.evidence.calibration_data import read_data, write_rows
-    from rooflab.evidence.calibration_file import record
-    from rooflab.evidence.reports import Given
+    from rooflab.evidence.calibrate.calibrate import calibrate, fit_rows
+    from rooflab.evidence.calibrate.data import read_data, write_rows
+    from rooflab.evidence.calibrate.file import record
+    from rooflab.evidence.calibrate.reports import Given
 
     data = read_data(files, Given(**{k.removeprefix("g_"): v for k, v in given.items() if v}))
     if rows_out:
@@ -91,12 +107,14 @@ def command(
     if as_json:
         click.echo(json.dumps(content, allow_nan=False))
     else:
-        from rooflab.report.calibrate_text import show_calibration
-        from rooflab.report.console import console
+        from rooflab.report.text.calibrate import show_calibration
+        from rooflab.report.text.console import console
 
         show_calibration(found, console(), not_modelled=reasons, quiet=quiet)
         if found.changed and not quiet:
-            click.echo(f"wrote {out}\nNext    rooflab plan SCENARIO --calibration {out}     rooflab validate FILE.csv --calibration {out}")
+            click.echo(
+                f"wrote {out}\nNext    rooflab plan SCENARIO --calibration {out}     rooflab validate FILE.csv --calibration {out}"
+            )
     if not found.changed:
         click.echo("the rows tell no constant better than the shipped ones: nothing written", err=True)
     return 0 if found.changed else 1

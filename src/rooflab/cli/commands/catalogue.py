@@ -35,10 +35,16 @@ def command(kind: str, words: tuple[str, ...], sources: bool, as_json: bool, qui
         for row in rows:
             click.echo(next(iter(listing.cells(row).values())))
     elif rows:
-        from rooflab.report.catalogue_text import show_rows
-        from rooflab.report.console import console
+        from rooflab.report.text.catalogue import show_rows
+        from rooflab.report.text.console import console
 
-        show_rows(tuple(listing.columns), [listing.cells(row) for row in rows], console(), numeric=listing.numeric, sources=sources)
+        show_rows(
+            tuple(listing.columns),
+            [listing.cells(row) for row in rows],
+            console(),
+            numeric=listing.numeric,
+            sources=sources,
+        )
     if not rows:
         click.echo(f"no {kind} with {' '.join(words)}", err=True)
     return 0 if rows else 1

@@ -10,7 +10,7 @@ import click
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
 if TYPE_CHECKING:
-    from rooflab.estimate.result import Estimate
+    from rooflab.estimate.serving.answer import Estimate
 
 __all__ = ["command"]
 
@@ -19,7 +19,9 @@ __all__ = ["command"]
 @scenario_options(many=True)
 @click.option("--breakdown", is_flag=True, help="Where a step's time goes, operator by operator.")
 @click.option(
-    "--batch", metavar="FILE.jsonl", help="Scenarios as JSON lines ('-' for stdin); JSON lines out, an error per line that fails."
+    "--batch",
+    metavar="FILE.jsonl",
+    help="Scenarios as JSON lines ('-' for stdin); JSON lines out, an error per line that fails.",
 )
 @output_options
 def command(given: list[Given], breakdown: bool, batch: str | None, as_json: bool, quiet: bool) -> int:
@@ -59,29 +61,32 @@ def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
         "hardware": f"{estimate.scenario.hardware.count} x {estimate.scenario.hardware.device.key}",
         "deployment": deployment_record(estimate.scenario.deployment),
         "metrics": estimate.record(),
-        "missed": [{"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit} for key, got, limit in estimate.meets()],
+        "missed": [
+            {"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit}
+            for key, got, limit in estimate.meets()
+        ],
     }
-    from rooflab.evidence.intervals import intervals
+    from rooflab.evidence.intervals.intervals import intervals
 
     out["intervals"] = {name: one.record() for name, one in intervals(estimate).items()}
     if breakdown:
         from dataclasses import asdict
 
-        from rooflab.estimate.breakdown import breakdown as operators
+        from rooflab.estimate.serving.breakdown import breakdown as operators
 
         out["operators"] = [asdict(row) for row in operators(estimate)]
     return out
 
 
 def _show(estimate: Estimate, breakdown: bool, *, first: bool) -> None:
-    from rooflab.report.console import console
-    from rooflab.report.estimate_text import show_breakdown, show_estimate
+    from rooflab.report.text.console import console
+    from rooflab.report.text.estimate import show_breakdown, show_estimate
 
     out = console()
     if not first:
         out.rule(style="dim")
     show_estimate(estimate, out)
     if breakdown:
-        from rooflab.estimate.breakdown import breakdown as operators
+        from rooflab.estimate.serving.breakdown import breakdown as operators
 
         show_breakdown(operators(estimate), out)

@@ -10,7 +10,7 @@ import click
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
 if TYPE_CHECKING:
-    from rooflab.evidence.check import Row
+    from rooflab.evidence.claims.check import Row
     from rooflab.feed.listing import Entry
 
 __all__ = ["command"]
@@ -23,9 +23,15 @@ def command() -> None:
 
 def _filters(function: Any) -> Any:
     function = click.option("--runnable", is_flag=True, help="Only papers that can be run.")(function)
-    function = click.option("--day", default="", metavar="DATE", help="Of a day, or the beginning of one: 2024-08.")(function)
-    function = click.option("--saves", default="", metavar="RESOURCE", help="That save a resource: memory, energy, money, ...")(function)
-    return click.option("--kind", default="", metavar="KIND", help="Of a kind: serving, quantization, training, ...")(function)
+    function = click.option("--day", default="", metavar="DATE", help="Of a day, or the beginning of one: 2024-08.")(
+        function
+    )
+    function = click.option(
+        "--saves", default="", metavar="RESOURCE", help="That save a resource: memory, energy, money, ..."
+    )(function)
+    return click.option("--kind", default="", metavar="KIND", help="Of a kind: serving, quantization, training, ...")(
+        function
+    )
 
 
 @command.command("list")
@@ -38,7 +44,7 @@ def list_papers(kind: str, saves: str, day: str, runnable: bool, as_json: bool, 
     found = select(entries(), kind=kind, saves=saves, day=day, runnable=runnable)
     if as_json:
         return _json([e.record() for e in found])
-    from rooflab.report.papers_text import show_list
+    from rooflab.report.text.papers import show_list
 
     show_list(found, quiet=quiet)
     return 0 if found else 1
@@ -49,7 +55,9 @@ def list_papers(kind: str, saves: str, day: str, runnable: bool, as_json: bool, 
 @click.option("-n", "limit", default=10, show_default=True, help="At most so many.")
 @_filters
 @output_options
-def search_papers(words: tuple[str, ...], limit: int, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool) -> int:
+def search_papers(
+    words: tuple[str, ...], limit: int, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool
+) -> int:
     """Papers about WORDS, best match first."""
     from rooflab.feed.listing import entries, select
     from rooflab.feed.search import search
@@ -57,7 +65,7 @@ def search_papers(words: tuple[str, ...], limit: int, kind: str, saves: str, day
     found = search(" ".join(words), select(entries(), kind=kind, saves=saves, day=day, runnable=runnable), limit)
     if as_json:
         return _json([e.record() | {"score": round(score, 3)} for score, e in found])
-    from rooflab.report.papers_text import show_found
+    from rooflab.report.text.papers import show_found
 
     show_found([e for _, e in found], " ".join(words), quiet=quiet)
     return 0 if found else 1
@@ -73,27 +81,32 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
     found = entry(key)
     if found.status != RUNNABLE:
         return _show_card(found, as_json)
-    from rooflab.evidence.check import check_paper
+    from rooflab.evidence.claims.check import check_paper
     from rooflab.papers.registry import paper
 
     rows = check_paper(found.key, audited=False)
     p = paper(found.key)
     if as_json:
-        techniques = [{"key": t.key, "parameters": {n: str(a) for n, a in t.__annotations__.items()}} for t in p.techniques.values()]
+        techniques = [
+            {"key": t.key, "parameters": {n: str(a) for n, a in t.__annotations__.items()}}
+            for t in p.techniques.values()
+        ]
         texts = {"executed": p.executed, "modelled": p.modelled, "assumed": p.assumed, "techniques": techniques}
         return _json(found.record() | texts | {"claims": [r.record() for r in rows]})
-    from rooflab.report.papers_text import show_paper
+    from rooflab.report.text.papers import show_paper
 
     show_paper(found, p, rows)
     if not quiet:
-        click.echo(f"\nNext    rooflab papers check {found.key} audits these figures     rooflab papers run {found.key} SCENARIO")
+        click.echo(
+            f"\nNext    rooflab papers check {found.key} audits these figures     rooflab papers run {found.key} SCENARIO"
+        )
     return 0
 
 
 def _show_card(found: Entry, as_json: bool) -> int:
     if as_json:
         return _json(found.record() | {"claims": []})
-    from rooflab.report.papers_text import show_card
+    from rooflab.report.text.papers import show_card
 
     show_card(found)
     return 0
@@ -101,7 +114,9 @@ def _show_card(found: Entry, as_json: bool) -> int:
 
 @command.command("run", cls=ScenarioCommand)
 @click.argument("key")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the technique; repeatable.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the technique; repeatable."
+)
 @click.option("--variant", default="", metavar="NAME", help="Which technique, where a paper has several.")
 @scenario_options()
 @output_options
@@ -122,7 +137,7 @@ def run(key: str, settings: tuple[str, ...], variant: str, given: Given, as_json
         outcome = run_paper(found.key, None if own else given.scenario(), dict(_setting(s) for s in settings), variant)
     if as_json:
         return _json(outcome.record())
-    from rooflab.report.papers_text import show_run
+    from rooflab.report.text.papers import show_run
 
     show_run(found, outcome, given.path, quiet=quiet)
     return 0
@@ -148,7 +163,7 @@ def check_claims(keys: tuple[str, ...], workers: int | None, as_json: bool, quie
 
     Exit status 1 when a claim fails.
     """
-    from rooflab.evidence.check import check
+    from rooflab.evidence.claims.check import check
 
     def said(name: str, rows: list[Row]) -> None:
         if not quiet and not as_json:
@@ -159,7 +174,7 @@ def check_claims(keys: tuple[str, ...], workers: int | None, as_json: bool, quie
     if as_json:
         _json([r.record() for r in rows])
         return failed
-    from rooflab.report.papers_text import show_rows
+    from rooflab.report.text.papers import show_rows
 
     show_rows(rows)
     return failed
@@ -179,7 +194,7 @@ def rank_papers(given: Given, as_json: bool, quiet: bool) -> int:
 
     if as_json:
         return _json({"ranked": [ranked_record(r) for r in ranked], "refused": [refused_record(r) for r in refused]})
-    from rooflab.report.papers_text import show_rank
+    from rooflab.report.text.papers import show_rank
 
     show_rank(scenario, ranked, refused, given.path, quiet=quiet)
     return 0

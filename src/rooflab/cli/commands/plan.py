@@ -20,18 +20,41 @@ __all__ = ["command"]
 
 @click.command("plan", cls=ScenarioCommand)
 @scenario_options()
-@click.option("--minimise", metavar="METRIC", help="Objective, for example usd_per_mtok (the default), ttft_s_p99, j_per_token, devices.")
+@click.option(
+    "--minimise",
+    metavar="METRIC",
+    help="Objective, for example usd_per_mtok (the default), ttft_s_p99, j_per_token, devices.",
+)
 @click.option("--maximise", metavar="METRIC", help="Objective, for example output_tokens_per_s_per_gpu.")
 @click.option("--fixed", metavar="FIELD", multiple=True, help="Deployment field that stays at its default; repeatable.")
 @click.option("--quantise", is_flag=True, help="Also try 4-bit weights, which change the model's answers.")
 @click.option("--format", "formats", metavar="FORMAT", multiple=True, help="Weight format to try; repeatable.")
 @click.option("--top", metavar="N", type=click.IntRange(1), default=8, show_default=True, help="Choices to rank.")
-@click.option("--limit", metavar="N", type=click.IntRange(1), default=20_000, show_default=True, help="Candidates to price at most.")
-@click.option("--emit", metavar="ENGINE", help="Print the launch command: vllm, sglang, trtllm, llamacpp; or kubernetes.")
-@click.option("--choice", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Which ranked choice --emit writes.")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1),
+    default=20_000,
+    show_default=True,
+    help="Candidates to price at most.",
+)
+@click.option(
+    "--emit", metavar="ENGINE", help="Print the launch command: vllm, sglang, trtllm, llamacpp; or kubernetes."
+)
+@click.option(
+    "--choice",
+    metavar="N",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Which ranked choice --emit writes.",
+)
 @click.option("--techniques", is_flag=True, help="Also plan with papers' techniques, alone and in pairs.")
 @click.option(
-    "--max-quality-loss", metavar="X", type=float, help="Most that a technique may cost by its published figure (implies --techniques)."
+    "--max-quality-loss",
+    metavar="X",
+    type=float,
+    help="Most that a technique may cost by its published figure (implies --techniques).",
 )
 @click.option("--html", metavar="FILE", help="Also write the plan as one page with charts.")
 @output_options
@@ -61,21 +84,32 @@ def command(
     scenario = given.scenario()
     with given.located():
         plan: Plan = search(
-            scenario, minimise=minimise, maximise=maximise, fixed=fixed, quantise=quantise, formats=formats or None, top=top, limit=limit
+            scenario,
+            minimise=minimise,
+            maximise=maximise,
+            fixed=fixed,
+            quantise=quantise,
+            formats=formats or None,
+            top=top,
+            limit=limit,
         )
     options = _options(plan, scenario, max_quality_loss) if techniques or max_quality_loss is not None else []
     if html is not None:
-        from rooflab.report.plan_html import write_plan_page
+        from rooflab.report.pages.plan import write_plan_page
 
         write_plan_page(plan, html)
     if emit is not None and plan.best is not None:
         click.echo(_launch(_chosen(plan, choice), emit))
     elif as_json:
-        click.echo(json.dumps(plan.record() | ({"techniques": [o.record() for o in options]} if options else {}), allow_nan=False))
+        click.echo(
+            json.dumps(
+                plan.record() | ({"techniques": [o.record() for o in options]} if options else {}), allow_nan=False
+            )
+        )
     else:
         _show(plan, given.path, quiet=quiet)
         if options:
-            from rooflab.report.papers_text import show_options
+            from rooflab.report.text.papers import show_options
 
             show_options(options)
     return 0 if plan.best is not None else 1
@@ -100,7 +134,7 @@ def _launch(choice: Choice, engine: str) -> str:
     if engine == "kubernetes":
         return choice.kubernetes()
     from rooflab.errors import unknown
-    from rooflab.plan.emit import EMITTERS
+    from rooflab.launch.command import EMITTERS
 
     if engine not in EMITTERS:
         raise unknown("engine with a launch command", engine, [*EMITTERS, "kubernetes"], "--emit")
@@ -108,13 +142,13 @@ def _launch(choice: Choice, engine: str) -> str:
 
 
 def _show(plan: Plan, path: str, *, quiet: bool) -> None:
-    from rooflab.report.console import console
-    from rooflab.report.plan_text import show_plan
+    from rooflab.report.text.console import console
+    from rooflab.report.text.plan import show_plan
 
     show_plan(plan, console())
     if plan.best is None or quiet:
         return
-    from rooflab.plan.emit import EMITTERS
+    from rooflab.launch.command import EMITTERS
 
     engine = plan.best.deployment.engine
     if engine in EMITTERS:

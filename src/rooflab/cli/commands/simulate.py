@@ -15,7 +15,7 @@ from rooflab.errors import InputError
 
 if TYPE_CHECKING:
     from rooflab.scenario.scenario import Scenario
-    from rooflab.simulate.results import ServingResult
+    from rooflab.simulate.results.serving import ServingResult
 
 __all__ = ["command"]
 
@@ -27,7 +27,15 @@ __all__ = ["command"]
 @click.option("--timeline", metavar="FILE.json", help="A trace of the run for Perfetto or chrome://tracing.")
 @click.option("--html", metavar="FILE", help="A page with latency distributions, load over time and the batch.")
 @output_options
-def command(given: Given, saturation: bool, records: str | None, timeline: str | None, html: str | None, as_json: bool, quiet: bool) -> int:
+def command(
+    given: Given,
+    saturation: bool,
+    records: str | None,
+    timeline: str | None,
+    html: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """SCENARIO event by event: every request through the engine's own batching rules, at the prices that `estimate` uses.
 
     How many requests: --requests (10,000 in an open loop). Ctrl-C keeps what is done and says so, exit status 130.
@@ -53,7 +61,7 @@ def command(given: Given, saturation: bool, records: str | None, timeline: str |
 
 
 def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool) -> int:
-    from rooflab.simulate.scenario import saturation
+    from rooflab.simulate.serving.scenario import saturation
     from rooflab.units import significant
 
     def tell(rate: float, held: bool) -> None:
@@ -65,7 +73,9 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
     if as_json:
         click.echo(json.dumps({"rate": rate, "metrics": result.record() if result else None}, allow_nan=False))
     else:
-        click.echo(f"{significant(rate)} requests/s is the highest rate at which {'every target holds' if scenario.slo else 'it keeps up'}")
+        click.echo(
+            f"{significant(rate)} requests/s is the highest rate at which {'every target holds' if scenario.slo else 'it keeps up'}"
+        )
         if result is not None:
             _show(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None), result)
     return 0 if result is not None else 1
@@ -73,12 +83,12 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
 
 def _announce_compilation(quiet: bool) -> None:
     """Say that this run takes longer, where no compiled loop newer than its sources is kept on this machine."""
-    from rooflab.simulate.loop import advance
+    from rooflab.simulate.serving.loop import advance
 
     folder = getattr(getattr(advance, "stats", None), "cache_path", None)
     if quiet or folder is None:  # not compiled at all: nothing to wait for
         return
-    from rooflab.simulate import loop
+    from rooflab.simulate.serving import loop
 
     sources = Path(loop.__file__).parent.glob("*.py")
     kept = [path.stat().st_mtime for path in Path(folder).glob("loop.advance-*.nbi")]
@@ -93,7 +103,12 @@ def _progress(quiet: bool) -> Callable[[float, float], None] | None:
     def show(done: float, now_s: float) -> None:
         from rooflab.units import format_seconds
 
-        print(f"\r{100 * done:.0f} % of requests, {format_seconds(now_s)} simulated \x1b[K", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{100 * done:.0f} % of requests, {format_seconds(now_s)} simulated \x1b[K",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
 
     return show
 
@@ -104,30 +119,37 @@ def _clear(quiet: bool) -> None:
 
 
 def _missed(result: ServingResult) -> list[dict[str, object]]:
-    return [{"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit} for key, got, limit in result.broken()]
+    return [
+        {"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit}
+        for key, got, limit in result.broken()
+    ]
 
 
-def _write(scenario: Scenario, result: ServingResult, records: str | None, timeline: str | None, html: str | None) -> None:
+def _write(
+    scenario: Scenario, result: ServingResult, records: str | None, timeline: str | None, html: str | None
+) -> None:
     """Write the files that were asked for."""
     if records is not None:
-        from rooflab.simulate.records import write_records
+        from rooflab.simulate.results.records import write_records
 
         write_records(result, records)
     if timeline is not None:
         if not timeline.endswith(".json"):
             raise InputError("a timeline is written as .json", "--timeline")
-        from rooflab.simulate.perfetto import write_perfetto
+        from rooflab.simulate.results.perfetto import write_perfetto
 
         write_perfetto(result, timeline)
     if html is not None:
-        from rooflab.report.headline import load_words, title
-        from rooflab.report.simulation_html import write_simulation_page
+        from rooflab.report.pages.simulation import write_simulation_page
+        from rooflab.report.text.headline import load_words, title
 
-        write_simulation_page(result, html, title=title(scenario), subtitle=load_words(scenario.workload, scenario.model))
+        write_simulation_page(
+            result, html, title=title(scenario), subtitle=load_words(scenario.workload, scenario.model)
+        )
 
 
 def _show(scenario: Scenario, result: ServingResult) -> None:
-    from rooflab.report.console import console
-    from rooflab.report.simulation_text import show_simulation
+    from rooflab.report.text.console import console
+    from rooflab.report.text.simulation import show_simulation
 
     show_simulation(scenario, result, console())

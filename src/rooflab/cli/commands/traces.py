@@ -29,8 +29,8 @@ def list_command(as_json: bool, quiet: bool) -> int:
     elif quiet:
         click.echo("\n".join(t.key for t in traces))
     else:
-        from rooflab.report.catalogue_text import show_rows
-        from rooflab.report.console import console
+        from rooflab.report.text.catalogue import show_rows
+        from rooflab.report.text.console import console
         from rooflab.units import format_quantity
 
         rows = [
@@ -43,13 +43,21 @@ def list_command(as_json: bool, quiet: bool) -> int:
             }
             for t in traces
         ]
-        show_rows(("trace", "title", "rows", "size", "licence"), rows, console(), numeric=frozenset({"rows", "size"}), sources=False)
+        show_rows(
+            ("trace", "title", "rows", "size", "licence"),
+            rows,
+            console(),
+            numeric=frozenset({"rows", "size"}),
+            sources=False,
+        )
     return 0
 
 
 @command.command("get")
 @click.argument("name")
-@click.option("--folder", metavar="DIR", help="Where to put it (default: the cache folder, where `trace: NAME` finds it).")
+@click.option(
+    "--folder", metavar="DIR", help="Where to put it (default: the cache folder, where `trace: NAME` finds it)."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def get_command(name: str, folder: str | None, as_json: bool, quiet: bool) -> int:
@@ -84,7 +92,10 @@ def fit_command(file: str, as_json: bool, quiet: bool) -> int:
         click.echo(json.dumps(entry.as_json()))
         return 0
     rate = f"{significant(entry.rate)} requests/s" if entry.rate else "no clock"
-    click.echo(f"{entry.rows:,} requests, {rate}" + (f", gaps with cv {significant(entry.arrivals_cv)}" if entry.arrivals_cv else ""))
+    click.echo(
+        f"{entry.rows:,} requests, {rate}"
+        + (f", gaps with cv {significant(entry.arrivals_cv)}" if entry.arrivals_cv else "")
+    )
     for name, lengths in (("in", entry.isl), ("out", entry.osl)):
         click.echo(f"{name}: mean {lengths.mean:,.0f}, cv {significant(lengths.cv)}, largest {lengths.high:,.0f}")
     click.echo(f"rank correlation of the two {entry.correlation:.2f}")

@@ -14,12 +14,18 @@ __all__ = ["command"]
 
 @click.command("validate")
 @click.argument("file", metavar="[FILE.csv]", required=False)
-@click.option("--rows", is_flag=True, help="With --json: one record a row, and the reason of each row without a prediction.")
+@click.option(
+    "--rows", is_flag=True, help="With --json: one record a row, and the reason of each row without a prediction."
+)
 @click.option("--all", "everything", is_flag=True, help="Every group, and the ids of suspect rows.")
-@click.option("--worst", default=10, show_default=True, metavar="N", help="How many of the rows that are furthest off to show.")
+@click.option(
+    "--worst", default=10, show_default=True, metavar="N", help="How many of the rows that are furthest off to show."
+)
 @click.option("--html", metavar="PAGE.html", help="Draw predicted against measured, by source, on one page.")
 @click.option("--calibration", metavar="FILE", help="Constants of your own (rooflab calibrate) over the shipped ones.")
-@click.option("--check", is_flag=True, help="Compare with the recorded bounds; exit status 1 when a group has got worse.")
+@click.option(
+    "--check", is_flag=True, help="Compare with the recorded bounds; exit status 1 when a group has got worse."
+)
 @output_options
 def command(
     file: str | None,
@@ -44,12 +50,12 @@ def command(
     if worst < 0:
         raise InputError(f"cannot be {worst}; 0 or more", "--worst")
     from rooflab.cli.calibration_option import calibrated
-    from rooflab.evidence.validate import validate
+    from rooflab.evidence.score.validate import validate
 
     with calibrated(calibration):
         found = validate(file)
     if html:
-        from rooflab.report.validate_html import validation_page
+        from rooflab.report.pages.validate import validation_page
 
         try:
             Path(html).write_text(validation_page(found), encoding="utf-8")
@@ -57,7 +63,7 @@ def command(
             raise InputError(f"cannot be written ({error.strerror})", html) from None
     broken = []
     if check:
-        from rooflab.evidence.bounds import breaches, read_bounds
+        from rooflab.evidence.publish.bounds import breaches, read_bounds
 
         bounds = read_bounds()
         broken = breaches(found, bounds)
@@ -65,12 +71,13 @@ def command(
         record = found.record(rows=rows)
         if check:
             record["breaches"] = [
-                {"grouping": b.grouping, "name": b.name, "figure": b.figure, "got": b.got, "bound": b.bound} for b in broken
+                {"grouping": b.grouping, "name": b.name, "figure": b.figure, "got": b.got, "bound": b.bound}
+                for b in broken
             ]
         click.echo(json.dumps(record, allow_nan=False))
         return int(bool(broken))
-    from rooflab.report.console import console
-    from rooflab.report.validate_text import show_breaches, show_validation
+    from rooflab.report.text.console import console
+    from rooflab.report.text.validate import show_breaches, show_validation
 
     out = console()
     if not (quiet and check):

@@ -15,9 +15,25 @@ HIDDEN: Final = ("hidden_size", "n_embd", "n_embed", "d_model", "dim")
 LAYERS: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
 HEADS: Final = ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads")
 KV_HEADS: Final = ("num_key_value_heads", "num_kv_heads", "multi_query_group_num", "n_head_kv", "num_attention_groups")
-FFN: Final = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", "d_ff", "hidden_dim", "ff_intermediate_size", "encoder_ffn_dim")
+FFN: Final = (
+    "intermediate_size",
+    "ffn_hidden_size",
+    "n_inner",
+    "ffn_dim",
+    "d_ff",
+    "hidden_dim",
+    "ff_intermediate_size",
+    "encoder_ffn_dim",
+)
 VOCAB: Final = ("vocab_size", "padded_vocab_size")
-POSITIONS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length")
+POSITIONS: Final = (
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "seq_length",
+    "max_sequence_length",
+)
 
 
 class Config:
@@ -51,7 +67,13 @@ class Config:
             if default is None:
                 raise InputError("missing; needed to read this model", self.at(key))
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value != int(value) or value < least:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not isfinite(value)
+            or value != int(value)
+            or value < least
+        ):
             raise InputError(f"{value!r} is not a whole number of at least {least}", self.at(key))
         return int(value)
 

@@ -32,7 +32,9 @@ def decoder_blocks(c: Config, family: Family) -> list[Block]:
     """The blocks in order; equal ones are one object."""
     made: dict[tuple[str, int, bool], Block] = {}
     kinds = layer_kinds(c, family)
-    numbered = c.has("compress_ratios", "indexer_types", "sparse_attention_config")  # the mixer depends on where it stands
+    numbered = c.has(
+        "compress_ratios", "indexer_types", "sparse_attention_config"
+    )  # the mixer depends on where it stands
     blocks = []
     for i, (kind, sparse) in enumerate(zip(kinds, sparse_layers(c, len(kinds)), strict=True)):
         key = (kind, i if numbered else 0, sparse)
@@ -87,7 +89,9 @@ def _hyper_connections(c: Config, hidden: int) -> int:
     return 2 * (mixes * streams * hidden + mixes + 3)
 
 
-def assemble(c: Config, family: Family, name: str, blocks: Sequence[Block], mtp: tuple[Run, ...] | None = None) -> Model:
+def assemble(
+    c: Config, family: Family, name: str, blocks: Sequence[Block], mtp: tuple[Run, ...] | None = None
+) -> Model:
     """The model around `blocks`: embeddings, positions, head, final norm."""
     hidden, vocab = c.count(*HIDDEN), c.count(*VOCAB)
     context = c.whole(*POSITIONS, default=0)
@@ -106,7 +110,9 @@ def assemble(c: Config, family: Family, name: str, blocks: Sequence[Block], mtp:
         positions=positions,
         final_norm=family.final_norm,
         norm_bias=norms_of(c, family)[1],
-        other_parameters=(2 * hidden if model_type == "bloom" else 0) + streams * (streams * hidden + 1) + (1 if streams else 0),
+        other_parameters=(2 * hidden if model_type == "bloom" else 0)
+        + streams * (streams * hidden + 1)
+        + (1 if streams else 0),
         max_context=context,
         mtp=_mtp(c, blocks) if mtp is None else mtp,
     )

@@ -10,7 +10,9 @@ from rooflab.scenario.model import Attention, Block, Dense, Model, Run, Vision
 __all__ = ["read_bart", "read_bert", "read_t5", "read_vit", "read_whisper"]
 
 
-def _attention(c: Config, *heads_keys: str, causal: bool = False, k_bias: bool = True, biased: bool = True) -> Attention:
+def _attention(
+    c: Config, *heads_keys: str, causal: bool = False, k_bias: bool = True, biased: bool = True
+) -> Attention:
     hidden, heads = c.count(*HIDDEN), c.count(*(heads_keys or HEADS))
     width = hidden // heads
     kv_heads = c.count(*KV_HEADS, default=heads)
@@ -55,7 +57,12 @@ def read_t5(c: Config, name: str) -> Model:
         family=model_type,
         hidden=c.count("d_model"),
         vocab=c.count("vocab_size"),
-        runs=(Run(c.count("num_decoder_layers", default=layers), Block((own, replace(own, cross=True, causal=False)), ffn, 3)),),
+        runs=(
+            Run(
+                c.count("num_decoder_layers", default=layers),
+                Block((own, replace(own, cross=True, causal=False)), ffn, 3),
+            ),
+        ),
         encoder=(Run(layers, Block((replace(own, causal=False),), ffn, 2)),),
         tied=c.flag("tie_word_embeddings", model_type == "t5"),
         relative_buckets=c.count("relative_attention_num_buckets", default=32),
@@ -71,7 +78,9 @@ def read_bart(c: Config, name: str) -> Model:
     offset = 2 if model_type in ("bart", "mbart") else 0
     learned = model_type in ("bart", "mbart")
     enc, dec = _attention(c, "encoder_attention_heads"), _attention(c, "decoder_attention_heads", causal=True)
-    decoder = Block((dec, replace(dec, cross=True, causal=False)), Dense(c.count("decoder_ffn_dim"), False, True), 3, True)
+    decoder = Block(
+        (dec, replace(dec, cross=True, causal=False)), Dense(c.count("decoder_ffn_dim"), False, True), 3, True
+    )
     embedding_norms = 2 * 2 * hidden if model_type in ("bart", "mbart") else 0
     return Model(
         name=name,
@@ -80,7 +89,9 @@ def read_bart(c: Config, name: str) -> Model:
         hidden=hidden,
         vocab=c.count("vocab_size"),
         runs=(Run(c.count("decoder_layers"), decoder),),
-        encoder=(Run(c.count("encoder_layers"), Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True)),),
+        encoder=(
+            Run(c.count("encoder_layers"), Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True)),
+        ),
         tied=c.flag("tie_word_embeddings", True),
         positions=positions + offset if learned else 0,
         final_norm=1 if pre_norm else 0,
@@ -96,7 +107,9 @@ def read_whisper(c: Config, name: str) -> Model:
     frames, context = c.count("max_source_positions", default=1500), c.count("max_target_positions", default=448)
     enc = _attention(c, "encoder_attention_heads", k_bias=False)
     dec = _attention(c, "decoder_attention_heads", causal=True, k_bias=False)
-    decoder = Block((dec, replace(dec, cross=True, causal=False)), Dense(c.count("decoder_ffn_dim"), False, True), 3, True)
+    decoder = Block(
+        (dec, replace(dec, cross=True, causal=False)), Dense(c.count("decoder_ffn_dim"), False, True), 3, True
+    )
     convolutions = 3 * mels * hidden + hidden + 3 * hidden * hidden + hidden
     return Model(
         name=name,
@@ -105,7 +118,9 @@ def read_whisper(c: Config, name: str) -> Model:
         hidden=hidden,
         vocab=c.count("vocab_size"),
         runs=(Run(c.count("decoder_layers"), decoder),),
-        encoder=(Run(c.count("encoder_layers"), Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True)),),
+        encoder=(
+            Run(c.count("encoder_layers"), Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True)),
+        ),
         tied=True,
         positions=context,
         norm_bias=True,
@@ -120,7 +135,12 @@ def read_vit(c: Config, name: str) -> Model:
     clip = model_type in ("clip_vision_model", "siglip_vision_model")
     bias = c.flag("qkv_bias", True)
     one = replace(_attention(c, biased=bias), out_bias=True)
-    vision = Vision(c.count("image_size", default=224), c.count("patch_size", default=16), c.count("num_channels", default=3), _classes(c))
+    vision = Vision(
+        c.count("image_size", default=224),
+        c.count("patch_size", default=16),
+        c.count("num_channels", default=3),
+        _classes(c),
+    )
     block = Block((one,), Dense(c.count(*FFN), gated=False, bias=True), 2, True)
     return Model(
         name=name,

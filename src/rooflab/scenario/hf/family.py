@@ -48,9 +48,18 @@ _LLAMA: Final = Family()
 _QWEN2: Final = Family(qkv_bias=True, attention_bias="qkv", window="flag")
 _QWEN3: Final = Family(qk_norm="head", window="flag", head_dim=128)
 _GPT2: Final = Family(
-    gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, learned_positions=True, window="none"
+    gated=False,
+    qkv_bias=True,
+    out_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+    tied=True,
+    learned_positions=True,
+    window="none",
 )
-_NEOX: Final = Family(gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, bias_key="attention_bias")
+_NEOX: Final = Family(
+    gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, bias_key="attention_bias"
+)
 _DEEPSEEK: Final = Family(window="none", router_bias=True)
 _GLM: Final = Family(attention_bias="qkv", qkv_bias=True, window="none")
 _ERNIE: Final = Family(bias_key="use_bias", tied=True)
@@ -126,14 +135,26 @@ FAMILIES: Final[dict[str, Family]] = {
     "olmoe": Family(qk_norm="full"),
     "cohere": Family(norms=1, parallel=True, tied=True),
     "cohere2": Family(norms=1, parallel=True, tied=True, window=4),
-    "starcoder2": Family(gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, bias_key="use_bias"),
+    "starcoder2": Family(
+        gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, bias_key="use_bias"
+    ),
     "stablelm": Family(norm_bias=True, window="none"),
     "phi": Family(
-        gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norms=1, norm_bias=True, head_bias=True, parallel=True, window="none"
+        gated=False,
+        qkv_bias=True,
+        out_bias=True,
+        mlp_bias=True,
+        norms=1,
+        norm_bias=True,
+        head_bias=True,
+        parallel=True,
+        window="none",
     ),
     "gptj": Family(gated=False, mlp_bias=True, norms=1, norm_bias=True, head_bias=True, parallel=True),
     "gpt_neox": _NEOX,
-    "gpt_neo": Family(gated=False, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, learned_positions=True, window="none"),
+    "gpt_neo": Family(
+        gated=False, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, learned_positions=True, window="none"
+    ),
     "gpt2": _GPT2,
     "gpt_bigcode": Family(
         multi_query=True,

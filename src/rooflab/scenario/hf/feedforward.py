@@ -10,7 +10,15 @@ from rooflab.scenario.model import Dense, Experts
 __all__ = ["dense", "experts", "has_experts", "sparse_layers"]
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-_TOP_K = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k", "moe_top_k", "experts_per_token")
+_TOP_K = (
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "top_k_experts",
+    "moe_topk",
+    "moe_k",
+    "moe_top_k",
+    "experts_per_token",
+)
 
 
 def has_experts(c: Config) -> bool:
@@ -43,7 +51,9 @@ def _listed(c: Config, layers: int) -> list[bool]:
     if c.has("expert_layer_period"):
         period, offset = c.count("expert_layer_period"), c.whole("expert_layer_offset", default=0)
         return [i >= offset and (i - offset) % period == 0 for i in range(layers)]
-    every = c.count("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", "moe_layer_freq", default=1)
+    every = c.count(
+        "decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval", "moe_layer_freq", default=1
+    )
     return [(i + 1) % every == 0 for i in range(layers)]
 
 
@@ -105,7 +115,14 @@ def _shared_width(c: Config, width: int) -> int:
         return width
     if model_type.startswith("gemma4"):
         return c.count(*FFN)  # a dense feed-forward beside the experts
-    for key in ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "share_expert_dim", "shared_intermediate_size"):
+    for key in (
+        "shared_expert_intermediate_size",
+        "moe_shared_expert_intermediate_size",
+        "share_expert_dim",
+        "shared_intermediate_size",
+    ):
         if c.has(key):
             return c.whole(key)
-    return width * c.largest("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert", default=0)
+    return width * c.largest(
+        "n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert", default=0
+    )

@@ -12,12 +12,30 @@ from rooflab.scenario.hf.config import Config
 
 __all__ = ["Formats", "read_formats"]
 
-_BASE: Final = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "half": "fp16", "auto": "bf16", "float8_e4m3fn": "fp8"}
+_BASE: Final = {
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "float32": "fp32",
+    "half": "fp16",
+    "auto": "bf16",
+    "float8_e4m3fn": "fp8",
+}
 _MODELOPT: Final = {
     "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8-block", "FP8_PB_REAL": "fp8-block", "NVFP4": "nvfp4",
     "NVFP4_AWQ": "nvfp4", "MXFP4": "mxfp4", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4", "W4A16": "int4", "W8A16": "int8", "INT8_SQ": "int8",
 }  # fmt: skip
-_METHODS: Final = ("fp8", "fbgemm_fp8", "mxfp4", "modelopt", "compressed-tensors", "awq", "gptq", "bitsandbytes", "quark", "nvfp4")
+_METHODS: Final = (
+    "fp8",
+    "fbgemm_fp8",
+    "mxfp4",
+    "modelopt",
+    "compressed-tensors",
+    "awq",
+    "gptq",
+    "bitsandbytes",
+    "quark",
+    "nvfp4",
+)
 _ATTENTION: Final = re.compile(r"(self_attn|attention|attn)(\.\*|\*|$|\.[a-z_]*proj)")
 
 
@@ -38,7 +56,10 @@ def read_formats(outer: Config, text: Config, experts: bool) -> Formats:
     """
     base = _base(text) or _base(outer) or "bf16"
     quantised = (
-        outer.sub("quantization_config") or text.sub("quantization_config") or outer.sub("compression_config") or outer.sub("quantization")
+        outer.sub("quantization_config")
+        or text.sub("quantization_config")
+        or outer.sub("compression_config")
+        or outer.sub("quantization")
     )
     kv = None if quantised is None else _kv(quantised)
     if quantised is None:
@@ -81,7 +102,9 @@ def _format(q: Config) -> str | None:
     if method in ("mxfp4", "nvfp4"):
         return method
     if method in ("awq", "gptq"):
-        return _integers(q.count("bits", "w_bit", default=4), q.maybe("group_size", "q_group_size") or 128, q.at("bits"))
+        return _integers(
+            q.count("bits", "w_bit", default=4), q.maybe("group_size", "q_group_size") or 128, q.at("bits")
+        )
     if method == "bitsandbytes":
         return "int4" if q.flag("load_in_4bit") else "int8"
     if method in ("compressed-tensors", "modelopt"):
@@ -101,9 +124,12 @@ def _integers(bits: int, group: int, where: str) -> str:
 def _groups(q: Config) -> str | None:
     groups = q.sub("config_groups")
     if groups is None or not groups.data:
-        return {"float-quantized": "fp8", "int-quantized": "int8", "pack-quantized": "int4", "nvfp4-pack-quantized": "nvfp4"}.get(
-            q.text("format"), "fp8"
-        )
+        return {
+            "float-quantized": "fp8",
+            "int-quantized": "int8",
+            "pack-quantized": "int4",
+            "nvfp4-pack-quantized": "nvfp4",
+        }.get(q.text("format"), "fp8")
     first = groups.sub(next(iter(groups.data)))
     weights = first.sub("weights") if first else None
     if weights is None:

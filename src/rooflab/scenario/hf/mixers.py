@@ -7,7 +7,15 @@ from typing import Final, Literal
 from rooflab.errors import InputError, unknown
 from rooflab.scenario.hf.config import HEADS, HIDDEN, KV_HEADS, LAYERS, Config
 from rooflab.scenario.hf.family import Family
-from rooflab.scenario.model import Attention, CompressedAttention, Indexer, LatentAttention, LinearAttention, Mixer, StateSpace
+from rooflab.scenario.model import (
+    Attention,
+    CompressedAttention,
+    Indexer,
+    LatentAttention,
+    LinearAttention,
+    Mixer,
+    StateSpace,
+)
 
 __all__ = ["layer_kinds", "mamba1", "mamba2", "mixer", "softmax"]
 
@@ -41,7 +49,10 @@ def layer_kinds(c: Config, family: Family) -> list[str]:
         return ["full" if (i + 1) % every == 0 else "linear" for i in range(layers)]
     if c.has("attention_chunk_size"):
         full = c.per_layer("no_rope_layers", layers)
-        return [("full" if not full[i] else "chunked") if full else ("full" if (i + 1) % 4 == 0 else "chunked") for i in range(layers)]
+        return [
+            ("full" if not full[i] else "chunked") if full else ("full" if (i + 1) % 4 == 0 else "chunked")
+            for i in range(layers)
+        ]
     return _sliding_kinds(c, family, layers)
 
 
@@ -64,7 +75,9 @@ def _sliding_kinds(c: Config, family: Family, layers: int) -> list[str]:
     if isinstance(pattern, str):
         return ["sliding" if pattern[i % len(pattern)] in "Ll" else "full" for i in range(layers)]
     every = c.count(
-        "sliding_window_pattern", "_sliding_window_pattern", default=family.window if isinstance(family.window, int) else layers + 1
+        "sliding_window_pattern",
+        "_sliding_window_pattern",
+        default=family.window if isinstance(family.window, int) else layers + 1,
     )
     return ["full" if (i + 1) % every == 0 else "sliding" for i in range(layers)]
 
@@ -86,7 +99,9 @@ def softmax(c: Config, family: Family, kind: str = "full", layer: int = 0) -> At
     """Grouped attention; a layer kind may have heads and widths of its own (MiMo-V2, Gemma 4, Step 3)."""
     hidden, heads = c.count(*HIDDEN), c.count(*HEADS)
     kv_heads = _kv_heads(c, family, heads)
-    head_dim = c.count("head_dim", "kv_channels", "d_kv", "attention_head_dim", default=_quotient(c, family, hidden, heads))
+    head_dim = c.count(
+        "head_dim", "kv_channels", "d_kv", "attention_head_dim", default=_quotient(c, family, hidden, heads)
+    )
     v_dim = c.count("v_head_dim", default=head_dim) if not c.has("kv_lora_rank") else head_dim
     k_is_v = False
     if kind == "sliding":
@@ -115,7 +130,8 @@ def softmax(c: Config, family: Family, kind: str = "full", layer: int = 0) -> At
         out_bias=out_bias,
         qk_norm=_qk_norm(c, family),
         output_gate=c.flag("attn_output_gate", family.output_gate),
-        sinks=family.sinks or c.flag("add_swa_attention_sink_bias" if kind == "sliding" else "add_full_attention_sink_bias"),
+        sinks=family.sinks
+        or c.flag("add_swa_attention_sink_bias" if kind == "sliding" else "add_full_attention_sink_bias"),
         k_is_v=k_is_v,
         chunked=kind == "chunked",
         indexer=indexer,
@@ -135,7 +151,9 @@ def _quotient(c: Config, family: Family, hidden: int, heads: int) -> int | None:
     if family.head_dim or c.has("head_dim", "kv_channels", "d_kv", "attention_head_dim"):
         return family.head_dim
     if hidden % heads:
-        raise InputError(f"{heads} does not divide the hidden size {hidden}; head_dim is needed", c.at(c.value(*HEADS)[0]))
+        raise InputError(
+            f"{heads} does not divide the hidden size {hidden}; head_dim is needed", c.at(c.value(*HEADS)[0])
+        )
     return hidden // heads
 
 
@@ -177,7 +195,11 @@ def _block_indexer(c: Config, layer: int) -> Indexer | None:
     if on is not None and not on[layer]:
         return None
     blocks = sparse.count("sparse_topk_blocks") + sparse.whole("sparse_local_block", default=0)
-    return Indexer(sparse.count("sparse_num_index_heads"), sparse.count("sparse_index_dim"), blocks * sparse.count("sparse_block_size"))
+    return Indexer(
+        sparse.count("sparse_num_index_heads"),
+        sparse.count("sparse_index_dim"),
+        blocks * sparse.count("sparse_block_size"),
+    )
 
 
 def _latent(c: Config, layer: int) -> LatentAttention:
@@ -204,7 +226,9 @@ def _compressed(c: Config, layer: int) -> CompressedAttention:
     if ratios is None:
         raise InputError("missing; needed to read this model", c.at("compress_ratios"))
     ratio = int(ratios[layer])
-    indexer = Indexer(c.count("index_n_heads"), c.count("index_head_dim"), c.count("index_topk")) if ratio == 4 else None
+    indexer = (
+        Indexer(c.count("index_n_heads"), c.count("index_head_dim"), c.count("index_topk")) if ratio == 4 else None
+    )
     return CompressedAttention(
         heads=c.count(*HEADS),
         head_dim=c.count("head_dim"),
@@ -223,7 +247,9 @@ def _linear(c: Config) -> LinearAttention:
     if kda := c.sub("linear_attn_config"):
         heads, width = kda.count("num_heads"), kda.count("head_dim")
         full = kda.flag("use_full_rank_gate")
-        return LinearAttention(heads, heads, width, width, kda.count("short_conv_kernel_size"), gate_rank=width, full_output_gate=full)
+        return LinearAttention(
+            heads, heads, width, width, kda.count("short_conv_kernel_size"), gate_rank=width, full_output_gate=full
+        )
     return LinearAttention(
         k_heads=c.count("linear_num_key_heads"),
         v_heads=c.count("linear_num_value_heads"),

@@ -121,7 +121,11 @@ def _nas_block(c: Config, listed: object, where: str) -> Block:
             extra += hidden * hidden
         else:
             width = c.count("head_dim", default=hidden // heads)
-            mixers = (Attention(heads, heads // attention.count("n_heads_in_group"), width, width, attention.maybe("window_length")),)
+            mixers = (
+                Attention(
+                    heads, heads // attention.count("n_heads_in_group"), width, width, attention.maybe("window_length")
+                ),
+            )
     if not ffn.flag("no_op"):
         if ffn.flag("replace_with_linear"):
             extra += hidden * hidden

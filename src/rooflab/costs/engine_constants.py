@@ -1,0 +1,243 @@
+"""What served engines add to their kernels, by engine, generation and kind of model.
+
+    step += fixed + layer · layers + sequence · sequences        host: scheduler, launches that no graph hides, sampling
+    all-reduces take `skew` times the kernel's time              ranks arrive apart
+    kernel launch floors take `launch` times those of the tables (graphs overlap them)
+    stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
+    grouped products of block-scaled fp8 experts take            tables time tuned tiles, engines run default ones for
+    `block_experts` times the kernel's time                      shapes without a tuning file
+    kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for weights
+    narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights faster than
+    `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times the tables' time;
+    a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the share of cache reads that query
+    heads of one group repeat instead of sharing
+    TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
+    and requests that stay in phase come `convoy` at a time (estimate/first_token.py); between pools also
+    `handoff` for routing and agreeing on the transfer of the cache
+
+and for devices without kernel tables of their own: shares of bandwidth and arithmetic reached take a factor
+(`memory`, `compute`).  The constants live in `fits/serving.json`, each with the rows that it was fitted on and its
+error; `using` puts another calibration file in their place (`rooflab calibrate` writes such files), which may also hold
+power constants and kernel curves of the user's own devices.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from rooflab.costs.calibration import TABLED_FAMILIES
+from rooflab.costs.power import PowerCurve, using_curves
+from rooflab.costs.user_kernels import OwnKernels, using_kernels
+from rooflab.costs.user_kernels_file import check_parts, checked, read_kernels, read_power
+from rooflab.errors import InputError
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Device
+
+__all__ = [
+    "DeviceFactors",
+    "EngineOverhead",
+    "ServingCalibration",
+    "active",
+    "device_factors",
+    "engine_overhead",
+    "era",
+    "read_calibration",
+    "shipped",
+    "using",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOverhead:
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launches and quantisation; kernels of its own; first-token terms.
+
+    The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at the rate of
+    those units (twice that of fp32 sums on GeForce cards).
+    """
+
+    fixed_s: float = 0.0005
+    layer_s: float = 5e-6
+    sequence_s: float = 1e-5
+    skew: float = 1.0
+    launch: float = 1.0
+    quantise: float = 1.0
+    block_experts: float = 1.0
+    arithmetic: float = 1.0
+    unpacking: float = 1.0
+    memory: float = 1.0
+    read_s_per_byte: float = 0.0
+    prefill_attention: float = 1.0
+    decode_attention: float = 1.0
+    regroup: float = 0.0
+    prompt_s: float = 0.0
+    narrow_sums: bool = False
+    frontend_s: float = 0.012
+    frontend_user_s: float = 0.0
+    convoy: float = 1.5
+    handoff_s: float = 0.0
+    eager: bool = False
+    provenance: str = "assumed"
+    source: str = "prior"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFactors:
+    """Factors on the shares of bandwidth and of arithmetic that a device's kernels reach."""
+
+    memory: float = 1.0
+    compute: float = 1.0
+    provenance: str = "assumed"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingCalibration:
+    """Engine and device constants by key; `slow_host` and `eager` are added to any engine that runs so.
+
+    `power` and `kernels` by device key: a user's own, over those that ship with `costs.power` and `costs.calibration`.
+    """
+
+    name: str
+    engines: Mapping[str, EngineOverhead] = field(default_factory=dict)
+    devices: Mapping[str, DeviceFactors] = field(default_factory=dict)
+    prior: EngineOverhead = EngineOverhead()
+    slow_host: EngineOverhead = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
+    eager_layer_s: float = 1e-4
+    power: Mapping[str, PowerCurve] = field(default_factory=dict)
+    kernels: Mapping[str, OwnKernels] = field(default_factory=dict)
+
+    def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
+        """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine, prior."""
+        if f"{key}@{generation}/{kind}:{family}" in self.engines:
+            return self.engines[f"{key}@{generation}/{kind}:{family}"]
+        for name in (f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
+            if name in self.engines:
+                found = self.engines[name]
+                # factors on the tables' shares say nothing of devices that no table times
+                return found if not family or family in TABLED_FAMILIES else replace(found, **_NEUTRAL)
+        return self.prior
+
+
+_NEUTRAL: Final[Mapping[str, Any]] = {"arithmetic": 1.0, "unpacking": 1.0, "memory": 1.0, "read_s_per_byte": 0.0}
+
+_GENERATIONS: Final[Mapping[str, tuple[tuple[str, tuple[int, int], str], ...]]] = {
+    # engine: (generation, first version that belongs to a later one, first month that does)
+    "vllm": (("2023", (0, 3), "2024-01"), ("2024", (0, 7), "2025-01")),
+    "trtllm": (("2023", (0, 10), "2024-06"), ("2024", (0, 17), "2025-01")),
+}
+_NARROW_SUMS: Final = ("llamacpp",)
+"""Engines that sum fp16 products in fp16 (llama.cpp asks cuBLAS for it unless built otherwise)."""
+
+_DATE: Final = re.compile(r"^(20\d\d)-(\d\d)")
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+
+
+@cache
+def era(engine: str, version: str) -> str:
+    """The generation of an engine, from its version ("0.6.3") or a month ("2024-09"); unknown ones are taken to be the newest.
+
+    Generations differ up to five times in host time: vLLM before 0.3 and before 0.7 (v0), TensorRT-LLM before 0.10 and before 0.17.
+    """
+    date, number = _DATE.match(version), _VERSION.search(version)
+    for generation, (major, minor), month in _GENERATIONS.get(engine, ()):
+        if date:
+            if version[:7] < month:
+                return generation
+        elif number and (int(number[1]), int(number[2])) < (major, minor):
+            return generation
+    return "2025"
+
+
+@cache
+def shipped() -> ServingCalibration:
+    """The calibration that ships, whichever is in force."""
+    text = resources.files("rooflab.costs").joinpath("fits/serving.json").read_text(encoding="utf-8")
+    return _parse(json.loads(text), "shipped")
+
+
+def read_calibration(path: str | Path) -> ServingCalibration:
+    """The calibration in a file, laid over the shipped one: what it does not name stays as shipped."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", str(path)) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"not a calibration file ({error})", str(path)) from None
+    mine, base = _parse(content, str(path)), shipped()
+    engines, devices = {**base.engines, **mine.engines}, {**base.devices, **mine.devices}
+    return replace(base, name=mine.name, engines=engines, devices=devices, power=mine.power, kernels=mine.kernels)
+
+
+def _parse(content: Any, where: str) -> ServingCalibration:
+    content = check_parts(content, where)
+
+    def entry(kind: type[Any], values: Mapping[str, Any], at: str) -> Any:
+        return kind(**checked(kind, values, at))
+
+    return ServingCalibration(
+        name=str(content.get("name", where)),
+        engines={k: entry(EngineOverhead, v, f"{where}: engines.{k}") for k, v in content.get("engines", {}).items()},
+        devices={k: entry(DeviceFactors, v, f"{where}: devices.{k}") for k, v in content.get("devices", {}).items()},
+        prior=entry(EngineOverhead, content.get("prior", {}), f"{where}: prior"),
+        slow_host=entry(
+            EngineOverhead,
+            content.get("slow_host", {"fixed_s": 0.0, "layer_s": 0.0, "sequence_s": 0.0}),
+            f"{where}: slow_host",
+        ),
+        eager_layer_s=float(content.get("eager_layer_s", 1e-4)),
+        power=read_power(content, where),
+        kernels=read_kernels(content, where),
+    )
+
+
+_ACTIVE: ContextVar[ServingCalibration | None] = ContextVar("rooflab_calibration", default=None)
+
+
+def active() -> ServingCalibration:
+    """The calibration in force."""
+    return _ACTIVE.get() or shipped()
+
+
+@contextmanager
+def using(calibration: ServingCalibration) -> Iterator[ServingCalibration]:
+    """Price with `calibration` inside the block."""
+    token = _ACTIVE.set(calibration)
+    try:
+        with using_kernels(calibration.kernels), using_curves(calibration.power):
+            yield calibration
+    finally:
+        _ACTIVE.reset(token)
+
+
+def engine_overhead(deployment: Deployment, *, moe: bool, family: str = "") -> EngineOverhead:
+    """The constants of a deployment's engine: its generation, kind of model, kind of host, and the backend of a device family."""
+    table = active()
+    generation, kind = era(deployment.engine, deployment.engine_version), "moe" if moe else "dense"
+    if deployment.host == "slow":
+        own = f"{deployment.engine}@{generation}/{kind}:slow host"
+        slow = table.engines.get(f"{own}:{family}") or table.engines.get(own)
+        if slow is not None:
+            return replace(slow, narrow_sums=deployment.engine in _NARROW_SUMS)
+    found = table.engine(deployment.engine, generation, kind, family)
+    fixed_s, layer_s, sequence_s = found.fixed_s, found.layer_s, found.sequence_s
+    if deployment.host == "slow":
+        fixed_s, sequence_s = fixed_s + table.slow_host.fixed_s, sequence_s + table.slow_host.sequence_s
+    if not deployment.cuda_graphs and not found.eager:
+        layer_s += table.eager_layer_s
+    narrow = deployment.engine in _NARROW_SUMS
+    return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, narrow_sums=narrow)
+
+
+def device_factors(device: Device) -> DeviceFactors:
+    """The factors of a device: its own, its family's, or none."""
+    table = active().devices
+    return table.get(device.key) or table.get(device.family) or DeviceFactors()

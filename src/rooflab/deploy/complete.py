@@ -1,0 +1,144 @@
+"""Filling in what a scenario leaves open (engine, tensor parallelism, replicas), and saying why it cannot be done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rooflab.errors import Infeasible, InputError, unknown
+from rooflab.memory.account import account
+from rooflab.memory.explain import does_not_fit
+from rooflab.operators.split import check_split, split_problem
+from rooflab.scenario.attention import Attention
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Model
+from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.workload import Workload
+
+__all__ = ["complete", "complete_deployment", "default_engine", "resident_tokens"]
+
+
+_ROOM = 0.25
+"""Share of the usable memory that the split chosen by default leaves to the cache, where one of the splits does."""
+
+
+_BY_LAYERS = ("llamacpp",)
+"""Engines that split by layers unless told otherwise."""
+
+
+def default_engine(model: Model, hardware: Hardware) -> str:
+    """The engine that people use for a kind of model on a kind of device."""
+    server = hardware.device.kind in ("gpu", "npu", "tpu")
+    if model.kind != "decoder":
+        return "pytorch" if server else "onnxruntime"
+    return "vllm" if server else "llamacpp"
+
+
+def resident_tokens(model: Model, workload: Workload) -> tuple[float, float]:
+    """Tokens of a whole sequence in the decoder's cache, and in the encoder's."""
+    written = workload.mean_output_tokens * workload.beams
+    if model.kind == "encoder-decoder":
+        return written, workload.mean_prompt_tokens
+    if model.kind in ("encoder", "vision"):
+        return 0.0, 0.0
+    return workload.mean_prompt_tokens + written, 0.0
+
+
+def complete(scenario: Scenario) -> Scenario:
+    """The scenario with every open field of its deployment chosen.
+
+    Engine: the usual one.  `tp`: the smallest power of two (then any divisor) that leaves a quarter of the memory to the
+    cache, or else at which one sequence of the workload fits, going over `pp` when a host is not enough.
+    `replicas`: as many as the hardware holds.
+    Raises InputError for impossible splits, Infeasible when nothing fits.
+    """
+    length, cross = resident_tokens(scenario.model, scenario.workload)
+    deployment = complete_deployment(scenario.model, scenario.hardware, scenario.deployment, length, cross)
+    memory = account(scenario.model, scenario.hardware, [deployment])
+    if float(memory.sequences(np.array([length]), cross)[0]) < 1.0:
+        raise Infeasible(does_not_fit(scenario.model, scenario.hardware, deployment, length))
+    return replace(scenario, deployment=deployment)
+
+
+def complete_deployment(
+    model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
+) -> Deployment:
+    """The deployment with engine, splits and replicas chosen and checked; that it fits is checked only where `tp` was open."""
+    if not deployment.engine:
+        deployment = replace(deployment, engine=default_engine(model, hardware))
+    _check_offload(model, hardware, deployment)
+    if deployment.tp is None:
+        deployment = _with_tp(model, hardware, deployment, length, cross)
+    if deployment.ep is None:
+        deployment = replace(deployment, ep=1)
+    check_split(model, deployment)
+    _check_devices(hardware, deployment)
+    if deployment.replicas is None:
+        deployment = replace(deployment, replicas=max(hardware.count // deployment.devices_per_replica, 1))
+    return deployment
+
+
+def _check_offload(model: Model, hardware: Hardware, deployment: Deployment) -> None:
+    offload = deployment.offload
+    if offload is None:
+        return
+    tiers = {t.name: t for t in hardware.tiers}
+    for key, tier in (("weights", offload.weights), ("kv", offload.kv)):
+        if tier is not None and tier not in tiers:
+            raise unknown("memory tier of this hardware", tier, tiers, f"deployment.offload.{key}")
+    plain = all(isinstance(m, Attention) for run in model.runs for m in run.block.mixers)
+    if offload.attention == "cpu" and not (plain and model.kind == "decoder"):
+        raise InputError(
+            f"attention on the CPU is priced for caches of keys and values; {model.name} has others",
+            "deployment.offload",
+        )
+
+
+def _check_devices(hardware: Hardware, deployment: Deployment) -> None:
+    per, replicas = deployment.devices_per_replica, deployment.replicas or 1
+    if per * replicas > hardware.count:
+        raise InputError(
+            f"tp {deployment.tp} x pp {deployment.pp} x dp {deployment.dp} x cp {deployment.cp} x replicas {replicas} "
+            f"is {per * replicas} devices; the hardware has {hardware.count}",
+            "deployment.replicas" if deployment.replicas and per <= hardware.count else "deployment.tp",
+        )
+    if per > 1 and hardware.device.scale_up.topology == "none":
+        raise InputError(f"{hardware.device.key} devices are not joined by any link; use replicas", "deployment.tp")
+
+
+def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float) -> Deployment:
+    """The smallest split that fits: tensor parallelism inside a host, then pipeline stages over hosts; llama.cpp has stages alone."""
+    other = deployment.pp * deployment.dp * deployment.cp
+    joined = hardware.device.scale_up.topology != "none"
+    most = max(min(hardware.count // other, hardware.devices_per_host), 1) if joined else 1
+    inside = sorted(range(1, most + 1), key=lambda t: ((t & (t - 1)) != 0, t))
+    widest = max(t for t in inside if not t & (t - 1))
+    trials = [(deployment.pp, tp) for tp in inside]
+    if deployment.engine in _BY_LAYERS and deployment.pp == 1:
+        trials = (
+            [(pp, 1) for pp in range(1, hardware.count // (deployment.dp * deployment.cp) + 1)] if joined else [(1, 1)]
+        )
+    elif deployment.pp == 1:
+        trials += [(pp, widest) for pp in range(2, hardware.count // (widest * deployment.dp * deployment.cp) + 1)]
+    valid, fitting = [], []
+    for pp, tp in trials:
+        trial = replace(deployment, tp=tp, pp=pp)
+        if trial.devices_per_replica > hardware.count or split_problem(model, trial):
+            continue
+        valid.append(trial)
+        memory = account(model, hardware, [trial])
+        if float(memory.sequences(np.array([length]), cross)[0]) >= 1.0:
+            if float(memory.free_bytes[0]) >= _ROOM * float(memory.capacity_bytes[0]):
+                return trial
+            fitting.append(trial)
+    if fitting:
+        return fitting[0]
+    if not valid:  # nothing can be cut at all: let the check say why for the plainest split
+        check_split(model, replace(deployment, tp=1))
+        raise InputError(
+            f"no split of {model.name} over {hardware.count} devices agrees with dp {deployment.dp}, cp {deployment.cp}",
+            "deployment",
+        )
+    raise Infeasible(does_not_fit(model, hardware, max(valid, key=lambda d: d.devices_per_replica), length))

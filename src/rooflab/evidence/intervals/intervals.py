@@ -1,0 +1,191 @@
+"""How sure a prediction is: a 90 % interval from left-out rows of its kind, its provenance, and whether it lies inside the evidence.
+
+The table `data/intervals.json` is made from rows by
+
+    python -m rooflab.evidence.refit.intervals ROWS.csv ... --held-out HELD.csv --date DATE
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from rooflab.estimate.serving.answer import Estimate
+from rooflab.evidence.intervals.conformal import Spread, by_name
+from rooflab.evidence.intervals.likeness import (
+    VERDICTS,
+    Domain,
+    Key,
+    Nearness,
+    Neighbours,
+    domain_of,
+    family_of,
+    key_of,
+    provenance_of,
+)
+
+__all__ = ["HEADLINE", "Interval", "IntervalTable", "interval", "intervals", "shipped_table"]
+
+HEADLINE: Final = (
+    "output_tokens_per_s", "output_tokens_per_s_per_gpu", "total_tokens_per_s", "total_tokens_per_s_per_gpu", "requests_per_s",
+    "requests_per_s_per_gpu", "ttft_s_mean", "ttft_s_p50", "ttft_s_p90", "ttft_s_p99", "tpot_s_mean", "tpot_s_p50", "tpot_s_p90",
+    "tpot_s_p99", "itl_s_mean", "itl_s_p50", "itl_s_p99", "e2e_s_mean", "e2e_s_p50", "e2e_s_p90", "e2e_s_p99", "j_per_token", "power_w",
+    "usd_per_mtok", "gco2e_per_mtok",
+)  # fmt: skip
+"""Serving metrics that carry an interval."""
+
+_ENERGY: Final = {
+    "j_per_token": "energy: energy_per_output_token",
+    "gco2e_per_mtok": "energy: energy_per_output_token",
+    "power_w": "energy: avg_power_all_gpus",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A metric's value with its 90 % interval [low, high] in the metric's unit.
+
+    `provenance` of the number: measured, fitted, datasheet, roofline or assumed.  `verdict`: inside, near or outside the
+    evidence; `evidence_rows` of the same model, device and engine generation and their median error when left out (0 and
+    NaN where there are none); `domain_rows` and `domain_error` of the rows whose errors made the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    provenance: str
+    verdict: str
+    evidence_rows: int
+    evidence_error: float
+    domain: str
+    domain_rows: int
+    domain_error: float
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        error = self.evidence_error
+        return {
+            "low": self.low if math.isfinite(self.low) else None,
+            "high": self.high if math.isfinite(self.high) else None,
+            "provenance": self.provenance,
+            "verdict": self.verdict,
+            "evidence_rows": self.evidence_rows,
+            "evidence_median_error": error if math.isfinite(error) else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalTable:
+    """Spreads by domain, stretches by pool, and the evidence by key: rows and their median held-out error.
+
+    `stretch` widens (in logarithms) the interval of a case outside the evidence: what covers 90 % of such rows when their whole
+    source or device is left out, and at least the half more where the engine or the device is unknown.
+    """
+
+    date: str
+    rows: int
+    spreads: Mapping[str, Spread]
+    evidence: Mapping[Key, tuple[int, float]]
+    neighbours: Neighbours
+    coverage: Mapping[str, float]
+    stretch: float = 1.5
+    levels: Mapping[str, float] = field(default_factory=dict)
+
+    def nearness(self, key: Key) -> Nearness:
+        """How near the evidence a key is."""
+        return self.neighbours.nearness(key)
+
+    def factors(self, domain: Domain) -> tuple[str, Spread]:
+        """The spread that speaks for a domain, and the name of the domain that it comes from."""
+        found = by_name(self.spreads, domain.wider())
+        assert found is not None, "the widest domain is always there"
+        name, spread = found
+        level = by_name(self.levels, domain.pools())
+        wider = (level[1] if level else 1.0) * (self.stretch if domain.near == "outside" else 1.0)
+        return name, replace(spread, low=spread.low * wider, high=spread.high * wider)
+
+    def record(self) -> dict[str, Any]:
+        """As the file holds it."""
+        return {
+            "date": self.date,
+            "rows": self.rows,
+            "level": 0.9,
+            "stretch_outside": round(self.stretch, 3),
+            "stretch": {k: round(v, 4) for k, v in self.levels.items()},
+            "coverage": {k: round(v, 4) for k, v in self.coverage.items()},
+            "domains": {
+                k: [round(s.low, 4), round(s.high, 4), round(s.median_error, 4), s.rows, s.groups]
+                for k, s in self.spreads.items()
+            },
+            "evidence": [
+                [k.shape, k.device, k.engine, k.family, k.kind, n, round(e, 4)] for k, (n, e) in self.evidence.items()
+            ],
+        }
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> IntervalTable:
+        """The table that `record` wrote."""
+        evidence = {Key(*row[:5]): (int(row[5]), float(row[6])) for row in content["evidence"]}
+        names = {f"{k.shape}|{k.device}|{k.engine}|{k.kind}": k for k in evidence}
+        spreads = {k: Spread(*row) for k, row in content["domains"].items()}
+        return cls(
+            content["date"],
+            content["rows"],
+            spreads,
+            evidence,
+            Neighbours.of(names),
+            content["coverage"],
+            content["stretch_outside"],
+            content.get("stretch", {}),
+        )
+
+
+@cache
+def shipped_table() -> IntervalTable:
+    """The table that ships."""
+    text = resources.files("rooflab.evidence").joinpath("data/intervals.json").read_text(encoding="utf-8")
+    return IntervalTable.parse(json.loads(text))
+
+
+def interval(estimate: Estimate, metric: str) -> Interval:
+    """The interval of one metric of an estimate. KeyError for a metric that carries none (see HEADLINE)."""
+    return intervals(estimate, (metric,))[metric]
+
+
+def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[str, Interval]:
+    """Intervals of the metrics that an estimate has a finite number for."""
+    table, s = shipped_table(), estimate.scenario
+    key = key_of(s.model, s.hardware.device, s.deployment)
+    near = table.nearness(key)
+    rows, error = table.evidence.get(key, (0, math.nan))
+    provenance = provenance_of(s)
+    out = {}
+    for metric in metrics:
+        if metric not in HEADLINE:
+            raise KeyError(metric)
+        value = float(estimate.metrics.get(metric, math.nan))
+        if not (math.isfinite(value) and value > 0):
+            continue
+        domain, spread = table.factors(_domain(estimate, metric, near))
+        low, high = value * math.exp(spread.low), value * math.exp(spread.high)
+        if metric == "usd_per_mtok":
+            # a price an hour over a throughput: the throughput's interval turned over
+            low, high = value * math.exp(-spread.high), value * math.exp(-spread.low)
+        out[metric] = Interval(
+            value, low, high, provenance, VERDICTS[near], rows, error, domain, spread.rows, spread.median_error
+        )  # fmt: skip
+    return out
+
+
+def _domain(estimate: Estimate, metric: str, near: Nearness) -> Domain:
+    if metric in _ENERGY:
+        return Domain(_ENERGY[metric], "", "", "", near)
+    name = "output_tokens_per_s" if metric == "usd_per_mtok" else metric
+    return domain_of(
+        estimate.scenario, family_of(name, estimate.scenario.workload, estimate.scenario.deployment.engine), near
+    )

@@ -1,0 +1,71 @@
+"""What accuracy is aimed at: groups of rows by what is predicted, each with the median error that it should not exceed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rooflab.evidence.score.score import Scored
+
+__all__ = ["BARS", "Bar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A group of rows and its aim: median |predicted / measured − 1|; the 90th percentile is to stay within three times that."""
+
+    name: str
+    aim: float
+    holds: Callable[[Scored], bool]
+
+
+def _family(prefix: str, kind: str = "") -> Callable[[Scored], bool]:
+    """Rows of a family and kind of model; sources with an aim of their own are left out."""
+
+    def holds(row: Scored) -> bool:
+        own = row.source.startswith(("ML.ENERGY", "MLPerf"))
+        return row.domain.family.startswith(prefix) and kind in ("", row.kind) and not own
+
+    return holds
+
+
+def _ml_energy(row: Scored) -> bool:
+    return row.source.startswith("ML.ENERGY") and row.metric in ("itl_ms", "itl_p50_ms", "output_tok_s", "req_s")
+
+
+def _mlperf(row: Scored) -> bool:
+    return row.source.startswith("MLPerf Inference") and row.metric in ("output_tok_s", "total_tok_s", "req_s")
+
+
+def _energy(*metrics: str) -> Callable[[Scored], bool]:
+    return lambda row: row.domain.family.startswith("energy: ") and row.metric in metrics
+
+
+def _clocks(row: Scored) -> bool:
+    return row.source.startswith(("Zeus", "Perseus")) and row.metric in (
+        "time_per_epoch",
+        "stage_time",
+        "iteration_time",
+    )
+
+
+BARS: Final = (
+    Bar("time per output token, dense", 0.08, _family("time per token, closed loop", "dense")),
+    Bar("time per output token, MoE", 0.12, _family("time per token, closed loop", "moe")),
+    Bar("throughput of a static batch", 0.09, _family("throughput, static batch")),
+    Bar("greatest throughput, dense", 0.12, _family("throughput, saturated", "dense")),
+    Bar("greatest throughput, MoE", 0.15, _family("throughput, saturated", "moe")),
+    Bar("prefill (static batch, batch 1)", 0.10, _family("prefill")),
+    Bar("first token in a closed loop", 0.20, _family("first token, closed loop")),
+    Bar("ML.ENERGY (vLLM on a slow host)", 0.12, _ml_energy),
+    Bar("MLPerf inference throughput", 0.15, _mlperf),
+    Bar(
+        "joules a token, watts (ML.ENERGY)",
+        0.15,
+        _energy("energy_per_output_token", "energy_per_request", "avg_power_all_gpus"),
+    ),
+    Bar("time under clocks and power limits", 0.12, _clocks),
+    Bar("images a second", 0.25, lambda row: row.domain.family.startswith("vision: ")),
+)
+"""The aims, on rows whose group took no part in the fit."""

@@ -1,0 +1,147 @@
+"""Serving rows as a fit sees them: which say something of what, under which entry they stand, and in which form they are asked."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from rooflab.costs.calibration import calibration_for
+from rooflab.costs.engine_constants import era
+from rooflab.errors import RooflabError
+from rooflab.estimate.serving.pools import decode_pool
+from rooflab.evidence.fit.serving import FitRow
+from rooflab.evidence.rows.best import Choice, best_of
+from rooflab.evidence.rows.mlperf import benchmark, is_mlperf
+from rooflab.evidence.rows.serving import Unsupported, question
+from rooflab.scenario.scenario import Scenario
+
+__all__ = [
+    "block_scaled",
+    "engine_key",
+    "fits_speed",
+    "grouped",
+    "has_tables",
+    "is_first_token",
+    "own_tables",
+    "pool_alone",
+    "read_rows",
+    "scenario",
+    "settled",
+    "slow_vllm",
+]
+
+_INFERRED: Final = 0.25
+"""Weight of a row whose deployment is inferred, beside one whose deployment is stated; assumed."""
+
+
+def read_rows(path: Path) -> list[FitRow]:
+    """Rows of a truth table that can be asked; suspect and unsupported ones are left out."""
+    out = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            try:
+                asked = question(row)
+            except Unsupported:
+                continue
+            model = benchmark(row) if is_mlperf(row) else row["model"]
+            # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
+            out.append(FitRow(asked, row["source"], model, row["gpu"], weight=0.0 if asked.scenarios[0].slo else 1.0))
+    return out
+
+
+def scenario(row: FitRow) -> Scenario:
+    """The (first) scenario that a row asks for."""
+    return row.question.scenarios[0]
+
+
+def engine_key(row: FitRow) -> str:
+    """The calibration entry that a row tells of: engine@generation/kind, with the host where an engine has an entry of its own there."""
+    s = scenario(row)
+    key = f"{s.deployment.engine}@{era(s.deployment.engine, s.deployment.engine_version)}/{'moe' if s.model.is_moe else 'dense'}"
+    return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
+
+
+def slow_vllm(row: FitRow) -> bool:
+    """vLLM on a slow host adds to the constants of vLLM; other engines get an entry of their own there."""
+    d = scenario(row).deployment
+    return bool(d.host == "slow" and d.engine == "vllm")
+
+
+def block_scaled(row: FitRow) -> bool:
+    """Whether the row's experts are fp8 with a scale a block."""
+    s = scenario(row)
+    return bool(s.model.is_moe and (s.deployment.experts or s.deployment.weights) == "fp8-block")
+
+
+def has_tables(row: FitRow) -> bool:
+    """Whether kernels of the row's device are fitted to tables, its own or a relative's."""
+    s = scenario(row)
+    return calibration_for(s.hardware.device, s.deployment.engine).provenance == "fitted"
+
+
+def own_tables(row: FitRow) -> bool:
+    """Whether the row's device has tables of its own."""
+    s = scenario(row)
+    return calibration_for(s.hardware.device, s.deployment.engine).in_table
+
+
+def fits_speed(row: FitRow) -> bool:
+    """Whether the row tells of steps: not of waiting, not of the worst step."""
+    metric, mode = row.question.metric, scenario(row).workload.mode
+    if metric.endswith("p99") or (len(row.question.scenarios) > 1 and not _free(row)):
+        return False
+    if scenario(row).deployment.pools:  # the pace of a decode pool tells of its steps; throughput waits for prompts too
+        return metric.startswith("tpot")
+    return not metric.startswith("ttft") or mode == "static"
+
+
+def pool_alone(row: FitRow) -> FitRow:
+    """A row of separate pools as one of its decode pool under the sequences that it holds, which hardly depend on the constants."""
+    if not scenario(row).deployment.pools:
+        return row
+    try:
+        alone = decode_pool(scenario(row))
+    except RooflabError:
+        return row
+    return replace(row, question=replace(row.question, scenarios=(alone,)))
+
+
+def _free(row: FitRow) -> bool:
+    """Whether a submitter chose the deployment, for throughput (MLPerf)."""
+    return is_mlperf({"source": row.source}) and "per_s" in row.question.metric
+
+
+def settled(rows: Sequence[FitRow]) -> list[FitRow]:
+    """Rows whose deployment was free, as the deployment that is best at the present constants.
+
+    At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
+    A server's load is found anew at other constants.  Experts over several devices can be split in more ways than are tried,
+    so such rows are foretold only.
+    """
+    free = [i for i, r in enumerate(rows) if len(r.question.scenarios) > 1]
+    out = list(rows)
+    for i, best in zip(free, best_of([Choice(rows[i].question.scenarios) for i in free]), strict=True):
+        if best is not None:
+            settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
+            sure = not settled.model.is_moe or settled.deployment.devices_per_replica == 1
+            asked = replace(rows[i].question, scenarios=(settled,))
+            out[i] = replace(rows[i], question=asked, weight=rows[i].weight * _INFERRED if sure else 0.0)
+    return out
+
+
+def is_first_token(row: FitRow, *, pools: bool = False) -> bool:
+    """Whether the row is a first token of a closed loop, of one engine or of separate pools."""
+    s = scenario(row)
+    told = row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed"
+    return told and bool(s.deployment.pools) == pools
+
+
+def grouped(rows: Iterable[FitRow], key: Callable[[FitRow], str]) -> dict[str, list[FitRow]]:
+    """Rows by key, keys in order."""
+    groups: dict[str, list[FitRow]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return {k: groups[k] for k in sorted(groups)}

@@ -1,0 +1,293 @@
+"""Launch commands: a planned deployment in the flags that each engine documents.
+
+Flags: vLLM "Engine arguments" and "vllm serve"; SGLang "Server arguments"; TensorRT-LLM "trtllm-serve" and "LLM arguments";
+llama.cpp "llama-server".  A command starts one engine; lines that begin with # say what a flag cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from rooflab.errors import InputError, unknown
+from rooflab.launch.label import split_label
+from rooflab.memory.account import account
+from rooflab.operators.formats import Formats, formats_of
+from rooflab.scenario.deployment import ENGINES, Deployment
+from rooflab.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from rooflab.plan.result import Choice
+
+__all__ = ["EMITTERS", "arguments", "context_length", "hosts_per_engine", "launch_command"]
+
+_PORT: Final = 8000
+
+
+def launch_command(choice: Choice | Scenario, engine: str | None = None) -> str:
+    """The command that starts one engine of a choice (or of a completed scenario), one flag a line, comments first.
+
+    `engine`: "vllm", "sglang", "trtllm" or "llamacpp"; the choice's own by default.  Raises InputError for others.
+    """
+    scenario = _scenario(choice)
+    engine = _engine(scenario, engine)
+    words, files, notes = EMITTERS[engine](scenario)
+    lines = [f"# {note}" for note in _notes(scenario, engine) + notes]
+    for name, content in files.items():
+        lines += [f"cat > {name} <<'EOF'", content.rstrip(), "EOF"]
+    return "\n".join([*lines, _wrapped(words)])
+
+
+def arguments(choice: Choice | Scenario, engine: str | None = None) -> tuple[list[str], dict[str, str]]:
+    """The command as words, and the files that it reads by name."""
+    scenario = _scenario(choice)
+    words, files, _ = EMITTERS[_engine(scenario, engine)](scenario)
+    return words, files
+
+
+def _scenario(choice: Choice | Scenario) -> Scenario:
+    return choice if isinstance(choice, Scenario) else choice.scenario
+
+
+def _engine(scenario: Scenario, engine: str | None) -> str:
+    name = engine or scenario.deployment.engine
+    if name not in EMITTERS:
+        raise unknown("engine with a launch command", name, EMITTERS, "engine")
+    if scenario.deployment.cp > 1:
+        raise InputError(
+            f"context parallelism over further devices has no flag in {ENGINES[name]}; set cp to 1", "deployment.cp"
+        )
+    return name
+
+
+def _wrapped(words: list[str]) -> str:
+    """The words quoted for a shell, a flag and its value on each line."""
+    lines: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("-") and word != "-m" and lines[-1] and not _is_number(word):
+            lines.append([])
+        lines[-1].append(shlex.quote(word))
+    return " \\\n  ".join(" ".join(line) for line in lines)
+
+
+def _is_number(word: str) -> bool:
+    return word.lstrip("-").replace(".", "", 1).isdigit()
+
+
+def _notes(scenario: Scenario, engine: str) -> list[str]:
+    d = scenario.deployment
+    notes = []
+    if engine != d.engine:
+        notes.append(f"priced as {ENGINES.get(d.engine, d.engine)}; {ENGINES[engine]} may differ")
+    if (d.replicas or 1) > 1:
+        notes.append(f"one of {d.replicas} engines ({split_label(d)}); put a load balancer in front")
+    if hosts_per_engine(scenario) > 1:
+        notes.append(f"spans {hosts_per_engine(scenario)} hosts; start it as the engine's multi-node guide says")
+    return notes
+
+
+def hosts_per_engine(scenario: Scenario) -> int:
+    """Hosts that one engine spans."""
+    return -(-scenario.deployment.devices_per_replica // scenario.hardware.devices_per_host)
+
+
+def context_length(scenario: Scenario) -> int | None:
+    """Tokens that the longest request needs, in steps of 1,024, at most the model's own; None where lengths have no end."""
+    d, w, most = scenario.deployment, scenario.workload, scenario.model.max_context
+    if d.max_model_len:
+        return d.max_model_len
+    longest = max(w.isl.high, w.mean_prompt_tokens) + max(w.osl.high, w.mean_output_tokens)
+    if longest == float("inf") or w.classes or w.sessions:
+        return None
+    tokens = 1024 * int(-(-longest // 1024))
+    return min(tokens, most) if most else tokens
+
+
+def _formats(scenario: Scenario) -> Formats:
+    return formats_of(scenario.model, scenario.hardware.device, scenario.deployment)
+
+
+def _asked_weights(scenario: Scenario) -> str | None:
+    """The weight format where it is not the checkpoint's own."""
+    d, m = scenario.deployment, scenario.model
+    return None if d.weights in (None, m.dtype, m.expert_dtype) or d.weights in ("bf16", "fp16") else d.weights
+
+
+def _quantisation(scenario: Scenario) -> tuple[list[str], list[str]]:
+    """The flag that quantises on loading (fp8 only); other formats need a checkpoint in them, which engines recognise themselves."""
+    asked = _asked_weights(scenario)
+    if asked is None:
+        return [], []
+    if asked in ("fp8", "fp8-block"):
+        return ["--quantization", "fp8"], []
+    return [], [f"needs a checkpoint of {scenario.model.served_name} quantised to {asked}; put its name in place"]
+
+
+def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
+    d = s.deployment
+    quantisation, notes = _quantisation(s)
+    words = ["vllm", "serve", s.model.served_name, "--port", str(_PORT), "--tensor-parallel-size", str(d.tp)]
+    words += _above_one("--pipeline-parallel-size", d.pp) + _above_one("--data-parallel-size", d.dp)
+    words += ["--enable-expert-parallel"] if (d.ep or 1) > 1 else []
+    words += quantisation
+    words += ["--kv-cache-dtype", "fp8"] if d.kv and d.kv.startswith("fp8") else []
+    words += ["--max-num-seqs", str(d.max_num_seqs), "--max-num-batched-tokens", str(d.max_num_batched_tokens)]
+    length = context_length(s)
+    if not d.chunked_prefill:  # a whole prompt must fit into a step
+        length = min(length or d.max_num_batched_tokens, d.max_num_batched_tokens)
+    words += [*_given("--max-model-len", length), "--gpu-memory-utilization", f"{d.gpu_memory_utilization:g}"]
+    words += [] if d.block_size == 16 else ["--block-size", str(d.block_size)]
+    words += [] if d.chunked_prefill else ["--no-enable-chunked-prefill"]
+    words += [] if d.prefix_caching else ["--no-enable-prefix-caching"]
+    words += [] if d.cuda_graphs else ["--enforce-eager"]
+    if d.speculation is not None:
+        draft = {"method": "mtp"} if s.model.mtp_layers else {"model": "DRAFT-MODEL"}
+        notes += [] if s.model.mtp_layers else ["put the draft model's name in place of DRAFT-MODEL"]
+        words += ["--speculative-config", json.dumps(draft | {"num_speculative_tokens": d.speculation.tokens})]
+    if hosts_per_engine(s) > 1:
+        words += ["--distributed-executor-backend", "ray"] if d.dp == 1 else ["--data-parallel-backend", "ray"]
+    return words, {}, notes
+
+
+def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
+    d = s.deployment
+    quantisation, notes = _quantisation(s)
+    words = ["python", "-m", "sglang.launch_server", "--model-path", s.model.served_name, "--port", str(_PORT)]
+    words += ["--tp", str((d.tp or 1) * d.dp)]
+    words += _above_one("--pp-size", d.pp)
+    words += ["--dp", str(d.dp), "--enable-dp-attention"] if d.dp > 1 else []
+    words += _above_one("--ep-size", d.ep or 1) + quantisation
+    words += ["--kv-cache-dtype", "fp8_e4m3"] if d.kv and d.kv.startswith("fp8") else []
+    # both limits are shared out over data-parallel ranks
+    chunk = d.max_num_batched_tokens * d.dp if d.chunked_prefill else -1
+    words += ["--max-running-requests", str(d.max_num_seqs * d.dp), "--chunked-prefill-size", str(chunk)]
+    words += _above_one("--scheduler-recv-interval", d.admit_every)
+    words += [*_given("--context-length", context_length(s)), "--mem-fraction-static", f"{_static_fraction(s):.2f}"]
+    words += [] if d.prefix_caching else ["--disable-radix-cache"]
+    words += [] if d.cuda_graphs else ["--disable-cuda-graph"]
+    if d.speculation is not None:
+        k = d.speculation.tokens
+        words += [
+            "--speculative-algorithm",
+            "EAGLE",
+            "--speculative-num-steps",
+            str(k),
+            "--speculative-eagle-topk",
+            "1",
+        ]
+        words += ["--speculative-num-draft-tokens", str(k + 1)]
+        if not s.model.mtp_layers:
+            words += ["--speculative-draft-model-path", "DRAFT-MODEL"]
+            notes.append("put the draft model's name in place of DRAFT-MODEL")
+    if hosts_per_engine(s) > 1:
+        words += ["--nnodes", str(hosts_per_engine(s)), "--node-rank", "0", "--dist-init-addr", "HOST0:5000"]
+        notes.append("run it on every host with its own --node-rank; HOST0 is the first one's address")
+    return words, {}, notes
+
+
+def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
+    import yaml
+
+    d = s.deployment
+    if d.dp > 1 and (d.tp or 1) > 1:
+        raise InputError("TensorRT-LLM's attention DP takes every rank of a stage; use tp 1 with it", "deployment.tp")
+    ranks = (d.tp or 1) * d.dp
+    words = ["trtllm-serve", s.model.served_name, "--port", str(_PORT), "--tp_size", str(ranks)]
+    words += _above_one("--pp_size", d.pp) + _above_one("--ep_size", d.ep or 1)
+    words += ["--max_batch_size", str(d.max_num_seqs), "--max_num_tokens", str(d.max_num_batched_tokens)]
+    words += [
+        *_given("--max_seq_len", context_length(s)),
+        "--kv_cache_free_gpu_memory_fraction",
+        f"{d.gpu_memory_utilization:.2f}",
+    ]
+    cache: dict[str, object] = {"enable_block_reuse": d.prefix_caching}
+    if d.kv and d.kv.startswith("fp8"):
+        cache["dtype"] = "fp8"
+    options: dict[str, object] = {"enable_chunked_prefill": d.chunked_prefill, "kv_cache_config": cache}
+    if d.dp > 1:
+        options["enable_attention_dp"] = True
+    if not d.cuda_graphs:
+        options["cuda_graph_config"] = None
+    if d.batch_wait_steps:
+        options |= {"batch_wait_timeout_iters": d.batch_wait_steps, "batch_wait_max_tokens_ratio": 0.9}
+    notes = []
+    if d.speculation is not None:
+        options["speculative_config"] = {"decoding_type": "MTP", "num_nextn_predict_layers": d.speculation.tokens}
+        notes += (
+            []
+            if s.model.mtp_layers
+            else ["the model has no multi-token-prediction layers; give a draft model in speculative_config"]
+        )
+    asked = _asked_weights(s)
+    if asked is not None:
+        notes.append(f"needs a checkpoint of {s.model.served_name} quantised to {asked}; put its name in place")
+    words += ["--extra_llm_api_options", "trtllm.yaml"]
+    return words, {"trtllm.yaml": yaml.safe_dump(options, sort_keys=False)}, notes
+
+
+_GGUF: Final = {
+    "bf16": "BF16",
+    "fp16": "F16",
+    "fp32": "F32",
+    "q8_0": "Q8_0",
+    "q4_0": "Q4_0",
+    "q4_k_m": "Q4_K_M",
+    "q6_k": "Q6_K",
+}
+
+
+def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
+    d, f = s.deployment, _formats(s)
+    gguf = _GGUF.get(f.weights.name, "Q4_K_M" if f.weights.element_bits <= 4 else "Q8_0")
+    file = f"{s.model.served_name.rsplit('/', 1)[-1]}-{gguf}.gguf"
+    each = context_length(s) or s.model.max_context or 4096
+    layers = "0" if s.hardware.device.kind in ("cpu", "soc") else "99"
+    words = [
+        "llama-server",
+        "-m",
+        file,
+        "--port",
+        str(_PORT),
+        "-ngl",
+        layers,
+        "-c",
+        str(each * d.max_num_seqs),
+        "-np",
+        str(d.max_num_seqs),
+    ]
+    words += ["-ctk", "q8_0", "-ctv", "q8_0"] if d.kv in ("q8_0", "int8", "fp8") else []
+    words += ["-sm", "layer"] if d.devices_per_replica > 1 else []
+    return (
+        words,
+        {},
+        [
+            f"convert {s.model.served_name} to GGUF {gguf}, or download it so; the context is shared by {d.max_num_seqs} slots"
+        ],
+    )
+
+
+EMITTERS: Final[dict[str, Callable[[Scenario], tuple[list[str], dict[str, str], list[str]]]]] = {
+    "vllm": _vllm,
+    "sglang": _sglang,
+    "trtllm": _trtllm,
+    "llamacpp": _llamacpp,
+}
+"""Engines with a launch command: scenario -> words, files, notes."""
+
+
+def _above_one(flag: str, n: int) -> list[str]:
+    return [flag, str(n)] if n > 1 else []
+
+
+def _given(flag: str, n: int | None) -> list[str]:
+    return [flag, str(n)] if n else []
+
+
+def _static_fraction(s: Scenario) -> float:
+    """SGLang's share of memory for weights and cache: what the engine may use less activations and reserve."""
+    d: Deployment = s.deployment
+    m = account(s.model, s.hardware, [d])
+    share = (m.capacity_bytes - m.activations_bytes - m.reserve_bytes) / s.hardware.device.memory_bytes
+    return max(float(share[0]), 0.1)

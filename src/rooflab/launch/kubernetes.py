@@ -1,0 +1,164 @@
+"""Kubernetes manifests: a Deployment with one pod an engine and a Service in front; a LeaderWorkerSet where an engine spans hosts."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING, Any, Final
+
+from rooflab.errors import InputError
+from rooflab.launch.command import arguments, hosts_per_engine
+from rooflab.scenario.deployment import ENGINES
+from rooflab.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from rooflab.plan.result import Choice
+
+__all__ = ["kubernetes"]
+
+_IMAGES: Final = {
+    "vllm": "vllm/vllm-openai:latest",
+    "sglang": "lmsysorg/sglang:latest",
+    "trtllm": "nvcr.io/nvidia/tensorrt-llm/release:latest",
+    "llamacpp": "ghcr.io/ggml-org/llama.cpp:server",
+}
+_ROCM_IMAGES: Final = {"vllm": "rocm/vllm:latest", "sglang": "lmsysorg/sglang:latest-rocm"}
+_RESOURCES: Final = {
+    "nvidia": "nvidia.com/gpu",
+    "amd": "amd.com/gpu",
+    "google": "google.com/tpu",
+    "aws": "aws.amazon.com/neuron",
+    "huawei": "huawei.com/Ascend910",
+}
+"""Vendor -> the extended resource of its device plugin."""
+_PORT: Final = 8000
+_RAY: Final = "/vllm-workspace/examples/online_serving/multi-node-serving.sh"
+
+
+def kubernetes(choice: Choice | Scenario) -> str:
+    """The manifest (YAML documents) that runs every replica of a choice.
+
+    A Deployment with `replicas` pods of one engine each and a Service on port 8000; where an engine spans hosts, a
+    LeaderWorkerSet (vLLM only).  Raises InputError for devices without a device plugin.
+    """
+    import yaml
+
+    scenario = choice if isinstance(choice, Scenario) else choice.scenario
+    engine = scenario.deployment.engine
+    words, files = arguments(scenario)
+    name = _name(scenario)
+    labels = {"app": name}
+    hosts = hosts_per_engine(scenario)
+    documents: list[dict[str, Any]] = []
+    if files:
+        documents.append(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": files}
+        )
+    if hosts > 1:
+        if engine != "vllm":
+            raise InputError(
+                f"an engine over {hosts} hosts has no manifest for {ENGINES[engine]}; use its multi-node guide",
+                "deployment",
+            )
+        documents.append(_leader_workers(scenario, name, labels, words, hosts))
+    else:
+        pod = _pod(scenario, name, words, files, scenario.deployment.devices_per_replica)
+        documents.append(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": name, "labels": labels},
+                "spec": {
+                    "replicas": scenario.deployment.replicas,
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": pod},
+                },
+            }
+        )
+    selector = labels | ({"role": "leader"} if hosts > 1 else {})
+    documents.append(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"selector": selector, "ports": [{"name": "http", "port": _PORT, "targetPort": _PORT}]},
+        }
+    )
+    copies = json.loads(json.dumps(documents))  # shared parts would come out as YAML anchors
+    return yaml.safe_dump_all(copies, sort_keys=False, width=1000)
+
+
+def _name(scenario: Scenario) -> str:
+    """A DNS label from the model's name."""
+    text = re.sub(r"[^a-z0-9]+", "-", scenario.model.served_name.rsplit("/", 1)[-1].lower()).strip("-")
+    return f"{scenario.deployment.engine}-{text}"[:50].strip("-")
+
+
+def _resource(scenario: Scenario) -> str | None:
+    device = scenario.hardware.device
+    if device.kind in ("cpu", "soc", "apple"):
+        return None
+    vendor = device.vendor.lower()
+    if vendor == "intel":
+        return "habana.ai/gaudi" if "gaudi" in device.key else "gpu.intel.com/xe"
+    if vendor not in _RESOURCES:
+        raise InputError(f"no Kubernetes device plugin of {device.vendor} is known", "hardware")
+    return _RESOURCES[vendor]
+
+
+def _pod(scenario: Scenario, name: str, words: list[str], files: dict[str, str], devices: int) -> dict[str, Any]:
+    engine = scenario.deployment.engine
+    images = _ROCM_IMAGES if scenario.hardware.device.vendor.lower() == "amd" and engine in _ROCM_IMAGES else _IMAGES
+    where = {f: f"/etc/rooflab/{f}" for f in files}
+    container: dict[str, Any] = {
+        "name": engine,
+        "image": images[engine],
+        "command": [where.get(word, word) for word in _listening(engine, words)],
+        "ports": [{"containerPort": _PORT}],
+        "env": [
+            {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-token", "key": "token", "optional": True}}}
+        ],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": _PORT}, "periodSeconds": 10, "failureThreshold": 180},
+        "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}],
+    }
+    resource = _resource(scenario)
+    if resource is not None:
+        container["resources"] = {"limits": {resource: devices}}
+    volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}]
+    if files:
+        container["volumeMounts"].append({"name": "config", "mountPath": "/etc/rooflab"})
+        volumes.append({"name": "config", "configMap": {"name": name}})
+    return {"containers": [container], "volumes": volumes}
+
+
+def _listening(engine: str, words: list[str]) -> list[str]:
+    """The command bound to every interface, which a Service needs."""
+    return words if engine == "vllm" else [*words, "--host", "0.0.0.0"]
+
+
+def _leader_workers(
+    scenario: Scenario, name: str, labels: dict[str, str], words: list[str], hosts: int
+) -> dict[str, Any]:
+    devices = -(-scenario.deployment.devices_per_replica // hosts)
+    leader = _pod(scenario, name, words, {}, devices)
+    leader["containers"][0]["command"] = [
+        "sh", "-c", f"bash {_RAY} leader --ray_cluster_size=$(LWS_GROUP_SIZE); {shlex.join(words)}",
+    ]  # fmt: skip
+    worker = _pod(scenario, name, words, {}, devices)
+    worker["containers"][0]["command"] = ["sh", "-c", f"bash {_RAY} worker --ray_address=$(LWS_LEADER_ADDRESS)"]
+    del worker["containers"][0]["readinessProbe"]
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "replicas": scenario.deployment.replicas,
+            "leaderWorkerTemplate": {
+                "size": hosts,
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": {"metadata": {"labels": labels | {"role": "leader"}}, "spec": leader},
+                "workerTemplate": {"metadata": {"labels": labels}, "spec": worker},
+            },
+        },
+    }

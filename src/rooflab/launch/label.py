@@ -1,0 +1,113 @@
+"""Deployments, loads and bounds in a few words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rooflab.operators.formats import formats_of
+from rooflab.scenario.deployment import ENGINES, Deployment
+from rooflab.scenario.scenario import Scenario
+from rooflab.units import format_seconds, significant
+
+__all__ = [
+    "SCHEDULING",
+    "SEARCHED",
+    "bound_name",
+    "bound_value",
+    "deployment_label",
+    "formats_label",
+    "hardware_label",
+    "load_label",
+    "sentence",
+    "slo_label",
+    "split_label",
+]
+
+SCHEDULING: Final = ("vllm", "sglang", "trtllm", "lmdeploy")
+"""Engines whose step limits can be set."""
+SEARCHED: Final = (
+    "tp", "pp", "dp", "ep", "replicas", "weights", "kv", "max_num_seqs", "max_num_batched_tokens", "chunked_prefill",
+)  # fmt: skip
+"""Fields of a deployment that a plan chooses."""
+
+
+def deployment_label(scenario: Scenario) -> str:
+    """Engine, formats, split, replicas and limits: ``vLLM fp8 TP4 × 2  256 seqs  chunk 2k``."""
+    d = scenario.deployment
+    parts = [f"{ENGINES.get(d.engine, d.engine)} {formats_label(scenario)} {split_label(d)}"]
+    if scenario.model.kind == "decoder":
+        parts.append(f"{d.max_num_seqs} {'seq' if d.max_num_seqs == 1 else 'seqs'}")
+    if scenario.model.kind == "decoder" and d.engine in SCHEDULING:
+        parts.append(f"chunk {_kilo(d.max_num_batched_tokens)}" if d.chunked_prefill else "whole prompts")
+    return "  ".join(parts)
+
+
+def sentence(label: str) -> str:
+    """A deployment's label inside a sentence: commas for its gaps."""
+    return label.replace("  ", ", ")
+
+
+def formats_label(scenario: Scenario) -> str:
+    """Format of the weights (routed experts where there are), and of the cache where it differs from 16 bits."""
+    d = scenario.deployment
+    f = formats_of(scenario.model, scenario.hardware.device, d)
+    name = f.experts.name if scenario.model.is_moe else f.weights.name
+    return f"{name} + {f.kv.name} KV" if f.kv.bits < 16 and scenario.model.kind == "decoder" else name
+
+
+def split_label(d: Deployment) -> str:
+    """Degrees above one, and replicas: ``TP4 PP2 × 2``."""
+    tp = d.tp or 1
+    degrees = [("TP", tp), ("PP", d.pp), ("DP", d.dp), ("EP", d.ep or 1), ("CP", d.cp)]
+    named = [f"{name}{n}" for name, n in degrees if n > 1] or ["TP1"]
+    return " ".join(named) + (f" × {d.replicas}" if (d.replicas or 1) > 1 else "")
+
+
+def _kilo(tokens: int) -> str:
+    return f"{tokens // 1024}k" if tokens % 1024 == 0 else f"{tokens:,}"
+
+
+def hardware_label(scenario: Scenario) -> str:
+    """``8 × NVIDIA H100 SXM``."""
+    h = scenario.hardware
+    hosts = "one host" if h.hosts == 1 else f"{h.hosts} hosts"
+    return f"{h.count} × {h.device.name} ({hosts}{', ' + h.device.scale_up.key if h.count > 1 else ''})"
+
+
+def load_label(scenario: Scenario) -> str:
+    """The traffic in words: ``4 requests/s, 1,024 in, 512 out``."""
+    w = scenario.workload
+    how = {
+        "open": f"{significant(w.rate or 0.0)} requests/s",
+        "trace": f"{significant(w.rate or 0.0)} requests/s of a trace",
+        "closed": f"{w.concurrency} users at once",
+        "static": f"batch {w.batch or 1}",
+        "max-throughput": "as many requests as the targets allow",
+    }[w.mode]
+    if scenario.model.vision:
+        return f"{how}, one image each"
+    return f"{how}, {w.mean_prompt_tokens:,.0f} in" + (
+        f", {w.mean_output_tokens:,.0f} out" if scenario.model.kind != "encoder" else ""
+    )
+
+
+def slo_label(scenario: Scenario) -> str:
+    """The targets: ``TTFT p99 ≤ 1 s, TPOT p99 ≤ 50 ms``; empty without any."""
+    order = sorted(scenario.slo, key=lambda kl: ("ttft", "tpot", "e2e").index(kl[0].split("_")[0]))
+    return ", ".join(f"{bound_name(key)} ≤ {bound_value(key, limit)}" for key, limit in order)
+
+
+def bound_name(key: str) -> str:
+    """``ttft_p99`` as ``TTFT p99``."""
+    if "_" not in key:
+        return key
+    name, stat = key.rsplit("_", 1)
+    return f"{'end-to-end' if name == 'e2e' else name.upper()} {stat}"
+
+
+def bound_value(key: str, value: float) -> str:
+    """A value of that bound with its unit, three digits at most and no padding zeros."""
+    if key == "rate":
+        return f"{significant(value)} requests/s"
+    number, _, unit = format_seconds(value).partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"

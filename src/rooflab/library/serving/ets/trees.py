@@ -1,0 +1,160 @@
+"""Search trees of reward-guided reasoning, grown by a documented process, for papers that select in them.
+
+A question has a prompt and, at each step, a few ideas (Zipf popularity). An idea is sound with the question's own probability
+(Beta around `sound`): a path is right while all its ideas are. A node's text is a paraphrase of its idea: a unit vector near the idea's,
+so that paraphrases lie within a small cosine distance and ideas far apart. The reward model scores a node as a noisy judge does:
+sigmoid(judge · (±1) + noise), a part of the noise inherited from the parent. A path ends after the question's number of steps, give or
+take one. Lengths of steps are lognormal.  Both sides of a comparison see the same question; what is drawn depends on the path taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Frontier", "Grown", "Growth", "ancestors", "grow"]
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+_DIRECTIONS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The process. `step_tokens` and `steps` are means; `ideas` a step, popular ∝ rank^−skew; `noise` that of the judge."""
+
+    prompt_tokens: float = 120.0
+    step_tokens: float = 45.0
+    steps: float = 8.0
+    ideas: float = 12.0
+    skew: float = 1.0
+    sound: float = 0.84
+    judge: float = 1.0
+    noise: float = 1.0
+    inherited: float = 0.5
+    paraphrase: float = 0.1
+    most_steps: int = 25
+    most_tokens: float = 1024.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Open leaves of a tree at a depth: node numbers, rewards, vectors of their texts (N, 24); `parent` of every node so far."""
+
+    depth: int
+    leaves: I64
+    rewards: F64
+    texts: F64
+    parent: I64
+
+
+Select = Callable[[Frontier, int], I64]
+"""(frontier, width left) → continuations of each leaf."""
+
+
+@dataclass(slots=True)
+class Grown:
+    """A finished tree: `parent`, `tokens`, `score`, `right` by node (0 is the prompt), `born` its depth, who ended a path, and for each
+    step the leaves that were open and how many continuations each got."""
+
+    parent: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
+    wrong_at: list[int] = field(default_factory=list)
+    born: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    opened: list[tuple[I64, I64]] = field(default_factory=list)
+
+    @property
+    def kv_tokens(self) -> float:
+        """Mean over steps of the tokens that must stay: leaves that are continued and the union of their ancestors."""
+        parent, tokens = np.array(self.parent), np.array(self.tokens)
+        kept = [leaves[shares > 0] for leaves, shares in self.opened]
+        return float(np.mean([tokens[k].sum() + tokens[ancestors(parent, k)].sum() for k in kept]))
+
+    @property
+    def answers_right(self) -> bool:
+        """Whether the weighted majority of finished paths is right; wrong ones agree where they went wrong by the same idea."""
+        votes: dict[int, float] = {}
+        for node in self.ended:
+            votes[self.wrong_at[node]] = votes.get(self.wrong_at[node], 0.0) + self.score[node]
+        return bool(votes) and max(votes, key=lambda k: votes[k]) == 0
+
+
+def ancestors(parent: I64, leaves: I64) -> I64:
+    """Nodes above `leaves`, each once."""
+    seen: set[int] = set()
+    for leaf in leaves:
+        node = int(parent[leaf])
+        while node >= 0 and node not in seen:
+            seen.add(node)
+            node = int(parent[node])
+    return np.array(sorted(seen), dtype=np.int64)
+
+
+class _Question:
+    """What both sides of a comparison share: which ideas there are at a step, which are sound, how they read."""
+
+    def __init__(self, growth: Growth, seed: int) -> None:
+        rng = np.random.default_rng([seed, 1])
+        self.ideas = max(round(growth.ideas), 1)
+        self.steps = max(3, round(rng.normal(growth.steps, growth.steps / 4)))
+        sound = min(growth.sound, 0.99)
+        chance = rng.beta(10 * sound, 10 * (1 - sound))
+        depth = growth.most_steps + 2
+        self.sound = rng.random((depth, self.ideas)) < chance
+        vectors = rng.standard_normal((depth, self.ideas, _DIRECTIONS))
+        self.texts = vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
+        popular = np.arange(1, self.ideas + 1) ** -growth.skew
+        self.popular = popular / popular.sum()
+        self.prompt_tokens = max(16, round(growth.prompt_tokens * rng.lognormal(-0.08, 0.4)))
+
+
+def grow(growth: Growth, width: int, select: Select, seed: int) -> Grown:
+    """Grow one tree: ask `select` for continuations at every depth until all paths have ended."""
+    question = _Question(growth, seed)
+    rng = np.random.default_rng([seed, 2])
+    tree = Grown([-1], [question.prompt_tokens], [1.0], [True], [0], [0])
+    leaves = np.zeros(1, dtype=np.int64)
+    texts = np.zeros((1, _DIRECTIONS))
+    grudge, used = np.zeros(1), np.zeros(1)
+    left = width
+    for depth in range(growth.most_steps):
+        shares = np.maximum(
+            select(Frontier(depth, leaves, np.array(tree.score)[leaves], texts, np.array(tree.parent)), left), 0
+        )
+        tree.opened.append((leaves, shares))
+        row = np.repeat(np.arange(len(leaves)), shares)
+        n = len(row)
+        idea = rng.choice(question.ideas, size=n, p=question.popular)
+        noise = growth.inherited**0.5 * grudge[row] + (1 - growth.inherited) ** 0.5 * rng.standard_normal(n)
+        length = np.maximum(rng.lognormal(math.log(growth.step_tokens) - 0.125, 0.5, n).round().astype(int), 4)
+        was_right = np.array(tree.right)[leaves][row]
+        right = was_right & question.sound[depth, idea]
+        score = 1 / (1 + np.exp(-(growth.judge * np.where(right, 1.0, -1.0) + growth.noise * noise)))
+        last = np.full(n, depth + 1) + rng.integers(-1, 2, n) >= question.steps
+        first = len(tree.parent)
+        origin = np.array(tree.wrong_at)[leaves][row]
+        tree.parent += leaves[row].tolist()
+        tree.tokens += length.tolist()
+        tree.score += score.tolist()
+        tree.right += right.tolist()
+        tree.wrong_at += np.where(right, 0, np.where(was_right, 1 + depth * question.ideas + idea, origin)).tolist()
+        tree.born += [depth + 1] * n
+        node = np.arange(first, first + n)
+        used = used[row] + length
+        ends = last | (used >= growth.most_tokens)
+        tree.ended += node[last].tolist()
+        left -= int(ends.sum())
+        vector = (
+            question.texts[depth, idea] + growth.paraphrase * rng.standard_normal((n, _DIRECTIONS)) / _DIRECTIONS**0.5
+        )
+        leaves, texts, grudge, used = node[~ends], vector[~ends], noise[~ends], used[~ends]
+        if len(leaves) == 0 or left <= 0:
+            break
+    return tree

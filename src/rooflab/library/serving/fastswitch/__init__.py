@@ -1,0 +1,1 @@
+"""FastSwitch: `paper` holds technique and claims, `blocks` the allocators of block groups that it compares."""

@@ -1,0 +1,389 @@
+"""POLCA (seed 45): more servers under a row's power budget, with two thresholds that lower clocks of less urgent work first.
+
+A server draws much while it reads prompts and little while it generates, so a row of servers rarely comes near the sum of their
+peaks.  When it does, clocks of low-priority servers fall above T1 = 80 % of the budget, further above T2 = 89 %, then those of
+high-priority ones (figure 8 and section 6); commands take 40 s out of band, so T2 leaves room for the largest rise in that time.
+Above the budget the brake holds all GPUs at 288 MHz.  Prompt phases slow down with the clock, token phases hardly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rooflab.charts.plot import Plot, Series
+from rooflab.costs.compile import compile_steps
+from rooflab.deploy.complete import complete
+from rooflab.papers.lab import Lab
+from rooflab.papers.paper import Analysis, Paper
+from rooflab.papers.technique import Fraction, Technique, require
+from rooflab.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from rooflab.simulate.power_row import Caps, RowResult
+
+__all__ = ["Phases", "Polca", "paper", "phases", "policy"]
+
+paper = Paper.from_card(
+    "polca",
+    executed="the policy: thresholds, hysteresis, commands that take 40 s, the brake; on a simulated row of servers for days on end.",
+    modelled="time and power of prompt and token phases at every clock, from the engine's prices.",
+    assumed="half of the servers are of high priority; servers are busy 70 % of the time at the daily peak and their load swings by 30 %; "
+    "requests as long as those of the Azure conversation trace, four at a time; a host draws at all times what its rating leaves beside "
+    "its GPUs.",
+)
+
+CLOCKS_MHZ: Final = (1410.0, 1305.0, 1275.0, 1110.0, 288.0)
+"""Full clock, high priority capped, low priority capped, low priority capped further, brake (A100; elsewhere the same shares)."""
+SHARES: Final = tuple(round(c / CLOCKS_MHZ[0], 3) for c in CLOCKS_MHZ)
+_SWING: Final = 0.3
+_LIMITS: Final = {1: (0.01, 0.05), 0: (0.05, 0.5)}
+"""Service levels by class (1: high priority): latency lost at the median and at the 99th percentile."""
+
+
+@paper.technique
+class Polca(Technique):
+    """Lock the clock of the devices at a share of their full one, as the policy does to servers above a threshold (section 6)."""
+
+    clock: Fraction = 0.787
+
+    def apply(self, scenario: Scenario) -> Scenario:
+        """Refuses devices whose clock cannot be set, or is as low already."""
+        h = scenario.hardware
+        require(h.device.kind == "gpu", f"{h.device.name} offers no clock to lock out of band")
+        require(
+            0.2 <= self.clock < h.clock,
+            f"a clock of {self.clock:.0%} is no cap: devices run at {h.clock:.0%}, the brake at 20%",
+        )
+        return replace(scenario, hardware=replace(h, clock=self.clock))
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Sequence[Technique]:
+        """The three caps of the policy."""
+        return [cls(clock=c) for c in SHARES[1:4]]
+
+    def because(self, before: Any, after: Any) -> str:
+        """What a phase loses and saves."""
+        if before is None:
+            return ""
+        was, now = (phases(m.scenario, SHARES[:1]) for m in (before, after))
+        return (
+            f"prompts take {now.prompt_s[0] / was.prompt_s[0]:.2f} times as long and a server draws {now.prompt_w[0]:,.0f} instead of "
+            f"{was.prompt_w[0]:,.0f} W in them; tokens take {now.token_s[0] / was.token_s[0]:.2f} times as long"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """A server's job at each clock: seconds and watts of its prompt and token phase, watts idle; `rated_w` provisions it."""
+
+    prompt_s: tuple[float, ...]
+    token_s: tuple[float, ...]
+    prompt_w: tuple[float, ...]
+    token_w: tuple[float, ...]
+    idle_w: tuple[float, ...]
+    rated_w: float
+
+    def loss(self, clock: int) -> float:
+        """Latency that a job loses at a clock, as a share."""
+        return (self.prompt_s[clock] + self.token_s[clock]) / (self.prompt_s[0] + self.token_s[0]) - 1.0
+
+
+def phases(scenario: Scenario, clocks: Sequence[float] = SHARES) -> Phases:
+    """Phases of a host full of engines of `scenario`, each with the batch that its workload keeps in flight."""
+    s = complete(scenario)
+    h, d, w = s.hardware, s.deployment, s.workload
+    require(s.model.kind == "decoder", f"{s.model.name} generates no tokens: its power has no two phases")
+    per = d.devices_per_replica
+    require(
+        per <= h.devices_per_host,
+        f"an engine of {per} devices spans hosts of {h.devices_per_host}; a row is made of single servers",
+    )
+    require(h.host_power_w > 0, f"what a host of {h.device.name} draws is not known")
+    engines = h.devices_per_host // per
+    n = _in_flight(s)
+    prompt, output = w.mean_prompt_tokens, max(w.mean_output_tokens, 1.0)
+    columns: list[tuple[float, ...]] = []
+    for clock in clocks:
+        cost = compile_steps(s.model, replace(h, clock=clock * h.clock), [d], s.rewrites)[0]
+        read = cost.step(n_prefill=n, prefill_tokens=n * prompt, area=n * prompt**2 / 2)
+        made = cost.step(n_decode=n, context=n * (prompt + output / 2))
+        watts = [h.host_power_w + engines * float(r.joules[0] / r.seconds[0]) for r in (read, made)]
+        columns.append(
+            (
+                float(read.seconds[0]),
+                output * float(made.seconds[0]),
+                *watts,
+                h.host_power_w + engines * cost.scalar("idle_w"),
+            )
+        )
+    rated_w = h.host_power_w + engines * per * h.device.tdp_w
+    rows = [tuple(column[i] for column in columns) for i in range(5)]
+    return Phases(rows[0], rows[1], rows[2], rows[3], rows[4], rated_w)
+
+
+def _in_flight(s: Scenario) -> float:
+    """Sequences that an engine has in flight: those asked for, or those of the steady state."""
+    from rooflab.estimate.serving.engines import estimate
+
+    if s.workload.batch:
+        return float(s.workload.batch)
+    return float(max(round(float(estimate(s).metrics["running"]) / (s.deployment.replicas or 1)), 1))
+
+
+def policy(low: float, high: float, delay_s: float) -> Caps:
+    """The two-threshold policy; commands take `delay_s`, and caps go 5 % of the budget below their thresholds."""
+    from rooflab.simulate.power_row import Caps, Rule
+
+    gap = 0.05
+    rules = (Rule(0, low, low - gap, 2), Rule(0, high, high - gap, 3), Rule(1, high, high - gap, 1, after=1))
+    return Caps(rules, delay_s, brake=4)
+
+
+class _Trial:
+    """A row of servers without and with the policy, each run when it is first asked for."""
+
+    def __init__(self, site: _Site, servers: int) -> None:
+        from rooflab.simulate.power_row import Row, two_classes
+
+        self.group, p = two_classes(0.5, servers), site.phases
+        tables = [np.array([x, x]) for x in (p.prompt_s, p.token_s, p.prompt_w, p.token_w, p.idle_w)]
+        self.row = Row(self.group, tables[0], tables[1], tables[2], tables[3], tables[4], site.servers * p.rated_w)
+        self.jobs, self._site = site.jobs.take(servers), site
+
+    @cached_property
+    def plain(self) -> RowResult:
+        """Without caps."""
+        from rooflab.simulate.power_row import run_row
+
+        return run_row(self.row, self.jobs, self._site.days)
+
+    @cached_property
+    def capped(self) -> RowResult:
+        """Under the policy."""
+        from rooflab.simulate.power_row import run_row
+
+        return run_row(self.row, self.jobs, self._site.days, self._site.caps)
+
+    def losses(self, group: int) -> tuple[float, ...]:
+        """Latency lost by a class at the median and the 99th percentile, as shares."""
+        from rooflab.simulate.power_row import quantiles
+
+        pairs = zip(*(quantiles(r, self.jobs, self.group, group) for r in (self.plain, self.capped)), strict=True)
+        return tuple(after / before - 1.0 for before, after in pairs)
+
+    def throughput_lost(self, group: int) -> float:
+        """Work of a class that is not done in the time, as a share of what is done without caps."""
+        mine = np.repeat(self.group, np.diff(self.jobs.start)) == group
+        work = [float(self.jobs.length[mine & np.isfinite(r.latency_s)].sum()) for r in (self.plain, self.capped)]
+        return 1.0 - work[1] / work[0]
+
+    @property
+    def fine(self) -> bool:
+        """No brake, and every class within its service levels."""
+        if self.capped.brakes:
+            return False
+        return all(
+            lost <= most for g, limits in _LIMITS.items() for lost, most in zip(self.losses(g), limits, strict=True)
+        )
+
+
+class _Site:
+    """A row provisioned for `servers`, with the load of its servers; trials of rows with more of them."""
+
+    def __init__(self, p: Phases, *, servers: int, busy: float, days: float, caps: Caps, most: int = 0) -> None:
+        from rooflab.simulate.power_row import diurnal_jobs
+
+        self.phases, self.servers, self.days, self.caps = p, servers, days, caps
+        self.most = most or 3 * servers // 2
+        rate = min(busy, 0.95) / (1.0 + _SWING) / (p.prompt_s[0] + p.token_s[0])
+        self.jobs = diurnal_jobs(self.most, rate, days, swing=_SWING)
+        self._tried: dict[int, _Trial] = {}
+
+    def trial(self, servers: int) -> _Trial:
+        """`servers` in the budget of the row."""
+        servers = min(max(servers, 1), self.most)
+        if servers not in self._tried:
+            self._tried[servers] = _Trial(self, servers)
+        return self._tried[servers]
+
+    def extra(self) -> float:
+        """Largest share of servers more that the policy carries without a brake and within every service level."""
+        low, high = self.servers, self.most
+        if not self.trial(low).fine:
+            return 0.0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.trial(middle).fine else (low, middle)
+        return low / self.servers - 1.0
+
+
+@paper.analysis
+def row_of(lab: Lab, scenario: Scenario) -> Analysis:
+    """A row of forty of the scenario's servers: how many more its budget carries under the policy, and what they lose."""
+    require(
+        scenario.hardware.device.kind == "gpu", f"{scenario.hardware.device.name} offers no clock to lock out of band"
+    )
+    from rooflab.estimate.serving.engines import estimate
+
+    p = phases(scenario)
+    busy = 0.7
+    if scenario.workload.mode == "open":
+        busy = min(max(float(estimate(scenario).metrics["utilisation"]), 0.05), 0.9)
+    site = _Site(p, servers=40, busy=busy, days=3.0, caps=policy(0.80, 0.89, 40.0))
+    extra, before = site.extra(), site.trial(40)
+    count = round(40 * (1 + extra))
+    after = site.trial(count)
+    return Analysis(
+        (
+            ("a server is rated at", p.rated_w, "W"), ("draws in prompts", p.prompt_w[0], "W"), ("draws in tokens", p.token_w[0], "W"),
+            ("draws idle", p.idle_w[0], "W"), ("busy at the daily peak", 100 * busy, "%"),
+            ("peak of 40 servers", 100 * before.plain.peak, "% of the budget"), ("servers more in the same budget", 100 * extra, "%"),
+            ("peak with them, capped", 100 * after.capped.peak, "% of the budget"),
+            ("high priority loses, p50", 100 * after.losses(1)[0], "%"), ("low priority loses, p50", 100 * after.losses(0)[0], "%"),
+        ),
+        f"a row rated for 40 servers peaks at {before.plain.peak:.0%} of its budget; under the policy it carries "
+        + (f"{count} or more without a brake" if count >= site.most - 1 else f"{count}: one more breaks a service level or the budget"),
+    )  # fmt: skip
+
+
+_SHOWN: Final = "table of row power"
+
+
+def _served(lab: Lab) -> Scenario:
+    """BLOOM-176B on the servers of the row, four requests of the Azure conversation trace at a time."""
+    return lab.scenario(
+        model="bigscience/bloom",
+        hardware="8 x a100-80gb-sxm",
+        workload={"like": "azure-conv", "batch": lab.data("requests at a time", 4)},
+        deployment={"engine": "transformers", "tp": 8, "weights": "fp16"},
+    )
+
+
+def _site(lab: Lab) -> _Site:
+    s = _served(lab)
+    busy, servers = lab.data("busy at the daily peak", 0.7), max(lab.data("servers", 40), 2)
+    low, high, delay_s = (*lab.data("thresholds", (0.80, 0.89)), lab.data("delay", 40.0))
+    caps, days = policy(min(low, 1.0), min(high, 1.1), delay_s), lab.data("days", 5.0)
+    key = ("site", s, busy, servers, low, high, delay_s, days)
+    return lab.cached(key, lambda: _Site(phases(s), servers=servers, busy=busy, days=days, caps=caps))
+
+
+def _as_provisioned(lab: Lab) -> RowResult:
+    """The row as the table shows it: its forty servers in six weeks, nothing capped."""
+    s = _served(lab)
+    busy, servers, days = (
+        lab.data("busy at the daily peak", 0.7),
+        max(lab.data("servers", 40), 2),
+        lab.data("days of the table", 42.0),
+    )
+
+    def run() -> RowResult:
+        site = _Site(phases(s), servers=servers, busy=busy, days=days, caps=policy(0.80, 0.89, 40.0), most=servers)
+        return site.trial(servers).plain
+
+    return lab.cached(("provisioned", s, busy, servers, days), run)
+
+
+@paper.claim(
+    "servers more in the same budget", expect=30.0, unit="percent", id="45-servers", source="abstract",
+    note="no brake engages a little beyond, but there the median request of high priority loses more than the 1 % that its service "
+    "level allows: requests queue on a server, which multiplies what a clock costs.",
+)  # fmt: skip
+def more_servers(lab: Lab) -> float:
+    """The most that the policy carries without a brake and within its service levels."""
+    return 100.0 * _site(lab).extra()
+
+
+@paper.claim("peak power of a row that serves", expect=79.0, unit="% of provisioned", id="45-peak-inf", source=_SHOWN)
+def inference_peak(lab: Lab) -> float:
+    """Highest reading in six weeks."""
+    return 100.0 * _as_provisioned(lab).peak
+
+
+paper.not_modelled(
+    "45-peak-train", "peak power of a row that trains", 97.0,
+    "by the fitted power curve of this family the products of a micro-batch hold a GPU at its limit: the figure would be the limit itself, "
+    "100, whatever the model, the device or the batch.", unit="% of provisioned",
+)  # fmt: skip
+
+
+@paper.claim(
+    "largest rise within 40 s of a row that serves", expect=11.8, unit="% of provisioned", id="45-spike-inf", source=_SHOWN,
+    note="a little short; requests of different servers are independent here, in production they come "
+    "in waves.",
+)  # fmt: skip
+def spike(lab: Lab) -> float:
+    """Largest rise between two readings at most one command apart, in six weeks."""
+    return 100.0 * _as_provisioned(lab).largest_rise(lab.data("delay", 40.0))
+
+
+@paper.claim(
+    "peak power saved by a locked clock, for a loss of at most about 7 %",
+    expect=20.0,
+    unit="percent",
+    id="45-freq",
+    source="section 4",
+)
+def locked(lab: Lab) -> float:
+    """Peak of a server at the lowest cap whose loss stays below 7 %."""
+    p = phases(_served(lab))
+    most = lab.data("loss allowed", 0.07)
+    lowest = max((i for i in range(1, 4) if p.loss(i) <= most), default=0)
+    return 100.0 * (1.0 - p.prompt_w[lowest] / p.prompt_w[0])
+
+
+def _lost(lab: Lab, group: int) -> float:
+    site = _site(lab)
+    return 100.0 * site.trial(round(site.servers * (1.0 + lab.data("servers more", 0.3)))).throughput_lost(group)
+
+
+@paper.claim(
+    "throughput lost with the servers added, high priority",
+    expect=1.0,
+    bound="at most",
+    unit="percent",
+    id="45-hp",
+    source="section 6.4",
+)
+def high_priority(lab: Lab) -> float:
+    """Work not done in five days, of that done without caps."""
+    return _lost(lab, 1)
+
+
+@paper.claim(
+    "throughput lost with the servers added, low priority",
+    expect=2.0,
+    bound="at most",
+    unit="percent",
+    id="45-lp",
+    source="section 6.4",
+)
+def low_priority(lab: Lab) -> float:
+    """The same for those capped first."""
+    return _lost(lab, 0)
+
+
+@paper.setup("BLOOM-176B on 8 A100, four conversations at a time")
+def setup(lab: Lab) -> Scenario:
+    """A server of the row."""
+    return _served(lab)
+
+
+@paper.draws
+def by_servers(lab: Lab) -> Plot:
+    """Peak of a row over the servers in it, without and with the policy."""
+    site = _site(lab)
+    counts = (40, 44, 48, 50, 51, 52, 54)
+    added = tuple(100.0 * (n / site.servers - 1.0) for n in counts)
+    peaks = {
+        "no cap": tuple(round(100.0 * site.trial(n).plain.peak, 2) for n in counts),
+        "two thresholds": tuple(round(100.0 * site.trial(n).capped.peak, 2) for n in counts),
+    }
+    return Plot("A row rated for 40 servers of BLOOM-176B", "servers more, %", "peak, % of the budget", tuple(
+        Series(name, added, values) for name, values in peaks.items()
+    ))  # fmt: skip

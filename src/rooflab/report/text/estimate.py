@@ -1,0 +1,222 @@
+"""An estimate on one screen: the answer, why, its limit, memory, cost, and where the numbers come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rooflab.costs.calibration import KernelCalibration, calibration_for
+from rooflab.costs.engine_constants import engine_overhead
+from rooflab.deploy.bill import bill
+from rooflab.deploy.complete import resident_tokens
+from rooflab.estimate.serving.answer import Estimate
+from rooflab.memory.account import account
+from rooflab.report.text.headline import deployment_words, load_words, targets_words, title
+from rooflab.report.text.trust import trust_words
+from rooflab.units import format_quantity, format_seconds, significant
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rooflab.estimate.serving.breakdown import OperatorRow
+
+__all__ = ["show_breakdown", "show_estimate"]
+
+_INDENT = 8
+_PARTS = ("weights_bandwidth", "arithmetic", "attention", "communication", "host", "offload")
+_MEANING = {
+    "weights_bandwidth": "reading weights",
+    "arithmetic": "arithmetic",
+    "attention": "attention",
+    "communication": "communication",
+    "host": "host and launches",
+    "offload": "offloading",
+}
+
+
+def show_estimate(estimate: Estimate, out: Console) -> None:
+    """Print one estimate."""
+    s = estimate.scenario
+    out.print(f"[bold]{title(s)}[/]")
+    wanted = targets_words(s)
+    out.print(load_words(s.workload, s.model) + (f" · wanted: {wanted}" if wanted else ""))
+    out.print(deployment_words(s.deployment, s.model))
+    out.print()
+    for line in _answer(estimate):
+        out.print(f"  {line}")
+    if not estimate.saturated:
+        out.print(_latencies(estimate.metrics, s.model.kind))
+    out.print()
+    for name, text in _account(estimate):
+        out.print(_labelled(name, text, out.width), soft_wrap=True)
+
+
+def _labelled(name: str, text: str, width: int) -> str:
+    """A bold name and its text, wrapped beside it; a number keeps its percent sign."""
+    lines = wrap(text.replace(" %", "\u00a0%"), width - _INDENT) or [""]
+    return f"[bold]{name:<{_INDENT}}[/]" + ("\n" + " " * _INDENT).join(lines)
+
+
+def _answer(estimate: Estimate) -> list[str]:
+    """Throughput, and whether the wish is met."""
+    m, kind = estimate.metrics, estimate.scenario.model.kind
+    words = []
+    if kind in ("decoder", "encoder-decoder"):
+        words += [f"[bold]{significant(m['output_tokens_per_s'], 4)}[/] output tokens/s"]
+        words += [f"{significant(m['output_tokens_per_s_per_gpu'], 4)} per device"] if m["devices"] > 1 else []
+    what = "images/s" if kind == "vision" else "requests/s"
+    words.append(f"[bold]{significant(m['requests_per_s'])}[/] {what}")
+    if kind == "decoder":
+        words.append(f"{significant(m['running'])} sequences running of {significant(m['max_running'])} that fit")
+    verdict = _verdict(estimate)
+    return [" · ".join(words), verdict] if verdict else [" · ".join(words)]
+
+
+def _verdict(estimate: Estimate) -> str:
+    s, m = estimate.scenario, estimate.metrics
+    if estimate.saturated:
+        served = significant(m["requests_per_s"])
+        return (
+            f"[red]saturated[/]: requests arrive faster than the {served}/s that can be served; waits grow without end"
+        )
+    if not s.slo:
+        return f"{significant(m['utilisation'] * 100)} % busy" if s.workload.mode in ("open", "trace") else ""
+    broken = estimate.meets()
+    if not broken:
+        return "[green]meets every target[/]"
+    return "[red]misses[/] " + ", ".join(
+        f"{key.rsplit('_', 1)[0].upper()} {key.rsplit('_', 1)[1]}: {format_seconds(got)} against {format_seconds(limit)}"
+        for key, got, limit in broken
+    )
+
+
+def _latencies(m: dict[str, Any], kind: str) -> Table:
+    table = _table(("", "left"), ("mean", "right"), ("p50", "right"), ("p90", "right"), ("p99", "right"))
+    rows = (
+        [("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("end to end", "e2e_s")]
+        if kind in ("decoder", "encoder-decoder")
+        else [("latency", "e2e_s")]
+    )
+    for label, name in rows:
+        values = [m[f"{name}_{q}"] for q in ("mean", "p50", "p90", "p99")]
+        if not math.isnan(values[0]):
+            table.add_row(label, *(format_seconds(v) for v in values))
+    return table
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim", show_edge=False)
+    for name, side in columns:
+        table.add_column(name, justify="right" if side == "right" else "left")
+    table.columns[0].style = "bold"
+    return table
+
+
+def _account(estimate: Estimate) -> Iterable[tuple[str, str]]:
+    """The lines below the table: name and text."""
+    m, s = estimate.metrics, estimate.scenario
+    shares = sorted(((m[f"share_{part}"], _MEANING[part]) for part in _PARTS), reverse=True)
+    spent = ", ".join(f"{significant(100 * share, 2)} % {name}" for share, name in shares if share >= 0.01)
+    yield (
+        "Why",
+        f"a mean step spends {spent}; MFU {significant(100 * m['mfu'], 2)} %, MBU {significant(100 * m['mbu'], 2)} %",
+    )
+    limit = m["limit_output_tokens_per_s_per_gpu"]
+    unit = "output tokens/s per device" if limit > 0 else "images/s" if s.model.kind == "vision" else "requests/s"
+    bound = limit if limit > 0 else m["requests_per_s"] / m["limit_ratio"]
+    reached = significant(100 * m["limit_ratio"], 2)
+    yield (
+        "Limit",
+        f"{significant(bound)} {unit} is the physical bound of this work at this load; this reaches {reached} %",
+    )
+    yield "Memory", _memory(estimate)
+    yield "Cost", _cost(estimate)
+    yield "Trust", trust_words(estimate)
+    yield "", _constants(estimate)
+
+
+def _memory(estimate: Estimate) -> str:
+    s, m = estimate.scenario, estimate.metrics
+    memory = account(s.model, s.hardware, [s.deployment])
+    total = s.hardware.device.memory_bytes
+
+    def size(value: Any) -> str:
+        return format_quantity(float(np.asarray(value).reshape(-1)[0]), "B")
+
+    parts = [
+        f"{size(memory.weights_bytes)} weights",
+        f"{size(memory.activations_bytes)} activations",
+        f"{size(memory.reserve_bytes)} engine",
+    ]
+    room = max(float(memory.free_bytes[0]), 0.0)
+    if s.model.kind != "decoder":
+        return f"per device {size(total)}: " + ", ".join(parts) + f", {size(room)} left"
+    used = min(float(m["kv_bytes"]), room)
+    length, cross = resident_tokens(s.model, s.workload)
+    one = size(memory.sequence_bytes(np.array([length]), cross))
+    unused = size(total - float(memory.capacity_bytes[0]))
+    parts += [f"{size(used)} cache in use ({one} a sequence of {length:,.0f})", f"{size(room - used)} free for more"]
+    return f"per device {size(total)}: " + ", ".join(parts) + f"; {unused} not given to the engine"
+
+
+def _cost(estimate: Estimate) -> str:
+    m = estimate.metrics
+    charges = bill(estimate.scenario.hardware)
+    words = []
+    if math.isfinite(m["usd_per_mtok"]):
+        words.append(
+            f"${significant(m['usd_per_mtok'])} per million tokens at ${significant(charges.usd_per_device_hour)} a device-hour"
+        )
+    else:
+        words.append("no price known for this device (--price sets one)")
+    if math.isfinite(m["j_per_token"]):
+        words.append(f"{format_quantity(m['j_per_token'], 'J')} a token ({format_quantity(m['power_w'], 'W')})")
+        words.append(
+            f"{significant(m['gco2e_per_mtok'])} gCO2e per million at {significant(charges.gco2e_per_kwh)} g/kWh, PUE {charges.pue:g}"
+        )
+    return " · ".join(words)
+
+
+def _constants(estimate: Estimate) -> str:
+    s = estimate.scenario
+    kernels = calibration_for(s.hardware.device, s.deployment.engine)
+    overhead = engine_overhead(s.deployment, moe=s.model.is_moe, family=s.hardware.device.family)
+    return f"kernels {kernels.provenance}: {kernels.rule}{_fit_error(kernels)}; engine overhead {overhead.provenance}"
+
+
+def _fit_error(kernels: KernelCalibration) -> str:
+    """Rows and median error of the fitted curves, over kernels."""
+    fits = [fit for fit in kernels.fits.values() if fit.provenance == "fitted" and fit.rows]
+    if not fits:
+        return ""
+    rows = sum(fit.rows for fit in fits)
+    typical = sorted(fit.median_error for fit in fits)[len(fits) // 2]
+    return f" ({rows:,} kernel timings, median error {significant(100 * typical, 2)} %)"
+
+
+def show_breakdown(rows: Sequence[OperatorRow], out: Console) -> None:
+    """Print the operators of each phase, longest first."""
+    for phase in dict.fromkeys(row.phase for row in rows):
+        here = [row for row in rows if row.phase == phase]
+        total = sum(row.seconds for row in here)
+        out.print()
+        out.print(f"[bold]One {phase} step[/] {format_seconds(total)}")
+        table = _table(
+            ("operator", "left"), ("time", "right"), ("share", "right"), ("limit", "right"), ("FLOP", "right"), ("memory", "right"),
+            ("links", "right"), ("FLOP/B", "right"), ("bound by", "left"), ("constants", "left"),
+        )  # fmt: skip
+        for row in here:
+            table.add_row(
+                row.name, format_seconds(row.seconds), f"{100 * row.share:.1f} %", format_seconds(row.limit_s) if row.limit_s else "",
+                format_quantity(row.flops, "") if row.flops else "", format_quantity(row.bytes, "B") if row.bytes else "",
+                format_quantity(row.link_bytes, "B") if row.link_bytes else "", significant(row.intensity) if row.intensity else "",
+                row.bound_by, row.provenance,
+            )  # fmt: skip
+        out.print(table)

@@ -1,0 +1,262 @@
+"""Papers as text: lists, a paper and its claims, before and after, rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any, Final
+
+from rooflab.metrics.registry import METRICS
+from rooflab.report.text.console import console
+from rooflab.units import format_quantity, format_seconds, significant
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rooflab.evidence.claims.check import Row
+    from rooflab.feed.listing import Entry
+    from rooflab.papers.compare import Change, Comparison
+    from rooflab.papers.paper import Paper
+    from rooflab.papers.rank import Ranked, Refused
+    from rooflab.papers.run import Outcome
+    from rooflab.plan.techniques import Option
+    from rooflab.scenario.scenario import Scenario
+
+__all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper", "show_rank", "show_rows", "show_run"]
+
+_WHOLE: Final = ("day", "key", "kind", "paper")
+"""Columns whose cells stay on one line."""
+_MARK: Final = {"reproduced": "✓", "failing": "✗", "calibrated": "(fit)", "not-modelled": "–"}
+
+
+def _table(*headings: tuple[str, str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name, justify in headings:
+        table.add_column(name, justify=justify, no_wrap=justify == "right" or name in _WHOLE)  # type: ignore[arg-type]
+    return table
+
+
+def show_list(found: Sequence[Entry], *, quiet: bool = False) -> None:
+    """Papers by day."""
+    from rooflab.feed.listing import RUNNABLE, by_day
+
+    out = console()
+    table = _table(
+        ("day", "left"), ("key", "left"), ("", "left"), ("kind", "left"), ("saves", "left"), ("title", "left")
+    )
+    for day, group in by_day(found):
+        for i, e in enumerate(group):
+            mark = "▶" if e.status == RUNNABLE else ""
+            table.add_row(day if i == 0 else "", e.key, mark, e.kind, ", ".join(e.saves), e.title)
+    out.print(table)
+    if not quiet:
+        runnable = sum(e.status == RUNNABLE for e in found)
+        out.print(
+            f"\n{len(found)} papers, {runnable} runnable (▶). Next: rooflab papers show KEY · rooflab papers rank SCENARIO"
+        )
+
+
+def show_found(found: Sequence[Entry], query: str, *, quiet: bool = False) -> None:
+    """Search results, best first."""
+    out = console()
+    if not found:
+        out.print(f"nothing about {query!r}", markup=False)
+        return
+    for e in found:
+        out.print(f"[bold]{e.key}[/bold]  {e.title} ({e.date[:4]}, {e.status})", highlight=False)
+        out.print(f"    {e.does}", markup=False)
+
+
+def show_card(e: Entry) -> None:
+    """A paper that cannot be run yet."""
+    out = console()
+    _head(e, out)
+    out.print("Not runnable yet.")
+
+
+def _head(e: Entry, out: Any) -> None:
+    out.print(f"[bold]{e.name}[/bold]: {e.title}", highlight=False)
+    seed = f"seed {e.seed}, " if e.seed else ""
+    out.print(f"{seed}{e.date}, {e.url}", markup=False)
+    out.print(f"{e.does} Kind: {e.kind}. Saves {', '.join(e.saves)}.", markup=False)
+
+
+def show_paper(e: Entry, p: Paper, rows: Sequence[Row]) -> None:
+    """A runnable paper: what is what, its techniques, its claims recomputed."""
+    out = console()
+    _head(e, out)
+    for name, text in (("Executed", p.executed), ("Modelled", p.modelled), ("Assumed", p.assumed)):
+        out.print(f"{name}: {text}", markup=False)
+    for t in p.techniques.values():
+        summary = (t.__doc__ or "").split("\n", maxsplit=1)[0]
+        out.print(f"Technique {t.key}({', '.join(t.__annotations__)}): {summary}", markup=False)
+    out.print()
+    show_rows(rows)
+
+
+def show_rows(rows: Sequence[Row]) -> None:
+    """Claims: expected, got, error, status."""
+    from rooflab.evidence.claims.check import counts
+
+    out = console()
+    table = _table(
+        ("paper", "left"),
+        ("claim", "left"),
+        ("expected", "right"),
+        ("got", "right"),
+        ("error", "right"),
+        ("", "left"),
+        ("", "left"),
+    )
+    last = ""
+    for r in rows:
+        error = "" if r.error is None else f"{r.error:+.1%}"
+        audited = "audited" if r.audited else ""
+        text = r.text if not r.reason else f"{r.text}\n  {r.reason}"
+        table.add_row(
+            r.paper if r.paper != last else "",
+            text,
+            expected(r),
+            figure(r.got, r.unit, 4),
+            error,
+            _MARK[r.status],
+            audited,
+        )
+        last = r.paper
+    out.print(table)
+    n = counts(rows)
+    said = f"{n['reproduced']} of {n['claims']} figures reproduced, {n['failing']} failing, {n['not-modelled']} not modelled"
+    if n["calibrated"]:
+        said += f", {n['calibrated']} took part in a fit"
+    out.print(f"\n{said}" + (f"; {n['audited']} audited." if n["audited"] else "."))
+
+
+def expected(r: Row) -> str:
+    """A published figure as text, with its bound or range."""
+    if r.expected is None:
+        return "–"
+    if isinstance(r.expected, (tuple, list)):
+        return f"{significant(r.expected[0])} – {figure(r.expected[1], r.unit)}"
+    return {"at least": "≥ ", "at most": "≤ "}.get(r.bound, "") + figure(r.expected, r.unit, 4)
+
+
+def figure(value: float | None, unit: str, digits: int = 3) -> str:
+    """A figure with its unit, prefixed where the unit takes a prefix."""
+    if value is None:
+        return "–"
+    if unit in ("s", "B", "FLOP", "FLOP/s", "B/s", "W", "J") and value:
+        return format_seconds(value, digits) if unit == "s" else format_quantity(value, unit, digits)
+    return f"{significant(value, digits)} {unit}".strip()
+
+
+def show_run(e: Entry, outcome: Outcome, path: str, *, quiet: bool = False) -> None:
+    """Before, after and why, for each setup."""
+    out = console()
+    out.print(f"[bold]{e.name}[/bold]: {e.does} ({f'seed {e.seed}, ' if e.seed else ''}{e.date[:4]})", highlight=False)
+    for name, c in outcome.comparisons:
+        _comparison(out, name, c)
+    for name, a in outcome.analyses:
+        out.print(f"\n{name}", markup=False)
+        table = _table(("", "left"), ("", "right"))
+        for label, value, unit in a.figures:
+            table.add_row(label, figure(value, unit))
+        out.print(table)
+        out.print(a.because, markup=False)
+    if not quiet:
+        out.print(
+            f"\nNext    rooflab papers show {e.key}" + (f"     rooflab papers rank {path}" if path else ""),
+            markup=False,
+        )
+
+
+def _comparison(out: Any, name: str, c: Comparison) -> None:
+    s = c.after.scenario
+    out.print(f"\n{name}: {s.model.name} on {s.hardware.count} × {s.hardware.device.name}", markup=False)
+    table = _table(("", "left"), ("now", "right"), (f"with {c.technique}", "right"), ("", "right"))
+    if c.after.capacity:
+        table.add_row("tok/s/GPU when full", *_sides(c.capacity), _gain(c.capacity.gain))
+    for change in c.changes:
+        table.add_row(_label(change.metric), *_sides(change), _gain(change.gain))
+    out.print(table)
+    if c.note:
+        out.print(f"Now: {c.note}", markup=False)
+    out.print(f"Because  {c.because}", markup=False)
+    out.print(f"Quality  {c.quality}", markup=False)
+
+
+def _label(metric: str) -> str:
+    name, _, stat = metric.rpartition("_")
+    if name in ("ttft_s", "tpot_s", "e2e_s"):
+        return f"{name[:-2].upper()} {stat}"
+    short = {
+        "output_tokens_per_s_per_gpu": "tok/s/GPU",
+        "usd_per_mtok": "$/Mtok",
+        "j_per_token": "J/token",
+        "power_w": "power",
+    }
+    return short.get(metric, metric)
+
+
+def _sides(c: Change) -> tuple[str, str]:
+    unit = METRICS[c.metric].unit if c.metric in METRICS else ""
+    return _value(c.before, unit), _value(c.after, unit)
+
+
+def _value(value: float, unit: str) -> str:
+    if isnan(value):
+        return "–"
+    return figure(value, unit if unit in ("s", "W") else "")
+
+
+def _gain(gain: float) -> str:
+    return "" if isnan(gain) else "same" if abs(gain - 1) < 0.005 else f"{significant(gain)} ×"
+
+
+def show_rank(
+    s: Scenario, ranked: Sequence[Ranked], refused: Sequence[Refused], path: str, *, quiet: bool = False
+) -> None:
+    """Techniques by gain, and those that do not apply with the reason."""
+    out = console()
+    out.print(f"{s.model.name} on {s.hardware.count} × {s.hardware.device.name}\n", markup=False)
+    table = _table(
+        ("", "right"),
+        ("technique", "left"),
+        ("gain", "right"),
+        ("in", "left"),
+        ("TPOT p99", "right"),
+        ("quality", "left"),
+        ("because", "left"),
+    )
+    for i, r in enumerate(ranked, 1):
+        tpot = next((c.gain for c in r.comparison.changes if c.metric == "tpot_s_p99"), float("nan"))
+        table.add_row(
+            str(i), str(r.technique), _gain(r.gain), r.of, _gain(tpot), str(r.comparison.quality), r.comparison.because
+        )
+    out.print(table)
+    for no in refused:
+        out.print(f"  –  {no.key}: {no.reason}", markup=False)
+    if not quiet and ranked:
+        out.print(f"\nNext    rooflab papers run {ranked[0].technique.paper} {path}".rstrip(), markup=False)
+
+
+def show_options(options: Sequence[Option]) -> None:
+    """Plans with techniques in them: gain in the objective, the best deployment, quality."""
+    out = console()
+    objective = options[0].plan.objective
+    out.print(f"\n[bold]Papers[/bold]  {objective.title} with techniques in the plan", highlight=False)
+    table = _table(
+        ("technique", "left"),
+        ("gain", "right"),
+        (objective.unit, "right"),
+        ("best deployment", "left"),
+        ("quality", "left"),
+    )
+    for o in options:
+        best = o.plan.best
+        value = "–" if best is None else significant(float(best.metrics[objective.metric]))
+        table.add_row(
+            str(o), _gain(o.gain), value, best.label if best else "none", ", ".join(str(c) for c in o.quality) or "–"
+        )
+    out.print(table)

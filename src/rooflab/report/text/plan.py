@@ -1,0 +1,154 @@
+"""A plan on one screen: the ranking, what was left out and why, the reasons of the first choice, its limit, what next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from rooflab.launch.label import bound_name, formats_label, sentence, split_label
+from rooflab.plan.result import Choice, Plan, Shift
+from rooflab.report.text.headline import load_words, targets_words, title
+from rooflab.report.text.trust import trust_words
+from rooflab.units import format_seconds, significant
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["show_plan"]
+
+_INDENT = 8
+_LEFT_OUT = 4
+
+
+def show_plan(plan: Plan, out: Console) -> None:
+    """Print a plan; one that nothing meets says so in the place of the table."""
+    s = plan.scenario
+    out.print(f"[bold]{title(s)}[/]")
+    wanted = targets_words(s)
+    out.print(load_words(s.workload, s.model) + (f" · wanted: {wanted}" if wanted else ""), highlight=False)
+    if plan.best is not None:
+        direction = "highest" if plan.objective.more_is_better else "lowest"
+        out.print(f"[dim]ranked by {direction} {plan.objective.title} ({plan.objective.metric})[/]")
+    out.print()
+    if plan.best is None:
+        out.print(_wrapped("✗", plan.message, out.width, "red"), soft_wrap=True, highlight=False)
+        for rejected in plan.rejected[:_LEFT_OUT]:
+            out.print(
+                _wrapped("", f"{sentence(rejected.label)}: {rejected.reason}", out.width),
+                soft_wrap=True,
+                highlight=False,
+            )
+        return
+    out.print(_ranking(plan))
+    for rejected in plan.rejected[:_LEFT_OUT]:
+        out.print(
+            _wrapped("  ✗", f"{sentence(rejected.label)}: {rejected.reason}", out.width, "red"),
+            soft_wrap=True,
+            highlight=False,
+        )
+    out.print()
+    for name, text in _account(plan, plan.best):
+        out.print(_wrapped(name, text, out.width, "bold"), soft_wrap=True, highlight=False)
+
+
+def _wrapped(name: str, text: str, width: int, style: str = "bold") -> str:
+    """A name in `style` and its text, wrapped beside it; numbers keep their units."""
+    from rich.markup import escape
+
+    lines = wrap(text.replace(" %", "\u00a0%"), max(width - _INDENT, 30)) or [""]
+    return f"[{style}]{name:<{_INDENT}}[/]" + ("\n" + " " * _INDENT).join(escape(line) for line in lines)
+
+
+def _ranking(plan: Plan) -> Table:
+    from rich.table import Table
+
+    generates = plan.latency_metric == "tpot_s_p99"
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    unit = "tok/s/GPU" if generates else "req/s/GPU"
+    columns = (
+        "",
+        "deployment",
+        unit,
+        "TTFT p99",
+        *(("TPOT p99",) if generates else ()),
+        "$/Mtok",
+        "J/token",
+        "GPUs",
+        "quality",
+    )
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i in (1, len(columns) - 1) else "right", no_wrap=i != 1)
+    for c in plan.choices:
+        m = c.metrics
+        rate = m["output_tokens_per_s_per_gpu"] if generates else m["requests_per_s_per_gpu"]
+        cells = [str(c.rank), c.label, significant(rate), _time(m["ttft_s_p99"])]
+        cells += [_time(m["tpot_s_p99"])] if generates else []
+        cells += [
+            significant(m["usd_per_mtok"]),
+            significant(m["j_per_token"]),
+            str(c.devices),
+            "same" if c.quality == "as the checkpoint" else "unknown",
+        ]
+        table.add_row(*cells, style="bold" if c.rank == 1 else None)
+    return table
+
+
+def _time(seconds: float) -> str:
+    return format_seconds(seconds) if math.isfinite(seconds) else "–"
+
+
+def _account(plan: Plan, best: Choice) -> Iterable[tuple[str, str]]:
+    """The lines below the table: name and text."""
+    for i, text in enumerate(best.why):
+        yield ("Why 1" if i == 0 else "", text)
+    if best.change:
+        yield "Change", "; ".join(best.change)
+    shifts = [_shift(plan, s) for s in plan.sensitivity]
+    if shifts:
+        yield "If", "; ".join(shifts)
+    if plan.limit is not None:
+        yield "Limit", plan.limit.text
+    if best.quality != "as the checkpoint":
+        yield (
+            "Quality",
+            f"{best.quality}: no published figure is at hand; measure it, or set deployment.weights and kv to the checkpoint's",
+        )
+    others = [c for c in plan.by_devices if c.devices != best.devices]
+    if others:
+        yield "GPUs", "; ".join(f"{c.devices}: {_brief(c)}, {_value(plan, c)}" for c in others[:6])
+    source = plan.price_source.partition(":")[0]
+    yield "Price", f"${significant(_hourly(best))} an hour; {source}" if math.isfinite(_hourly(best)) else source
+    within = f"{plan.feasible:,} within the targets" if plan.scenario.slo else f"{plan.feasible:,} that will do"
+    counted = (
+        f"closed form over {plan.considered:,} {'deployment' if plan.considered == 1 else 'deployments'}, {within}"
+    )
+    yield "Trust", trust_words(best.estimate)
+    yield "", f"{counted}; simulate the first before you buy"
+
+
+def _hourly(c: Choice) -> float:
+    return float(c.metrics["usd_per_hour"])
+
+
+def _brief(c: Choice) -> str:
+    return f"{formats_label(c.scenario)} {split_label(c.deployment)}"
+
+
+def _value(plan: Plan, c: Choice) -> str:
+    value = float(c.metrics[plan.objective.metric])
+    return _time(value) if plan.objective.unit == "s" else f"{significant(value)} {plan.objective.unit}"
+
+
+def _shift(plan: Plan, s: Shift) -> str:
+    broken = ", ".join("the load" if v.bound == "rate" else bound_name(v.bound) for v in s.violations)
+    effect = (
+        f"breaks {broken}"
+        if broken
+        else f"{plan.objective.title} {s.change * 100:+.0f} %"
+        if abs(s.change) >= 0.005
+        else "no change"
+    )
+    return f"{s.name} {(s.factor - 1) * 100:+.0f} %: {effect}"
