@@ -2,8 +2,8 @@
 
     python benchmarks/bench_batch.py [--rows 100000] [--pairs 50]
 
-Scenarios are drawn at random over PAIRS of model and hardware, four splits, number formats, and open, closed and static loads.
-Prints wall and CPU seconds, peak memory and rows without an answer. Run it with OMP_NUM_THREADS=1 for one core.
+Scenarios are drawn at random over PAIRS of model and hardware, four splits, number formats, and open, closed and static
+loads. Prints wall and CPU seconds, peak memory and rows without an answer. Run it with OMP_NUM_THREADS=1 for one core.
 """
 
 from __future__ import annotations

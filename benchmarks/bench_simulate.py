@@ -1,8 +1,8 @@
 """Speed of the simulator: `python benchmarks/bench_simulate.py [one|cluster|policies] [requests]`, seconds of one core.
 
 one        a replica, Poisson arrivals, 100 to 2,000 prompt and 50 to 600 answer tokens, vLLM's rules, paged KV
-cluster    64 replicas behind prefix affinity with prefix caching; lengths and shared prefixes of the Mooncake conversation
-           trace where `../shared/data/traces` has it, repeated with fresh prefixes, else of its rough shape
+cluster    64 replicas behind prefix affinity with prefix caching; lengths and shared prefixes of the Mooncake
+           conversation trace where `../shared/data/traces` has it, repeated with fresh prefixes, else of its rough shape
 policies   each engine's rules under pressure
 """
 
@@ -44,7 +44,8 @@ def poisson(n: int, rate: float) -> Requests:
 
 
 def conversations(n: int, speed: float) -> Requests:
-    """The trace `speed` times as fast, again and again; a request shares its cached prefix with the last one that is long enough."""
+    """The trace `speed` times as fast, again and again; a request shares its cached prefix with the last one that is
+    long enough."""
     if TRACE.exists():
         with TRACE.open() as file:
             rows = np.array([[float(x) for x in row] for row in list(csv.reader(file))[1:]])
@@ -89,8 +90,10 @@ def measure(name: str, requests: Requests, cluster: Cluster) -> Result:
     end_s = time.process_time()
     totals = result.totals
     print(
-        f"{name:28} {len(requests):>9,} requests {end_s - start_s:7.2f} s (build {built_s - start_s:.2f}, loop {ran_s - built_s:.2f}, "
-        f"unpack {end_s - ran_s:.2f})  {totals.total('steps'):>12,.0f} steps  busy {totals.busy_s.mean() / result.end_s:.2f}  "
+        f"{name:28} {len(requests):>9,} requests {end_s - start_s:7.2f} s (build {built_s - start_s:.2f}, loop "
+        f"{ran_s - built_s:.2f}, "
+        f"unpack {end_s - ran_s:.2f})  {totals.total('steps'):>12,.0f} steps  busy "
+        f"{totals.busy_s.mean() / result.end_s:.2f}  "
         f"preempted {totals.total('preemptions'):,.0f}  "
         f"cached {totals.total('cached_tokens') / max(totals.total('looked_up_tokens'), 1):.2f}  "
         f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB",

@@ -2,8 +2,8 @@
 
     python benchmarks/bench_start.py [--installed]
 
-Prints the best and median of nine runs of each, whole processes. `--installed` also builds the wheel into a fresh environment
-(needs the package index or its cache) and prints its size on disk and the first plan after installation.
+Prints the best and median of nine runs of each, whole processes. `--installed` also builds the wheel into a fresh
+environment (needs the package index or its cache) and prints its size on disk and the first plan after installation.
 """
 
 from __future__ import annotations

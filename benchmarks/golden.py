@@ -3,9 +3,10 @@
     python benchmarks/golden.py record FOLDER [PART ...]     # before a change
     python benchmarks/golden.py compare FOLDER [PART ...]    # after it: exit status 1 when an answer differs
 
-Parts: `estimates` and `plans` of every example, 200 `random` scenarios in closed form, 40 `simulations` with a row a request, `claims`
-of the papers, predictions of the shipped rows (`validate`), and `pages` that code makes. Everything goes through the command line, so
-that a move of modules does not touch this file. A comparison is exact unless --tolerance gives a relative difference.
+Parts: `estimates` and `plans` of every example, 200 `random` scenarios in closed form, 40 `simulations` with a row a
+request, `claims` of the papers, predictions of the shipped rows (`validate`), and `pages` that code makes. Everything
+goes through the command line, so that a move of modules does not touch this file. A comparison is exact unless
+--tolerance gives a relative difference.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ LIMIT_S = 300.0
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 MODELS = (
-    "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-70B", "Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-V3", "openai/gpt-oss-20b",
-    "google/gemma-2-9b", "nvidia/Nemotron-H-56B-Base-8K", "bigscience/bloom-7b1", "mistralai/Mixtral-8x7B-Instruct-v0.1",
+    "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-70B", "Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-V3",
+    "openai/gpt-oss-20b",
+    "google/gemma-2-9b", "nvidia/Nemotron-H-56B-Base-8K", "bigscience/bloom-7b1",
+    "mistralai/Mixtral-8x7B-Instruct-v0.1",
     "Qwen/Qwen2.5-72B", "openai/gpt-oss-120b", "google/t5-v1_1-xl",
 )  # fmt: skip
 DEVICES = ("a100-sxm-80gb", "h100-sxm", "h200-sxm", "b200-sxm", "l40s", "mi300x", "rtx-4090", "tpu-v5e")
@@ -53,7 +56,8 @@ def scenario(rng: random.Random) -> dict[str, Any]:
     """A random scenario as its fields; some do not fit or cannot be cut, which is an answer."""
     tp, pp, replicas = rng.choice((1, 1, 2, 4, 8)), rng.choice((1, 1, 1, 2)), rng.choice((1, 1, 2, 4))
     deployment: dict[str, Any] = {
-        "engine": rng.choice(("vllm", "sglang", "trtllm", "vllm", "tgi", "ideal")), "tp": tp, "pp": pp, "replicas": replicas,
+        "engine": rng.choice(("vllm", "sglang", "trtllm", "vllm", "tgi", "ideal")), "tp": tp, "pp": pp,
+        "replicas": replicas,
         "max_num_seqs": rng.choice((16, 128, 256)), "max_num_batched_tokens": rng.choice((1024, 2048, 8192)),
     }  # fmt: skip
     options: dict[str, tuple[Any, ...]] = {
@@ -72,7 +76,8 @@ def scenario(rng: random.Random) -> dict[str, Any]:
         )
     )
     return {
-        "model": rng.choice(MODELS), "hardware": f"{tp * pp * replicas * deployment.get('dp', 1)} x {rng.choice(DEVICES)}",
+        "model": rng.choice(MODELS), "hardware": f"{tp * pp * replicas * deployment.get('dp', 1)} x "
+                                                 f"{rng.choice(DEVICES)}",
         "workload": workload, "deployment": deployment, "slo": {"ttft_p99": 1.0, "tpot_p99": 0.05},
     }  # fmt: skip
 
@@ -86,12 +91,17 @@ def simulated(rng: random.Random) -> dict[str, Any]:
     }
     deployment["max_num_seqs"] = rng.choice((8, 64, 256))
     options: dict[str, tuple[Any, ...]] = {
-        "router": ("least-loaded", "jsq", "power-of-two", "prefix-affinity", "session"), "spill_tokens": (4000,), "max_waiting": (200,),
-        "policy": ("priority", "shortest", "shortest-predicted", "deadline", "fair", "longest-prefix"), "kv": ("fp8",), "rotation": (20,),
+        "router": ("least-loaded", "jsq", "power-of-two", "prefix-affinity", "session"), "spill_tokens": (4000,),
+        "max_waiting": (200,),
+        "policy": ("priority", "shortest", "shortest-predicted", "deadline", "fair", "longest-prefix"), "kv": ("fp8",),
+        "rotation": (20,),
         "scheduler": ("orca", "static", "vllm-v0", "trtllm-max-utilization"), "gpu_memory_utilization": (0.25, 0.3),
-        "speculation": ({"tokens": 3, "acceptance": 0.7},), "kv_tiers": ({"host": "40 GB", "ssd": "400 GB", "swap": "20 GB"},),
-        "swap": ({"call": "5 us", "run_blocks": 4, "asynchronous": True, "reuse": True},), "preemption": ("swap",), "admit_every": (4,),
-        "failures": ([{"replica": 0, "at": "10 s", "until": "30 s"}],), "speed": ([{"at": "5 s", "clock": 0.6}],), "pp": (2,),
+        "speculation": ({"tokens": 3, "acceptance": 0.7},),
+        "kv_tiers": ({"host": "40 GB", "ssd": "400 GB", "swap": "20 GB"},),
+        "swap": ({"call": "5 us", "run_blocks": 4, "asynchronous": True, "reuse": True},), "preemption": ("swap",),
+        "admit_every": (4,),
+        "failures": ([{"replica": 0, "at": "10 s", "until": "30 s"}],), "speed": ([{"at": "5 s", "clock": 0.6}],),
+        "pp": (2,),
         "autoscale": ({"load": 8, "least": 1, "every": "5 s", "startup": "10 s"},), "chunked_prefill": (False,),
     }  # fmt: skip
     deployment |= some(rng, options, 0.14)
@@ -110,7 +120,8 @@ def simulated(rng: random.Random) -> dict[str, Any]:
     )
     devices = deployment["tp"] * deployment["replicas"] * deployment.get("pp", 1)
     return {
-        "model": rng.choice(("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "google/gemma-2-9b", "openai/gpt-oss-20b")),
+        "model": rng.choice(("meta-llama/Llama-3.1-8B", "Qwen/Qwen3-30B-A3B", "google/gemma-2-9b",
+        "openai/gpt-oss-20b")),
         "hardware": f"{devices} x {rng.choice(('a100-sxm-80gb', 'h100-sxm', 'l40s', 'mi300x'))}",
         "workload": workload, "deployment": deployment, "slo": {"ttft_p99": 1.0, "tpot_p99": 0.05},
     }  # fmt: skip
@@ -180,7 +191,8 @@ def validations() -> Iterator[tuple[str, Any]]:
 
 
 def pages() -> Iterator[tuple[str, Any]]:
-    """Pages of docs that code makes (what needs held-out predictions, docs/accuracy.md, is made by a refit and not here)."""
+    """Pages of docs that code makes (what needs held-out predictions, docs/accuracy.md, is made by a refit and not
+    here)."""
     with tempfile.TemporaryDirectory() as folder:
         for module in (("rooflab.evidence.claims.pages", "--to", folder), ("rooflab.cli.reference", folder)):
             subprocess.run([sys.executable, "-m", *module], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -189,7 +201,8 @@ def pages() -> Iterator[tuple[str, Any]]:
 
 
 PARTS: dict[str, Callable[[], Iterator[tuple[str, Any]]]] = {
-    "estimates": estimates, "plans": plans, "random": randoms, "simulations": simulations, "claims": claims, "validate": validations,
+    "estimates": estimates, "plans": plans, "random": randoms, "simulations": simulations, "claims": claims,
+    "validate": validations,
     "pages": pages,
 }  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""docs/how-to/add-a-paper.md, followed to the letter: a paper from another package is listed, checked, tested and used."""
+"""docs/how-to/add-a-paper.md, followed to the letter: a paper from another package is listed, checked, tested and
+used."""
 
 from __future__ import annotations
 

@@ -94,7 +94,8 @@ def test_plain_numbers_are_not_answers(value: float) -> None:
 
 @pytest.mark.parametrize(
     ("expect", "bound", "got", "error"),
-    [(2.0, "near", 2.2, 0.1), ((59.0, 72.0), "near", 65.0, 0.0), ((59.0, 72.0), "near", 79.2, 0.1), (60.0, "at least", 70.0, 0.0),
+    [(2.0, "near", 2.2, 0.1), ((59.0, 72.0), "near", 65.0, 0.0), ((59.0, 72.0), "near", 79.2, 0.1),
+    (60.0, "at least", 70.0, 0.0),
      (60.0, "at least", 54.0, -0.1), (10.0, "at most", 11.0, 0.1)],
 )  # fmt: skip
 def test_errors_of_figures_ranges_and_bounds(expect, bound, got, error) -> None:

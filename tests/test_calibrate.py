@@ -1,4 +1,5 @@
-"""Calibration: reports are read, constants that rows tell are found again, those they cannot tell are refused, and plans change."""
+"""Calibration: reports are read, constants that rows tell are found again, those they cannot tell are refused, and
+plans change."""
 
 from __future__ import annotations
 
@@ -27,9 +28,12 @@ SAID = ("--gpu", "h100-sxm", "--num-gpus", "8", "--weights", "fp8", "--engine-ve
 
 def vllm_bench(concurrency: int, tpot_ms: float = 12.0) -> dict[str, Any]:
     return {
-        "date": "20251029-101500", "backend": "vllm", "model_id": "meta-llama/Llama-3.1-70B-Instruct", "num_prompts": 160,
-        "request_rate": "inf", "max_concurrency": concurrency, "completed": 160, "failed": 0, "total_input_tokens": 160 * 900,
-        "total_output_tokens": 160 * 450, "request_throughput": 2.5, "output_throughput": 1100.0, "total_token_throughput": 3300.0,
+        "date": "20251029-101500", "backend": "vllm", "model_id": "meta-llama/Llama-3.1-70B-Instruct",
+        "num_prompts": 160,
+        "request_rate": "inf", "max_concurrency": concurrency, "completed": 160, "failed": 0,
+        "total_input_tokens": 160 * 900,
+        "total_output_tokens": 160 * 450, "request_throughput": 2.5, "output_throughput": 1100.0,
+        "total_token_throughput": 3300.0,
         "mean_ttft_ms": 95.0, "p99_ttft_ms": 180.0, "mean_tpot_ms": tpot_ms, "mean_itl_ms": tpot_ms,
     }  # fmt: skip
 
@@ -40,7 +44,8 @@ def guidellm(where: str) -> dict[str, Any]:
 
     metrics = {
         "requests_per_second": figure(2.5), "prompt_token_count": figure(900), "output_token_count": figure(450),
-        "time_to_first_token_ms": figure(95), "inter_token_latency_ms": figure(12), "output_tokens_per_second": figure(1100),
+        "time_to_first_token_ms": figure(95), "inter_token_latency_ms": figure(12),
+        "output_tokens_per_second": figure(1100),
         "request_latency": figure(5.5),
     }  # fmt: skip
     strategies = [
@@ -58,9 +63,11 @@ def guidellm(where: str) -> dict[str, Any]:
 def aiperf(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "input_config": {"endpoint": {"model_names": ["Llama-3.1-70B"]}, **config},
-        "time_to_first_token": {"unit": "ms", "avg": 95.0, "p99": 180.0}, "inter_token_latency": {"unit": "ms", "avg": 12.0},
+        "time_to_first_token": {"unit": "ms", "avg": 95.0, "p99": 180.0},
+        "inter_token_latency": {"unit": "ms", "avg": 12.0},
         "request_latency": {"unit": "s", "avg": 5.5}, "output_token_throughput": {"unit": "tokens/sec", "avg": 1100.0},
-        "request_throughput": {"unit": "requests/sec", "avg": 2.5}, "input_sequence_length": {"unit": "tokens", "avg": 900.0},
+        "request_throughput": {"unit": "requests/sec", "avg": 2.5},
+        "input_sequence_length": {"unit": "tokens", "avg": 900.0},
         "output_sequence_length": {"unit": "tokens", "avg": 450.0},
     }  # fmt: skip
 
@@ -70,7 +77,8 @@ INFERENCE_PERF = {
     "successes": {
         "count": 480,
         "latency": {
-            "request_latency": {"mean": 5.5}, "time_to_first_token": {"mean": 0.095, "p99": 0.18}, "time_per_output_token": {"mean": 0.012},
+            "request_latency": {"mean": 5.5}, "time_to_first_token": {"mean": 0.095, "p99": 0.18},
+            "time_per_output_token": {"mean": 0.012},
         },
         "throughput": {"output_tokens_per_sec": 1100.0, "requests_per_sec": 2.5},
         "prompt_len": {"mean": 900.0},
@@ -123,7 +131,8 @@ def test_results_appended_line_by_line(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("{", "not valid JSON"), ('{"a": 1}', "not a report"), ("[]", "not a report"), ('{"a": 1}\n{', "line 2"),
-        (json.dumps({**vllm_bench(4), "completed": 0}), "no completed run"), ('{"benchmarks": [1]}', "unexpected field"),
+        (json.dumps({**vllm_bench(4), "completed": 0}), "no completed run"),
+        ('{"benchmarks": [1]}', "unexpected field"),
         ('{"successes": {"count": 3}}', "how long"),
     ],
 )  # fmt: skip

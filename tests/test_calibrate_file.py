@@ -1,4 +1,5 @@
-"""The calibration file: what it holds, what a reader refuses, what a second calibration keeps; what rows cannot identify."""
+"""The calibration file: what it holds, what a reader refuses, what a second calibration keeps; what rows cannot
+identify."""
 
 from __future__ import annotations
 

@@ -40,8 +40,10 @@ def runs(*metrics: str) -> list[dict[str, str]]:
             if kind == "server" and metric == "output_tok_s":
                 continue  # an open loop's throughput is its rate
             rows.append(dict.fromkeys(COLUMNS["serving"], "") | {
-                "id": f"{metric} {load} {isl}", "source": "rack 7", "engine": "vLLM", "engine_version": "0.11", "gpu": "h100-sxm",
-                "model": "meta-llama/Llama-3.1-8B-Instruct", "num_gpus": "1", "tp": "1", "batch_or_concurrency": load, "isl": str(isl),
+                "id": f"{metric} {load} {isl}", "source": "rack 7", "engine": "vLLM", "engine_version": "0.11",
+                "gpu": "h100-sxm",
+                "model": "meta-llama/Llama-3.1-8B-Instruct", "num_gpus": "1", "tp": "1", "batch_or_concurrency": load,
+                "isl": str(isl),
                 "osl": str(osl), "scenario": kind, "metric": metric, "value": "1",
             })  # fmt: skip
     return rows
@@ -192,7 +194,8 @@ def test_energy_tables_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[st
     """Columns of ML.ENERGY: serving runs are taken, others named."""
     path, out = tmp_path / "energy.csv", tmp_path / "mine.json"
     shared = {
-        "phase": "inference", "task": "lm-arena-chat", "model": "Qwen/Qwen3-8B", "precision": "bfloat16", "gpu": "H100", "num_gpus": "1",
+        "phase": "inference", "task": "lm-arena-chat", "model": "Qwen/Qwen3-8B", "precision": "bfloat16", "gpu": "H100",
+        "num_gpus": "1",
         "tp": "1", "date": "2026-02", "seq_or_output_len": "640", "source": "ML.ENERGY Leaderboard v3",
     }  # fmt: skip
     measured_w = {8: (961.7, 427.0), 32: (2927.9, 478.1), 96: (5254.7, 543.8), 192: (6932.1, 600.2)}

@@ -1,4 +1,5 @@
-"""Kernel constants: what ships is physical and says where it comes from, the right file is chosen, and fitting finds what made the data."""
+"""Kernel constants: what ships is physical and says where it comes from, the right file is chosen, and fitting finds
+what made the data."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ FITS = [path for path in resources.files("rooflab.costs").joinpath("fits").iterd
 CURVES = [path for path in FITS if "device" in json.loads(path.read_text("utf-8"))]
 SHARES = ("ec", "em", "e", "io", "b", "b1", "b2")
 FAMILIES = (
-    "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4", "rdna", "gaudi", "tpu",
+    "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4", "rdna",
+    "gaudi", "tpu",
     "neuron", "ascend", "intel-gpu", "apple", "x86", "arm", "edge-arm", "fpga", "mcu",
 )  # fmt: skip
 

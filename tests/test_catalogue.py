@@ -20,7 +20,8 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 DEVICES = list_devices()
 KEYS = [entry["key"] for entry in DEVICES]
 FAMILIES = {
-    "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4", "rdna", "gaudi", "tpu", "neuron",
+    "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4", "rdna",
+    "gaudi", "tpu", "neuron",
     "ascend", "intel-gpu", "apple", "x86", "arm", "edge-arm", "fpga", "mcu", "other",
 }  # fmt: skip
 
@@ -72,7 +73,8 @@ def test_a_device_obeys_physics(key: str) -> None:
         assert found.memory_bytes_per_s / found.memory_bytes > 1, "a device reads its memory at least once a second"
 
 
-@pytest.mark.parametrize("entry", [e for e in DEVICES if e["family"] in {"volta", "turing", "ampere", "ada", "hopper"} and e["sm_count"]],
+@pytest.mark.parametrize("entry",
+[e for e in DEVICES if e["family"] in {"volta", "turing", "ampere", "ada", "hopper"} and e["sm_count"]],
                          ids=lambda e: e["key"])  # fmt: skip
 def test_nvidia_peaks_follow_from_units_and_clock(entry: dict[str, float]) -> None:
     """FP16 tensor peak = SMs x FLOP per SM and clock x clock, within what rounding and the vendor's rating allow."""
@@ -91,11 +93,14 @@ def test_nvidia_peaks_follow_from_units_and_clock(entry: dict[str, float]) -> No
         ("H200-SXM-141GB", "h200-sxm"), ("A100-SXM4-40GB", "a100-sxm-40gb"), ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"),
         ("NVIDIA H100 80GB HBM3", "h100-sxm"), ("mi300x", "mi300x"), ("GH200-96GB", "gh200-96gb"), ("h100", "h100-sxm"),
         ("a100", "a100-sxm-80gb"),
-        ("B200", "b200-sxm"), ("4090", "rtx-4090"), ("rtx4090", "rtx-4090"), ("M3 Max", "m3-max"), ("raspberry pi 5", "raspberry-pi-5"),
+        ("B200", "b200-sxm"), ("4090", "rtx-4090"), ("rtx4090", "rtx-4090"), ("M3 Max", "m3-max"),
+        ("raspberry pi 5", "raspberry-pi-5"),
         ("l40s", "l40s"), ("rtx pro 6000", "rtx-pro-6000-blackwell"), ("Ryzen 9 7950X (Nvidia 4080)", "rtx-4080"),
         ("CPU Framework Mainboard (128GB)", "ryzen-ai-max-395"), ("Framework Mainboard (128GB)", "strix-halo-8060s"),
-        ("Quadro RTX 6000", "quadro-rtx-6000"), ("CPU i9-10940X", "i9-10940x"), ("NVIDIA Blackwell GPU (B200-SXM-180GB)", "b200-sxm"),
-        ("Intel(R) Gaudi(R) 2 AI Accelerator", "gaudi2"), ("TPU-trillium", "tpu-v6e"), ("AMD Instinct MI355X 288GB HBM3e (x87)", "mi355x"),
+        ("Quadro RTX 6000", "quadro-rtx-6000"), ("CPU i9-10940X", "i9-10940x"),
+        ("NVIDIA Blackwell GPU (B200-SXM-180GB)", "b200-sxm"),
+        ("Intel(R) Gaudi(R) 2 AI Accelerator", "gaudi2"), ("TPU-trillium", "tpu-v6e"),
+        ("AMD Instinct MI355X 288GB HBM3e (x87)", "mi355x"),
     ],
 )  # fmt: skip
 def test_names_that_people_write(label: str, key: str) -> None:
@@ -144,11 +149,14 @@ def test_memory_is_what_the_driver_reports() -> None:
 @pytest.mark.parametrize(
     ("spec", "key", "count", "per_host"),
     [
-        ("8 x h100-sxm", "h100-sxm", 8, 8), ("8xH100", "h100-sxm", 8, 8), ("h200", "h200-sxm", 1, 8), ("16 x h200", "h200-sxm", 16, 8),
+        ("8 x h100-sxm", "h100-sxm", 8, 8), ("8xH100", "h100-sxm", 8, 8), ("h200", "h200-sxm", 1, 8),
+        ("16 x h200", "h200-sxm", 16, 8),
         ("H200 x 4", "h200-sxm", 4, 8), ("dgx-h100", "h100-sxm", 8, 8), ("2 x dgx-h100", "h100-sxm", 16, 8),
         ("gb200-nvl72", "gb200", 72, 72),
-        ("rtx-4090", "rtx-4090", 1, 1), ("4 x rtx 4090", "rtx-4090", 4, 8), ("m3 max", "m3-max", 1, 1), ("pi 5", "raspberry-pi-5", 1, 1),
-        ("16 x trn2", "trainium2", 16, 16), ({"host": "gb300-nvl72"}, "gb300", 72, 72), ({"device": "8 x h200"}, "h200-sxm", 8, 8),
+        ("rtx-4090", "rtx-4090", 1, 1), ("4 x rtx 4090", "rtx-4090", 4, 8), ("m3 max", "m3-max", 1, 1),
+        ("pi 5", "raspberry-pi-5", 1, 1),
+        ("16 x trn2", "trainium2", 16, 16), ({"host": "gb300-nvl72"}, "gb300", 72, 72),
+        ({"device": "8 x h200"}, "h200-sxm", 8, 8),
         ({"device": "h100", "count": 16, "devices_per_host": 4}, "h100-sxm", 16, 4),
     ],
 )  # fmt: skip
@@ -196,8 +204,10 @@ def test_devices_of_one_host_are_joined() -> None:
 def test_a_mapping_overrides() -> None:
     found = hardware(
         {
-            "device": "h100-sxm", "count": 8, "network": "400 Gb/s", "power_limit": "500 W", "clock": "90 %", "price": "$2.5/h", "pue": 1.2,
-            "grid": "France", "scale_up": "900 GB/s", "tiers": ["dram", {"name": "cxl", "size": "1 TB", "bandwidth": "30 GB/s"}],
+            "device": "h100-sxm", "count": 8, "network": "400 Gb/s", "power_limit": "500 W", "clock": "90 %",
+            "price": "$2.5/h", "pue": 1.2,
+            "grid": "France", "scale_up": "900 GB/s",
+            "tiers": ["dram", {"name": "cxl", "size": "1 TB", "bandwidth": "30 GB/s"}],
         }
     )  # fmt: skip
     assert (found.network.bytes_per_s, found.power_limit_w, found.clock, found.usd_per_device_hour) == (

@@ -265,7 +265,8 @@ def test_ctrl_c_is_status_130(tmp_path: Path) -> None:
 
 def test_a_closed_pipe_is_quiet() -> None:
     done = subprocess.run(
-        f"{sys.executable} -m rooflab catalogue models --json | head -c 100", shell=True, capture_output=True, text=True, check=True,
+        f"{sys.executable} -m rooflab catalogue models --json | head -c 100", shell=True, capture_output=True,
+        text=True, check=True,
         env=os.environ,
     )  # fmt: skip
     assert done.stderr == ""

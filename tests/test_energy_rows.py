@@ -1,4 +1,5 @@
-"""Energy rows as questions: hand-made rows give predictions and reasons; the public rows, where present, stay within their bounds."""
+"""Energy rows as questions: hand-made rows give predictions and reasons; the public rows, where present, stay within
+their bounds."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from rooflab.evidence.rows.serving import Question, Unsupported
 
 ROWS = Path(__file__).parents[1].parent / "shared" / "truth" / "energy" / "measurements.csv"
 COLUMNS = (
-    "id", "source", "date", "task", "model", "precision", "gpu", "num_gpus", "tp", "pp", "dp", "ep", "batch_size", "max_num_seqs",
+    "id", "source", "date", "task", "model", "precision", "gpu", "num_gpus", "tp", "pp", "dp", "ep", "batch_size",
+    "max_num_seqs",
     "power_limit_w", "freq_mhz", "seq_or_output_len", "config_id", "metric", "value", "notes",
 )  # fmt: skip
 
@@ -30,7 +32,8 @@ def row(**given: str) -> dict[str, str]:
 
 def zeus(limit: str, metric: str, value: str) -> dict[str, str]:
     return row(
-        id=f"{limit}-{metric}", source="Zeus NSDI23 trace", model="resnet50", task="imagenet", gpu="V100", num_gpus="1", batch_size="128",
+        id=f"{limit}-{metric}", source="Zeus NSDI23 trace", model="resnet50", task="imagenet", gpu="V100", num_gpus="1",
+        batch_size="128",
         power_limit_w=limit, config_id=limit, metric=metric, value=value, notes="optimizer=adadelta",
     )  # fmt: skip
 
@@ -52,8 +55,10 @@ def test_a_series_is_predicted_from_its_highest_limit():
 def test_a_pipeline_is_as_slow_as_its_slowest_stage():
     def merak(config: str, limits: str, time_s: str, joules: str) -> list[dict[str, str]]:
         same = {
-            "source": "Perseus SOSP24 Merak runs (zeus repo)", "model": "gpt3-xl", "gpu": "A100", "num_gpus": "4", "tp": "1", "pp": "4",
-            "dp": "1", "batch_size": "1024", "task": "training iteration (Merak)", "power_limit_w": limits, "config_id": config,
+            "source": "Perseus SOSP24 Merak runs (zeus repo)", "model": "gpt3-xl", "gpu": "A100", "num_gpus": "4",
+            "tp": "1", "pp": "4",
+            "dp": "1", "batch_size": "1024", "task": "training iteration (Merak)", "power_limit_w": limits,
+            "config_id": config,
             "notes": "zeus_global; microbatch=8 x 128; partition=uniform_transformer",
         }  # fmt: skip
         return [
@@ -100,7 +105,8 @@ def test_rows_that_cannot_be_modelled_say_why():
 
 def image_row(**given: str) -> dict[str, str]:
     same = {
-        "source": "ML.ENERGY Leaderboard v3", "task": "text-to-image", "model": "black-forest-labs/FLUX.1-dev", "gpu": "B200",
+        "source": "ML.ENERGY Leaderboard v3", "task": "text-to-image", "model": "black-forest-labs/FLUX.1-dev",
+        "gpu": "B200",
         "num_gpus": "1", "batch_size": "1", "config_id": "1", "metric": "batch_latency", "value": "1",
         "notes": "resolution_h=1024; resolution_w=1024; steps=50; ulysses_degree=1; ring_degree=1",
     }  # fmt: skip
@@ -170,9 +176,12 @@ def test_every_training_row_belongs_to_one_series():
 
 def leaderboard(**given: str) -> dict[str, str]:
     same = {
-        "id": "a", "source": "ML.ENERGY Leaderboard v3", "date": "2026-02", "task": "lm-arena-chat", "model": "Qwen/Qwen3-235B-A22B-FP8",
-        "precision": "fp8", "gpu": "H100", "num_gpus": "8", "tp": "1", "pp": "", "dp": "1", "ep": "8", "batch_size": "32",
-        "max_num_seqs": "32", "seq_or_output_len": "800", "config_id": "c", "metric": "energy_per_output_token", "value": "1.0",
+        "id": "a", "source": "ML.ENERGY Leaderboard v3", "date": "2026-02", "task": "lm-arena-chat",
+        "model": "Qwen/Qwen3-235B-A22B-FP8",
+        "precision": "fp8", "gpu": "H100", "num_gpus": "8", "tp": "1", "pp": "", "dp": "1", "ep": "8",
+        "batch_size": "32",
+        "max_num_seqs": "32", "seq_or_output_len": "800", "config_id": "c", "metric": "energy_per_output_token",
+        "value": "1.0",
     }  # fmt: skip
     return row(**(same | given))
 
@@ -186,16 +195,19 @@ def test_a_mixture_of_the_leaderboard_shares_attention_over_all_its_devices():
 
 
 def test_energy_rows_are_predicted_by_constants_without_their_model_and_device():
-    """The calibration without the group prices the row; other rows of the model on the device have no part in power either."""
+    """The calibration without the group prices the row; other rows of the model on the device have no part in power
+    either."""
     models = ("Qwen/Qwen3-8B", "Qwen/Qwen3-14B", "Qwen/Qwen3-32B")
     rows = [
         leaderboard(
-            id=f"{m}-{n}-{metric}", config_id=f"{m}-{n}", model=m, precision="bfloat16", num_gpus="1", ep="1", batch_size=n, max_num_seqs=n,
+            id=f"{m}-{n}-{metric}", config_id=f"{m}-{n}", model=m, precision="bfloat16", num_gpus="1", ep="1",
+            batch_size=n, max_num_seqs=n,
             metric=metric, value=value,
         )
         for m in models
         for n in ("8", "64")
-        for metric, value in (("energy_per_output_token", "0.5"), ("output_throughput", "1000"), ("avg_power_all_gpus", "500"))
+        for metric,
+        value in (("energy_per_output_token", "0.5"), ("output_throughput", "1000"), ("avg_power_all_gpus", "500"))
     ]  # fmt: skip
     asked = {m: question(next(r for r in rows if r["model"] == m)) for m in models}
     fitted = [

@@ -22,7 +22,8 @@ from rooflab.scenario.deployment import Deployment
 def times(
     changes: Mapping[str, Any], *, isl: int = 4096, device: str = "a100-sxm-80gb", **deployment: Any
 ) -> tuple[float, float]:
-    """Seconds to the first token and per token of one prompt, under llama.cpp constants that are neutral but for `changes`."""
+    """Seconds to the first token and per token of one prompt, under llama.cpp constants that are neutral but for
+    `changes`."""
     table = active()
     neutral = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
     with using(replace(table, engines={"llamacpp": replace(neutral, **changes)}, devices={})):
@@ -84,7 +85,8 @@ def test_factors_on_tables_say_nothing_of_devices_without() -> None:
 
 
 def test_micro_batches_of_a_prompt_follow_each_other_through_the_stages() -> None:
-    """Two chunks over four stages take (2 + 3)/4 of one chunk through all, against 2; but for the sends between stages."""
+    """Two chunks over four stages take (2 + 3)/4 of one chunk through all, against 2; but for the sends between
+    stages."""
     one = times({}, isl=1024, weights="fp16")[0]
     four = times({}, isl=1024, weights="fp16", pp=4)[0]
     assert four / one == pytest.approx(5 / 8, rel=0.03)
@@ -111,7 +113,8 @@ def test_heads_pad_over_cores() -> None:
 
 ROW = {
     "id": "x", "source": "s", "date": "2024-05", "engine": "llama.cpp", "engine_version": "", "model": "Llama 3 8B",
-    "precision_weights": "F16", "precision_activations": "", "precision_kv": "", "gpu": "NVIDIA A100 SXM 80GB", "num_gpus": "4",
+    "precision_weights": "F16", "precision_activations": "", "precision_kv": "", "gpu": "NVIDIA A100 SXM 80GB",
+    "num_gpus": "4",
     "tp": "", "pp": "4", "ep": "", "batch_or_concurrency": "1", "isl": "1024", "osl": "1024", "scenario": "batch1",
     "metric": "decode_tok_s", "value": "45", "per_gpu": "0",
     "notes": "A100 SXM and L40S 8B-F16 prefill values look anomalous in source",

@@ -1,4 +1,5 @@
-"""Closed-form estimates: every kind of model and device answers, load models meet their limits, choices are explained."""
+"""Closed-form estimates: every kind of model and device answers, load models meet their limits, choices are
+explained."""
 
 from __future__ import annotations
 
@@ -144,7 +145,8 @@ def test_a_cached_prefix_shortens_the_prefill_only() -> None:
 
 
 def test_decode_time_on_published_rows_before_any_end_to_end_fit(shared: Path) -> None:
-    """Median error of itl_ms on A100, H100 and H200 dense rows is at most 30 % from kernel tables and priors alone (docs/accuracy.md)."""
+    """Median error of itl_ms on A100, H100 and H200 dense rows is at most 30 % from kernel tables and priors alone
+    (docs/accuracy.md)."""
     with (shared / "truth" / "serving" / "measurements.csv").open(encoding="utf-8") as file:
         rows = [r for r in csv.DictReader(file) if r["metric"] == "itl_ms"]
     asked = []

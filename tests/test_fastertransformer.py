@@ -1,6 +1,8 @@
-"""FasterTransformer's constants against the latencies that NVIDIA published for it (its GPT guide, "Performance", A100 80 GB, fp16).
+"""FasterTransformer's constants against the latencies that NVIDIA published for it (its GPT guide, "Performance", A100
+80 GB, fp16).
 
-Rows: batch, prompt tokens, answer tokens, and the latency of the whole static batch (ms) on as many GPUs as the column says.
+Rows: batch, prompt tokens, answer tokens, and the latency of the whole static batch (ms) on as many GPUs as the column
+says.
 """
 
 from __future__ import annotations

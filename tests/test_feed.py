@@ -68,7 +68,8 @@ def test_filters() -> None:
     ("query", "key"),
     [
         ("power oversubscription", "polca"), ("4-bit weights and KV cache", "qserve"), ("search tree", "ets"),
-        ("phase splitting prompt machines", "splitwise"), ("experts in host memory", "moe_lens"), ("preempt fairness", "fastswitch"),
+        ("phase splitting prompt machines", "splitwise"), ("experts in host memory", "moe_lens"),
+        ("preempt fairness", "fastswitch"),
         ("checkpoints", "datastates_llm"), ("FPGA", "flightllm"), ("in-flight batching", "flover"),
         ("overlap compute and network", "nanoflow"),
         ("prefill decode disaggregation", "splitwise"), ("roofline", "llm_viewer"), ("test-time scaling", "kinetics"),

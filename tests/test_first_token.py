@@ -82,8 +82,10 @@ def test_simulator_and_closed_form_agree_where_lengths_vary():
 
 def _row(**fields: str) -> dict[str, str]:
     row = {
-        "source": "InferenceX", "source_url_or_path": "", "engine": "TensorRT-LLM", "model": "meta-llama/Llama-3.1-70B", "gpu": "B200-SXM",
-        "precision_weights": "fp8", "scenario": "fixed-concurrency", "tp": "4", "isl": "1024", "osl": "1024", "batch_or_concurrency": "16",
+        "source": "InferenceX", "source_url_or_path": "", "engine": "TensorRT-LLM", "model": "meta-llama/Llama-3.1-70B",
+        "gpu": "B200-SXM",
+        "precision_weights": "fp8", "scenario": "fixed-concurrency", "tp": "4", "isl": "1024", "osl": "1024",
+        "batch_or_concurrency": "16",
     }  # fmt: skip
     return {**row, **fields}
 

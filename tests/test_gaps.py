@@ -16,7 +16,8 @@ def chat(isl: Any, concurrency: int = 64, **deployment: Any) -> Any:
     return rl.estimate(
         rl.load(
             {
-                "model": "Llama-3.1-70B", "hardware": "4 x h100-sxm", "workload": {"isl": isl, "osl": 400, "concurrency": concurrency},
+                "model": "Llama-3.1-70B", "hardware": "4 x h100-sxm",
+                "workload": {"isl": isl, "osl": 400, "concurrency": concurrency},
                 "deployment": {"engine": "vllm", "tp": 4, "weights": "fp8", **deployment},
             }
         )
@@ -73,7 +74,8 @@ def test_closed_form_and_simulator_agree_on_gaps() -> None:
         {
             "model": "Llama-3.1-8B", "hardware": "h100-sxm", "deployment": {"engine": "vllm", "prefix_caching": False},
             "workload": {
-                "isl": {"lognormal": {"mean": 400, "cv": 3}}, "osl": {"lognormal": {"mean": 300, "cv": 0.7}}, "concurrency": 64,
+                "isl": {"lognormal": {"mean": 400, "cv": 3}}, "osl": {"lognormal": {"mean": 300, "cv": 0.7}},
+                "concurrency": 64,
                 "requests": 1500,
             },
         }

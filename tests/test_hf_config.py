@@ -218,10 +218,13 @@ def test_nemotron_h_layers_are_one_thing_each() -> None:
 
 def test_deepseek_v4_keeps_a_window_and_a_compressed_past() -> None:
     config = {
-        "model_type": "deepseek_v4", "hidden_size": 4096, "num_hidden_layers": 4, "num_attention_heads": 64, "head_dim": 512,
-        "vocab_size": 129280, "sliding_window": 128, "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 6,
+        "model_type": "deepseek_v4", "hidden_size": 4096, "num_hidden_layers": 4, "num_attention_heads": 64,
+        "head_dim": 512,
+        "vocab_size": 129280, "sliding_window": 128, "n_routed_experts": 256, "n_shared_experts": 1,
+        "num_experts_per_tok": 6,
         "moe_intermediate_size": 2048, "q_lora_rank": 1024, "qk_rope_head_dim": 64, "o_lora_rank": 1024, "o_groups": 8,
-        "index_head_dim": 128, "index_n_heads": 64, "index_topk": 512, "compress_ratios": [0, 4, 128, 4, 0], "hc_mult": 4,
+        "index_head_dim": 128, "index_n_heads": 64, "index_topk": 512, "compress_ratios": [0, 4, 128, 4, 0],
+        "hc_mult": 4,
         "expert_dtype": "fp4", "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]},
     }  # fmt: skip
     m = read(config)
@@ -239,7 +242,8 @@ def test_minimax_m3_selects_blocks_and_keeps_all() -> None:
     config = {
         **{k: v for k, v in LLAMA.items() if k != "model_type"}, "model_type": "minimax_m3", "num_hidden_layers": 2,
         "sparse_attention_config": {
-            "sparse_attention_freq": [0, 1], "sparse_block_size": 128, "sparse_index_dim": 128, "sparse_num_index_heads": 4,
+            "sparse_attention_freq": [0, 1], "sparse_block_size": 128, "sparse_index_dim": 128,
+            "sparse_num_index_heads": 4,
             "sparse_topk_blocks": 16, "sparse_local_block": 1,
         },
     }  # fmt: skip
@@ -250,8 +254,10 @@ def test_minimax_m3_selects_blocks_and_keeps_all() -> None:
 
 
 def test_llama_4_looks_into_its_chunk_in_three_of_four_layers() -> None:
-    text = {**LLAMA, "model_type": "llama4_text", "num_hidden_layers": 4, "attention_chunk_size": 8192, "no_rope_layers": [],
-            "num_local_experts": 16, "num_experts_per_tok": 1, "intermediate_size_mlp": 16384, "interleave_moe_layer_step": 1}  # fmt: skip
+    text = {**LLAMA, "model_type": "llama4_text", "num_hidden_layers": 4, "attention_chunk_size": 8192,
+    "no_rope_layers": [],
+            "num_local_experts": 16, "num_experts_per_tok": 1, "intermediate_size_mlp": 16384,
+            "interleave_moe_layer_step": 1}  # fmt: skip
     m = read({"model_type": "llama4", "text_config": text})
     chunked, full = (r.block.mixers[0] for r in m.runs)
     assert isinstance(chunked, Attention)
@@ -304,7 +310,8 @@ def test_parallel_blocks_have_one_norm() -> None:
         {"model_type": "gptj", "n_embd": 4096, "n_layer": 28, "n_head": 16, "vocab_size": 50400, "n_positions": 2048}
     )
     falcon = read(
-        {"model_type": "falcon", "hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71, "num_kv_heads": 71,
+        {"model_type": "falcon", "hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71,
+        "num_kv_heads": 71,
          "multi_query": True, "parallel_attn": True, "bias": False, "vocab_size": 65024}
     )  # fmt: skip
     assert gptj.parameters == 6_050_882_784

@@ -35,7 +35,8 @@ gemm_curves = st.builds(GemmCurve, t0_s=launch, ec=share, em=share, q=st.floats(
 decode_curves = st.builds(DecodeCurve, t0_s=launch, em=share, ec=share, s0_tokens=st.floats(1.0, 600.0))
 prefill_curves = st.builds(PrefillCurve, t0_s=launch, e=share, narrow=st.floats(0.0, 0.9), io=share)
 moe_curves = st.builds(
-    MoeCurve, t0_s=launch, ec=share, em=share, a=st.floats(0, 15), pad_tokens=st.floats(1, 500), alpha=st.floats(0.3, 3),
+    MoeCurve, t0_s=launch, ec=share, em=share, a=st.floats(0, 15), pad_tokens=st.floats(1, 500),
+    alpha=st.floats(0.3, 3),
     heat=st.floats(0, 1), remote=st.floats(0, 15),
 )  # fmt: skip
 link_curves = st.builds(comm.LinkCurve, a_s=launch, r_s=launch, b=share, share=st.floats(0, 2))
@@ -210,7 +211,8 @@ def test_mla_prefill_is_attention_with_its_own_head_sizes():
 def test_moe_obeys_the_roofline(curve, tokens, experts, top_k, ep, flops, bw, factor):
     def price(tokens=tokens, flops=flops, bw=bw, **other):
         return moe_s(
-            tokens, hidden=2048, width=768, experts=experts, top_k=top_k, ep=ep, weight_bytes=2.0, peak_flops=flops, bytes_per_s=bw,
+            tokens, hidden=2048, width=768, experts=experts, top_k=top_k, ep=ep, weight_bytes=2.0, peak_flops=flops,
+            bytes_per_s=bw,
             curve=curve, **other,
         )  # fmt: skip
 

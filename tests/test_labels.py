@@ -13,7 +13,8 @@ from rooflab.evidence.rows.labels import activations_of, cache_of, engine_of, we
     [
         ("vLLM 0.6.3+rocm", "vllm"), ("TensorRT-LLM (PyTorch backend)", "trtllm"), ("SGLang v0.4", "sglang"),
         ("llama.cpp b4000", "llamacpp"),
-        ("Ollama / llama.cpp", "llamacpp"), ("HF Transformers", "transformers"), ("Transformers NeuronX", "neuron"), ("TGI", "tgi"),
+        ("Ollama / llama.cpp", "llamacpp"), ("HF Transformers", "transformers"), ("Transformers NeuronX", "neuron"),
+        ("TGI", "tgi"),
         ("DeepSpeed-FastGen", "deepspeed"), ("MLX", "mlx"),
     ],
 )  # fmt: skip
@@ -28,7 +29,8 @@ def test_a_label_without_an_engine_stands_for_the_vendors_stack() -> None:
 @pytest.mark.parametrize(
     ("label", "found"),
     [
-        ("FP8 (E4M3)", "fp8"), ("W8A8-INT8", "int8"), ("AWQ", "int4"), ("GPTQ-Int8", "int8"), ("GPTQ-Int4", "int4"), ("Q5_K_M", "q6_k"),
+        ("FP8 (E4M3)", "fp8"), ("W8A8-INT8", "int8"), ("AWQ", "int4"), ("GPTQ-Int8", "int8"), ("GPTQ-Int4", "int4"),
+        ("Q5_K_M", "q6_k"),
         ("float16", "fp16"), ("MXFP4", "mxfp4"), ("Q4_K_M (default tag)", "q4_k_m"), ("?", None), ("", None),
     ],
 )  # fmt: skip

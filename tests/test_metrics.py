@@ -13,8 +13,10 @@ from rooflab.simulate.work.draw import make_work
 from tests.toy_engine import toy_run
 
 DESIGN_SERVING = (
-    "output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "output_tokens_per_s_per_gpu", "total_tokens_per_s_per_gpu",
-    "requests_per_s_per_gpu", "goodput_requests_per_s", "kv_bytes", "weights_bytes", "free_bytes", "j_per_token", "power_w",
+    "output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "output_tokens_per_s_per_gpu",
+    "total_tokens_per_s_per_gpu",
+    "requests_per_s_per_gpu", "goodput_requests_per_s", "kv_bytes", "weights_bytes", "free_bytes", "j_per_token",
+    "power_w",
     "usd_per_mtok", "gco2e_per_mtok", "mfu", "mbu", "limit_ratio", "bottleneck",
     *(f"{m}_{s}" for m in ("ttft_s", "tpot_s", "e2e_s", "itl_s") for s in ("mean", "p50", "p90", "p99", "p999")),
 )  # fmt: skip

@@ -18,8 +18,10 @@ from rooflab.evidence.rows.tables import COLUMNS
 from rooflab.scenario.scenario import Scenario
 
 ROW = dict.fromkeys(COLUMNS["serving"], "") | {
-    "id": "a", "source": "MLPerf Inference v4.1", "source_url_or_path": "one/log", "date": "2024-08", "engine": "TensorRT",
-    "gpu": "h100-sxm", "num_gpus": "8", "model": "gptj-99.9", "osl": "69.0", "scenario": "offline", "metric": "output_tok_s",
+    "id": "a", "source": "MLPerf Inference v4.1", "source_url_or_path": "one/log", "date": "2024-08",
+    "engine": "TensorRT",
+    "gpu": "h100-sxm", "num_gpus": "8", "model": "gptj-99.9", "osl": "69.0", "scenario": "offline",
+    "metric": "output_tok_s",
     "value": "19751.9", "per_gpu": "0",
 }  # fmt: skip
 

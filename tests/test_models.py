@@ -230,7 +230,8 @@ def test_a_truncated_model_has_fewer_layers() -> None:
 
 def test_from_a_file_a_folder_and_a_mapping(tmp_path: Path) -> None:
     config = {
-        "model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
+        "model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+        "num_key_value_heads": 8,
         "head_dim": 128, "intermediate_size": 3072, "vocab_size": 151936, "tie_word_embeddings": True,
     }  # fmt: skip
     folder = tmp_path / "Qwen3-0.6B"

@@ -1,4 +1,5 @@
-"""What newer engines and models add to a step: ranks that schedule for themselves, small kernels, a rack's exchanges, memory shares."""
+"""What newer engines and models add to a step: ranks that schedule for themselves, small kernels, a rack's exchanges,
+memory shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Overlapped operators, attention of one phase and vector attention: bounds hold, both engines agree, nothing is free."""
+"""Overlapped operators, attention of one phase and vector attention: bounds hold, both engines agree, nothing is
+free."""
 
 from __future__ import annotations
 

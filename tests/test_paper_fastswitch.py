@@ -63,7 +63,8 @@ def test_groups_make_longer_copies_and_move_as_many_blocks() -> None:
 def test_it_shortens_the_tails_of_a_loaded_engine_with_turns() -> None:
     loaded = rl.load(
         {
-            "model": "meta-llama/Llama-3.1-8B", "hardware": "a10", "workload": {"isl": 700, "osl": 300, "rate": "2/s", "requests": 300},
+            "model": "meta-llama/Llama-3.1-8B", "hardware": "a10",
+            "workload": {"isl": 700, "osl": 300, "rate": "2/s", "requests": 300},
             "deployment": {"scheduler": "vllm-v0", "preemption": "swap", "swap": {"call": "5 us"}, "rotation": 25},
         }
     )  # fmt: skip

@@ -143,7 +143,8 @@ def test_a_batch_comes_near_its_limit_and_never_beats_it() -> None:
         reached = made.output_tokens_per_s * (prompt + output) / output
         assert 0.5 * best < reached <= 1.02 * best
         separate = run_batch(
-            prompt, output, int(8 * cache / (prompt + output)), cache_tokens=cache, stream_s=1.0, token_s=token_s, cached_s=0.0,
+            prompt, output, int(8 * cache / (prompt + output)), cache_tokens=cache, stream_s=1.0, token_s=token_s,
+            cached_s=0.0,
             step_tokens=most, overlapped=False,
         )  # fmt: skip
         assert separate.output_tokens_per_s < made.output_tokens_per_s

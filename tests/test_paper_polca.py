@@ -18,7 +18,8 @@ MINUTE = 60.0 / 86400.0
 
 
 def row(servers: int, budget_w: float, clocks: int = 2) -> Row:
-    """Servers of class 0: 1 s of prompts at 100 W and 9 s of tokens at 50 W, idle at 20 W; the lower clock doubles and halves."""
+    """Servers of class 0: 1 s of prompts at 100 W and 9 s of tokens at 50 W, idle at 20 W; the lower clock doubles and
+    halves."""
     scale = np.array([[2.0**k for k in range(clocks)]])
     return Row(
         np.zeros(servers, dtype=np.int64),

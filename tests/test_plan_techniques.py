@@ -13,7 +13,8 @@ from rooflab.papers.registry import techniques
 from rooflab.plan.techniques import plan_with_techniques
 
 FULL = {
-    "model": "meta-llama/Llama-2-7b-hf", "hardware": "l40s", "workload": {"isl": 1024, "osl": 512, "scenario": "max-throughput"},
+    "model": "meta-llama/Llama-2-7b-hf", "hardware": "l40s",
+    "workload": {"isl": 1024, "osl": 512, "scenario": "max-throughput"},
     "deployment": {"weights": "fp16"},
 }  # fmt: skip
 

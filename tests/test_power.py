@@ -1,4 +1,5 @@
-"""Power: never above the cap, never below idle, lower limits and clocks never faster; the shipped constants are physical."""
+"""Power: never above the cap, never below idle, lower limits and clocks never faster; the shipped constants are
+physical."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ from rooflab.scenario.workload import Workload, read_lengths
 ABOUT = 1 + 1e-9
 quick = settings(max_examples=60, deadline=None)
 laws = st.builds(
-    ClockLaw, floor=st.floats(0.3, 0.95), exponent=st.floats(0.1, 4.0), scaling=st.floats(0.0, 1.0), regulation=st.floats(0.85, 1.0),
+    ClockLaw, floor=st.floats(0.3, 0.95), exponent=st.floats(0.1, 4.0), scaling=st.floats(0.0, 1.0),
+    regulation=st.floats(0.85, 1.0),
     provenance=st.just("fitted"), source=st.just(""),
 )  # fmt: skip
 

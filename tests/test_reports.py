@@ -31,18 +31,25 @@ def spread(mean: float, p99: float) -> dict[str, Any]:
 def vllm() -> dict[str, Any]:
     """`vllm bench serve --save-result --percentile-metrics ttft,tpot,itl,e2el` (0.32)."""
     return {
-        "date": "20261014-091500", "endpoint_type": "openai", "backend": "openai", "label": None, "model_id": MODEL, "tokenizer_id": MODEL,
-        "num_prompts": 160, "request_rate": "inf", "burstiness": 1.0, "max_concurrency": 16, "duration": 54.9, "completed": 160,
+        "date": "20261014-091500", "endpoint_type": "openai", "backend": "openai", "label": None, "model_id": MODEL,
+        "tokenizer_id": MODEL,
+        "num_prompts": 160, "request_rate": "inf", "burstiness": 1.0, "max_concurrency": 16, "duration": 54.9,
+        "completed": 160,
         "failed": 0,
-        "total_input_tokens": 144000, "total_output_tokens": 72000, "request_throughput": 2.917, "request_goodput": None,
-        "output_throughput": 1312.5, "total_token_throughput": 3937.5, "max_output_tokens_per_s": 1400.0, "max_concurrent_requests": 18,
-        "rtfx": 0.0, "mean_ttft_ms": 95.0, "median_ttft_ms": 90.0, "std_ttft_ms": 20.0, "p99_ttft_ms": 180.0, "mean_tpot_ms": 12.0,
-        "median_tpot_ms": 12.0, "p99_tpot_ms": 13.0, "mean_itl_ms": 12.1, "p99_itl_ms": 40.0, "mean_e2el_ms": 5483.0, "p99_e2el_ms": 5700.0,
+        "total_input_tokens": 144000, "total_output_tokens": 72000, "request_throughput": 2.917,
+        "request_goodput": None,
+        "output_throughput": 1312.5, "total_token_throughput": 3937.5, "max_output_tokens_per_s": 1400.0,
+        "max_concurrent_requests": 18,
+        "rtfx": 0.0, "mean_ttft_ms": 95.0, "median_ttft_ms": 90.0, "std_ttft_ms": 20.0, "p99_ttft_ms": 180.0,
+        "mean_tpot_ms": 12.0,
+        "median_tpot_ms": 12.0, "p99_tpot_ms": 13.0, "mean_itl_ms": 12.1, "p99_itl_ms": 40.0, "mean_e2el_ms": 5483.0,
+        "p99_e2el_ms": 5700.0,
     }  # fmt: skip
 
 
 def guidellm(strategy: dict[str, Any]) -> dict[str, Any]:
-    """`benchmarks.json` of guidellm 0.8: report version 2, the backend under the report's config, the strategy under each benchmark's."""
+    """`benchmarks.json` of guidellm 0.8: report version 2, the backend under the report's config, the strategy under
+    each benchmark's."""
 
     def figure(mean: float, p99: float) -> dict[str, Any]:
         done = {
@@ -54,14 +61,20 @@ def guidellm(strategy: dict[str, Any]) -> dict[str, Any]:
         return {"total": {**done, "mean": 0.9 * mean}, "successful": done, "incomplete": {}, "errored": {}}
 
     metrics = {
-        "request_totals": {"successful": 160, "incomplete": 0, "errored": 0, "total": 160}, "requests_per_second": figure(2.917, 3),
-        "request_latency": figure(5.483, 5.7), "request_concurrency": figure(16, 16), "prompt_token_count": figure(900, 900),
-        "output_token_count": figure(450, 450), "time_to_first_token_ms": figure(95, 180), "time_per_output_token_ms": figure(12.2, 13),
-        "inter_token_latency_ms": figure(12, 13), "output_tokens_per_second": figure(1312.5, 1400), "slo_attainment": None,
+        "request_totals": {"successful": 160, "incomplete": 0, "errored": 0, "total": 160},
+        "requests_per_second": figure(2.917, 3),
+        "request_latency": figure(5.483, 5.7), "request_concurrency": figure(16, 16),
+        "prompt_token_count": figure(900, 900),
+        "output_token_count": figure(450, 450), "time_to_first_token_ms": figure(95, 180),
+        "time_per_output_token_ms": figure(12.2, 13),
+        "inter_token_latency_ms": figure(12, 13), "output_tokens_per_second": figure(1312.5, 1400),
+        "slo_attainment": None,
     }  # fmt: skip
     one = {
-        "type_": "generative_benchmark", "config": {"id_": "a", "run_index": 0, "strategy": strategy, "constraints": {}},
-        "scheduler_metrics": {"measure_start_time": 1792000000.0}, "metrics": metrics, "start_time": 1792000000.0, "warnings": [],
+        "type_": "generative_benchmark",
+        "config": {"id_": "a", "run_index": 0, "strategy": strategy, "constraints": {}},
+        "scheduler_metrics": {"measure_start_time": 1792000000.0}, "metrics": metrics, "start_time": 1792000000.0,
+        "warnings": [],
     }  # fmt: skip
     spec = {"backend": {"kind": "openai_http", "target": "http://localhost:8000/v1", "model": MODEL}}
     return {
@@ -94,9 +107,11 @@ def aiperf(phase: dict[str, Any]) -> dict[str, Any]:
         "schema_version": "1.4", "aiperf_version": "0.13.0", "request_throughput": metric("requests/sec", 2.917),
         "request_latency": metric("ms", 5483.0, 5700.0), "time_to_first_token": metric("ms", 95.0, 180.0),
         "inter_token_latency": metric("ms", 12.0, 13.0), "output_token_throughput": metric("tokens/sec", 1312.5),
-        "output_sequence_length": metric("tokens", 450.0, 450.0), "input_sequence_length": metric("tokens", 900.0, 900.0),
+        "output_sequence_length": metric("tokens", 450.0, 450.0),
+        "input_sequence_length": metric("tokens", 900.0, 900.0),
         "telemetry_data": {"endpoints": {"localhost:9400": {"gpus": gpus}}},
-        "input_config": {**config, "phases": [{"name": "warmup", "type": "concurrency", "concurrency": 2}, {"name": "profiling", **phase}]},
+        "input_config": {**config,
+        "phases": [{"name": "warmup", "type": "concurrency", "concurrency": 2}, {"name": "profiling", **phase}]},
         "was_cancelled": False, "start_time": "2026-10-14T09:15:00", "end_time": "2026-10-14T09:16:00",
     }  # fmt: skip
 
@@ -129,7 +144,8 @@ def inference_perf(**load: float) -> dict[str, Any]:
                 "inter_token_latency": spread(0.0121, 0.04),
             },
             "throughput": {
-                "input_tokens_per_sec": 2625.0, "output_tokens_per_sec": 1312.5, "total_tokens_per_sec": 3937.5, "requests_per_sec": 2.917,
+                "input_tokens_per_sec": 2625.0, "output_tokens_per_sec": 1312.5, "total_tokens_per_sec": 3937.5,
+                "requests_per_sec": 2.917,
             },
             "prompt_tokens": {"total": 144000, "cached": 0, "uncached": 144000, **spread(900.0, 900.0)},
             "output_len": spread(450.0, 450.0), "output_tokens": {"total": 72000, **spread(450.0, 450.0)},
@@ -158,7 +174,8 @@ def read(content: Any, tmp_path: Path, name: str = "report.json") -> Run:
         (guidellm({"type_": "synchronous"}), "1", "2026-10", None),
         (aiperf({"type": "concurrency", "concurrency": 16}), "16", "2026-10", 910.0),
         (aiperf({"type": "poisson", "rate": 3.0, "concurrency": 64}), "qps=3", "2026-10", 910.0),
-        (aiperf({"type": "concurrency", "concurrency": 16}) | {"amd_total_gpu_power": {"unit": "W", "avg": 900}}, "16", "2026-10", 900.0),
+        (aiperf({"type": "concurrency", "concurrency": 16}) | {"amd_total_gpu_power": {"unit": "W", "avg": 900}}, "16",
+        "2026-10", 900.0),
         (inference_perf(requested_rate=3.0, achieved_rate=2.9), "qps=3", "", None),
         (inference_perf(requested_rate=3.0, achieved_rate=2.9, concurrency=16), "16", "", None),
     ],

@@ -68,10 +68,12 @@ def _by_hand(slo=None, window_s=None, **changes) -> ServingResult:
     records = Records(
         np.array([0.0, 2.0, 3.0]), np.array([0.5, 2.0, nan]), np.array([1.0, 4.0, nan]), np.array([6.0, 4.0, nan]),
         small, small, small, small,
-        np.zeros(3, dtype=np.int64), np.array([11, 1, 0]), np.array([Status.FINISHED, Status.FINISHED, Status.REJECTED], dtype=np.int8),
+        np.zeros(3, dtype=np.int64), np.array([11, 1, 0]),
+        np.array([Status.FINISHED, Status.FINISHED, Status.REJECTED], dtype=np.int8),
     )  # fmt: skip
     totals = {name: np.zeros(1) for name in TOTAL_FIELDS}
-    totals |= {"energy_j": np.array([240.0]), "up_s": np.array([6.0]), "busy_s": np.array([4.5]), "looked_up_tokens": np.array([200]),
+    totals |= {"energy_j": np.array([240.0]), "up_s": np.array([6.0]), "busy_s": np.array([4.5]),
+    "looked_up_tokens": np.array([200]),
                "cached_tokens": np.array([50])}  # fmt: skip
     ones = np.ones(2)
     timeline = Timeline(

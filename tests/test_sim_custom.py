@@ -19,14 +19,16 @@ from rooflab.testing.routers import RouterConformance
 
 
 def shortest_prompt(
-    arrival_s: float, input_tokens: float, tokens_left: float, predicted_left: float, priority: float, deadline_at_s: float,
+    arrival_s: float, input_tokens: float, tokens_left: float, predicted_left: float, priority: float,
+    deadline_at_s: float,
     service: float, preemptions: float, now_s: float,
 ) -> float:  # fmt: skip
     return input_tokens
 
 
 def emptiest(
-    now_s: float, input_tokens: int, session: int, client: int, eligible: Any, waiting: Any, running: Any, load_tokens: Any,
+    now_s: float, input_tokens: int, session: int, client: int, eligible: Any, waiting: Any, running: Any,
+    load_tokens: Any,
     free_blocks: Any, cached_tokens: Any,
 ) -> int:  # fmt: skip
     best = -1

@@ -1,4 +1,5 @@
-"""Laws that hold in any run: nothing is lost, blocks come back, time in the system is accounted for, results do not depend on slices."""
+"""Laws that hold in any run: nothing is lost, blocks come back, time in the system is accounted for, results do not
+depend on slices."""
 
 from __future__ import annotations
 
@@ -183,7 +184,8 @@ def test_slices_do_not_matter(seed: int) -> None:
 
 @pytest.mark.parametrize("window", [np.inf, 40.0])
 def test_a_jump_is_the_sum_of_its_steps(window: float) -> None:
-    """A run of decode steps, skipped in closed form, takes what StepCost.step says step by step, across a window's clip."""
+    """A run of decode steps, skipped in closed form, takes what StepCost.step says step by step, across a window's
+    clip."""
     cost = linear_cost(window)
     simulation = Simulation(make_requests([0.0], [10], [101]), Replica(cost), log_steps=1000)
     simulation.advance()

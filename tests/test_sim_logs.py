@@ -95,7 +95,8 @@ def test_sglang_stops_decoding_for_a_prompt() -> None:
 
 
 def test_sglang_admits_by_estimate() -> None:
-    # 32 tokens of cache: after the first prompt 24 are free, less 0.7 of the 19 to come leaves 10.7; the second wants 20
+    # 32 tokens of cache: after the first prompt 24 are free, less 0.7 of the 19 to come leaves 10.7; the second wants
+    # 20
     result = go(make_requests([0.0, 0.0], [8, 8], [20, 12]), replica(engine="sglang", kv_blocks=8))
     assert result.records.first_scheduled_s.tolist() == [0, 20]
 
@@ -160,7 +161,8 @@ def test_policies_choose_who_goes_next(policy: str, columns: dict[str, list[int]
 def test_longest_prefix_takes_who_shares_what_is_cached_first(
     policy: str, finish: list[float], cached: list[int]
 ) -> None:
-    # three blocks of cache, one at a time: the second request drops the prefix that the third one shares with the first, unless it waits
+    # three blocks of cache, one at a time: the second request drops the prefix that the third one shares with the
+    # first, unless it waits
     blocks = {"prefix_start": [0, 2, 4, 6], "prefix_block": [0, 1, 2, 3, 0, 1], "prefix_block_tokens": 4}
     requests = make_requests([0.0, 0.1, 0.2], [9, 9, 9], [2, 2, 2], **blocks)
     records = go(requests, replica(prefix_caching=True, kv_blocks=3, policy=policy, max_num_seqs=1)).records
@@ -179,7 +181,8 @@ def test_a_cached_prefix_is_not_computed() -> None:
 
 
 def test_a_prefix_below_the_gpu_comes_over_the_link() -> None:
-    # three blocks of cache: the second request pushes the first one's prefix to the host, the third loads it: 8 tokens at 4 a second
+    # three blocks of cache: the second request pushes the first one's prefix to the host, the third loads it: 8 tokens
+    # at 4 a second
     blocks = {"prefix_start": [0, 2, 4, 6], "prefix_block": [0, 1, 2, 3, 0, 1], "prefix_block_tokens": 4}
     requests = make_requests([0.0, 2.0, 4.0], [9, 9, 9], [1, 1, 1], **blocks)
     tiers = {"kv_bytes_per_token": 1.0, "host_bytes_per_s": 4.0, "host_cache_bytes": 1000.0, "overlap": 0.0}

@@ -21,10 +21,11 @@ from rooflab.simulate.serving.scenario import simulate
 
 
 def test_a_real_vllm_log_on_an_rtx_4090(shared: Path) -> None:
-    """Mean TTFT and TPOT of 300 logged requests within 15 % once the two kernel efficiencies of the card are fitted to it.
+    """Mean TTFT and TPOT of 300 logged requests within 15 % once the two kernel efficiencies of the card are fitted to
+    it.
 
-    Nothing else is fitted: memory, scheduler, preemption and host time are those of every vLLM. The engine is overloaded (mean
-    TTFT a minute), so an error of the step adds up over the run.
+    Nothing else is fitted: memory, scheduler, preemption and host time are those of every vLLM. The engine is
+    overloaded (mean TTFT a minute), so an error of the step adds up over the run.
     """
     trace = shared / "data" / "traces" / "measured_vllm_sharegpt_rtx4090_llama3.1-8b_tp1.csv"
     with trace.open(encoding="utf-8") as file:
@@ -54,7 +55,8 @@ def steady_scenarios(n: int) -> list[Scenario]:
     """Random steady loads: closed loops and open loops below saturation, of single engines."""
     rng = np.random.default_rng(7)
     pairs = [
-        ("Llama-3.1-8B", "h100-sxm", 1), ("Llama-3.1-8B", "l40s", 1), ("Llama-3.1-70B", "4 x h100-sxm", 4), ("Qwen3-30B-A3B", "h200", 1),
+        ("Llama-3.1-8B", "h100-sxm", 1), ("Llama-3.1-8B", "l40s", 1), ("Llama-3.1-70B", "4 x h100-sxm", 4),
+        ("Qwen3-30B-A3B", "h200", 1),
         ("gpt-oss-20b", "h100-sxm", 1), ("Qwen2.5-32B", "2 x a100", 2),
     ]  # fmt: skip
     out: list[Scenario] = []
@@ -73,7 +75,8 @@ def steady_scenarios(n: int) -> list[Scenario]:
 
 
 def test_the_closed_form_agrees_with_the_simulator_on_200_steady_loads() -> None:
-    """Throughput within 5 % in the median, time per token too; the docs explain the rest (docs/explanation/closed-form.md)."""
+    """Throughput within 5 % in the median, time per token too; the docs explain the rest
+    (docs/explanation/closed-form.md)."""
     throughput, tpot = [], []
     for scenario in steady_scenarios(200):
         try:

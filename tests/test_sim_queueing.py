@@ -33,7 +33,8 @@ def sample(seed: int, load: float, lengths: Callable[[np.random.Generator], Floa
 
 
 def waits_s(arrival_s: Floats, steps: Floats, servers: int) -> Floats:
-    """Times between arrival and service when `servers` sequences run at once (a fixed step does not slow with the batch)."""
+    """Times between arrival and service when `servers` sequences run at once (a fixed step does not slow with the
+    batch)."""
     records = run(
         make_requests(arrival_s, 1, steps), Replica(fixed_step(1 / STEPS), engine="orca", max_num_seqs=servers)
     ).records
@@ -67,7 +68,8 @@ def test_one_server(queue: str, which: int) -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["0.5", "0.8", "0.95"])
 def test_four_servers(which: int) -> None:
-    """Erlang's C formula: W = C / (c (1 - rho)) E[S]. A batch that runs admits at its next step, half a step later on average."""
+    """Erlang's C formula: W = C / (c (1 - rho)) E[S]. A batch that runs admits at its next step, half a step later on
+    average."""
     rho, servers = (0.5, 0.8, 0.95)[which], 4
     arrival_s, steps = sample(SEEDS["M/M/4"][which], rho * servers, LENGTHS["M/M/1"])
     offered = rho * servers

@@ -16,7 +16,8 @@ from rooflab.simulate.work.requests import Result, make_requests
 
 STEP_S = 0.01
 BASE = Replica(
-    step_cost=fixed_step(STEP_S), kv_blocks=40, engine="vllm-v0", max_num_seqs=64, kv_bytes_per_token=1.0, swap_bytes=1e6,
+    step_cost=fixed_step(STEP_S), kv_blocks=40, engine="vllm-v0", max_num_seqs=64, kv_bytes_per_token=1.0,
+    swap_bytes=1e6,
     host_bytes_per_s=1e9, overlap=0.0, rotate_steps=10,
 )  # fmt: skip
 WORK = make_requests(np.arange(24) * 0.02, 40, 120)
@@ -83,7 +84,8 @@ def test_a_replica_that_dies_while_sequences_come_back_loses_none() -> None:
 
 def test_scenario_says_it() -> None:
     fields = {
-        "model": "meta-llama/Llama-3.1-8B", "hardware": "a10", "workload": {"isl": 512, "osl": 128, "rate": "4/s", "requests": 200},
+        "model": "meta-llama/Llama-3.1-8B", "hardware": "a10",
+        "workload": {"isl": 512, "osl": 128, "rate": "4/s", "requests": 200},
         "deployment": {
             "preemption": "swap", "swap": {"call": "5 us", "run_blocks": 8, "asynchronous": True},
             "rotation": {"steps": 25, "pattern": "markov"}, "kv_tiers": {"swap": "10 GB"},

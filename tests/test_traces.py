@@ -1,4 +1,5 @@
-"""Traces: every published form reads alike, errors name the line, replays keep what the trace says, downloads are checked."""
+"""Traces: every published form reads alike, errors name the line, replays keep what the trace says, downloads are
+checked."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def _lines(rows):
         ("trimmed.csv", "timestamp,input_tokens,output_tokens\n0.0,374,44\n4.314579,396,109\n"),
         ("zoned.csv", AZURE.replace("800", "800+00:00").replace("690,", "690+00:00,")),
         ("vidur.csv", "arrived_at,num_prefill_tokens,num_decode_tokens\n0,374,44\n4.314579,396,109\n"),
-        ("burstgpt.csv", "Timestamp,Model,Request tokens,Response tokens,Log Type\n5,GPT,374,44,x\n9.314579,GPT,396,109,x\n"),
+        ("burstgpt.csv", "Timestamp,Model,Request tokens,Response tokens,Log "
+                         "Type\n5,GPT,374,44,x\n9.314579,GPT,396,109,x\n"),
         ("shuffled.csv", "timestamp,isl,osl\n4.314579,396,109\n0,374,44\n"),
         ("client.jsonl", _lines([{"arrival_s": 1.0, "prompt_tokens": 374, "output_tokens": 44, "ttft": 0.1},
                                  {"arrival_s": 5.314579, "prompt_tokens": 396, "output_tokens": 109, "ttft": 0.2}])),
@@ -205,9 +207,12 @@ def test_a_trace_repeats_with_prompts_of_its_own(tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "rows", "rate"),
-    [("azure_2023_conv.csv", 19366, 5.53), ("azure_2023_code.csv", 8819, 2.566), ("mooncake_conversation.csv", 12031, 3.401),
-     ("mooncake_synthetic.csv", 3993, 3.906), ("nanoflow_sharegpt_lengths.csv", 58787, None), ("nanoflow_lmsys_lengths.csv", 100000, None),
-     ("vidur_arxiv_summarization_lengths.csv", 28257, None), ("measured_vllm_sharegpt_rtx4090_llama3.1-8b_tp1.csv", 300, 10.27)],
+    [("azure_2023_conv.csv", 19366, 5.53), ("azure_2023_code.csv", 8819, 2.566),
+    ("mooncake_conversation.csv", 12031, 3.401),
+     ("mooncake_synthetic.csv", 3993, 3.906), ("nanoflow_sharegpt_lengths.csv", 58787, None),
+     ("nanoflow_lmsys_lengths.csv", 100000, None),
+     ("vidur_arxiv_summarization_lengths.csv", 28257, None),
+     ("measured_vllm_sharegpt_rtx4090_llama3.1-8b_tp1.csv", 300, 10.27)],
 )  # fmt: skip
 def test_the_shared_traces_read_whole(file, rows, rate, shared):
     trace = read_trace(shared / "data" / "traces" / file)

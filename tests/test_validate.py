@@ -1,4 +1,5 @@
-"""Predicted against measured: rows are scored or counted with a reason, figures add up, shipped groups keep within their bounds."""
+"""Predicted against measured: rows are scored or counted with a reason, figures add up, shipped groups keep within
+their bounds."""
 
 from __future__ import annotations
 
@@ -19,8 +20,10 @@ from rooflab.evidence.score.validate import Group, Validation, group_of, validat
 from rooflab.report.pages.validate import validation_page
 
 ROW = {
-    "id": "a", "source": "mine", "engine": "vLLM", "engine_version": "0.10", "model": "Llama-3.1-8B", "gpu": "h100-sxm", "num_gpus": "1",
-    "tp": "1", "batch_or_concurrency": "16", "isl": "1000", "osl": "200", "scenario": "fixed-concurrency", "metric": "itl_ms",
+    "id": "a", "source": "mine", "engine": "vLLM", "engine_version": "0.10", "model": "Llama-3.1-8B", "gpu": "h100-sxm",
+    "num_gpus": "1",
+    "tp": "1", "batch_or_concurrency": "16", "isl": "1000", "osl": "200", "scenario": "fixed-concurrency",
+    "metric": "itl_ms",
     "value": "9.0", "per_gpu": "0", "notes": "",
 }  # fmt: skip
 

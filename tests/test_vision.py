@@ -89,7 +89,8 @@ def test_layers_by_hand():
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(["resnet50", "vit_base_patch16", "efficientnet_b0", "swin_tiny_patch4_window7"]),
-    st.sampled_from(["rtx-5090", "rtx-3090", "h100-sxm", "i9-10940x"]), st.integers(1, 512), st.sampled_from(["amp", "fp32"]),
+    st.sampled_from(["rtx-5090", "rtx-3090", "h100-sxm", "i9-10940x"]), st.integers(1, 512),
+    st.sampled_from(["amp", "fp32"]),
 )  # fmt: skip
 def test_no_estimate_beats_its_bound_and_bigger_batches_take_longer(name, where, batch, precision):
     machine, found = hardware(where), network(name)

@@ -1,4 +1,5 @@
-"""Workloads: distributions keep their means, arrivals their rates, sessions their structure, shipped fits their sources."""
+"""Workloads: distributions keep their means, arrivals their rates, sessions their structure, shipped fits their
+sources."""
 
 from __future__ import annotations
 
@@ -124,7 +125,8 @@ def test_same_seed_same_bytes_and_another_seed_others():
 
 
 def test_scenarios_share_their_random_numbers():
-    """Twice the rate: the same arrivals at twice the speed. Other answers: the same prompts. More requests: the same first ones."""
+    """Twice the rate: the same arrivals at twice the speed. Other answers: the same prompts. More requests: the same
+    first ones."""
     base = _work(isl="10..500", osl=100, rate=5, requests=400)
     fast = _work(isl="10..500", osl=100, rate=10, requests=400)
     chatty = _work(isl="10..500", osl="50..900", rate=5, requests=400)
@@ -224,7 +226,8 @@ def test_classes_have_their_own_lengths_levels_and_priority():
 
 
 def test_clients_adapters_and_prefixes_follow_their_weights():
-    work = _work(isl=600, osl=10, rate=1, requests=40_000, clients={"shares": [6, 3, 1]}, adapters={"count": 2, "skew": 0, "share": 0.5},
+    work = _work(isl=600, osl=10, rate=1, requests=40_000, clients={"shares": [6, 3, 1]},
+    adapters={"count": 2, "skew": 0, "share": 0.5},
                  prefixes={"tokens": 512, "count": 3, "skew": 1, "share": 0.8})  # fmt: skip
     assert np.bincount(work.client) / 40_000 == pytest.approx([0.6, 0.3, 0.1], abs=0.01)
     assert np.bincount(work.adapter + 1) / 40_000 == pytest.approx([0.5, 0.25, 0.25], abs=0.01)
@@ -305,7 +308,8 @@ def test_fitted_quantiles_never_fall_and_nearly_keep_the_mean(values):
 
 
 def test_a_fit_finds_the_distribution_that_made_a_trace(tmp_path):
-    work = _work(isl={"lognormal": {"mean": 900, "cv": 0.8}}, osl={"lognormal": {"mean": 200, "cv": 1}}, correlation=0.4,
+    work = _work(isl={"lognormal": {"mean": 900, "cv": 0.8}}, osl={"lognormal": {"mean": 200, "cv": 1}},
+    correlation=0.4,
                  rate=7, arrivals="gamma", arrivals_cv=2, requests=30_000)  # fmt: skip
     lines = (
         f"{t},{i},{o}" for t, i, o in zip(work.arrival_s.tolist(), work.input_tokens, work.output_tokens, strict=True)
@@ -347,7 +351,8 @@ def test_a_saved_fit_that_is_none_is_an_input_error(tmp_path, text, message):
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("azure-conv", "azure_2023_conv.csv"), ("azure-code", "azure_2023_code.csv"), ("sharegpt", "nanoflow_sharegpt_lengths.csv"),
+    [("azure-conv", "azure_2023_conv.csv"), ("azure-code", "azure_2023_code.csv"),
+    ("sharegpt", "nanoflow_sharegpt_lengths.csv"),
      ("lmsys-chat", "nanoflow_lmsys_lengths.csv"), ("arxiv-summarization", "vidur_arxiv_summarization_lengths.csv")],
 )  # fmt: skip
 def test_shipped_fits_are_fits_of_their_traces(name, file, shared):

@@ -1,4 +1,5 @@
-"""A small continuous-batching engine in plain Python: results to test statistics and reports on, not a reference for anything."""
+"""A small continuous-batching engine in plain Python: results to test statistics and reports on, not a reference for
+anything."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ from rooflab.simulate.work.requests import ITL_EDGES_S, OPEN, Records, Requests,
 KV_BLOCK = 16
 
 
-def toy_run(requests: Requests, *, max_num_seqs: int = 64, fixed_s: float = 0.01, per_seq_s: float = 2e-4, per_token_s: float = 5e-5,
+def toy_run(requests: Requests, *, max_num_seqs: int = 64, fixed_s: float = 0.01, per_seq_s: float = 2e-4,
+per_token_s: float = 5e-5,
             intervals: int = 200) -> Result:  # fmt: skip
-    """Whole prompts join the batch first come, first served; a step takes fixed_s + sequences · per_seq_s + prompt tokens · per_token_s."""
+    """Whole prompts join the batch first come, first served; a step takes fixed_s + sequences · per_seq_s + prompt
+    tokens · per_token_s."""
     n = len(requests)
     assert (requests.after == OPEN).all()
     scheduled, first, last = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
@@ -85,6 +88,7 @@ def _result(requests, scheduled, first, last, steps, itl, end_s, intervals) -> R
 
 
 _COUNTS = {
-    "steps", "prefill_tokens", "decode_tokens", "cached_tokens", "looked_up_tokens", "host_tokens", "ssd_tokens", "preemptions",
+    "steps", "prefill_tokens", "decode_tokens", "cached_tokens", "looked_up_tokens", "host_tokens", "ssd_tokens",
+    "preemptions",
     "swapped_tokens", "recomputed_tokens", "transferred_tokens", "evicted_blocks", "finished",
 }  # fmt: skip

@@ -59,7 +59,8 @@ def __getattr__(name: str) -> Any:
 
 
 class _Face(ModuleType):
-    """A subpackage that answers like the function of its name: ``rooflab.plan(...)`` works before and after its import."""
+    """A subpackage that answers like the function of its name: ``rooflab.plan(...)`` works before and after its
+    import."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return getattr(import_module("rooflab.api"), self.__name__.rpartition(".")[2])(*args, **options)

@@ -55,7 +55,8 @@ def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
 
 
 def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError]:
-    """Closed-form metrics of many scenarios, in order; those that share a model and hardware are solved together as arrays.
+    """Closed-form metrics of many scenarios, in order; those that share a model and hardware are solved together as
+    arrays.
 
     A scenario that cannot be done yields the error that `estimate` would raise.
     """
@@ -65,7 +66,8 @@ def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError
 
 
 def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> ServingResult:
-    """Event-by-event metrics of a scenario; options are those of `rooflab.simulate.serving.scenario.simulate` (seed, progress, log_steps).
+    """Event-by-event metrics of a scenario; options are those of `rooflab.simulate.serving.scenario.simulate` (seed,
+    progress, log_steps).
 
     The first run on a machine compiles the loop, which takes a while and is kept on disk.
     """

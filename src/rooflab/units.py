@@ -19,13 +19,15 @@ __all__ = ["format_quantity", "format_seconds", "parse", "significant"]
 _NUMBER: Final = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
 
 _PREFIX: Final[dict[str, float]] = {
-    "": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+    "": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15,
+    "E": 1e18,
     "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
 }  # fmt: skip
 
 # dimension -> accepted base symbols and their size in SI; symbols that take a prefix are in _SCALES
 _BASES: Final[dict[str, dict[str, float]]] = {
-    "time": {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0},
+    "time": {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0,
+    "days": 86400.0},
     "bytes": {"B": 1.0, "b": 0.125, "bit": 0.125},
     "bandwidth": {"B/s": 1.0, "Bps": 1.0, "b/s": 0.125, "bps": 0.125, "bit/s": 0.125},
     "flops": {"FLOP/s": 1.0, "FLOPS": 1.0, "FLOPs": 1.0, "flops": 1.0, "OP/s": 1.0, "OPS": 1.0},
@@ -105,8 +107,10 @@ def _article(dimension: str) -> str:
 
 def _example(dimension: str) -> str:
     return {
-        "time": "50 ms", "bytes": "80 GB", "bandwidth": "450 GB/s", "flops": "989 TFLOP/s", "rate": "4/s", "power": "700 W",
-        "energy": "3 J", "money": "2.5 USD", "frequency": "1.4 GHz", "tokens": "1024", "count": "8", "fraction": "0.9 or 90 %",
+        "time": "50 ms", "bytes": "80 GB", "bandwidth": "450 GB/s", "flops": "989 TFLOP/s", "rate": "4/s",
+        "power": "700 W",
+        "energy": "3 J", "money": "2.5 USD", "frequency": "1.4 GHz", "tokens": "1024", "count": "8",
+        "fraction": "0.9 or 90 %",
     }[dimension]  # fmt: skip
 
 
@@ -124,7 +128,8 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
-    """`value` in `unit` with a decimal prefix that keeps it between 1 and 1000: ``format_quantity(4.1e9, "B") == "4.10 GB"``."""
+    """`value` in `unit` with a decimal prefix that keeps it between 1 and 1000: ``format_quantity(4.1e9, "B") == "4.10
+    GB"``."""
     if value == 0 or not math.isfinite(value):
         return f"{significant(value, digits)} {unit}"
     for prefix in ("E", "P", "T", "G", "M", "k", "", "m", "µ", "n"):

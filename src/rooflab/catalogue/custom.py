@@ -1,4 +1,5 @@
-"""What a scenario spells out instead of naming: a device by its figures, a link by its rate, memory tiers by size and rate."""
+"""What a scenario spells out instead of naming: a device by its figures, a link by its rate, memory tiers by size and
+rate."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from rooflab.scenario.hardware import Device, DeviceKind, Link, Tier
 __all__ = ["custom_device", "linked", "read_tiers"]
 
 FIELDS = (
-    "like", "name", "vendor", "kind", "family", "memory", "bandwidth", "peak", "tdp", "idle", "scale_up", "host_link", "year", "dies",
+    "like", "name", "vendor", "kind", "family", "memory", "bandwidth", "peak", "tdp", "idle", "scale_up", "host_link",
+    "year", "dies",
     "sm_count", "l2", "boost",
 )  # fmt: skip
 FORMATS = ("bf16", "fp16", "fp8", "fp4", "int8", "int4", "fp32", "tf32")
@@ -27,7 +29,8 @@ _IDLE_SHARE = 0.1
 
 
 def custom_device(given: Mapping[str, Any], where: str) -> tuple[Device, Device | None]:
-    """A device from FIELDS, and the one it is `like`: at least `memory`, `bandwidth` and `peak`, or `like` with what differs.
+    """A device from FIELDS, and the one it is `like`: at least `memory`, `bandwidth` and `peak`, or `like` with what
+    differs.
 
     `peak` is one rate (taken as bf16 and fp16) or a mapping of FORMATS to rates, dense.  Raises InputError for
     unknown fields and figures that are not positive.

@@ -1,4 +1,5 @@
-"""Devices by name: the catalogue's accelerators and processors, found under the names that people and benchmark tables write."""
+"""Devices by name: the catalogue's accelerators and processors, found under the names that people and benchmark tables
+write."""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ def _norm(text: str, *, memory: bool) -> str:
 
 @cache
 def _index() -> dict[str, str]:
-    """Normalised name -> key.  Keys and aliases come first; a name without its memory size counts only where it is unambiguous."""
+    """Normalised name -> key.  Keys and aliases come first; a name without its memory size counts only where it is
+    unambiguous."""
     rows = load("devices")["devices"]
     index: dict[str, str] = {}
     for key, facts in rows.items():
@@ -108,7 +110,8 @@ def _index() -> dict[str, str]:
 
 
 def _readings(label: str) -> list[str]:
-    """The ways to read a label, best first: whole, what stands in brackets ("Ryzen 9 (Nvidia 4090)"), what stands outside them."""
+    """The ways to read a label, best first: whole, what stands in brackets ("Ryzen 9 (Nvidia 4090)"), what stands
+    outside them."""
     return [label, *_BRACKET.findall(label), _BRACKET.sub(" ", label)]
 
 
@@ -157,7 +160,8 @@ def _fitted(found: Device, label: str) -> Device:
 
 @cache
 def device(label: str, where: str = "hardware") -> Device:
-    """The device called `label`, with the source of every figure in `sources`; raises InputError with the nearest names."""
+    """The device called `label`, with the source of every figure in `sources`; raises InputError with the nearest
+    names."""
     if not isinstance(label, str):
         raise InputError(f"{label!r} is not the name of a device", where)
     key = device_key(label, where)

@@ -57,7 +57,8 @@ def grid(region: str = DEFAULT_REGION, where: str = "hardware.grid") -> tuple[fl
 
 
 def pue(value: object = None, where: str = "hardware.pue") -> tuple[float, str]:
-    """Power usage effectiveness (>= 1) and its source, from a number or the name of a site; None is a typical hyperscaler's."""
+    """Power usage effectiveness (>= 1) and its source, from a number or the name of a site; None is a typical
+    hyperscaler's."""
     if value is None:
         return DEFAULT_PUE, "typical hyperscaler: middle of the fleets that report, 1.08 to 1.18 (assumed)"
     if isinstance(value, str) and not value.strip()[:1].isdigit():

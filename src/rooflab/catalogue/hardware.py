@@ -1,4 +1,5 @@
-"""Hardware from what a person writes: "8 x h100-sxm", "2 x dgx-h100", "gb200-nvl72", or a mapping with the same facts spelled out."""
+"""Hardware from what a person writes: "8 x h100-sxm", "2 x dgx-h100", "gb200-nvl72", or a mapping with the same facts
+spelled out."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from rooflab.scenario.hardware import Device, Hardware, Tier
 __all__ = ["device", "device_key", "hardware", "list_devices"]
 
 KEYS = (
-    "device", "count", "host", "devices_per_host", "network", "scale_up", "power_limit", "clock", "price", "pue", "grid", "tiers",
+    "device", "count", "host", "devices_per_host", "network", "scale_up", "power_limit", "clock", "price", "pue",
+    "grid", "tiers",
 )  # fmt: skip
 
 _COUNT_FIRST = re.compile(r"^\s*(\d+)\s*[x×*]\s*(\S.*)$", re.IGNORECASE)
@@ -89,7 +91,8 @@ def _with_hosts(error: InputError, name: str, where: str) -> InputError:
 def _assemble(found: Device, count: int, box: Host) -> Hardware:
     """`count` devices in hosts like `box`, with every default of the catalogue."""
     if min(count, box.devices) > reach(found.scale_up.key):
-        # A bridge joins two or four cards; more of them talk at the rate of the slowest hop, PCIe between bridged groups.
+        # A bridge joins two or four cards; more of them talk at the rate of the slowest hop, PCIe between bridged
+        # groups.
         found = replace(
             found,
             scale_up=found.host_link,

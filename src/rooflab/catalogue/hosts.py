@@ -1,4 +1,5 @@
-"""Hosts: how many devices sit together, what joins them to the next host, what the machine around them draws and holds."""
+"""Hosts: how many devices sit together, what joins them to the next host, what the machine around them draws and
+holds."""
 
 from __future__ import annotations
 

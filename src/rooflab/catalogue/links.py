@@ -1,4 +1,5 @@
-"""Links by name: NVLink, PCIe, InfiniBand, ICI, ... Rates are line rates; what collectives reach of them is `costs`' business."""
+"""Links by name: NVLink, PCIe, InfiniBand, ICI, ... Rates are line rates; what collectives reach of them is `costs`'
+business."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def _by_squashed_name() -> dict[str, str]:
 
 @cache
 def link(name: str, where: str = "link") -> Link:
-    """The link called `name` (``nvlink-4``, ``pcie-5-x16``, ``ib-ndr``): bytes/s each way of its stated scope, one-way latency.
+    """The link called `name` (``nvlink-4``, ``pcie-5-x16``, ``ib-ndr``): bytes/s each way of its stated scope, one-way
+    latency.
 
     Raises InputError with the nearest names.
     """
@@ -47,7 +49,8 @@ def reach(key: str) -> float:
 
 
 def network(value: object, where: str = "hardware.network", per_device: float = 1.0) -> Link:
-    """A link between hosts from a name (one port for `per_device` devices' worth) or a rate ("50 GB/s", "400 Gb/s") per device.
+    """A link between hosts from a name (one port for `per_device` devices' worth) or a rate ("50 GB/s", "400 Gb/s") per
+    device.
 
     `per_device` is the number of ports that one device has to itself.  A bare rate takes the latency of RoCE.
     """

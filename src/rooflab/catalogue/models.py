@@ -1,7 +1,7 @@
 """Models by name, path or inline config; facts in ``data/models.json``, read by `rooflab.scenario.hf.model`.
 
-An entry holds the config keys that matter for cost (or ``like``: another entry whose keys it takes over), the formats of the
-checkpoint where they are not bf16 (weights, routed experts, cache), the published count and where it stands.
+An entry holds the config keys that matter for cost (or ``like``: another entry whose keys it takes over), the formats
+of the checkpoint where they are not bf16 (weights, routed experts, cache), the published count and where it stands.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ _PRECISION: Final = re.compile(
     re.IGNORECASE,
 )
 _FORMATS: Final = {
-    "nvfp4": "nvfp4", "fp4": "nvfp4", "mxfp4": "mxfp4", "fp8-block": "fp8-block", "fp8": "fp8", "int8": "int8", "w8a8": "int8",
+    "nvfp4": "nvfp4", "fp4": "nvfp4", "mxfp4": "mxfp4", "fp8-block": "fp8-block", "fp8": "fp8", "int8": "int8",
+    "w8a8": "int8",
     "int4": "int4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "bf16": "bf16", "fp16": "fp16",
     "q8-0": "q8_0", "q6-k": "q6_k", "q4-k-m": "q4_k_m", "q4-0": "q4_0",
 }  # fmt: skip
 # what a name says of the training or of the benchmark and not of the shapes
 _REMARK: Final = re.compile(
-    r"[-_ ](?:instruct|chat|hf|it|base|sft|thinking|preview|edge|99(?:\.9)?|\d{4}|lora|q-?lora|adapter|full(?:[- ](?:finetune|parameter))?"
+    r"[-_ ](?:instruct|chat|hf|it|base|sft|thinking|preview|edge|99(?:\.9)?|\d{4}|lora|q-?lora|adapter|full(?:[- "
+    r"](?:finetune|parameter))?"
     r"|weights only|rlhf step \d|\+? ?deepspeed zero\d|gguf|quantized|ft|rl)$",
     re.IGNORECASE,
 )
@@ -86,8 +88,8 @@ def _readings(label: str, *, precision: bool = True) -> Iterator[str]:
 def resolve(label: str, where: str = "model") -> str:
     """The catalogue key of the model called `label`; InputError with the nearest names.
 
-    Exact names and aliases first; then without remarks (instruct, chat, fp8, -99.9, ...); then a beginning that only one
-    architecture has (``qwen3-235b``).
+    Exact names and aliases first; then without remarks (instruct, chat, fp8, -99.9, ...); then a beginning that only
+    one architecture has (``qwen3-235b``).
     """
     index = _index()
     readings = list(_readings(_TRUNCATED.sub("", label)))
@@ -107,7 +109,8 @@ def _root(key: str) -> str:
 
 
 def entry(key: str) -> dict[str, Any]:
-    """The facts of a catalogue key as they stand in the data file: published count, source, aliases; `key` must exist."""
+    """The facts of a catalogue key as they stand in the data file: published count, source, aliases; `key` must
+    exist."""
     facts: dict[str, Any] = load("models")[key]
     return facts
 
@@ -131,8 +134,8 @@ def _unfold(value: Any) -> Any:
 def model(value: object, where: str = "model") -> Model:
     """A model from a name, the path of a config.json or of a folder with one, or an inline config.
 
-    An inline config may start from a catalogue model: ``{like: NAME, num_hidden_layers: 2}``.  A format at the end of a name
-    (``-FP8``, ``-NVFP4``) sets the model's formats.  Raises InputError.
+    An inline config may start from a catalogue model: ``{like: NAME, num_hidden_layers: 2}``.  A format at the end of a
+    name (``-FP8``, ``-NVFP4``) sets the model's formats.  Raises InputError.
     """
     if isinstance(value, Model):
         return value
@@ -213,7 +216,8 @@ def _formats(found: Model, formats: list[str | None]) -> Model:
 
 
 def _requantised(found: Model, name: str) -> Model:
-    """The model in the format its name ends in; four-bit float of a mixture is for its experts, as such checkpoints are made."""
+    """The model in the format its name ends in; four-bit float of a mixture is for its experts, as such checkpoints are
+    made."""
     if name == "fp8" and found.dtype.startswith("fp8"):
         return found
     if name in ("nvfp4", "mxfp4") and found.is_moe:
@@ -232,7 +236,8 @@ def _truncate(found: Model, layers: int, label: str) -> Model:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Every model of the catalogue: key, params, active, layers, hidden, heads, kv, dtype, source; in the order of the data file."""
+    """Every model of the catalogue: key, params, active, layers, hidden, heads, kv, dtype, source; in the order of the
+    data file."""
     listing = []
     for key in load("models"):
         found = _named(key, "model")

@@ -1,7 +1,8 @@
 """Names as people write them: one spelling for many, and an index that finds the key or says what is near.
 
-``LLaMA v2 70B``, ``llama2-70b`` and ``Llama-2-70B`` are the same tokens once case, punctuation, the v of a version and the seam
-between letters and digits are taken out: ``llama-2-70-b``.  Numbers stay whole, so ``llama-27b`` is not ``llama-2-7b``.
+``LLaMA v2 70B``, ``llama2-70b`` and ``Llama-2-70B`` are the same tokens once case, punctuation, the v of a version and
+the seam between letters and digits are taken out: ``llama-2-70-b``.  Numbers stay whole, so ``llama-27b`` is not
+``llama-2-7b``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vision networks by name: the numbers that their papers state, made into layers by the builders of `operators`.
 
-Names are those of the timm library.  A name with further words ("vit_base_patch16_clip_224") is the longest known name that
-it begins with; words that change the layers (registers, pooling by attention) are read as well.
+Names are those of the timm library.  A name with further words ("vit_base_patch16_clip_224") is the longest known name
+that it begins with; words that change the layers (registers, pooling by attention) are read as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _SIZE: Final = re.compile(r"_(\d{3,4})$")
 
 @dataclass(frozen=True, slots=True)
 class NetworkEntry:
-    """What is known of a network: `builder` that makes its layers, usual `image` side in pixels, the builder's `numbers`, source."""
+    """What is known of a network: `builder` that makes its layers, usual `image` side in pixels, the builder's
+    `numbers`, source."""
 
     name: str
     builder: str
@@ -60,7 +61,8 @@ def list_networks() -> list[dict[str, Any]]:
 
 
 def network_entry(name: str, where: str = "network") -> NetworkEntry:
-    """The entry of a name; its image size is the last number of the name if that is one. Raises InputError with the nearest names."""
+    """The entry of a name; its image size is the last number of the name if that is one. Raises InputError with the
+    nearest names."""
     key = network_key(name)
     if key is None:
         raise unknown("network", name, _entries(), where)

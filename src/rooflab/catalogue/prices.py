@@ -105,7 +105,8 @@ def _owned(key: str) -> Price | None:
 
 
 def list_prices() -> list[dict[str, Any]]:
-    """Every quote: device, provider, USD per device-hour, tier, date, instance and source; then owner's costs of the rest."""
+    """Every quote: device, provider, USD per device-hour, tier, date, instance and source; then owner's costs of the
+    rest."""
     data = load("prices")
     listing = [{**quote, "source": cite(data["sources"], quote["source"]), "assumed": False} for quote in data["rent"]]
     rented = {quote["device"] for quote in data["rent"]}

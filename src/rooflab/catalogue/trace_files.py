@@ -32,15 +32,18 @@ MOONCAKE_BLOCK_TOKENS: Final = 512
 """Tokens of a block in the Mooncake traces (FAST25-release/README.md)."""
 
 _TIME: Final = (
-    "timestamp", "time", "times", "arrivals", "arrivedat", "arrivaltime", "arrivaltimes", "starttime", "timestampms", "arrivalms",
+    "timestamp", "time", "times", "arrivals", "arrivedat", "arrivaltime", "arrivaltimes", "starttime", "timestampms",
+    "arrivalms",
     "arrivaltimems",
 )  # fmt: skip
 _INPUT: Final = (
-    "inputtokens", "contexttokens", "numprefilltokens", "prompttokens", "requesttokens", "inputlength", "inputlen", "promptlen",
+    "inputtokens", "contexttokens", "numprefilltokens", "prompttokens", "requesttokens", "inputlength", "inputlen",
+    "promptlen",
     "promptlength", "inputsequencelength", "isl",
 )  # fmt: skip
 _OUTPUT: Final = (
-    "outputtokens", "generatedtokens", "numdecodetokens", "completiontokens", "responsetokens", "outputlength", "outputlen",
+    "outputtokens", "generatedtokens", "numdecodetokens", "completiontokens", "responsetokens", "outputlength",
+    "outputlen",
     "generatedlength", "outputsequencelength", "osl",
 )  # fmt: skip
 _CACHED: Final = ("cachedprefixtokensinfinitecache", "cachedprefixtokens")
@@ -58,8 +61,9 @@ class Trace:
     """The rows of a trace in order of time: seconds from the first (None: lengths only) and token counts.
 
     `cached_tokens`: leading tokens of each prompt that earlier prompts had already (an unlimited prefix cache).
-    `block` holds the hashes of row i's prompt blocks at block_start[i]:block_start[i + 1].  `session` numbers conversations
-    (−1: none).  `skipped` rows with an empty prompt or answer (failed requests) were left out.  `extra`: columns asked for.
+    `block` holds the hashes of row i's prompt blocks at block_start[i]:block_start[i + 1].  `session` numbers
+    conversations (−1: none).  `skipped` rows with an empty prompt or answer (failed requests) were left out.  `extra`:
+    columns asked for.
     """
 
     path: str

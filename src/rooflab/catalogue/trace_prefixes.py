@@ -24,7 +24,8 @@ I64 = npt.NDArray[np.int64]
 
 
 def prompt_blocks(trace: Trace) -> tuple[I64, I64] | None:
-    """Start of each row's blocks (N + 1,) and the blocks: equal numbers are equal content up to there. None: nothing is known."""
+    """Start of each row's blocks (N + 1,) and the blocks: equal numbers are equal content up to there. None: nothing is
+    known."""
     if trace.block is not None and trace.block_start is not None:
         return trace.block_start, trace.block
     if trace.cached_tokens is None:
@@ -52,7 +53,8 @@ def _rebuild(shared: I64, whole: I64, total: I64) -> tuple[I64, I64]:
 
 @dataclass(frozen=True, slots=True)
 class Continuations:
-    """Who continues whom: `parent` row (−1: none) and blocks `shared` with earlier prompts; the first `common_blocks` are everyone's."""
+    """Who continues whom: `parent` row (−1: none) and blocks `shared` with earlier prompts; the first `common_blocks`
+    are everyone's."""
 
     parent: I64
     shared: I64
@@ -67,7 +69,8 @@ class Continuations:
 
 
 def continuations(start: I64, block: I64) -> Continuations:
-    """Row i continues the latest earlier row that has i's last shared block, unless all they share is common to most rows."""
+    """Row i continues the latest earlier row that has i's last shared block, unless all they share is common to most
+    rows."""
     rows = len(start) - 1
     common = _common(start, block)
     parent, shared = np.full(rows, -1, dtype=np.int64), np.zeros(rows, dtype=np.int64)

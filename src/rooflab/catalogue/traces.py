@@ -25,7 +25,8 @@ _TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class PublicTrace:
-    """A trace that others publish; `sha256` or `git_sha1` (of git's blob) is known, rows and bytes where the file was read."""
+    """A trace that others publish; `sha256` or `git_sha1` (of git's blob) is known, rows and bytes where the file was
+    read."""
 
     key: str
     title: str
@@ -69,10 +70,12 @@ def cache_folder() -> Path:
 
 
 def get(name: str, folder: str | Path | None = None, progress: Callable[[int, int | None], None] | None = None) -> Path:
-    """The path of the public trace `name`, downloaded into `folder` (default `cache_folder()`) unless it is there already.
+    """The path of the public trace `name`, downloaded into `folder` (default `cache_folder()`) unless it is there
+    already.
 
     `progress` is called with bytes so far and in all. The file appears whole and checked or not at all.
-    Raises InputError when there is no network (and says how to go on without), or when the bytes are not those published.
+    Raises InputError when there is no network (and says how to go on without), or when the bytes are not those
+    published.
     """
     trace = public_trace(name)
     path = (cache_folder() if folder is None else Path(folder)) / trace.file_name

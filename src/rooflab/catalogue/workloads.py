@@ -1,8 +1,9 @@
-"""Workloads by name: lengths, arrivals and prefix sharing of public traces, as fitted distributions; and the fit of a user's own.
+"""Workloads by name: lengths, arrivals and prefix sharing of public traces, as fitted distributions; and the fit of a
+user's own.
 
 A fit keeps what decides queues and caches and drops the rest: two quantile functions in straight lines between
-65 evenly spaced probabilities (the least-squares ones, so that the mean is the trace's), the rank correlation of prompt and answer,
-the mean rate, one number for burstiness, and, where block hashes tell, how conversations go on.
+65 evenly spaced probabilities (the least-squares ones, so that the mean is the trace's), the rank correlation of prompt
+and answer, the mean rate, one number for burstiness, and, where block hashes tell, how conversations go on.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ _COARSE_CLOCK: Final = 0.2
 class WorkloadEntry:
     """A workload as fitted distributions, and where it comes from.
 
-    `rate` (requests/s) and `arrivals_cv` are None where the source has lengths only. `reused_fraction` of prompt tokens had been
-    seen before (an unlimited cache); `errors`: of the fit, KS distance and relative error of the cv for isl and osl.
+    `rate` (requests/s) and `arrivals_cv` are None where the source has lengths only. `reused_fraction` of prompt tokens
+    had been seen before (an unlimited cache); `errors`: of the fit, KS distance and relative error of the cv for isl
+    and osl.
     """
 
     key: str
@@ -99,7 +101,8 @@ def list_workloads() -> list[str]:
 
 
 def workload_entry(name: str, where: str = "workload.like") -> WorkloadEntry:
-    """The shipped workload called `name`, a saved fit (``mine.json``), or the fit of a trace (``mine.csv``, ``mine.jsonl``).
+    """The shipped workload called `name`, a saved fit (``mine.json``), or the fit of a trace (``mine.csv``,
+    ``mine.jsonl``).
 
     Raises InputError with the nearest names.
     """
@@ -147,7 +150,8 @@ def _entry(key: str, saved: Mapping[str, Any]) -> WorkloadEntry:
 
 
 def resolve(workload: Workload, where: str = "workload") -> Workload:
-    """The workload with what `like` names, or what its `trace` holds, in place of lengths and arrivals that were left at their defaults.
+    """The workload with what `like` names, or what its `trace` holds, in place of lengths and arrivals that were left
+    at their defaults.
 
     The rate of the source is used when no way of arriving is given. Used as `Resolvers.workload`.
     """
@@ -234,9 +238,11 @@ def _fit_cached(path: str, changed_ns: int) -> WorkloadEntry:
 
 
 def fit_quantiles(values: npt.NDArray[Any], knots: int = KNOTS) -> Lengths:
-    """The quantile function in straight lines through `knots` points that is nearest to that of `values` (least squares).
+    """The quantile function in straight lines through `knots` points that is nearest to that of `values` (least
+    squares).
 
-    Its mean is the sample's, because constants are among such functions. Where the fit would fall, the knots are tied together.
+    Its mean is the sample's, because constants are among such functions. Where the fit would fall, the knots are tied
+    together.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     ordered = np.repeat(ordered, -(-8 * knots // len(ordered)))  # a small sample leaves no cell empty
@@ -283,7 +289,8 @@ def _sharing(trace: Trace) -> tuple[int, Sessions | None, float | None]:
 
 
 def _fit_longer(isl: Lengths, turns: Lengths, alike: float, common_tokens: int, reused: float) -> float:
-    """The correlation of a session's lengths with its number of turns for which its turns repeat the fraction `reused` of all tokens."""
+    """The correlation of a session's lengths with its number of turns for which its turns repeat the fraction `reused`
+    of all tokens."""
     rng = np.random.default_rng(0)
     by_turns, shared, own = (rng.standard_normal(n) for n in (40_000, 40_000, int(40_000 * turns.mean * 1.2)))
     counts = np.maximum(np.round(_at_ranks(turns, by_turns)), 1).astype(np.int64)
@@ -317,8 +324,8 @@ def _measured_sessions(turns: Lengths, gaps_s: Lengths, alike: float, longer: fl
 
 
 def _burstiness(trace: Trace) -> float | None:
-    """Coefficient of variation of the gaps; where many arrivals share an instant (a coarse clock), the square root of the
-    variance over the mean of counts in windows of ten ticks, which is the same number for a renewal process."""
+    """Coefficient of variation of the gaps; where many arrivals share an instant (a coarse clock), the square root of
+    the variance over the mean of counts in windows of ten ticks, which is the same number for a renewal process."""
     if trace.time_s is None or trace.rate_per_s is None:
         return None
     gaps = np.diff(trace.time_s)
@@ -355,7 +362,8 @@ def _normal_scores(values: npt.NDArray[Any]) -> F64:
 
 
 def _ks(values: npt.NDArray[Any], fit: Lengths) -> float:
-    """Largest distance of the distribution functions of a sample and of a fit, at the sample's values (counts are rounded)."""
+    """Largest distance of the distribution functions of a sample and of a fit, at the sample's values (counts are
+    rounded)."""
     levels, counts = np.unique(values, return_counts=True)
     knots = np.asarray(fit.table)
     below = np.interp(

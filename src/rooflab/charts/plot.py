@@ -50,7 +50,8 @@ class Plot:
         for tick in across.ticks():
             x = _px(across, tick)
             parts.append(
-                f'<line x1="{x}" y1="{_TOP}" x2="{x}" y2="{_HEIGHT - _BOTTOM}" stroke="currentColor" stroke-opacity="0.12"/>'
+                f'<line x1="{x}" y1="{_TOP}" x2="{x}" y2="{_HEIGHT - _BOTTOM}" stroke="currentColor" '
+                f'stroke-opacity="0.12"/>'
             )
             parts.append(
                 f'<text x="{x}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{significant(tick, 2)}</text>'
@@ -58,11 +59,13 @@ class Plot:
         for tick in up.ticks():
             y = _py(up, tick)
             parts.append(
-                f'<line x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}" stroke="currentColor" stroke-opacity="0.12"/>'
+                f'<line x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}" stroke="currentColor" '
+                f'stroke-opacity="0.12"/>'
             )
             parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{significant(tick, 2)}</text>')
         parts.append(
-            f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(self.x_label)}</text>'
+            f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 8}" '
+            f'text-anchor="middle">{escape(self.x_label)}</text>'
         )
         parts.append(
             f'<text transform="translate(12 {(_TOP + _HEIGHT - _BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">'

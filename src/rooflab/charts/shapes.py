@@ -1,4 +1,5 @@
-"""Charts of a plan as inline SVG: cost against latency, operators under the roofline, memory of a device, a step laid end to end."""
+"""Charts of a plan as inline SVG: cost against latency, operators under the roofline, memory of a device, a step laid
+end to end."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ __all__ = ["Dot", "Roof", "Stack", "Step", "scatter", "spread", "stacks", "water
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point of a scatter: radius in pixels, palette colour, hover title, and a name drawn beside it where there is room.
+    """A point of a scatter: radius in pixels, palette colour, hover title, and a name drawn beside it where there is
+    room.
 
     `kind`: "solid", "hollow" (does not count) or "chosen" (ringed).
     """
@@ -100,7 +102,8 @@ def scatter(
         f'<line class="axis" x1="{across.start:.1f}" x2="{across.end:.1f}" y1="{up.start:.1f}" y2="{up.start:.1f}"/>'
     )
     parts.append(
-        f'<text x="{(across.start + across.end) / 2:.1f}" y="{height - 6:.1f}" text-anchor="middle">{escape(x_label)}</text>'
+        f'<text x="{(across.start + across.end) / 2:.1f}" y="{height - 6:.1f}" '
+        f'text-anchor="middle">{escape(x_label)}</text>'
     )
     parts.append(f'<text x="{4:.1f}" y="12" text-anchor="start">{escape(y_label)}</text>')
     taken: list[tuple[float, float, float, float]] = []
@@ -111,7 +114,8 @@ def scatter(
                 f'<line class="mark" x1="{across.start:.1f}" x2="{across.end:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
             )
             parts.append(
-                f'<text class="marktext" x="{across.end - 2:.1f}" y="{at - 5:.1f}" text-anchor="end">{escape(name)}</text>'
+                f'<text class="marktext" x="{across.end - 2:.1f}" y="{at - 5:.1f}" '
+                f'text-anchor="end">{escape(name)}</text>'
             )
             taken.append((across.end - 2 - len(name) * _TEXT, at - 16, across.end, at))
     drawn_roofs = [_roof(r, across, up, taken) for r in roofs]
@@ -152,7 +156,10 @@ def _roof(r: Roof, across: Scale, up: Scale, taken: list[tuple[float, float, flo
 def _dot(d: Dot, cx: float, cy: float) -> str:
     ring = f'<circle class="ring" cx="{cx:.1f}" cy="{cy:.1f}" r="{d.radius + 4:.1f}"/>' if d.kind == "chosen" else ""
     style = "dot hollow" if d.kind == "hollow" else f"dot s{d.colour}"
-    return f'{ring}<circle class="{style}" cx="{cx:.1f}" cy="{cy:.1f}" r="{d.radius:.1f}"><title>{escape(d.title)}</title></circle>'
+    return (
+        f'{ring}<circle class="{style}" cx="{cx:.1f}" cy="{cy:.1f}" '
+        f'r="{d.radius:.1f}"><title>{escape(d.title)}</title></circle>'
+    )
 
 
 def _name(
@@ -161,8 +168,10 @@ def _name(
     """The name at the first free place around the dot; nothing where there is none."""
     wide, reach = len(d.name) * _TEXT, d.radius + (8 if d.kind == "chosen" else 4)
     places = (
-        (cx + reach, cy - 6, "start"), (cx + reach, cy + 4, "start"), (cx - reach, cy + 4, "end"), (cx, cy - reach - 3, "middle"),
-        (cx, cy + reach + 10, "middle"), (cx + reach, cy + 16, "start"), (cx - reach, cy - 9, "end"), (cx - reach, cy + 16, "end"),
+        (cx + reach, cy - 6, "start"), (cx + reach, cy + 4, "start"), (cx - reach, cy + 4, "end"),
+        (cx, cy - reach - 3, "middle"),
+        (cx, cy + reach + 10, "middle"), (cx + reach, cy + 16, "start"), (cx - reach, cy - 9, "end"),
+        (cx - reach, cy + 16, "end"),
     )  # fmt: skip
     for px, py, anchor in places:
         left = px - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
@@ -192,7 +201,8 @@ def stacks(rows: Sequence[Stack], *, total: float, label: str, text: Callable[[f
         top, at = i * each + 3, 0.0
         strong = " strong" if row.strong else ""
         parts.append(
-            f'<text class="marktext{strong}" x="{left - 8:.1f}" y="{top + 15:.1f}" text-anchor="end">{escape(row.name)}</text>'
+            f'<text class="marktext{strong}" x="{left - 8:.1f}" y="{top + 15:.1f}" '
+            f'text-anchor="end">{escape(row.name)}</text>'
         )
         for value, style, title in row.parts:
             x0, x1 = scale(at), scale(at + max(value, 0.0))
@@ -223,12 +233,15 @@ def waterfall(steps: Sequence[Step], *, label: str, text: Callable[[float], str]
         x0, x1 = scale(at), scale(at + s.seconds)
         bound = scale(at + min(s.limit_s, s.seconds))
         parts.append(
-            f'<text class="marktext" x="{left - 8:.1f}" y="{top + each / 2:.1f}" text-anchor="end">{escape(s.name)}</text>'
+            f'<text class="marktext" x="{left - 8:.1f}" y="{top + each / 2:.1f}" '
+            f'text-anchor="end">{escape(s.name)}</text>'
         )
         parts.append(
             f"<g><title>{escape(s.title)}</title>"
-            f'<rect class="bar pale s{s.colour}" x="{x0:.1f}" y="{top:.1f}" width="{max(x1 - x0, 0.8):.1f}" height="{each - 6:.1f}"/>'
-            f'<rect class="bar s{s.colour}" x="{x0:.1f}" y="{top:.1f}" width="{max(bound - x0, 0.0):.1f}" height="{each - 6:.1f}"/></g>'
+            f'<rect class="bar pale s{s.colour}" x="{x0:.1f}" y="{top:.1f}" width="{max(x1 - x0, 0.8):.1f}" '
+            f'height="{each - 6:.1f}"/>'
+            f'<rect class="bar s{s.colour}" x="{x0:.1f}" y="{top:.1f}" width="{max(bound - x0, 0.0):.1f}" '
+            f'height="{each - 6:.1f}"/></g>'
         )
         share = f"{text(s.seconds)} · {s.seconds / total * 100:.0f} %"
         parts.append(f'<text class="marktext" x="{x1 + 6:.1f}" y="{top + each / 2:.1f}">{escape(share)}</text>')

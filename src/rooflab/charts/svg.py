@@ -126,7 +126,8 @@ def chart(
                 f'<line class="grid" x1="{across.start:.1f}" x2="{across.end:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
             )
             parts.append(
-                f'<text class="tick" x="{across.start - 6:.1f}" y="{at + 3.5:.1f}" text-anchor="end">{escape(y_text(tick))}</text>'
+                f'<text class="tick" x="{across.start - 6:.1f}" y="{at + 3.5:.1f}" '
+                f'text-anchor="end">{escape(y_text(tick))}</text>'
             )
     for tick in across.ticks(max(3, int(width // 90))):
         at = across(tick)
@@ -134,7 +135,8 @@ def chart(
             f'<line class="tickmark" x1="{at:.1f}" x2="{at:.1f}" y1="{up.start:.1f}" y2="{up.start + 4:.1f}"/>'
         )
         parts.append(
-            f'<text class="tick" x="{at:.1f}" y="{up.start + 16:.1f}" text-anchor="middle">{escape(x_text(tick))}</text>'
+            f'<text class="tick" x="{at:.1f}" y="{up.start + 16:.1f}" '
+            f'text-anchor="middle">{escape(x_text(tick))}</text>'
         )
     parts.append(
         f'<line class="axis" x1="{across.start:.1f}" x2="{across.end:.1f}" y1="{up.start:.1f}" y2="{up.start:.1f}"/>'
@@ -173,7 +175,10 @@ def _line(series: Series, across: Scale, up: Scale) -> str:
     title = f"<title>{escape(series.name)}</title>"
     area = ""
     if series.fill:
-        area = f'<path class="area s{series.colour}" d="{path}L{points[-1][0]:.1f} {up.start:.1f}L{points[0][0]:.1f} {up.start:.1f}Z"/>'
+        area = (
+            f'<path class="area s{series.colour}" d="{path}L{points[-1][0]:.1f} {up.start:.1f}L{points[0][0]:.1f} '
+            f'{up.start:.1f}Z"/>'
+        )
     return f'{area}<path class="line s{series.colour}" d="{path}">{title}</path>'
 
 

@@ -38,7 +38,8 @@ SLICE: Final = 100_000
 
 
 def estimate_file(path: str, given: Sequence[Given], *, quiet: bool) -> int:
-    """Estimate every line of a file ("-": stdin) to stdout; fields given by flags win over each line's. The exit status is 0."""
+    """Estimate every line of a file ("-": stdin) to stdout; fields given by flags win over each line's. The exit status
+    is 0."""
     if any(one.path for one in given):
         raise InputError("excludes a SCENARIO file; put the scenarios into the batch", "--batch")
     gc.disable()  # millions of objects without cycles: collecting would only walk them
@@ -113,7 +114,8 @@ def _reasons(group: Group, columns: Columns, rows: list[int]) -> Iterator[str]:
 
 
 def _answers(columns: Columns) -> list[str]:
-    """The rows as JSON objects with the keys of `Estimate.record`, six significant digits; what is not finite is null."""
+    """The rows as JSON objects with the keys of `Estimate.record`, six significant digits; what is not finite is
+    null."""
     names = [name for name in columns.metrics if name != "bottleneck_index"]
     table = np.array([columns.metrics[name] for name in names]).T
     plain = np.isfinite(table).all(axis=1).tolist()

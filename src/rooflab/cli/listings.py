@@ -166,8 +166,10 @@ LISTINGS: Final[dict[str, Listing]] = {
         "Architectures with parameter counts computed from their shapes.",
         _models,
         {
-            "model": _get("key"), "parameters": _params("params"), "active": _params("active"), "layers": _get("layers"),
-            "hidden": _get("hidden"), "heads": _get("heads"), "cache/token": lambda r: f"{r['kv']:,}", "stored in": _get("dtype"),
+            "model": _get("key"), "parameters": _params("params"), "active": _params("active"),
+            "layers": _get("layers"),
+            "hidden": _get("hidden"), "heads": _get("heads"), "cache/token": lambda r: f"{r['kv']:,}",
+            "stored in": _get("dtype"),
         },
         frozenset({"parameters", "active", "layers", "hidden", "heads", "cache/token"}),
     ),
@@ -179,7 +181,8 @@ LISTINGS: Final[dict[str, Listing]] = {
             "bandwidth": _quantity("memory_bytes_per_s", "B/s"),
             "bf16/fp16": _peak("bf16", "fp16"),
             "fp8/int8": _peak("fp8", "int8"),
-            "TDP": _quantity("tdp_w", "W"), "scale-up": _get("scale_up"), "each way": _quantity("scale_up_bytes_per_s", "B/s"),
+            "TDP": _quantity("tdp_w", "W"), "scale-up": _get("scale_up"),
+            "each way": _quantity("scale_up_bytes_per_s", "B/s"),
         },
         frozenset({"year", "memory", "bandwidth", "bf16/fp16", "fp8/int8", "TDP", "each way"}),
     ),
@@ -187,7 +190,8 @@ LISTINGS: Final[dict[str, Listing]] = {
         "Connections between devices, hosts and memories.",
         _links,
         {
-            "link": _get("key"), "kind": _get("kind"), "scope": _get("scope"), "each way": _quantity("bytes_per_s", "B/s"),
+            "link": _get("key"), "kind": _get("kind"), "scope": _get("scope"),
+            "each way": _quantity("bytes_per_s", "B/s"),
             "latency": _quantity("latency_s", "s"), "topology": _get("topology"),
         },
         frozenset({"each way", "latency"}),
@@ -206,7 +210,8 @@ LISTINGS: Final[dict[str, Listing]] = {
         "Quotes for a device-hour, with their dates.",
         _prices,
         {
-            "device": _get("device"), "provider": _get("provider"), "USD/device-hour": lambda r: significant(r["usd_per_device_hour"]),
+            "device": _get("device"), "provider": _get("provider"),
+            "USD/device-hour": lambda r: significant(r["usd_per_device_hour"]),
             "tier": _get("tier"), "date": _get("date"), "instance": _get("instance"),
         },
         frozenset({"USD/device-hour"}),
@@ -238,7 +243,8 @@ LISTINGS: Final[dict[str, Listing]] = {
         "Serving engines and the host time that each adds to a step.",
         _engines,
         {
-            "engine": _get("key"), "name": _get("name"), "a step": _quantity("step_s", "s"), "a layer": _quantity("layer_s", "s"),
+            "engine": _get("key"), "name": _get("name"), "a step": _quantity("step_s", "s"),
+            "a layer": _quantity("layer_s", "s"),
             "a sequence": _quantity("sequence_s", "s"), "constants": _get("provenance"),
         },
         frozenset({"a step", "a layer", "a sequence"}),
@@ -246,6 +252,7 @@ LISTINGS: Final[dict[str, Listing]] = {
     "metrics": Listing(
         "Every metric: unit, formula, which way is better.",
         _metrics,
-        {"metric": _get("key"), "unit": _get("unit"), "better": _get("better"), "from": _list("of"), "formula": _get("formula")},
+        {"metric": _get("key"), "unit": _get("unit"), "better": _get("better"), "from": _list("of"),
+        "formula": _get("formula")},
     ),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """`rooflab`: the commands by name, each imported when it is called, and what their errors look like.
 
-Exit status: 0 done, 1 the answer is no (does not fit, service level missed, a check failed), 2 bad input, 130 interrupted.
-A user's error is one line on stderr; a traceback is a bug.
+Exit status: 0 done, 1 the answer is no (does not fit, service level missed, a check failed), 2 bad input, 130
+interrupted. A user's error is one line on stderr; a traceback is a bug.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ COMMANDS: Final = {
     "papers": "Papers you can run: list, show, run on a scenario, check, rank, search.",
     "traces": "Public traces: list them, download them, fit your own.",
 }
-"""Commands with their summaries, so that the overview needs no command's imports; the command NAME lives in commands/NAME.py."""
+"""Commands with their summaries, so that the overview needs no command's imports; the command NAME lives in
+commands/NAME.py."""
 
 
 class _Lazy(click.Group):

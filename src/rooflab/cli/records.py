@@ -13,7 +13,8 @@ _ALWAYS = frozenset({"engine", "tp", "pp", "replicas"})
 
 
 def deployment_record(deployment: Deployment) -> dict[str, Any]:
-    """The plain fields of a deployment that were given or chosen; they can be read back as the deployment of a scenario file."""
+    """The plain fields of a deployment that were given or chosen; they can be read back as the deployment of a scenario
+    file."""
     plain = Deployment()
     out: dict[str, Any] = {}
     for f in fields(Deployment):

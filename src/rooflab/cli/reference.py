@@ -1,4 +1,5 @@
-"""The reference pages under docs/reference, written from the code: ``python -m rooflab.cli.reference [--check] [FOLDER]``."""
+"""The reference pages under docs/reference, written from the code: ``python -m rooflab.cli.reference [--check]
+[FOLDER]``."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _commands() -> str:
     out = [
         "# Commands\n",
-        "Exit status: 0 done, 1 the answer is no (does not fit, a service level missed, a check failed), 2 bad input, 130 interrupted.\n",
+        "Exit status: 0 done, 1 the answer is no (does not fit, a service level missed, a check failed), 2 bad input, "
+        "130 interrupted.\n",
         "A SCENARIO is a YAML or JSON file, or the [fields as flags](scenario.md), which win over the file.\n",
     ]
     context = click.Context(cli, info_name="rooflab")
@@ -115,11 +117,14 @@ def _scenario() -> str:
 
     out = [
         "# Scenario fields\n",
-        "A scenario file holds `model`, `hardware`, `workload`, `deployment`, `techniques`, `slo` and `name`. Every field below is also",
-        "a flag of `plan`, `estimate` and `simulate`; a flag wins over the file. Quantities carry units (`4/s`, `50 ms`, `700 W`); bare",
+        "A scenario file holds `model`, `hardware`, `workload`, `deployment`, `techniques`, `slo` and `name`. Every "
+        "field below is also",
+        "a flag of `plan`, `estimate` and `simulate`; a flag wins over the file. Quantities carry units (`4/s`, `50 "
+        "ms`, `700 W`); bare",
         "numbers are SI.\n",
         "## model\n",
-        "A catalogue name, the path of a Hugging Face `config.json` (or of its folder), or its fields inline; `{like: NAME, ...}` changes",
+        "A catalogue name, the path of a Hugging Face `config.json` (or of its folder), or its fields inline; `{like: "
+        "NAME, ...}` changes",
         "fields of a catalogue model. Flag: `--model`.\n",
         "## hardware\n",
         "`[N x] NAME` of a device or host (`--hardware`), or a mapping of `device` and these:\n",

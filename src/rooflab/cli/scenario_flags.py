@@ -108,13 +108,15 @@ FLAGS: Final = (
         ("gpu-memory-utilization", "FRACTION", "of device memory for the engine (TensorRT-LLM: of what weights leave)"),
         ("chunked-prefill", "", "cut prompts to the token budget"),
         ("admit-every", "N", "decode steps between two looks at the waiting line (SGLang: scheduler-recv-interval)"),
-        ("batch-wait-steps", "N", "decode steps that a prompt waits for others to share its step (TensorRT-LLM: batch_wait_timeout_iters)"),
+        ("batch-wait-steps", "N", "decode steps that a prompt waits for others to share its step (TensorRT-LLM: "
+                                  "batch_wait_timeout_iters)"),
         ("prefix-caching", "", "keep the cache of shared prefixes"),
         ("cuda-graphs", "", "captured graphs instead of single launches"),
         ("host-cpu", "SPEED", "fast or slow: the processor that drives the engine"),
         ("speculation", "MAPPING", "{tokens: 3, acceptance: 0.7}"),
         ("overlap", "MAPPING", "work hidden beside matrix products: {attention: 1, comm: 0.5}"),
-        ("batching", "shared|separate", "one batch, or an instance for every sequence that reads the weights for itself"),
+        ("batching", "shared|separate", "one batch, or an instance for every sequence that reads the weights for "
+                                        "itself"),
         ("offload", "MAPPING", "{weights: dram, kv: dram, attention: cpu}"),
         ("scheduler", "NAME", "batching rules other than the engine's own"),
         ("policy", "NAME", "order of the queue: fcfs, priority, ..."),

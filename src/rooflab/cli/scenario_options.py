@@ -155,7 +155,8 @@ def _collect(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def scenario_options(*, many: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the argument SCENARIO (`many`: any number) and every field's flag; it receives `given` (a list when `many`)."""
+    """Give a command the argument SCENARIO (`many`: any number) and every field's flag; it receives `given` (a list
+    when `many`)."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -43,7 +43,8 @@ _FULL_HEAD = 128.0  # head size from which prefill kernels fill the tensor cores
 
 @dataclass(frozen=True, slots=True)
 class DecodeCurve:
-    """`t0_s` launch (split-k reduction included); `em` share of bandwidth; `ec` share of bf16 peak; `s0_tokens` least context."""
+    """`t0_s` launch (split-k reduction included); `em` share of bandwidth; `ec` share of bf16 peak; `s0_tokens` least
+    context."""
 
     t0_s: float
     em: float
@@ -132,7 +133,8 @@ def mla_decode_terms(
     bytes_per_s: Real,
     curve: DecodeCurve,
 ) -> DecodeTerms:
-    """The coefficients of absorbed MLA decode: `heads` of this rank over one cache of kv_rank + rope elements a token."""
+    """The coefficients of absorbed MLA decode: `heads` of this rank over one cache of kv_rank + rope elements a
+    token."""
     rows = _TILE_ROWS * np.ceil(heads / _TILE_ROWS)
     return _terms(
         cached_bytes=(kv_rank + rope_dim) * kv_bytes,
@@ -217,7 +219,8 @@ def mla_decode_s(
 
 
 def causal_pairs(new_tokens: Real, prior_tokens: Real = 0.0, window: Real = np.inf) -> Real:
-    """Query-key pairs of `new_tokens` appended after `prior_tokens`, each seeing at most `window` tokens, itself included.
+    """Query-key pairs of `new_tokens` appended after `prior_tokens`, each seeing at most `window` tokens, itself
+    included.
 
     n·p + n²/2 without a window (the half-token of the diagonal is left out, as kernels' FLOP counts do).
     """
@@ -268,7 +271,8 @@ def mla_prefill_s(
     bytes_per_s: Real,
     curve: PrefillCurve,
 ) -> Real:
-    """Seconds of MLA prefill of one layer: keys and values expanded per head, so plain attention with d = nope + rope."""
+    """Seconds of MLA prefill of one layer: keys and values expanded per head, so plain attention with d = nope +
+    rope."""
     return prefill_attention_s(
         pairs,
         query_tokens,

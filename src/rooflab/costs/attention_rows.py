@@ -1,4 +1,5 @@
-"""Attention kinds and recurrent mixers → the coefficients of `costs.step` (seconds, joules and work per sequence, cached token, pair)."""
+"""Attention kinds and recurrent mixers → the coefficients of `costs.step` (seconds, joules and work per sequence,
+cached token, pair)."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ _STATE_BYTES = 4.0
 
 
 HOST_READS: Final = 0.73
-"""Share of a host's memory rate that decode attention on the CPU reads at: 150 of 204.8 GB/s on one socket of Xeon Platinum 8380
-(MoE-Lens, evaluation setup)."""
+"""Share of a host's memory rate that decode attention on the CPU reads at: 150 of 204.8 GB/s on one socket of Xeon
+Platinum 8380 (MoE-Lens, evaluation setup)."""
 
 _TIMED = ("dec_seq", "dec_ctx", "pre_token", "pre_area")
 """Coefficients that have both seconds and joules."""
@@ -31,9 +32,11 @@ _TIMED = ("dec_seq", "dec_ctx", "pre_token", "pre_area")
 def kind_row(
     op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float = 0.0
 ) -> dict[str, Real]:
-    """Coefficients of one mixer on one rank, all its layers together, at the clock that the power limit allows; keys are KIND_FIELDS.
+    """Coefficients of one mixer on one rank, all its layers together, at the clock that the power limit allows; keys
+    are KIND_FIELDS.
 
-    A cross-attention reads the `cross_tokens` of the encoder whatever the context, so its tokens move to the sequence's coefficient.
+    A cross-attention reads the `cross_tokens` of the encoder whatever the context, so its tokens move to the sequence's
+    coefficient.
     """
     if not bench.slowed:
         return _at_clock(op, bench, formats, cross_tokens)
@@ -112,7 +115,8 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
     return {
         "window": op.window,
         "dec_launch_s": op.count * (terms.fixed_s + (kernels.mla_layer_s if op.latent else 0.0)),
-        # both terms of the maximum grow with sequences and context in the same ratio (s0), so coefficients are compared alone
+        # both terms of the maximum grow with sequences and context in the same ratio (s0), so coefficients are compared
+        # alone
         "dec_seq_s": seq_share * np.maximum(sequence_s, terms.compute_per_sequence_s),
         "dec_ctx_s": ctx_share
         * np.maximum(token_s, _vector_s(op, bench) if op.vector_ops else terms.compute_per_token_s),
@@ -130,7 +134,8 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
 
 
 def _on_host(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Real]:
-    """Decoding attends on the CPU, at the rate at which it reads its memory; queries, outputs and new cache cross the host link.
+    """Decoding attends on the CPU, at the rate at which it reads its memory; queries, outputs and new cache cross the
+    host link.
 
     Prompts are attended on the device from what it has just computed, and send their cache behind.
     """

@@ -40,8 +40,8 @@ GEMM_COMPUTE: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# measured devices of a family: one whose chip appears in the key ("h200" in "gh200-144gb") stands for a device without a
-# table, else the first.  Not the nearest in bandwidth: a little more bandwidth must not switch constants.
+# measured devices of a family: one whose chip appears in the key ("h200" in "gh200-144gb") stands for a device without
+# a table, else the first.  Not the nearest in bandwidth: a little more bandwidth must not switch constants.
 _FAMILY_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "volta": ("a100-sxm-80gb",),
     "turing": ("a100-sxm-80gb",),
@@ -76,7 +76,8 @@ _ASSUMED_FAMILIES: Final = frozenset(
     }
 )
 _KIND_DEFAULT: Final[Mapping[str, str]] = {
-    "gpu": "cdna3", "npu": "neuron", "tpu": "tpu", "cpu": "x86", "apple": "apple", "soc": "edge-arm", "fpga": "fpga", "mcu": "mcu",
+    "gpu": "cdna3", "npu": "neuron", "tpu": "tpu", "cpu": "x86", "apple": "apple", "soc": "edge-arm", "fpga": "fpga",
+    "mcu": "mcu",
 }  # fmt: skip
 
 # formats that stand in for one without a curve, nearest first
@@ -98,8 +99,8 @@ _BORROW: Final[Mapping[str, str]] = {
     "gemm/int8_w8a8": "a100-sxm-80gb",
 }
 
-# TensorRT-LLM's tables time a stand-alone quantisation kernel (13 to 15 µs a product) that its served engines fuse away:
-# on published rows the curve of all frameworks together is nearer (time per token 8.1 % held out, against 8.7 %)
+# TensorRT-LLM's tables time a stand-alone quantisation kernel (13 to 15 µs a product) that its served engines fuse
+# away: on published rows the curve of all frameworks together is nearer (time per token 8.1 % held out, against 8.7 %)
 _POOLED: Final = frozenset({("trtllm", "gemm")})
 
 _ENGINES: Final[Mapping[str, str]] = {
@@ -155,7 +156,8 @@ def engine_key(engine: str) -> str:
 
 
 def link_curves(link: Link) -> CollectiveCurves:
-    """Collectives of a link without measurements: datasheet latency a hop, 80 % of the rate (70 % in a reduction), 5 µs a launch.
+    """Collectives of a link without measurements: datasheet latency a hop, 80 % of the rate (70 % in a reduction), 5 µs
+    a launch.
 
     5 µs is the floor of library collectives in every table; a ring of n ranks makes 2(n−1) hops.
     """
@@ -181,14 +183,16 @@ def _choose(device: Device) -> tuple[str, str]:
         near = max(chips, key=lambda name: len(_chip(name)), default=relatives[0])
         return (
             near,
-            f"shares of peak and launch times of {near}, the nearest measured relative, on the datasheet of {device.key}",
+            f"shares of peak and launch times of {near}, the nearest measured relative, on the datasheet of "
+            f"{device.key}",
         )
     if device.family in _ASSUMED_FAMILIES:
         return device.family, f"documented assumptions for {device.family}; no kernel tables"
     name = _KIND_DEFAULT[device.kind]
     return (
         name,
-        f"documented assumptions for {name}, the default of kind {device.kind!r}; family {device.family!r} is not known",
+        f"documented assumptions for {name}, the default of kind {device.kind!r}; family {device.family!r} is not "
+        f"known",
     )
 
 
@@ -198,7 +202,8 @@ def _chip(table: str) -> str:
 
 
 def _link_file(device: Device, file: FitFile) -> FitFile | None:
-    """The file whose collectives suit the device's own link: same kind of link, or for NVIDIA over PCIe the measured PCIe host."""
+    """The file whose collectives suit the device's own link: same kind of link, or for NVIDIA over PCIe the measured
+    PCIe host."""
     topology = device.scale_up.topology
     if file.device not in _TABLES:
         return None

@@ -36,7 +36,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class AllReduceCurve:
-    """`a_s` launch, `r_s` a further rank, `b1` and `b2` shares of link rate in one and two shots, `x_s` extra of two shots.
+    """`a_s` launch, `r_s` a further rank, `b1` and `b2` shares of link rate in one and two shots, `x_s` extra of two
+    shots.
 
     `share`: how the rate falls with ranks on a shared bus, 0 on a switch.
     """
@@ -110,7 +111,8 @@ def hierarchical_all_reduce_s(
     inside: CollectiveCurves,
     across: CollectiveCurves,
 ) -> Real:
-    """Seconds of an all-reduce in three legs: reduce-scatter in the host, all-reduce of each part across hosts, all-gather.
+    """Seconds of an all-reduce in three legs: reduce-scatter in the host, all-reduce of each part across hosts,
+    all-gather.
 
     Both rates are bytes/s one way for one device.  With one host it is the plain all-reduce of that host.
     """

@@ -50,7 +50,8 @@ def compile_steps(
     groups: dict[Any, list[int]] = {}
     for i, d in enumerate(deployments):
         key = (
-            formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation, d.overlap,
+            formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation,
+            d.overlap,
             d.batching, d.offload,
         )  # fmt: skip
         groups.setdefault(key, []).append(i)

@@ -6,11 +6,11 @@
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
     grouped products of block-scaled fp8 experts take            tables time tuned tiles, engines run default ones for
     `block_experts` times the kernel's time                      shapes without a tuning file
-    kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for weights
-    narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights faster than
-    `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times the tables' time;
-    a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the share of cache reads that query
-    heads of one group repeat instead of sharing
+    kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for
+    weights narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights
+    faster than `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times
+    the tables' time; a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the
+    share of cache reads that query heads of one group repeat instead of sharing
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
     and requests that stay in phase come `convoy` at a time (estimate/first_token.py); between pools also
     `handoff` for routing and agreeing on the transfer of the cache
@@ -58,10 +58,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EngineOverhead:
-    """Seconds a step, a layer and a sequence; factors on all-reduces, launches and quantisation; kernels of its own; first-token terms.
+    """Seconds a step, a layer and a sequence; factors on all-reduces, launches and quantisation; kernels of its own;
+    first-token terms.
 
-    The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at the rate of
-    those units (twice that of fp32 sums on GeForce cards).
+    The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at
+    the rate of those units (twice that of fp32 sums on GeForce cards).
     """
 
     fixed_s: float = 0.0005
@@ -116,7 +117,8 @@ class ServingCalibration:
     kernels: Mapping[str, OwnKernels] = field(default_factory=dict)
 
     def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
-        """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine, prior."""
+        """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine,
+        prior."""
         if f"{key}@{generation}/{kind}:{family}" in self.engines:
             return self.engines[f"{key}@{generation}/{kind}:{family}"]
         for name in (f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
@@ -143,9 +145,11 @@ _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 
 @cache
 def era(engine: str, version: str) -> str:
-    """The generation of an engine, from its version ("0.6.3") or a month ("2024-09"); unknown ones are taken to be the newest.
+    """The generation of an engine, from its version ("0.6.3") or a month ("2024-09"); unknown ones are taken to be the
+    newest.
 
-    Generations differ up to five times in host time: vLLM before 0.3 and before 0.7 (v0), TensorRT-LLM before 0.10 and before 0.17.
+    Generations differ up to five times in host time: vLLM before 0.3 and before 0.7 (v0), TensorRT-LLM before 0.10 and
+    before 0.17.
     """
     date, number = _DATE.match(version), _VERSION.search(version)
     for generation, (major, minor), month in _GENERATIONS.get(engine, ()):
@@ -219,7 +223,8 @@ def using(calibration: ServingCalibration) -> Iterator[ServingCalibration]:
 
 
 def engine_overhead(deployment: Deployment, *, moe: bool, family: str = "") -> EngineOverhead:
-    """The constants of a deployment's engine: its generation, kind of model, kind of host, and the backend of a device family."""
+    """The constants of a deployment's engine: its generation, kind of model, kind of host, and the backend of a device
+    family."""
     table = active()
     generation, kind = era(deployment.engine, deployment.engine_version), "moe" if moe else "dense"
     if deployment.host == "slow":

@@ -1,4 +1,5 @@
-"""Kernel curves as a served engine meets them: factors of the device, of the engine's own kernels, and of its launches."""
+"""Kernel curves as a served engine meets them: factors of the device, of the engine's own kernels, and of its
+launches."""
 
 from __future__ import annotations
 
@@ -16,18 +17,20 @@ from rooflab.scenario.hardware import Device
 __all__ = ["served"]
 
 _READ_CORNER: Final = 4.0
-"""How sharp the corner is between a device's memory and an engine's reads in flight; modelling choice (a maximum has no slope)."""
+"""How sharp the corner is between a device's memory and an engine's reads in flight; modelling choice (a maximum has no
+slope)."""
 _WARP_MMA: Final = ("llamacpp",)
 """Engines whose products use the matrix instructions of one warp."""
 _WARPGROUP_MMA: Final = ("hopper", "blackwell")
 """Families whose peak is that of wider instructions."""
 _WARP_SHARE: Final = 0.63
-"""What instructions of one warp reach of Hopper's peak (Luo et al. 2024, Benchmarking and Dissecting the Nvidia Hopper GPU
-Architecture via Microbenchmarking: 62.9 % on average); taken for Blackwell too."""
+"""What instructions of one warp reach of Hopper's peak (Luo et al. 2024, Benchmarking and Dissecting the Nvidia Hopper
+GPU Architecture via Microbenchmarking: 62.9 % on average); taken for Blackwell too."""
 
 
 class _Shares(NamedTuple):
-    """Factors on the tables' shares: bandwidth, the device's arithmetic, that of products in 16 bits and in fewer; slowest byte; attention.
+    """Factors on the tables' shares: bandwidth, the device's arithmetic, that of products in 16 bits and in fewer;
+    slowest byte; attention.
 
     An engine's own arithmetic is that of its products; attention has times of its own.
     """
@@ -41,7 +44,8 @@ class _Shares(NamedTuple):
     decode_attention: float = 1.0
 
     def reached(self, em: float) -> float:
-        """Share of bandwidth: the slower of the memory and of what the reads in flight can fetch, with a rounded corner."""
+        """Share of bandwidth: the slower of the memory and of what the reads in flight can fetch, with a rounded
+        corner."""
         share = min(em * self.memory, 1.0)
         return float(1.0 / smooth_max(1.0 / share, self.slowest, _READ_CORNER))
 
@@ -57,10 +61,11 @@ _TIMED: Final = _Shares()
 def served(
     device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors, own: OwnKernels | None = None
 ) -> KernelCalibration:
-    """The curves of `device` under `engine`: launch floors by `launch`, quantisation by `quantise`, shares by the factors of both.
+    """The curves of `device` under `engine`: launch floors by `launch`, quantisation by `quantise`, shares by the
+    factors of both.
 
-    What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.  Factors stand for
-    kernels that nobody timed, so they leave those of `own` (the calibration in force) alone.
+    What a narrow format's launch floor has beyond that of bf16 is the launch of its quantisation kernel.  Factors stand
+    for kernels that nobody timed, so they leave those of `own` (the calibration in force) alone.
     """
     kernels, shares = calibration_for(device, engine), _shares(device, engine, overhead, factors)
     if (overhead.launch, overhead.quantise, overhead.block_experts, shares) == (1.0, 1.0, 1.0, _TIMED):

@@ -55,7 +55,8 @@ CURVE_TYPES: Mapping[str, type[Curve]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Where one curve comes from: measured rows and error (median and p90 of |predicted/measured − 1|), or why it is assumed.
+    """Where one curve comes from: measured rows and error (median and p90 of |predicted/measured − 1|), or why it is
+    assumed.
 
     `mine`: fitted to the user's own timings (``rooflab calibrate``) rather than shipped.
     """

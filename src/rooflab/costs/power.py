@@ -47,7 +47,8 @@ _LOWEST_CLOCK: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PowerCurve:
-    """Shares: `loaded_idle` of the TDP; of the room above it `active` while kernels run, `compute`, `memory`, `link` at datasheet rates."""
+    """Shares: `loaded_idle` of the TDP; of the room above it `active` while kernels run, `compute`, `memory`, `link` at
+    datasheet rates."""
 
     loaded_idle: float
     active: float
@@ -150,7 +151,8 @@ def loaded_idle_w(hardware: Hardware) -> float:
 
 
 def allowed(seconds: Array, joules: Array, full_room_w: float) -> Array:
-    """Dynamic joules that work draws at the full clock, over the sum of its parts: its time was measured under the TDP."""
+    """Dynamic joules that work draws at the full clock, over the sum of its parts: its time was measured under the
+    TDP."""
     out: Array = np.minimum(1.0, full_room_w * seconds / np.maximum(joules, 1e-30))
     return out
 
@@ -158,8 +160,8 @@ def allowed(seconds: Array, joules: Array, full_room_w: float) -> Array:
 def throttle(seconds: Array, joules: Array, room_w: float) -> tuple[Array, Array]:
     """Seconds and dynamic joules of work under a power limit that leaves `room_w` beyond idle.
 
-    `seconds`, `joules`: at each of CLOCKS (axis 0, the highest clock first), any further shape.  Work takes the highest clock
-    that fits, on a straight line between two of CLOCKS; where none fits, it is stretched.
+    `seconds`, `joules`: at each of CLOCKS (axis 0, the highest clock first), any further shape.  Work takes the highest
+    clock that fits, on a straight line between two of CLOCKS; where none fits, it is stretched.
     """
     watts = joules / np.maximum(seconds, 1e-30)
     below = watts <= room_w * (1 + 1e-12)
@@ -186,7 +188,8 @@ def capped_job(
     clock: float = 1.0,
     from_clock: float = 1.0,
 ) -> tuple[float, float]:
-    """Time and mean power of a whole job under a limit or a locked clock, from its `power_w` at `from_clock` without a limit.
+    """Time and mean power of a whole job under a limit or a locked clock, from its `power_w` at `from_clock` without a
+    limit.
 
     Returns (time over time at `from_clock`, W).  The share of its time that scales with the clock is the law's.
     """

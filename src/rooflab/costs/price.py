@@ -23,13 +23,15 @@ __all__ = ["Bench", "Price", "bench_for", "compute_of", "format_key", "price"]
 
 
 _SERVED_HEAT = 0.5
-"""How much of the tables' skew (power-law 1.2 routing) between ranks served loads show: models are trained and ranks filled to even it
-out.  Half of it explains rows of expert-parallel decode pools better than all or none (90th percentile of TensorRT-LLM's 30 → 24 %)."""
+"""How much of the tables' skew (power-law 1.2 routing) between ranks served loads show: models are trained and ranks
+filled to even it out.  Half of it explains rows of expert-parallel decode pools better than all or none (90th
+percentile of TensorRT-LLM's 30 → 24 %)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Per device and step, all occurrences together: seconds, dynamic joules, FLOPs, bytes of weights or cache, bytes on links."""
+    """Per device and step, all occurrences together: seconds, dynamic joules, FLOPs, bytes of weights or cache, bytes
+    on links."""
 
     seconds: Real
     joules: Real
@@ -40,9 +42,11 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A device with everything that prices work on it: hardware, kernel curves, engine overhead, clock, joules a unit of work.
+    """A device with everything that prices work on it: hardware, kernel curves, engine overhead, clock, joules a unit
+    of work.
 
-    `active_w` is drawn while a kernel runs; `room_w` what the power limit leaves beyond idle, `full_room_w` what the TDP leaves.
+    `active_w` is drawn while a kernel runs; `room_w` what the power limit leaves beyond idle, `full_room_w` what the
+    TDP leaves.
     """
 
     hardware: Hardware
@@ -73,7 +77,8 @@ class Bench:
         return self.hardware.device
 
     def datasheet(self, compute: str) -> float:
-        """Peak FLOP/s of a format at full clock; fp16 summed in fp16 runs at half the int8 rate of NVIDIA's matrix units."""
+        """Peak FLOP/s of a format at full clock; fp16 summed in fp16 runs at half the int8 rate of NVIDIA's matrix
+        units."""
         peak = self.device.peak(compute)
         if compute == "fp16" and self.overhead.narrow_sums and self.device.vendor == "NVIDIA":
             return max(peak, self.device.peak_flops.get("int8", 0.0) / 2)
@@ -142,7 +147,8 @@ def format_key(weight: DType, act: DType) -> str:
 
 
 def price(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, bench: Bench) -> Price:
-    """Seconds and work of every occurrence of `operator` in a step, on one device, at the clock that the power limit allows."""
+    """Seconds and work of every occurrence of `operator` in a step, on one device, at the clock that the power limit
+    allows."""
     if not bench.slowed:
         return _at_clock(operator, bench)
     full = _at_clock(operator, bench.at_clock(1.0 / bench.clock))

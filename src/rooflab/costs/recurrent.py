@@ -25,7 +25,8 @@ _CHUNK = 64  # tokens that chunked kernels treat as one block
 
 @dataclass(frozen=True, slots=True)
 class RecurrentCurve:
-    """`t0_s` launches of a layer's mixer (convolution and scan), `em` share of bandwidth, `ec` share of bf16 peak (prefill)."""
+    """`t0_s` launches of a layer's mixer (convolution and scan), `em` share of bandwidth, `ec` share of bf16 peak
+    (prefill)."""
 
     t0_s: float
     em: float
@@ -41,7 +42,8 @@ def recurrent_decode_s(
     bytes_per_s: Real,
     curve: RecurrentCurve,
 ) -> Real:
-    """Seconds for one token of each of `sequences`; `token_bytes`: inputs and outputs a token; state is read and written once."""
+    """Seconds for one token of each of `sequences`; `token_bytes`: inputs and outputs a token; state is read and
+    written once."""
     moved = sequences * (2.0 * state_elements * state_bytes + token_bytes)
     return only_if(sequences, curve.t0_s + moved / (bytes_per_s * curve.em))
 
@@ -58,14 +60,16 @@ def recurrent_prefill_s(
     bytes_per_s: Real,
     curve: RecurrentCurve,
 ) -> Real:
-    """Seconds for `tokens` prompt tokens of `sequences` prompts; `flops_per_token` of the chunked form, `token_bytes` moved a token."""
+    """Seconds for `tokens` prompt tokens of `sequences` prompts; `flops_per_token` of the chunked form, `token_bytes`
+    moved a token."""
     compute_s = tokens * flops_per_token / (peak_flops * curve.ec)
     moved = tokens * token_bytes + sequences * 2.0 * state_elements * state_bytes
     return only_if(tokens, curve.t0_s + compute_s + moved / (bytes_per_s * curve.em))
 
 
 def gated_delta_flops_per_token(v_heads: Real, key_dim: Real, value_dim: Real) -> Real:
-    """FLOPs a prompt token of the chunked gated delta rule: three products with the state, four inside the chunk (half masked)."""
+    """FLOPs a prompt token of the chunked gated delta rule: three products with the state, four inside the chunk (half
+    masked)."""
     return v_heads * (6.0 * key_dim * value_dim + _CHUNK * 2.0 * (key_dim + value_dim))
 
 
@@ -76,5 +80,6 @@ def gated_delta_token_bytes(k_heads: Real, v_heads: Real, key_dim: Real, value_d
 
 
 def state_space_flops_per_token(heads: Real, head_dim: Real, state: Real) -> Real:
-    """FLOPs a prompt token of the chunked state-space form (Mamba-2, section 6): two products with the state, two inside the chunk."""
+    """FLOPs a prompt token of the chunked state-space form (Mamba-2, section 6): two products with the state, two
+    inside the chunk."""
     return heads * (4.0 * head_dim * state + _CHUNK * (head_dim + state))

@@ -1,10 +1,11 @@
-"""Sequences that share a device and no kernel: the price of a step in which every one of them runs as an instance of its own.
+"""Sequences that share a device and no kernel: the price of a step in which every one of them runs as an instance of
+its own.
 
     t(n) = n · T(1) + [L(n) − L(1)]
 
-Each decoding sequence reads the weights for itself and launches its own kernels, T(1) each; arithmetic adds up as it does in
-one batch.  Kernels of different instances contend for the same bandwidth, so n of them take n times as long, and no longer.
-A prompt pays T(1) once.  Hosts work side by side: an instance has its own thread.
+Each decoding sequence reads the weights for itself and launches its own kernels, T(1) each; arithmetic adds up as it
+does in one batch.  Kernels of different instances contend for the same bandwidth, so n of them take n times as long,
+and no longer. A prompt pays T(1) once.  Hosts work side by side: an instance has its own thread.
 """
 
 from __future__ import annotations

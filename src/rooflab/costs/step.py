@@ -8,7 +8,8 @@ advances by q adds q to `prefill_tokens` and q·(p + (q+1)/2), the query-key pai
     t = max(G, stream, beside) + host_fixed + host_per_seq · (n_decode + n_prefill)
     G = L + A + C − h − overlap_comm · min(L + A − h, C)
     h = overlap_attention · min(L − bytes(L) / bandwidth, A of decoding)
-                                                   what hides is bound by memory, so it needs time in which products leave it idle
+                                                   what hides is bound by memory, so it needs time in which products
+                                                   leave it idle
     beside = A of decoding, which then is no part of G, where it runs on another processor (attention_beside), else 0
     L = linear(tokens) + head(rows)                tables over token count: GEMMs, experts, norms
     C = comm(tokens)                               a table: collectives and pipeline sends
@@ -49,7 +50,8 @@ QUANTITIES: Final = (
 KIND_FIELDS: Final = (
     "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s",
     "dec_seq_j", "dec_ctx_j", "pre_token_j", "pre_area_j",
-    "dec_seq_bytes", "dec_ctx_bytes", "dec_ctx_flops", "dec_seq_flops", "pre_token_bytes", "pre_area_flops", "pre_token_flops",
+    "dec_seq_bytes", "dec_ctx_bytes", "dec_ctx_flops", "dec_seq_flops", "pre_token_bytes", "pre_area_flops",
+    "pre_token_flops",
 )  # fmt: skip
 """Columns of `kinds`, one row an attention kind; a kind without a window has window = inf."""
 
@@ -187,7 +189,8 @@ class StepCosts:
         )
 
     def bound_s(self, which: npt.NDArray[np.intp], work: StepResult) -> Array:
-        """The physical limit of the same work: the longest of FLOPs, bytes, link bytes and streamed bytes at their datasheet peaks."""
+        """The physical limit of the same work: the longest of FLOPs, bytes, link bytes and streamed bytes at their
+        datasheet peaks."""
         s = self.scalars[which]
         compute_s, memory_s = work.flops / s[:, _S["peak_flops"]], work.bytes / s[:, _S["peak_bytes_per_s"]]
         link_s = work.link_bytes / s[:, _S["peak_link_bytes_per_s"]]
@@ -195,7 +198,8 @@ class StepCosts:
         return out
 
     def _interpolate(self, which: npt.NDArray[np.intp], at: Array, quantities: Index) -> Array:
-        """`quantities` (rows of the tables) at token counts `at`, linear between grid points and beyond the last: (len(quantities), N)."""
+        """`quantities` (rows of the tables) at token counts `at`, linear between grid points and beyond the last:
+        (len(quantities), N)."""
         at = np.asarray(at, dtype=np.float64)
         i = np.clip(np.searchsorted(GRID, at, side="right") - 1, 0, len(GRID) - 2)
         f = (at - GRID[i]) / (GRID[i + 1] - GRID[i])
@@ -209,7 +213,8 @@ class StepCosts:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """The step price of one deployment: `tables` (len(QUANTITIES), len(GRID)), `kinds` (K, len(KIND_FIELDS)), `scalars` (len(SCALARS))."""
+    """The step price of one deployment: `tables` (len(QUANTITIES), len(GRID)), `kinds` (K, len(KIND_FIELDS)), `scalars`
+    (len(SCALARS))."""
 
     tables: Array
     kinds: Array
@@ -224,7 +229,8 @@ class StepCost:
         return float(self.scalars[_S[name]])
 
     def dense(self, quantity: str, max_tokens: int) -> Array:
-        """Table of `quantity` at every token count from 0 to `max_tokens`: what a compiled loop indexes, (max_tokens + 1,)."""
+        """Table of `quantity` at every token count from 0 to `max_tokens`: what a compiled loop indexes, (max_tokens +
+        1,)."""
         out: Array = np.interp(np.arange(max_tokens + 1.0), GRID, self.tables[_Q[quantity]])
         if max_tokens > GRID[-1]:
             slope = (self.tables[_Q[quantity], -1] - self.tables[_Q[quantity], -2]) / (GRID[-1] - GRID[-2])

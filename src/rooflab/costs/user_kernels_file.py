@@ -15,13 +15,15 @@ from rooflab.errors import InputError, unknown
 __all__ = ["check_parts", "checked", "read_kernels", "read_power"]
 
 _PARTS: Final = (
-    "name", "date", "engines", "devices", "power", "kernels", "prior", "slow_host", "eager_layer_s", "data", "fits", "rows", "left_out",
+    "name", "date", "engines", "devices", "power", "kernels", "prior", "slow_host", "eager_layer_s", "data", "fits",
+    "rows", "left_out",
 )  # fmt: skip
 _ABOUT_A_FIT: Final = ("rows", "median", "p90", "left_out_median", "left_out_p90", "fitted")
 _WORDS: Final = ("provenance", "source")
 _NOT_NEGATIVE: Final = frozenset(
     {
-        "skew", "launch", "quantise", "convoy", "memory", "compute", "loaded_idle", "active", "link", "q", "a", "s0_tokens", "narrow",
+        "skew", "launch", "quantise", "convoy", "memory", "compute", "loaded_idle", "active", "link", "q", "a",
+        "s0_tokens", "narrow",
         "pad_tokens", "alpha", "heat", "remote", "share",
     }
 )  # fmt: skip

@@ -1,11 +1,12 @@
-"""Seconds of a vision network: layer by layer where its layers are known, from MACs, activations and parameters where not.
+"""Seconds of a vision network: layer by layer where its layers are known, from MACs, activations and parameters where
+not.
 
     layers:  t = Σ launch + ((c_k · FLOPs / peak)^2 + (w · weight bytes + a_k · activation bytes)^2 / BW^2)^(1/2)
     counts:  t = ((c · 2 · MACs / peak)^q + (a · activation bytes / BW)^q)^(1/q) + w · weight bytes / BW
 
-Factors are multiples of the datasheet's time, by kind of layer k: dense, grouped and depthwise convolutions, linear layers,
-attention, streaming passes.  Factors of arithmetic and weights are at least 1; those of activations may be less, because
-layers that follow each other meet in the cache and frameworks fuse passes.
+Factors are multiples of the datasheet's time, by kind of layer k: dense, grouped and depthwise convolutions, linear
+layers, attention, streaming passes.  Factors of arithmetic and weights are at least 1; those of activations may be
+less, because layers that follow each other meet in the cache and frameworks fuse passes.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 
 LAYER_FACTORS: Final = (
-    "conv", "grouped", "depthwise", "linear", "attention", "weights", "dense_bytes", "depthwise_bytes", "attention_bytes", "pass_bytes",
+    "conv", "grouped", "depthwise", "linear", "attention", "weights", "dense_bytes", "depthwise_bytes",
+    "attention_bytes", "pass_bytes",
     "launch_us",
 )  # fmt: skip
 COUNT_FACTORS: Final = ("compute", "activations", "weights", "launch_us", "sharpness")

@@ -13,7 +13,8 @@ __all__ = ["Bill", "bill"]
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """USD a device-hour (NaN when nobody asks a price), host watts a device, PUE, gCO2e a kWh, and where the price comes from."""
+    """USD a device-hour (NaN when nobody asks a price), host watts a device, PUE, gCO2e a kWh, and where the price
+    comes from."""
 
     usd_per_device_hour: float
     host_w_per_device: float

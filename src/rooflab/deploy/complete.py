@@ -49,8 +49,8 @@ def resident_tokens(model: Model, workload: Workload) -> tuple[float, float]:
 def complete(scenario: Scenario) -> Scenario:
     """The scenario with every open field of its deployment chosen.
 
-    Engine: the usual one.  `tp`: the smallest power of two (then any divisor) that leaves a quarter of the memory to the
-    cache, or else at which one sequence of the workload fits, going over `pp` when a host is not enough.
+    Engine: the usual one.  `tp`: the smallest power of two (then any divisor) that leaves a quarter of the memory to
+    the cache, or else at which one sequence of the workload fits, going over `pp` when a host is not enough.
     `replicas`: as many as the hardware holds.
     Raises InputError for impossible splits, Infeasible when nothing fits.
     """
@@ -65,7 +65,8 @@ def complete(scenario: Scenario) -> Scenario:
 def complete_deployment(
     model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
 ) -> Deployment:
-    """The deployment with engine, splits and replicas chosen and checked; that it fits is checked only where `tp` was open."""
+    """The deployment with engine, splits and replicas chosen and checked; that it fits is checked only where `tp` was
+    open."""
     if not deployment.engine:
         deployment = replace(deployment, engine=default_engine(model, hardware))
     _check_offload(model, hardware, deployment)
@@ -109,7 +110,8 @@ def _check_devices(hardware: Hardware, deployment: Deployment) -> None:
 
 
 def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float) -> Deployment:
-    """The smallest split that fits: tensor parallelism inside a host, then pipeline stages over hosts; llama.cpp has stages alone."""
+    """The smallest split that fits: tensor parallelism inside a host, then pipeline stages over hosts; llama.cpp has
+    stages alone."""
     other = deployment.pp * deployment.dp * deployment.cp
     joined = hardware.device.scale_up.topology != "none"
     most = max(min(hardware.count // other, hardware.devices_per_host), 1) if joined else 1
@@ -138,7 +140,8 @@ def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: f
     if not valid:  # nothing can be cut at all: let the check say why for the plainest split
         check_split(model, replace(deployment, tp=1))
         raise InputError(
-            f"no split of {model.name} over {hardware.count} devices agrees with dp {deployment.dp}, cp {deployment.cp}",
+            f"no split of {model.name} over {hardware.count} devices agrees with dp {deployment.dp}, cp "
+            f"{deployment.cp}",
             "deployment",
         )
     raise Infeasible(does_not_fit(model, hardware, max(valid, key=lambda d: d.devices_per_replica), length))

@@ -26,7 +26,8 @@ FORMATS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A network known by its counts alone: MACs, parameters and activations (elements) an image; `kind` "conv" or "transformer"."""
+    """A network known by its counts alone: MACs, parameters and activations (elements) an image; `kind` "conv" or
+    "transformer"."""
 
     name: str
     macs: float
@@ -37,7 +38,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class VisionEstimate:
-    """Images a second of all devices, seconds a batch, share of peak FLOP/s, the bound of the same work, and how it was found.
+    """Images a second of all devices, seconds a batch, share of peak FLOP/s, the bound of the same work, and how it was
+    found.
 
     `method`: "layers" or "counts"; `provenance`: "fitted" on this device, or "assumed" from others of its kind.
     """
@@ -58,8 +60,8 @@ def estimate_vision(
 ) -> VisionEstimate:
     """Inference of `network` on `hardware`, `batch` images at a time on each device.
 
-    `precision`: amp, fp16, bf16, fp32, int8.  The bound: MACs at the datasheet peak, weights at the datasheet bandwidth.
-    Raises InputError for an unknown precision, kind or a batch below 1.
+    `precision`: amp, fp16, bf16, fp32, int8.  The bound: MACs at the datasheet peak, weights at the datasheet
+    bandwidth. Raises InputError for an unknown precision, kind or a batch below 1.
     """
     if precision not in FORMATS:
         raise unknown("precision", precision, FORMATS, "precision")

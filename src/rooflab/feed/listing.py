@@ -1,6 +1,7 @@
 """The list of papers: cards of the feed and the papers that can be run, one entry each.
 
-No paper that has a card is imported; one that has none (a third party's) is, because only its file says what it is called.
+No paper that has a card is imported; one that has none (a third party's) is, because only its file says what it is
+called.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     score(d, q) = Σ_t idf(t) · f(t, d)·(k1 + 1) / (f(t, d) + k1·(1 − b + b·|d| / mean |d|)),
     idf(t) = ln(1 + (N − n_t + 0.5) / (n_t + 0.5))
 
-Words count by field (a name weighs more than a sentence), endings are stripped lightly so that "quantised" finds "quantization".
+Words count by field (a name weighs more than a sentence), endings are stripped lightly so that "quantised" finds
+"quantization".
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _STOP: Final = frozenset(
     "a an and are as at be by for from in into is it its of on or so that the their them they this to what with".split()  # noqa: SIM905
 )
 _ENDINGS: Final = (
-    "izations", "isations", "ization", "isation", "izing", "ising", "ized", "ised", "izes", "ises", "izer", "iser", "ize", "ise",
+    "izations", "isations", "ization", "isation", "izing", "ising", "ized", "ised", "izes", "ises", "izer", "iser",
+    "ize", "ise",
     "ations", "ation", "ing", "ed", "es", "s", "e",
 )  # fmt: skip
 _SYNONYMS: Final = {
@@ -100,7 +102,8 @@ class Index:
 
 
 def search(query: str, entries: Sequence[Entry], limit: int = 10) -> list[tuple[float, Entry]]:
-    """Up to `limit` of `entries` that match `query`, best first, with their scores; those without a common word are left out."""
+    """Up to `limit` of `entries` that match `query`, best first, with their scores; those without a common word are
+    left out."""
     scored = zip(Index.of(entries).scores(query), entries, strict=True)
     found = sorted(((s, e) for s, e in scored if s > 0), key=lambda pair: (-pair[0], pair[1].key))
     return found[:limit]

@@ -1,7 +1,7 @@
 """Physical inputs of a scenario, each scaled by a factor: how the audit asks whether a figure depends on anything.
 
-An input has a name that people use ("memory bandwidth") and a function on hardware or on workload. Scaled hardware carries a
-mark among its sources, so that one built by a lab and handed back to it is not scaled twice.
+An input has a name that people use ("memory bandwidth") and a function on hardware or on workload. Scaled hardware
+carries a mark among its sources, so that one built by a lab and handed back to it is not scaled twice.
 """
 
 from __future__ import annotations

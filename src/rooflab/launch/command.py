@@ -1,7 +1,7 @@
 """Launch commands: a planned deployment in the flags that each engine documents.
 
-Flags: vLLM "Engine arguments" and "vllm serve"; SGLang "Server arguments"; TensorRT-LLM "trtllm-serve" and "LLM arguments";
-llama.cpp "llama-server".  A command starts one engine; lines that begin with # say what a flag cannot.
+Flags: vLLM "Engine arguments" and "vllm serve"; SGLang "Server arguments"; TensorRT-LLM "trtllm-serve" and "LLM
+arguments"; llama.cpp "llama-server".  A command starts one engine; lines that begin with # say what a flag cannot.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def hosts_per_engine(scenario: Scenario) -> int:
 
 
 def context_length(scenario: Scenario) -> int | None:
-    """Tokens that the longest request needs, in steps of 1,024, at most the model's own; None where lengths have no end."""
+    """Tokens that the longest request needs, in steps of 1,024, at most the model's own; None where lengths have no
+    end."""
     d, w, most = scenario.deployment, scenario.workload, scenario.model.max_context
     if d.max_model_len:
         return d.max_model_len
@@ -116,7 +117,8 @@ def _asked_weights(scenario: Scenario) -> str | None:
 
 
 def _quantisation(scenario: Scenario) -> tuple[list[str], list[str]]:
-    """The flag that quantises on loading (fp8 only); other formats need a checkpoint in them, which engines recognise themselves."""
+    """The flag that quantises on loading (fp8 only); other formats need a checkpoint in them, which engines recognise
+    themselves."""
     asked = _asked_weights(scenario)
     if asked is None:
         return [], []
@@ -263,7 +265,8 @@ def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
         words,
         {},
         [
-            f"convert {s.model.served_name} to GGUF {gguf}, or download it so; the context is shared by {d.max_num_seqs} slots"
+            f"convert {s.model.served_name} to GGUF {gguf}, or download it so; the context is shared by "
+            f"{d.max_num_seqs} slots"
         ],
     )
 

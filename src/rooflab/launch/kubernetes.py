@@ -1,4 +1,5 @@
-"""Kubernetes manifests: a Deployment with one pod an engine and a Service in front; a LeaderWorkerSet where an engine spans hosts."""
+"""Kubernetes manifests: a Deployment with one pod an engine and a Service in front; a LeaderWorkerSet where an engine
+spans hosts."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """What must be resident on each device, and how many sequences the rest holds.
 
     memory · utilisation = weights + activations + workspace + engine reserve + [KV cache and states]
-    [KV cache and states] = utilisation · (memory − all others)         in TensorRT-LLM, whose setting is a share of what is free
+    [KV cache and states] = utilisation · (memory − all others)     in TensorRT-LLM, whose setting is a share of what is free
 
-Offloaded weights leave two layers on the device (the one at work and the one that arrives) and fill their tier; a cache in
-host memory has what the weights leave of that.
+Offloaded weights leave two layers on the device (the one at work and the one that arrives) and fill their tier; a cache
+in host memory has what the weights leave of that.
 
 Weights are those of the operators themselves (one rank's products, all experts of the rank), so a split
 that replicates something pays for it.  The fullest pipeline stage counts.  Cache is paged per layer kind:
@@ -35,7 +35,8 @@ __all__ = ["MemoryAccount", "account"]
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 _RESERVE_BYTES: Final = {"gpu": 2.0e9, "npu": 2.0e9, "tpu": 1.0e9}
-"""Driver context, communication buffers and captured graphs of a server-class engine; assumed (nvidia-smi shows 1.5 to 2.5 GB)."""
+"""Driver context, communication buffers and captured graphs of a server-class engine; assumed (nvidia-smi shows 1.5 to
+2.5 GB)."""
 _RESERVE_SHARE: Final = 0.05
 """The same on small devices: at most this share of memory."""
 _STATE_BYTES: Final = 4.0
@@ -74,7 +75,8 @@ class MemoryAccount:
         return sum((b for b, window in self.kinds if window == float("inf")), np.zeros_like(self.free_bytes)) / self.cp
 
     def sequence_bytes(self, length: Array, cross: Array | float = 0.0) -> Array:
-        """Bytes of one sequence of `length` tokens (and `cross` encoder tokens) on its device; broadcasts over deployments."""
+        """Bytes of one sequence of `length` tokens (and `cross` encoder tokens) on its device; broadcasts over
+        deployments."""
         out = self.state_bytes + self.cross_bytes * cross
         for bytes_per_token, window in self.kinds:
             out = out + bytes_per_token * np.minimum(length, window) / self.cp
@@ -151,7 +153,8 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
 
 
 def _left_bytes(d: Deployment, memory_bytes: float, taken_bytes: float) -> float:
-    """What `taken_bytes` leave on the device: of the engine's share of memory, or, in TensorRT-LLM, the share of what they leave."""
+    """What `taken_bytes` leave on the device: of the engine's share of memory, or, in TensorRT-LLM, the share of what
+    they leave."""
     # devices of a host whose memory is the host's own share it with the system: utilisation covers that too
     if d.engine != "trtllm":
         return memory_bytes * d.gpu_memory_utilization - taken_bytes
@@ -160,7 +163,8 @@ def _left_bytes(d: Deployment, memory_bytes: float, taken_bytes: float) -> float
 
 
 def _free_bytes(hardware: Hardware, d: Deployment, on_device: float, layers: float) -> float:
-    """Bytes left for cache and states of `on_device` on the device and in the tiers; negative where something does not fit."""
+    """Bytes left for cache and states of `on_device` on the device and in the tiers; negative where something does not
+    fit."""
     if d.offload is None:
         return on_device
     weights, left = d.offload.weights, {t.name: t.bytes for t in hardware.tiers}
@@ -179,7 +183,8 @@ def _stage_layers(count: int, pp: int) -> float:
 
 @lru_cache(maxsize=4096)
 def _weights_bytes(model: Model, formats: Formats, tp: int, pp: int, ep: int, dp: int, cp: int) -> tuple[float, float]:
-    """Bytes of one rank's layers, and of its embedding and head, from its operators at a token count that needs all of them."""
+    """Bytes of one rank's layers, and of its embedding and head, from its operators at a token count that needs all of
+    them."""
     split = Split(float(tp), 1.0, float(ep), float(dp), float(cp))
     layers, edge = 0.0, 0.0
     for op in step_operators(model, formats, split, 1.0, 1.0):

@@ -49,7 +49,10 @@ class Misfit:
         need = f"{model.name} {name} needs {size(weights)} of weights, {held}"
         if deployment.offload is not None and (tier := deployment.offload.weights or deployment.offload.kv):
             held_behind = next((t.bytes for t in hardware.tiers if t.name == tier), 0.0)
-            need = f"{model.name} {name} beside {size(held_behind)} of {tier} keeps {size(weights)} of weights on devices, {held}"
+            need = (
+                f"{model.name} {name} beside {size(held_behind)} of {tier} keeps {size(weights)} of weights on "
+                f"devices, {held}"
+            )
         if weights < float(memory.capacity_bytes[0]):
             left = size(max(float(memory.free_bytes[0]), 0.0))
             wanted = size(float(memory.sequence_bytes(np.array([length]))[0]))

@@ -1,4 +1,5 @@
-"""Every metric by name: unit, formula, which way is better, what it needs. Documentation, tables and comparisons read this.
+"""Every metric by name: unit, formula, which way is better, what it needs. Documentation, tables and comparisons read
+this.
 
 A latency has one metric a statistic: `ttft_s_mean`, `ttft_s_p50`, ... p999 is the 99.9th percentile.
 """
@@ -27,7 +28,8 @@ STATISTICS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric: `kind` groups it, `of` says who reports it, `needs` what must be known beyond model, hardware and workload."""
+    """A metric: `kind` groups it, `of` says who reports it, `needs` what must be known beyond model, hardware and
+    workload."""
 
     name: str
     unit: str
@@ -58,11 +60,13 @@ def _throughput() -> Iterator[Metric]:
         yield Metric(name, unit, formula, "higher", "throughput", _SERVING)
         yield Metric(f"{name}_per_gpu", f"{unit}/device", f"{name} / devices", "higher", "throughput", _SERVING)
     yield Metric(
-        "goodput_requests_per_s", "requests/s", "finished requests within every limit of their SLO / the same time", "higher", "throughput",
+        "goodput_requests_per_s", "requests/s", "finished requests within every limit of their SLO / the same time",
+        "higher", "throughput",
         _SERVING, ("slo",),
     )  # fmt: skip
     yield Metric(
-        "slo_attainment", "fraction", "requests within every limit of their SLO / requests that arrived (rejected ones count as broken)",
+        "slo_attainment", "fraction", "requests within every limit of their SLO / requests that arrived (rejected ones "
+                                      "count as broken)",
         "higher", "throughput", _SIMULATED, ("slo",),
     )  # fmt: skip
     yield Metric("duration_s", "s", "last token − first arrival", "lower", "throughput", _SIMULATED)
@@ -83,7 +87,8 @@ def _latency() -> Iterator[Metric]:
         (
             "tpot_s",
             _SERVING,
-            "time per output token: (last token − first token) / (generated tokens − 1), requests of two tokens and more",
+            "time per output token: (last token − first token) / (generated tokens − 1), requests of two tokens and "
+            "more",
         ),
         (
             "itl_s",
@@ -180,7 +185,8 @@ def _energy_and_cost() -> Iterator[Metric]:
         ("price",),
     )
     yield Metric(
-        "gco2e_per_mtok", "gCO2e/Mtoken", "(devices + hosts) · PUE · carbon intensity of the grid, a million generated tokens", "lower",
+        "gco2e_per_mtok", "gCO2e/Mtoken", "(devices + hosts) · PUE · carbon intensity of the grid, a million generated "
+                                          "tokens", "lower",
         "cost", _SERVING, ("grid",),
     )  # fmt: skip
 
@@ -199,7 +205,8 @@ def _efficiency() -> Iterator[Metric]:
         _ESTIMATED,
     )
     yield Metric(
-        "limit_output_tokens_per_s_per_gpu", "tokens/s/device", "output_tokens_per_s_per_gpu / limit_ratio", "neither", "efficiency",
+        "limit_output_tokens_per_s_per_gpu", "tokens/s/device", "output_tokens_per_s_per_gpu / limit_ratio", "neither",
+        "efficiency",
         _ESTIMATED,
     )  # fmt: skip
     yield Metric("bottleneck", "", "what a mean step spends most of its time on", "neither", "efficiency", _ESTIMATED)
@@ -211,12 +218,14 @@ def _efficiency() -> Iterator[Metric]:
 def _fairness() -> Iterator[Metric]:
     yield Metric(
         "fairness_jain", "fraction",
-        "Jain's index (Σx)² / (n Σx²) of the clients' service a second while they have requests waiting; prompt + 2 · generated tokens",
+        "Jain's index (Σx)² / (n Σx²) of the clients' service a second while they have requests waiting; prompt + 2 · "
+        "generated tokens",
         "higher", "fairness", _SIMULATED, ("clients",),
     )  # fmt: skip
     yield Metric(
         "max_service_difference", "weighted tokens",
-        "largest difference in service between two clients over a stretch in which both have requests waiting (VTC, Sheng et al. 2024)",
+        "largest difference in service between two clients over a stretch in which both have requests waiting (VTC, "
+        "Sheng et al. 2024)",
         "lower", "fairness", _SIMULATED, ("clients",),
     )  # fmt: skip
 

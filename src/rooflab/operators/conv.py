@@ -16,7 +16,8 @@ ConvKind = Literal["conv", "grouped", "depthwise", "linear", "attention", "pass"
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution of `inputs` to `outputs` channels in `groups`; `height`, `width` of its output, `kernel` = rows · columns.
+    """A convolution of `inputs` to `outputs` channels in `groups`; `height`, `width` of its output, `kernel` = rows ·
+    columns.
 
     `in_pixels`: positions of its input.  `tokens`: whether it is a linear layer over tokens.
     """
@@ -63,7 +64,8 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class PatchAttention:
-    """Softmax attention in `windows` of `queries` by `keys` tokens, `width` = heads · head size; scores stay on chip when `fused`."""
+    """Softmax attention in `windows` of `queries` by `keys` tokens, `width` = heads · head size; scores stay on chip
+    when `fused`."""
 
     name: str
     windows: int
@@ -104,7 +106,8 @@ class PatchAttention:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A streaming pass that reads and writes `elements` each: norm, activation, sum, pooling; `params` of its scale and shift."""
+    """A streaming pass that reads and writes `elements` each: norm, activation, sum, pooling; `params` of its scale and
+    shift."""
 
     name: str
     elements: int

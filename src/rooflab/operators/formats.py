@@ -15,7 +15,8 @@ __all__ = ["Formats", "formats_of"]
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """Formats of one deployment: linear layers, routed experts, KV cache, and everything that is never quantised (`plain`)."""
+    """Formats of one deployment: linear layers, routed experts, KV cache, and everything that is never quantised
+    (`plain`)."""
 
     weights: DType
     activations: DType
@@ -31,8 +32,8 @@ def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
 
     Activations follow the weights where the device computes in that format (fp8 weights on Hopper: fp8;
     on Ampere: weight-only, bf16).  4-bit integer weights are weight-only; nvfp4 is 4-bit on both sides where
-    the units exist.  The cache is 16-bit unless asked for, but TensorRT-LLM pairs fp8 and nvfp4 checkpoints with an fp8 cache.
-    Accelerators serve checkpoints stored in fp32 as bf16, as engines do by default.
+    the units exist.  The cache is 16-bit unless asked for, but TensorRT-LLM pairs fp8 and nvfp4 checkpoints with an fp8
+    cache. Accelerators serve checkpoints stored in fp32 as bf16, as engines do by default.
     A checkpoint whose experts alone are quantised keeps its attention in 16 bits.
     """
     stored = "bf16" if model.dtype == "fp32" and device.kind in ("gpu", "npu", "tpu") else model.dtype
@@ -66,7 +67,8 @@ def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
 
 
 def _activations(weights: DType, device: Device, plain: DType, engine: str) -> DType:
-    """What engines feed a matrix product whose weights are in `weights`; llama.cpp's GPU kernels for quantised weights work in int8."""
+    """What engines feed a matrix product whose weights are in `weights`; llama.cpp's GPU kernels for quantised weights
+    work in int8."""
     has = device.peak_flops
     if (
         engine == "llamacpp"

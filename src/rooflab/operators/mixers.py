@@ -23,7 +23,8 @@ from rooflab.scenario.model import (
 __all__ = ["mixer_operators"]
 
 _SCAN_CHUNK = 64.0
-"""Tokens of a chunk in the chunked form of linear attention and state-space duality (Mamba-2, section 6; Gated DeltaNet, 3.3)."""
+"""Tokens of a chunk in the chunked form of linear attention and state-space duality (Mamba-2, section 6; Gated
+DeltaNet, 3.3)."""
 
 
 @singledispatch

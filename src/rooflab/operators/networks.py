@@ -1,8 +1,8 @@
 """Vision networks as lists of layers, made by builders from the few numbers that their papers state.
 
-A builder is a function from a `Stack` (an image that flows through layers) and the network's numbers; the catalogue holds
-the numbers.  Counts follow the usual convention: MACs of convolutions, linear layers and attention products; activations
-are the elements that these write.
+A builder is a function from a `Stack` (an image that flows through layers) and the network's numbers; the catalogue
+holds the numbers.  Counts follow the usual convention: MACs of convolutions, linear layers and attention products;
+activations are the elements that these write.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Stack:
         return self.channels * self.pixels
 
     def conv(
-        self, outputs: int, kernel: int | tuple[int, int] = 1, stride: int = 1, groups: int = 1, *, norm: bool = True, act: bool = True,
+        self, outputs: int, kernel: int | tuple[int, int] = 1, stride: int = 1, groups: int = 1, *, norm: bool = True,
+        act: bool = True,
         valid: bool = False, bias: bool = False, name: str = "conv",
     ) -> None:  # fmt: skip
         """A convolution, the batch norm behind it and an activation; `valid`: no padding."""
@@ -159,6 +160,7 @@ def build(name: str, image: int, kind: str, numbers: dict[str, Any], source: str
 
 
 def round_channels(channels: float, divisor: int = 8, least: float = 0.9) -> int:
-    """Channels scaled by a width factor: the nearest multiple of `divisor`, never below `least` of what was asked (MobileNetV2)."""
+    """Channels scaled by a width factor: the nearest multiple of `divisor`, never below `least` of what was asked
+    (MobileNetV2)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < least * channels else rounded

@@ -1,4 +1,5 @@
-"""Builders of convolutional networks: ResNet and its kin, RegNet, VGG, RepVGG, DenseNet, ConvNeXt, Xception, Inception."""
+"""Builders of convolutional networks: ResNet and its kin, RegNet, VGG, RepVGG, DenseNet, ConvNeXt, Xception,
+Inception."""
 
 from __future__ import annotations
 
@@ -27,10 +28,12 @@ def _shortcut(stack: Stack, outputs: int, stride: int, *, pooled: bool) -> None:
 
 @builder
 def resnet(
-    stack: Stack, layers: Sequence[int], block: str = "bottleneck", groups: int = 1, base: int = 64, stem: Sequence[int] = (),
+    stack: Stack, layers: Sequence[int], block: str = "bottleneck", groups: int = 1, base: int = 64,
+    stem: Sequence[int] = (),
     pooled: bool = False, se: float = 0.0, width: int = 1,
 ) -> None:  # fmt: skip
-    """ResNet (He et al. 2015), ResNeXt (`groups`, `base` width), SE (`se` ratio), deep stems (ResNet-C/D/T), wide BiT (`width`)."""
+    """ResNet (He et al. 2015), ResNeXt (`groups`, `base` width), SE (`se` ratio), deep stems (ResNet-C/D/T), wide BiT
+    (`width`)."""
     if stem:
         stack.conv(stem[0], 3, 2)
         for channels in stem[1:]:
@@ -197,7 +200,8 @@ def xception(stack: Stack, middle: int = 8, aligned: bool = False) -> None:
 def _mixed(
     stack: Stack, paths: Sequence[Sequence[tuple[int, tuple[int, int], int]]], pooled: int = 0, stride: int = 1
 ) -> None:
-    """An Inception block: paths of (outputs, kernel, stride) side by side, and a pool with `pooled` outputs (0: none kept as is)."""
+    """An Inception block: paths of (outputs, kernel, stride) side by side, and a pool with `pooled` outputs (0: none
+    kept as is)."""
     outputs, end = 0, stack
     for path in paths:
         side = stack.branch()

@@ -13,7 +13,8 @@ __all__ = ["efficientnet", "inverted", "mobilenet_v1", "mobilenet_v3"]
 def inverted(
     stack: Stack, outputs: int, kernel: int, stride: int, middle: int, squeeze: int = 0, *, fused: bool = False
 ) -> None:
-    """An inverted residual: widen to `middle`, filter by depth, gate by `squeeze` channels, narrow; `fused`: the first two are one."""
+    """An inverted residual: widen to `middle`, filter by depth, gate by `squeeze` channels, narrow; `fused`: the first
+    two are one."""
     inputs = stack.channels
     if fused and middle == inputs:
         stack.conv(outputs, kernel, stride)
@@ -35,13 +36,15 @@ def inverted(
 
 @builder
 def efficientnet(
-    stack: Stack, stages: Sequence[Sequence[float]], stem: int = 32, head: int = 1280, width: float = 1.0, depth: float = 1.0,
+    stack: Stack, stages: Sequence[Sequence[float]], stem: int = 32, head: int = 1280, width: float = 1.0,
+    depth: float = 1.0,
     se: float = 0.25, fixed_ends: bool = False, fixed_head: bool = False, least: float = 0.9, nearest: bool = False,
 ) -> None:  # fmt: skip
-    """EfficientNet (Tan and Le 2019, 2021), MobileNetV2, MnasNet: stages of (expansion, kernel, stride, channels, blocks, fused, se).
+    """EfficientNet (Tan and Le 2019, 2021), MobileNetV2, MnasNet: stages of (expansion, kernel, stride, channels,
+    blocks, fused, se).
 
-    `width`, `depth` scale channels and blocks; `fixed_ends` leaves stem, head and the depth of the outer stages alone (Lite);
-    `se` is the share of a block's inputs that its gates have; `nearest` rounds scaled depths instead of up.
+    `width`, `depth` scale channels and blocks; `fixed_ends` leaves stem, head and the depth of the outer stages alone
+    (Lite); `se` is the share of a block's inputs that its gates have; `nearest` rounds scaled depths instead of up.
     """
     stack.conv(stem if fixed_ends else round_channels(stem * width, least=least), 3, 2)
     for number, stage in enumerate(stages):
@@ -82,7 +85,8 @@ def mobilenet_v3(
     minimal: bool = False,
     depth: float = 1.0,
 ) -> None:
-    """MobileNetV3 (Howard et al. 2019): blocks of (kernel, expansion, channels, gated, stride, repeats); `minimal`: 3 × 3, no gates."""
+    """MobileNetV3 (Howard et al. 2019): blocks of (kernel, expansion, channels, gated, stride, repeats); `minimal`: 3 ×
+    3, no gates."""
     stack.conv(16 if width < 0.75 or minimal or width <= 1 else round_channels(16 * width), 3, 2)
     for kernel, expansion, channels, gated, stride, repeats in blocks:
         for index in range(ceil(repeats * depth)):

@@ -1,7 +1,7 @@
 """ONNX graphs as networks: shapes are inferred, convolutions and products become layers, the rest streaming passes.
 
-Needs the extra `onnx` (``pip install rooflab[onnx]``).  Symbolic sizes are taken as 1 where they are the batch; any other
-unknown size is an error that names the node.
+Needs the extra `onnx` (``pip install rooflab[onnx]``).  Symbolic sizes are taken as 1 where they are the batch; any
+other unknown size is an error that names the node.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _FREE: Final = frozenset(
     {
-        "Cast", "Constant", "ConstantOfShape", "DequantizeLinear", "Dropout", "Equal", "Expand", "Flatten", "Gather", "Identity", "NonZero",
+        "Cast", "Constant", "ConstantOfShape", "DequantizeLinear", "Dropout", "Equal", "Expand", "Flatten", "Gather",
+        "Identity", "NonZero",
         "QuantizeLinear", "Range", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Unsqueeze", "Where",
     }
 )  # fmt: skip

@@ -44,10 +44,12 @@ def _encoder_block(
 
 @builder
 def vit(
-    stack: Stack, patch: int, width: int, depth: int, heads: int, ratio: float = 4.0, extra: int = 1, gated: bool = False,
+    stack: Stack, patch: int, width: int, depth: int, heads: int, ratio: float = 4.0, extra: int = 1,
+    gated: bool = False,
     scaled: bool = False, pooled_by_attention: bool = False, classes: int = 1000,
 ) -> None:  # fmt: skip
-    """Vision Transformer (Dosovitskiy et al. 2020): `extra` class and register tokens; `gated` and `scaled` as in DINOv2, DeiT III."""
+    """Vision Transformer (Dosovitskiy et al. 2020): `extra` class and register tokens; `gated` and `scaled` as in
+    DINOv2, DeiT III."""
     stack.conv(width, patch, patch, norm=False, act=False, valid=True, bias=True)
     stack.height, stack.width = stack.pixels + extra, 1
     stack.layers.append(Pass("position", stack.elements, stack.elements))
@@ -80,7 +82,8 @@ def swin(
     patch: int = 4,
     cosine: bool = False,
 ) -> None:
-    """Swin Transformer (Liu et al. 2021): attention in shifted windows; V2 (`cosine`) norms after, with position networks."""
+    """Swin Transformer (Liu et al. 2021): attention in shifted windows; V2 (`cosine`) norms after, with position
+    networks."""
     stack.conv(width, patch, patch, act=False, valid=True, bias=True)
     for stage, (depth, head) in enumerate(zip(depths, heads, strict=True)):
         if stage:

@@ -1,4 +1,5 @@
-"""Operators of an offloaded deployment: weights become a transfer from their tier, attention to the cache runs on the host."""
+"""Operators of an offloaded deployment: weights become a transfer from their tier, attention to the cache runs on the
+host."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ __all__ = ["offloaded", "stored_bytes"]
 
 
 def stored_bytes(op: Operator) -> Real:
-    """Bytes that one rank keeps of an operator's weights, all its occurrences: all experts, whether a step needs them or not."""
+    """Bytes that one rank keeps of an operator's weights, all its occurrences: all experts, whether a step needs them
+    or not."""
     if isinstance(op, Gemm):
         return op.count * op.batch * op.n * op.k * op.weight.bytes
     if isinstance(op, ExpertGemm):
@@ -23,7 +25,8 @@ def stored_bytes(op: Operator) -> Real:
 
 
 def offloaded(operators: Sequence[Operator], offload: Offload) -> tuple[Operator, ...]:
-    """`operators` with every layer's weights streamed once a step (embedding and head stay), and with attention on the host."""
+    """`operators` with every layer's weights streamed once a step (embedding and head stay), and with attention on the
+    host."""
     out = list(operators)
     if offload.attention == "cpu":
         out = [replace(op, on_host=True) if isinstance(op, AttentionOp) else op for op in out]

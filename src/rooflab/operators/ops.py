@@ -65,7 +65,8 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class ExpertGemm:
-    """Routed experts of one layer on one rank; `tokens` are those of the whole expert-parallel group, `width` is after the split.
+    """Routed experts of one layer on one rank; `tokens` are those of the whole expert-parallel group, `width` is after
+    the split.
 
     `gathered`: 1 where every rank holds all tokens, 0 where an exchange brings a rank only its own.
     """
@@ -115,7 +116,8 @@ class ExpertGemm:
 class Elementwise:
     """`kernels` streaming passes over `moved_bytes` in all: norms, activations, rotary embedding, residuals, lookups.
 
-    `launches` are paid for one by one: kernels beyond those of a plain block, whose launches are part of an engine's time a layer.
+    `launches` are paid for one by one: kernels beyond those of a plain block, whose launches are part of an engine's
+    time a layer.
     """
 
     name: str
@@ -140,7 +142,8 @@ class Elementwise:
 class Collective:
     """A collective over `ranks` devices.
 
-    `message_bytes` is what a rank contributes (all-reduce), sends to others (all-to-all, send) or ends up with (all-gather).
+    `message_bytes` is what a rank contributes (all-reduce), sends to others (all-to-all, send) or ends up with
+    (all-gather).
     """
 
     name: str
@@ -162,7 +165,8 @@ class Collective:
 
     @property
     def link_bytes(self) -> Real:
-        """Bytes that a device must send at the least: 2(n−1)/n of the message to all-reduce, (n−1)/n to gather, all that is sent."""
+        """Bytes that a device must send at the least: 2(n−1)/n of the message to all-reduce, (n−1)/n to gather, all
+        that is sent."""
         if self.kind in ("send", "all_to_all"):
             return self.message_bytes * 1.0
         others = np.maximum(np.asarray(self.ranks, dtype=np.float64) - 1.0, 0.0) / np.maximum(self.ranks, 1.0)
@@ -176,10 +180,11 @@ class AttentionOp:
     `q_elements`: query and output elements a token; `cache_elements`: what a token adds to the cache that this
     kind reads; `flops_per_pair`: of one query token with one cached token; `window`: cached tokens a query sees.
     `share`: part of the batch on this rank (1/dp), `context_share`: part of a context on this rank (1/cp, or
-    1/ratio where the past is compressed).  `latent`: one shared latent vector instead of heads.  `phases`: "decode" for what only
-    generated tokens do (a sparse read of the cache), "prefill" for what only prompts do.  `vector_ops`: fp32 operations for each
-    query head's use of a cached element by decode kernels that run on the vector units (they unpack a cache of few bits); 0: matrix units.
-    `on_host`: the cache lies in host memory, where the CPU attends for decoding sequences beside the device's work.
+    1/ratio where the past is compressed).  `latent`: one shared latent vector instead of heads.  `phases`: "decode" for
+    what only generated tokens do (a sparse read of the cache), "prefill" for what only prompts do.  `vector_ops`: fp32
+    operations for each query head's use of a cached element by decode kernels that run on the vector units (they unpack
+    a cache of few bits); 0: matrix units. `on_host`: the cache lies in host memory, where the CPU attends for decoding
+    sequences beside the device's work.
     """
 
     name: str
@@ -228,7 +233,8 @@ class AttentionOp:
 
 @dataclass(frozen=True, slots=True)
 class RecurrentOp:
-    """A recurrent mixer on one rank: state read and written once per decoded token, a chunked scan over prompt tokens."""
+    """A recurrent mixer on one rank: state read and written once per decoded token, a chunked scan over prompt
+    tokens."""
 
     name: str
     group: Group

@@ -22,7 +22,8 @@ from rooflab.scenario.model import Block, Dense, Experts, Model
 __all__ = ["HIDDEN_PASSES", "step_operators"]
 
 HIDDEN_PASSES = 10.0
-"""Reads and writes of the hidden state a block makes outside its products (fitted with the engine constants in the first study)."""
+"""Reads and writes of the hidden state a block makes outside its products (fitted with the engine constants in the
+first study)."""
 
 
 def step_operators(model: Model, formats: Formats, split: Split, tokens: Real, rows: Real) -> tuple[Operator, ...]:

@@ -1,20 +1,21 @@
-"""Papers you can run: each is one file with its techniques or algorithm, its claims and the scenarios of its own evaluation.
+"""Papers you can run: each is one file with its techniques or algorithm, its claims and the scenarios of its own
+evaluation.
 
 How to add one, in six steps (docs/how-to/add-a-paper.md walks through them with code that a test runs):
 
-1. ``rooflab papers new KEY`` writes the file; built-in ones live in `rooflab.library.serving`, where every module is a paper
-   and is named as its key. Others ship theirs in the entry-point group ``rooflab.papers``: ``KEY = "their.module"`` or
-   the name of a package whose modules are papers.
+1. ``rooflab papers new KEY`` writes the file; built-in ones live in `rooflab.library.serving`, where every module is a
+   paper and is named as its key. Others ship theirs in the entry-point group ``rooflab.papers``: ``KEY =
+   "their.module"`` or the name of a package whose modules are papers.
 2. ``paper = Paper.from_card("KEY")`` for a paper of the feed, ``Paper("KEY", title=…, url=…, date=…, …)`` for another.
    `paper.executed`, `modelled` and `assumed` say what is which.
 3. A technique is a subclass of `Technique` with typed parameters (`PositiveInt`, `Fraction`, …), decorated with
    ``@paper.technique``. `apply` returns a new scenario, through the general fields and hooks only, or raises
-   `Infeasible` with the reason why it does not apply. Where outputs change, set `changes_outputs` and state the published
-   cost with ``paper.quality(...)``: between points it reads "interpolated", outside "unknown", never zero.
+   `Infeasible` with the reason why it does not apply. Where outputs change, set `changes_outputs` and state the
+   published cost with ``paper.quality(...)``: between points it reads "interpolated", outside "unknown", never zero.
    A paper that measures, models or searches registers ``@paper.analysis`` instead: its method on a reader's scenario.
 4. ``@paper.claim(text, expect=…, source=…, id=…)`` decorates a function that takes a `Lab` and returns the figure.
-   It asks the lab for scenarios, hardware, estimates, simulations and data, and never contains the answer: the audit halves and
-   doubles whatever it asked for and demands that the figure move. What cannot be computed is
+   It asks the lab for scenarios, hardware, estimates, simulations and data, and never contains the answer: the audit
+   halves and doubles whatever it asked for and demands that the figure move. What cannot be computed is
    ``paper.not_modelled(id, text, expect, reason)``. Every published figure is one or the other.
 5. A claim that fails stays, with `note` saying what the gap is and the best explanation for it.
 6. ``rooflab papers check KEY``, then ``python -m rooflab.evidence.claims.pages KEY`` for its page.
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from rooflab.papers.technique import Count, Fraction, PositiveFloat, PositiveInt, Technique, Techniques
 
 __all__ = [
-    "Analysis", "Claim", "Count", "Fraction", "Lab", "Paper", "PositiveFloat", "PositiveInt", "QualityCost", "Technique", "Techniques",
+    "Analysis", "Claim", "Count", "Fraction", "Lab", "Paper", "PositiveFloat", "PositiveInt", "QualityCost",
+    "Technique", "Techniques",
 ]  # fmt: skip
 
 _HOMES: Final = {

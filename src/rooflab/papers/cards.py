@@ -1,4 +1,5 @@
-"""The cards of the feed: what every listed paper is, without importing any. Facts in ``data/cards.json``, sentences our own."""
+"""The cards of the feed: what every listed paper is, without importing any. Facts in ``data/cards.json``, sentences our
+own."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from rooflab.errors import unknown
 __all__ = ["KINDS", "RESOURCES", "Card", "card", "cards"]
 
 KINDS: Final = (
-    "agents", "code-efficiency", "data-systems", "energy-footprint", "evaluation", "hardware", "model-architecture", "quantization",
+    "agents", "code-efficiency", "data-systems", "energy-footprint", "evaluation", "hardware", "model-architecture",
+    "quantization",
     "retrieval", "serving", "survey", "training", "vision-edge", "other",
 )  # fmt: skip
 RESOURCES: Final = (

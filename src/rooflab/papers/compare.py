@@ -17,7 +17,8 @@ from rooflab.scenario.scenario import Scenario
 __all__ = ["Change", "Comparison", "Measured", "at_capacity", "compare", "measure"]
 
 _SHOWN: Final = (
-    "output_tokens_per_s_per_gpu", "ttft_s_p50", "ttft_s_p99", "tpot_s_mean", "tpot_s_p99", "e2e_s_p99", "usd_per_mtok", "j_per_token",
+    "output_tokens_per_s_per_gpu", "ttft_s_p50", "ttft_s_p99", "tpot_s_mean", "tpot_s_p99", "e2e_s_p99", "usd_per_mtok",
+    "j_per_token",
     "power_w",
 )  # fmt: skip
 _LOWER: Final = frozenset(m for m in _SHOWN if m != "output_tokens_per_s_per_gpu")
@@ -54,7 +55,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A technique on a scenario: metrics under the scenario's load (`changes`), capacity in tokens/s/device, why, and quality.
+    """A technique on a scenario: metrics under the scenario's load (`changes`), capacity in tokens/s/device, why, and
+    quality.
 
     `before` is None where the scenario cannot be done without the technique; `note` then says why.
     """
@@ -70,8 +72,8 @@ class Comparison:
 
     @property
     def headline(self) -> tuple[float, str]:
-        """The gain that the technique is about, and in what: throughput when full, or the latency that gains most where only a
-        simulation sees it; 0 where nothing can be compared."""
+        """The gain that the technique is about, and in what: throughput when full, or the latency that gains most where
+        only a simulation sees it; 0 where nothing can be compared."""
         capacity = self.capacity.gain
         if self.technique.engine == "estimate":
             return (0.0 if math.isnan(capacity) else capacity), "throughput when full"
@@ -103,7 +105,8 @@ def measure(scenario: Scenario, engine: str = "estimate") -> Measured:
 def settled(scenario: Scenario) -> Scenario:
     """The scenario with its split chosen where it is open: the tensor parallelism that serves most when full.
 
-    Both sides of a comparison then run on the same split, and a technique is not credited with what another split would give.
+    Both sides of a comparison then run on the same split, and a technique is not credited with what another split would
+    give.
     """
     if scenario.deployment.tp is not None:
         return scenario
@@ -117,7 +120,8 @@ def settled(scenario: Scenario) -> Scenario:
 
 
 def compare(scenario: Scenario, technique: Technique) -> Comparison:
-    """`technique` on `scenario`. Raises Infeasible, with the reason, where it does not apply or the result does not fit."""
+    """`technique` on `scenario`. Raises Infeasible, with the reason, where it does not apply or the result does not
+    fit."""
     scenario = settled(scenario)
     changed = scenario | technique
     after = measure(changed, technique.engine)

@@ -29,8 +29,8 @@ T = TypeVar("T")
 class Lab:
     """Scenarios, hardware, models, engines and data for a claim.
 
-    What it hands over is scaled by its `perturbation`, if it has one; `asked` names the inputs that were handed over since
-    `forget`, which are those that the audit can vary. Results are cached by what they depend on.
+    What it hands over is scaled by its `perturbation`, if it has one; `asked` names the inputs that were handed over
+    since `forget`, which are those that the audit can vary. Results are cached by what they depend on.
     """
 
     def __init__(self, perturbation: Perturbation | None = None) -> None:
@@ -43,7 +43,8 @@ class Lab:
         self.asked = {}
 
     def scenario(self, fields: Mapping[str, Any] | str | Path | None = None, **more: Any) -> Scenario:
-        """A scenario from its fields, as a file has them: ``lab.scenario(model="…", hardware="8 x a100", workload={…})``."""
+        """A scenario from its fields, as a file has them: ``lab.scenario(model="…", hardware="8 x a100",
+        workload={…})``."""
         made = api.load(fields if isinstance(fields, (str, Path)) else {**(fields or {}), **more})
         return self._changed(made)
 

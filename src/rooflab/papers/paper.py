@@ -29,9 +29,9 @@ class Claim:
 
     `expect` is a number, or the two ends of a published range. `bound`: "near" (within `tolerance`, a share of the
     figure), "at least" or "at most" (the text only promises a bound). `kind`: "executed" (an algorithm ran on data),
-    "modelled" (the engine's prices and simulations). `moves`: inputs of the audit and the direction in which the figure must go when
-    one doubles. `wider` gives the reason for a tolerance above 15 %, `note` what explains a gap, `calibrated` the fit that the
-    figure took part in (it then does not count as reproduced).
+    "modelled" (the engine's prices and simulations). `moves`: inputs of the audit and the direction in which the figure
+    must go when one doubles. `wider` gives the reason for a tolerance above 15 %, `note` what explains a gap,
+    `calibrated` the fit that the figure took part in (it then does not count as reproduced).
     """
 
     paper: str
@@ -77,7 +77,8 @@ class NotModelled:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What a paper's method says about a scenario: figures (name, value, unit) and what they mean, in a sentence or two."""
+    """What a paper's method says about a scenario: figures (name, value, unit) and what they mean, in a sentence or
+    two."""
 
     figures: tuple[tuple[str, float, str], ...]
     because: str
@@ -87,8 +88,8 @@ class Analysis:
 class Paper:
     """One paper of the feed, with what its file adds: techniques, claims, scenarios, notes.
 
-    `does` is one sentence of our own; `saves` names the resources it saves; `seed` its number in the origin's list (0: another).
-    `executed`, `modelled`, `assumed` are sentences for its page.
+    `does` is one sentence of our own; `saves` names the resources it saves; `seed` its number in the origin's list (0:
+    another). `executed`, `modelled`, `assumed` are sentences for its page.
     """
 
     key: str
@@ -193,7 +194,8 @@ class Paper:
         return register
 
     def analysis(self, function: Callable[[Lab, Scenario], Analysis]) -> Callable[[Lab, Scenario], Analysis]:
-        """Register the function that runs the paper's method on a scenario (a decorator): for papers that measure, model or search."""
+        """Register the function that runs the paper's method on a scenario (a decorator): for papers that measure,
+        model or search."""
         self.analyse = function
         return function
 

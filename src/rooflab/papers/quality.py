@@ -57,7 +57,8 @@ EXACT: Final = QualityCost("exact", 0.0)
 
 
 def quality_cost(points: Sequence[QualityPoint], model: Model, parameters: Mapping[str, Any]) -> QualityCost:
-    """The cost on `model` under `parameters`: its own published point, or linear in log parameters between two of its family.
+    """The cost on `model` under `parameters`: its own published point, or linear in log parameters between two of its
+    family.
 
     Points of the first task that has any are used; outside the sizes published the cost is unknown.
     """

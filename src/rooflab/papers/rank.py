@@ -19,8 +19,8 @@ _REQUESTS = 500
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """The best variant of one technique on the scenario; `gain` in capacity (tokens/s/device), or in latency under its load
-    where that is what it is about."""
+    """The best variant of one technique on the scenario; `gain` in capacity (tokens/s/device), or in latency under its
+    load where that is what it is about."""
 
     technique: Technique
     comparison: Comparison

@@ -1,7 +1,8 @@
 """Which papers there are: the entry points of the group ``rooflab.papers``, built-in and third-party alike.
 
-An entry point is either one paper (its name is the paper's key, its value the module) or a package, a shelf, in which every module
-is a paper and is named as its key; a paper of several modules is a package on the shelf, with its paper in the module `paper`.  Keys are known without importing any paper; a paper's module is imported when it is asked for.
+An entry point is either one paper (its name is the paper's key, its value the module) or a package, a shelf, in which
+every module is a paper and is named as its key; a paper of several modules is a package on the shelf, with its paper in
+the module `paper`.  Keys are known without importing any paper; a paper's module is imported when it is asked for.
 """
 
 from __future__ import annotations

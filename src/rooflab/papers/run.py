@@ -20,7 +20,8 @@ __all__ = ["Outcome", "ranked_record", "refused_record", "run_paper"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out for each setup (one, "your scenario", when the reader gave one): comparisons, and what the paper's method says."""
+    """What came out for each setup (one, "your scenario", when the reader gave one): comparisons, and what the paper's
+    method says."""
 
     comparisons: tuple[tuple[str, Comparison], ...]
     analyses: tuple[tuple[str, Analysis], ...] = ()

@@ -63,14 +63,17 @@ class {name}(Technique):
         return scenario.with_deployment(kv="fp8", gpu_memory_utilization=self.memory)
 
 
-paper.quality(model="meta-llama/Llama-3.1-8B", task="WikiText-2 perplexity", delta=0.01, unit="ppl", source="table 1 of the paper")
+paper.quality(model="meta-llama/Llama-3.1-8B", task="WikiText-2 perplexity", delta=0.01, unit="ppl",
+              source="table 1 of the paper")
 
 
 @paper.setup("evaluation")
 def evaluation(lab: Lab) -> Scenario:
     """The scenario of the paper's own evaluation."""
     return lab.scenario(
-        model="meta-llama/Llama-3.1-8B", hardware="a100-80gb-sxm", workload={{"isl": 1024, "osl": 512, "scenario": "max-throughput"}}
+        model="meta-llama/Llama-3.1-8B",
+        hardware="a100-80gb-sxm",
+        workload={{"isl": 1024, "osl": 512, "scenario": "max-throughput"}},
     )
 
 

@@ -75,8 +75,8 @@ Fraction = Annotated[float, Range(0, 1)]
 class Technique:
     """A function from scenario to scenario with parameters.
 
-    `key` is its name in scenario files and ``rooflab.papers.KEY`` (default: the class in snake case), `paper` that of its paper.
-    `changes_outputs`: whether the model computes something else than before, so that quality has a price.
+    `key` is its name in scenario files and ``rooflab.papers.KEY`` (default: the class in snake case), `paper` that of
+    its paper. `changes_outputs`: whether the model computes something else than before, so that quality has a price.
     `engine`: what sees its effect, "estimate" (closed form) or "simulate" (scheduling, queues, placement).
     """
 
@@ -100,12 +100,14 @@ class Technique:
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Sequence[Technique]:
-        """Settings worth trying on `scenario`: what a ranking and a plan search over. Default: the defaults, if all have one."""
+        """Settings worth trying on `scenario`: what a ranking and a plan search over. Default: the defaults, if all
+        have one."""
         needed = [f for f in fields(cast(Any, cls)) if f.default is MISSING and f.default_factory is MISSING]
         return () if needed else (cls(),)
 
     def because(self, before: Any, after: Any) -> str:
-        """Why the result changed, in a sentence, from results before and after; empty: the general explanation serves."""
+        """Why the result changed, in a sentence, from results before and after; empty: the general explanation
+        serves."""
         return ""
 
     def parameters(self) -> dict[str, Any]:

@@ -157,13 +157,17 @@ def _tightest(c: Choice) -> str:
         return ""
     key, limit = max(s.slo, key=lambda kl: float(c.metrics[s.slo.metric(kl[0])]) / kl[1])
     got = float(c.metrics[s.slo.metric(key)])
-    return f"tightest target: {bound_name(key)} {bound_value(key, got)} of {bound_value(key, limit)} ({got / limit * 100:.0f} %)"
+    return (
+        f"tightest target: {bound_name(key)} {bound_value(key, got)} of {bound_value(key, limit)} "
+        f"({got / limit * 100:.0f} %)"
+    )
 
 
 def nothing_meets(
     base: Scenario, judged: Judged, rejected: tuple[Rejected, ...], *, fixed: Collection[str], quantise: bool
 ) -> str:
-    """Why nothing will do: the bound that the closest candidate breaks, by how much, and the smallest changes that would do."""
+    """Why nothing will do: the bound that the closest candidate breaks, by how much, and the smallest changes that
+    would do."""
     row = closest(judged)
     options = {"fixed": fixed, "limit": 3000}
     if row is None:
@@ -241,7 +245,8 @@ def _carried(base: Scenario, deployments: list[Deployment], factors: list[float]
 
 
 def _more_devices(base: Scenario, options: dict[str, Any], *, hopeless: bool) -> str:
-    """The fewest devices that do, of up to 8 times as many; not asked where even a trickle of load misses the targets at every split."""
+    """The fewest devices that do, of up to 8 times as many; not asked where even a trickle of load misses the targets
+    at every split."""
     hardware = base.hardware
     if "replicas" in options["fixed"] or base.deployment.replicas:
         return ""

@@ -23,7 +23,8 @@ _FRONT = 12
 
 
 def front(judged: Judged, rows: Sequence[int], target: Objective, metric: str) -> list[Deployment]:
-    """Of `rows` those that no other beats in both the objective (devices a request, where that is the latency itself) and `metric`."""
+    """Of `rows` those that no other beats in both the objective (devices a request, where that is the latency itself)
+    and `metric`."""
     if not len(rows):
         return []
     m, at = judged.metrics, np.asarray(rows)
@@ -52,7 +53,8 @@ def cloud(
     *,
     per_gpu: str,
 ) -> tuple[Point, ...]:
-    """A point for each shape: its best row, or the row that breaks a target least; where the load is open-ended also other limits."""
+    """A point for each shape: its best row, or the row that breaks a target least; where the load is open-ended also
+    other limits."""
     seen: dict[Hashable, int] = {}
 
     def key(i: int) -> Hashable:

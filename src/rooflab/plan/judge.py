@@ -1,4 +1,5 @@
-"""Candidates against the targets: which fit, sustain the load and meet every service level, and by how much the others miss."""
+"""Candidates against the targets: which fit, sustain the load and meet every service level, and by how much the others
+miss."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Columns over candidates. `worst`: the largest ratio of a latency to its limit (or of the load to what is served)."""
+    """Columns over candidates. `worst`: the largest ratio of a latency to its limit (or of the load to what is
+    served)."""
 
     deployments: list[Deployment]
     metrics: dict[str, Array]

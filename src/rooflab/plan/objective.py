@@ -58,7 +58,8 @@ OBJECTIVES: Final = {
 }
 """Objectives by metric."""
 _ALIASES: Final = {
-    "cost": "usd_per_mtok", "throughput": "output_tokens_per_s_per_gpu", "latency": "tpot_s_p99", "energy": "j_per_token",
+    "cost": "usd_per_mtok", "throughput": "output_tokens_per_s_per_gpu", "latency": "tpot_s_p99",
+    "energy": "j_per_token",
     "carbon": "gco2e_per_mtok", "gpus": "devices", "ttft": "ttft_s_p99", "tpot": "tpot_s_p99", "e2e": "e2e_s_p99",
     "ttft_p99_s": "ttft_s_p99", "tpot_p99_s": "tpot_s_p99", "e2e_p99_s": "e2e_s_p99",
 }  # fmt: skip
@@ -85,7 +86,8 @@ def objective(minimise: str | None, maximise: str | None, *, priced: bool, gener
                          f"{'maximise' if found.more_is_better else 'minimise'} it", where)  # fmt: skip
     if key.startswith("usd") and not priced:
         raise InputError(
-            "no price of this device is known; give hardware.price in USD per device-hour, or ask for another objective",
+            "no price of this device is known; give hardware.price in USD per device-hour, or ask for another "
+            "objective",
             where,
         )
     return found

@@ -1,4 +1,5 @@
-"""The candidates that nearly made it: which bound each breaks and by how much, and what the ones that do not fit would need."""
+"""The candidates that nearly made it: which bound each breaks and by how much, and what the ones that do not fit would
+need."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ _SHARED = ("usd_per_mtok", "j_per_token", "gco2e_per_mtok")
 
 
 def near_misses(base: Scenario, judged: Judged, target: Objective) -> tuple[Rejected, ...]:
-    """Up to five candidates that the objective prefers to the best one and that break a bound by least, then up to two that do not fit."""
+    """Up to five candidates that the objective prefers to the best one and that break a bound by least, then up to two
+    that do not fit."""
     cost = target.cost(judged.metrics[target.metric])
     if base.workload.rate and (target.more_is_better or target.metric in _SHARED):
         # as if it carried the whole load: what it falls short of is the reason, not its price
@@ -63,7 +65,10 @@ def miss(base: Scenario, judged: Judged, row: int) -> Rejected:
 
 def _words(base: Scenario, judged: Judged, row: int, v: Violation) -> str:
     if v.bound != "rate":
-        return f"{bound_name(v.bound)} {bound_value(v.bound, v.got)}, {_percent(v.over - 1)} above {bound_value(v.bound, v.limit)}"
+        return (
+            f"{bound_name(v.bound)} {bound_value(v.bound, v.got)}, {_percent(v.over - 1)} above "
+            f"{bound_value(v.bound, v.limit)}"
+        )
     m = judged.metrics
     text = f"serves {significant(v.got)} of {significant(v.limit)} requests/s"
     room = float(m["max_running"][row])

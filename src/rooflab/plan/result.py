@@ -1,4 +1,5 @@
-"""The answer of a plan: ranked deployments with their reasons, what was rejected and by how much, and how firm the choice is."""
+"""The answer of a plan: ranked deployments with their reasons, what was rejected and by how much, and how firm the
+choice is."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ class Violation:
 class Choice:
     """A deployment that meets the targets, with its metrics.
 
-    `rank` from 1; `quality` says whether the model's answers are the checkpoint's; `why` holds computed comparisons, `change`
-    what would have to change for it to break or to win.
+    `rank` from 1; `quality` says whether the model's answers are the checkpoint's; `why` holds computed comparisons,
+    `change` what would have to change for it to break or to win.
     """
 
     rank: int
@@ -112,7 +113,8 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A candidate on the chart: its cost (USD per million tokens, NaN without a price), rate per device, latency (s)."""
+    """A candidate on the chart: its cost (USD per million tokens, NaN without a price), rate per device, latency
+    (s)."""
 
     label: str
     devices: int
@@ -124,7 +126,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The physical limit of the best choice's work: tokens/s/GPU at datasheet peaks, and the share of it that is reached."""
+    """The physical limit of the best choice's work: tokens/s/GPU at datasheet peaks, and the share of it that is
+    reached."""
 
     tokens_per_s_per_gpu: float
     ratio: float
@@ -133,7 +136,8 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """How the best choice answers when one thing about the traffic changes: `factor` on `name`, the objective, broken targets."""
+    """How the best choice answers when one thing about the traffic changes: `factor` on `name`, the objective, broken
+    targets."""
 
     name: str
     factor: float
@@ -146,8 +150,8 @@ class Shift:
 class Plan:
     """Ranked `choices` (best first; empty when nothing meets the targets), and everything that explains them.
 
-    `by_devices`: the best choice for each number of devices; `front`: choices that no other beats in both cost and latency;
-    `latency_metric` is the latency of front and `points`; `message` is the answer in a sentence.
+    `by_devices`: the best choice for each number of devices; `front`: choices that no other beats in both cost and
+    latency; `latency_metric` is the latency of front and `points`; `message` is the answer in a sentence.
     """
 
     scenario: Scenario

@@ -2,9 +2,9 @@
 
     candidates ─ evaluate (arrays) ─▶ fits? sustains the load? meets the SLO? ─▶ rank by the objective ─▶ Plan
 
-A change of formats has an unknown cost in quality, so it must win 3 % to be preferred.  Equal objectives are broken in this order:
-no change of quality, more served where the load is open-ended, no pipeline stages, headroom to the tightest target (or latency),
-nearness to the engine's default limits.  In max-throughput the engines are taken in their
+A change of formats has an unknown cost in quality, so it must win 3 % to be preferred.  Equal objectives are broken in
+this order: no change of quality, more served where the load is open-ended, no pipeline stages, headroom to the tightest
+target (or latency), nearness to the engine's default limits.  In max-throughput the engines are taken in their
 steady state: an opening burst of all users would be the client's doing, not the deployment's.
 """
 
@@ -41,7 +41,8 @@ __all__ = ["QUALITY_WORTH", "plan"]
 Array = npt.NDArray[np.float64]
 
 QUALITY_WORTH: Final = 0.03
-"""What each change of formats must gain in the objective to be preferred; a choice of ours, where no quality cost is known."""
+"""What each change of formats must gain in the objective to be preferred; a choice of ours, where no quality cost is
+known."""
 
 
 def plan(
@@ -58,10 +59,11 @@ def plan(
 ) -> Plan:
     """The best deployments of a scenario under its service levels.
 
-    `minimise` or `maximise` names the objective (default: USD per million tokens, or throughput per GPU without a price).
-    `fixed`: deployment fields that stay although they have their default.  `quantise` allows 4-bit weights, `formats` names the
-    weight formats to try.  `top` choices are ranked, of at most `limit` candidates.  `explain=False` leaves out reasons and
-    sensitivity.  Raises InputError for impossible fields; a plan that nothing meets has no choices and says why.
+    `minimise` or `maximise` names the objective (default: USD per million tokens, or throughput per GPU without a
+    price). `fixed`: deployment fields that stay although they have their default.  `quantise` allows 4-bit weights,
+    `formats` names the weight formats to try.  `top` choices are ranked, of at most `limit` candidates.
+    `explain=False` leaves out reasons and sensitivity.  Raises InputError for impossible fields; a plan that nothing
+    meets has no choices and says why.
     """
     base = _steady(scenario)
     _check(base)
@@ -122,7 +124,8 @@ def _check(scenario: Scenario) -> None:
 
 
 def _worth_pricing(base: Scenario, space: Space) -> list[Deployment]:
-    """The candidates of engines that hold a sequence with the smallest limits; of each other engine one, to say why it does not."""
+    """The candidates of engines that hold a sequence with the smallest limits; of each other engine one, to say why it
+    does not."""
     deployments = list(space)
     smallest: dict[tuple[Any, ...], Deployment] = {}
     for d in deployments:
@@ -177,7 +180,8 @@ def _qualities(base: Scenario, judged: Judged, rows: npt.NDArray[np.intp]) -> li
 
 
 def _distance(d: Deployment) -> float:
-    """How far the limits are from the defaults that engines ship with, in octaves; whole prompts count as more of them."""
+    """How far the limits are from the defaults that engines ship with, in octaves; whole prompts count as more of
+    them."""
     if d.engine not in SCHEDULING:
         return float(d.max_num_seqs)  # llama.cpp cuts its context into as many slots
     apart = abs(math.log2(d.max_num_seqs / 256)) + abs(math.log2(d.max_num_batched_tokens / 8192))
@@ -223,7 +227,8 @@ def _choices(base: Scenario, deployments: Sequence[Deployment]) -> tuple[Choice,
 
 
 def _by_count(base: Scenario, ranked: list[Deployment], *, open_ended: bool) -> list[Deployment]:
-    """The best deployment for each number of devices, fewest first; engines of an open-ended load are as good on their own."""
+    """The best deployment for each number of devices, fewest first; engines of an open-ended load are as good on their
+    own."""
     first: dict[int, Deployment] = {}
     for d in ranked:
         first.setdefault(d.devices, d)
@@ -240,4 +245,7 @@ def _sentence(base: Scenario, target: Objective, choices: tuple[Choice, ...]) ->
     value = significant(float(best.metrics[target.metric]))
     meets = f", within {slo_label(base)}" if base.slo else ""
     devices = choices[0].devices
-    return f"{sentence(choices[0].label)} on {devices} {'device' if devices == 1 else 'devices'}: {value} {target.unit}{meets}."
+    return (
+        f"{sentence(choices[0].label)} on {devices} {'device' if devices == 1 else 'devices'}: {value} "
+        f"{target.unit}{meets}."
+    )

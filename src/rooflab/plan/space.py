@@ -3,11 +3,12 @@
 splits       tensor degrees that divide the heads, inside a host and over hosts; pipeline stages; attention-data and
              expert degrees for mixtures of experts
 replicas     every count that the hardware holds (thinned on large clusters, then filled in around the best)
-formats      the checkpoint's, fp8 where the device computes in it or keeps it weight-only, 4-bit ones on request; fp8 cache
+formats      the checkpoint's, fp8 where the device computes in it or keeps it weight-only, 4-bit ones on request; fp8
+             cache
 limits       sequences, tokens a step, chunked prefill on or off
 
-Fields that the scenario sets to anything but their default stay as they are; `fixed` names fields that stay although they
-have their default.
+Fields that the scenario sets to anything but their default stay as they are; `fixed` names fields that stay although
+they have their default.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ Limits = tuple[int, int, bool]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What is searched: splits (tp, pp, dp, ep) with their replicas, formats of weights and cache, limits (sequences, tokens, chunked)."""
+    """What is searched: splits (tp, pp, dp, ep) with their replicas, formats of weights and cache, limits (sequences,
+    tokens, chunked)."""
 
     base: Deployment
     splits: tuple[tuple[Splits, tuple[int, ...]], ...]
@@ -86,7 +88,8 @@ def space_of(
     formats: Sequence[str] | None = None,
     limit: int = 20_000,
 ) -> Space:
-    """The space of a scenario; see the module. Raises InputError when a fixed split is impossible or too large for the hardware."""
+    """The space of a scenario; see the module. Raises InputError when a fixed split is impossible or too large for the
+    hardware."""
     for name in fixed:
         if name not in SEARCHED:
             raise unknown("searched field", name, SEARCHED, "fixed")
@@ -155,7 +158,8 @@ def _complain(scenario: Scenario) -> None:
     if hardware.device.scale_up.topology == "none" and trial.devices_per_replica > 1:
         raise InputError(f"{hardware.device.key} devices are not joined by any link; use replicas", "deployment.tp")
     raise InputError(
-        f"no split of {scenario.model.name} over {hardware.count} x {hardware.device.key} agrees with the fields that are set; "
+        f"no split of {scenario.model.name} over {hardware.count} x {hardware.device.key} agrees with the fields that "
+        f"are set; "
         f"they ask for {trial.devices_per_replica} devices an engine",
         "deployment",
     )
@@ -182,7 +186,8 @@ def _replicas(scenario: Scenario, d: Deployment, split: Splits, keep: set[str], 
 
 
 def fill_replicas(deployments: Sequence[Deployment], tried: Collection[int]) -> list[Deployment]:
-    """The counts of replicas between each deployment's own and the next smaller one that was tried, at most 32 of them."""
+    """The counts of replicas between each deployment's own and the next smaller one that was tried, at most 32 of
+    them."""
     out = []
     for d in deployments:
         n = d.replicas or 1
@@ -237,7 +242,8 @@ def _caches(scenario: Scenario, d: Deployment) -> tuple[str | None, ...]:
 
 
 def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tuple[Limits, ...]:
-    """Sequences x tokens a step x chunked, coarser with each level; the tokens of whole prompts hold the longest one."""
+    """Sequences x tokens a step x chunked, coarser with each level; the tokens of whole prompts hold the longest
+    one."""
     w = scenario.workload
     searched = d.engine in SCHEDULING and scenario.model.kind == "decoder"
     longest = max(w.mean_prompt_tokens, w.isl.high if w.isl.high < float("inf") else 0.0)

@@ -1,7 +1,9 @@
-"""Papers' techniques as dimensions of a plan: each that applies, alone and with another, each planned for over all deployments.
+"""Papers' techniques as dimensions of a plan: each that applies, alone and with another, each planned for over all
+deployments.
 
-A technique changes the scenario before the search, so everything that a plan weighs (memory, splits, limits, service levels) is weighed
-again with it in place.  Of every technique the setting with the best deployment is kept; the best few are then tried in pairs.
+A technique changes the scenario before the search, so everything that a plan weighs (memory, splits, limits, service
+levels) is weighed again with it in place.  Of every technique the setting with the best deployment is kept; the best
+few are then tried in pairs.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ _CANDIDATES: Final = 3000
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A plan with techniques in it (none: the plan without), what they cost in quality, and the objective's gain over none.
+    """A plan with techniques in it (none: the plan without), what they cost in quality, and the objective's gain over
+    none.
 
     `gain` above 1 is better; NaN where the plan without techniques has no choice.
     """
@@ -60,8 +63,8 @@ class Option:
 def plan_with_techniques(scenario: Scenario, *, max_quality_loss: float | None = None, **options: Any) -> list[Option]:
     """Plans with no technique, one and two, best objective first; `options` are those of `rooflab.plan`.
 
-    `max_quality_loss` bounds what a technique may cost, in the unit of its published figure; one whose cost is unknown for this model
-    is then left out. Techniques that only a simulation sees are left out, too: a plan is closed-form.
+    `max_quality_loss` bounds what a technique may cost, in the unit of its published figure; one whose cost is unknown
+    for this model is then left out. Techniques that only a simulation sees are left out, too: a plan is closed-form.
     """
     options = {"limit": _CANDIDATES} | options | {"explain": False}
     without = plan(scenario, **options)

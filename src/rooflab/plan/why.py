@@ -1,4 +1,5 @@
-"""Why a choice stands where it does: where its time goes, what its memory holds, and the neighbours that it was compared with."""
+"""Why a choice stands where it does: where its time goes, what its memory holds, and the neighbours that it was
+compared with."""
 
 from __future__ import annotations
 
@@ -107,7 +108,8 @@ def _differences(target: Objective, there: dict[str, Any], here: dict[str, Any])
     parts = []
     change = target.worse_by(float(there[target.metric]), float(here[target.metric]))
     parts.append(
-        f"{target.title} {'equal' if abs(change) < 0.005 else f'{abs(change) * 100:.0f} % ' + ('worse' if change > 0 else 'better')}"
+        f"{target.title} "
+        f"{'equal' if abs(change) < 0.005 else f'{abs(change) * 100:.0f} % ' + ('worse' if change > 0 else 'better')}"
     )
     for key, title in (("tpot_s_p99", "TPOT p99"), ("ttft_s_p99", "TTFT p99")):
         a, b = float(there[key]), float(here[key])

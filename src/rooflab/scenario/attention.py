@@ -40,11 +40,12 @@ class Indexer:
 class Attention:
     """Softmax attention with `kv_heads` groups (MHA, GQA, MQA).
 
-    `window`: tokens that a query sees (None: all).  `chunked`: the window is a fixed chunk that a token does not look out of
-    (Llama 4), not a sliding one.  `cross`: keys come from the encoder.  `causal` False: encoder.  `indexer`: a learned choice of
-    tokens; the query then sees `window` of them and the cache keeps all (MiniMax-M3).  `qk_norm`: "head" one scale shared by all
-    heads, "full" one for each column.
-    `k_bias` False: of q, k and v only k has no bias (Whisper).  `head_gate`: a gate for each head beside the projections (Step 3).
+    `window`: tokens that a query sees (None: all).  `chunked`: the window is a fixed chunk that a token does not look
+    out of (Llama 4), not a sliding one.  `cross`: keys come from the encoder.  `causal` False: encoder.  `indexer`: a
+    learned choice of tokens; the query then sees `window` of them and the cache keeps all (MiniMax-M3).  `qk_norm`:
+    "head" one scale shared by all heads, "full" one for each column.
+    `k_bias` False: of q, k and v only k has no bias (Whisper).  `head_gate`: a gate for each head beside the
+    projections (Step 3).
     """
 
     heads: int
@@ -116,7 +117,8 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class LatentAttention:
-    """Multi-head latent attention (DeepSeek-V2, 2.1): the cache holds one compressed vector and one rotary key per token."""
+    """Multi-head latent attention (DeepSeek-V2, 2.1): the cache holds one compressed vector and one rotary key per
+    token."""
 
     heads: int
     q_rank: int | None
@@ -175,9 +177,10 @@ class LatentAttention:
 class CompressedAttention:
     """Attention over a window of recent tokens and a compressed past (DeepSeek-V4).
 
-    One key-value vector of `head_dim` serves all heads and is key and value at once.  Every `ratio` tokens are pooled into one
-    entry (0: no past beyond `window`); an `indexer` picks `top_k` of the entries, without one all are read.  Queries and outputs
-    are low-rank (`q_rank`; `o_rank` in each of `o_groups`).  `overlap`: pooling windows overlap, which doubles its projections.
+    One key-value vector of `head_dim` serves all heads and is key and value at once.  Every `ratio` tokens are pooled
+    into one entry (0: no past beyond `window`); an `indexer` picks `top_k` of the entries, without one all are read.
+    Queries and outputs are low-rank (`q_rank`; `o_rank` in each of `o_groups`).  `overlap`: pooling windows overlap,
+    which doubles its projections.
     """
 
     heads: int

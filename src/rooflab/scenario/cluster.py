@@ -1,4 +1,5 @@
-"""How engines stand together: pools for prefill and decode, autoscaling, failures, changes of speed, caches behind the device."""
+"""How engines stand together: pools for prefill and decode, autoscaling, failures, changes of speed, caches behind the
+device."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """How a prompt's cache travels between pools: rate and latency (None: the network of the hardware), layer by layer or at the end."""
+    """How a prompt's cache travels between pools: rate and latency (None: the network of the hardware), layer by layer
+    or at the end."""
 
     bytes_per_s: float | None = None
     latency_s: float | None = None
@@ -56,7 +58,8 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Autoscale:
-    """Keep as many engines up as hold `load` requests each, from `least` to `most` (None: all); a new one takes `startup_s`."""
+    """Keep as many engines up as hold `load` requests each, from `least` to `most` (None: all); a new one takes
+    `startup_s`."""
 
     load: float
     least: int = 1
@@ -97,8 +100,9 @@ class KVTier:
 class Swap:
     """How a preempted sequence's cache goes to the host and back.
 
-    Each copy of `run_blocks` adjacent blocks (of keys or values, in one layer) costs `call_s` to issue. `asynchronous`: beside the
-    steps of the others, instead of between them. `reuse`: the host keeps its copy, and only what is new since goes out again.
+    Each copy of `run_blocks` adjacent blocks (of keys or values, in one layer) costs `call_s` to issue. `asynchronous`:
+    beside the steps of the others, instead of between them. `reuse`: the host keeps its copy, and only what is new
+    since goes out again.
     """
 
     call_s: float = 0.0
@@ -130,7 +134,8 @@ def _as_given(value: Any, where: str) -> Any:
 
 
 def read_pools(value: Any, where: str) -> tuple[Pool, ...]:
-    """Pools from ``[{role: prefill, replicas: 2, tp: 4, hardware: 8 x h100}, {role: decode, replicas: 1}]``; both roles must appear."""
+    """Pools from ``[{role: prefill, replicas: 2, tp: 4, hardware: 8 x h100}, {role: decode, replicas: 1}]``; both roles
+    must appear."""
     readers: Mapping[str, fields.Reader] = {
         "role": fields.choice("prefill", "decode", "mixed"),
         **dict.fromkeys(("replicas", "tp", "pp", "ep", "dp"), fields.at_least(1)),
@@ -220,7 +225,8 @@ def read_swap(value: Any, where: str) -> Swap:
     if isinstance(value, Swap):
         return value
     readers: Mapping[str, fields.Reader] = {
-        "call": fields.quantity("time"), "run_blocks": fields.number(1), "asynchronous": fields.flag, "reuse": fields.flag,
+        "call": fields.quantity("time"), "run_blocks": fields.number(1), "asynchronous": fields.flag,
+        "reuse": fields.flag,
     }  # fmt: skip
     read = fields.read(dict, value, where, readers)
     return Swap(**{{"call": "call_s"}.get(str(k), str(k)): v for k, v in read.items()})

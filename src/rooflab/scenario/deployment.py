@@ -30,15 +30,18 @@ ENGINES: Final = {
     "ideal": "an engine without overhead",
 }
 _ENGINE_ALIASES: Final = {
-    "tensorrt-llm": "trtllm", "trt-llm": "trtllm", "tensorrt": "trtllm", "nim": "trtllm", "llama.cpp": "llamacpp", "llama-cpp": "llamacpp",
-    "hf": "transformers", "huggingface": "transformers", "deepspeed-mii": "deepspeed", "mii": "deepspeed", "turbomind": "lmdeploy",
+    "tensorrt-llm": "trtllm", "trt-llm": "trtllm", "tensorrt": "trtllm", "nim": "trtllm", "llama.cpp": "llamacpp",
+    "llama-cpp": "llamacpp",
+    "hf": "transformers", "huggingface": "transformers", "deepspeed-mii": "deepspeed", "mii": "deepspeed",
+    "turbomind": "lmdeploy",
     "torch": "pytorch", "ft": "fastertransformer",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Speculation:
-    """Speculative decoding: `tokens` drafted a step, each accepted with probability `acceptance` while all before it were.
+    """Speculative decoding: `tokens` drafted a step, each accepted with probability `acceptance` while all before it
+    were.
 
     `draft_share`: time of drafting one token over a plain decode step of the target.
     """
@@ -49,7 +52,8 @@ class Speculation:
 
     @property
     def tokens_per_step(self) -> float:
-        """Expected tokens gained by a step: (1 − a^(k+1)) / (1 − a), the target's own token included (Leviathan et al. 2023, eq. 1)."""
+        """Expected tokens gained by a step: (1 − a^(k+1)) / (1 − a), the target's own token included (Leviathan et al.
+        2023, eq. 1)."""
         if self.acceptance >= 1:
             return self.tokens + 1.0
         return (1 - self.acceptance ** (self.tokens + 1)) / (1 - self.acceptance)
@@ -59,8 +63,9 @@ class Speculation:
 class Overlap:
     """Work of one step that runs beside its matrix products on the same device.
 
-    `attention`: share of decode attention that runs while products leave the memory idle; `comm`: share of communication that
-    runs while anything else does.  1 is everything that could be hidden, 0 one operator after the other.
+    `attention`: share of decode attention that runs while products leave the memory idle; `comm`: share of
+    communication that runs while anything else does.  1 is everything that could be hidden, 0 one operator after the
+    other.
     """
 
     attention: float = 0.0
@@ -75,10 +80,10 @@ class Deployment:
     uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
     (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
     `batching` "separate": every sequence is an instance of its own that reads the (once resident) weights for itself.
-    `admit_every`: decode steps between two looks at the waiting line (SGLang's scheduler-recv-interval); `batch_wait_steps`: decode
-    steps that a prompt waits for others to share its step (TensorRT-LLM's batch_wait_timeout_iters).
-    With `pools` the engines are those of the pools, prompts and decodes apart; beyond `spill_tokens` on every engine for
-    prompts (None: never) a decode engine takes the prompt and answers it.
+    `admit_every`: decode steps between two looks at the waiting line (SGLang's scheduler-recv-interval);
+    `batch_wait_steps`: decode steps that a prompt waits for others to share its step (TensorRT-LLM's
+    batch_wait_timeout_iters). With `pools` the engines are those of the pools, prompts and decodes apart; beyond
+    `spill_tokens` on every engine for prompts (None: never) a decode engine takes the prompt and answers it.
     """
 
     engine: str = ""

@@ -55,7 +55,8 @@ DTYPES: Final[dict[str, DType]] = {
 
 _ALIASES: Final = {
     "float32": "fp32", "f32": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "f16": "fp16",
-    "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "e4m3": "fp8", "float8": "fp8", "fp8_block": "fp8-block", "fp8block": "fp8-block",
+    "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "e4m3": "fp8", "float8": "fp8", "fp8_block": "fp8-block",
+    "fp8block": "fp8-block",
     "w8a8": "int8", "awq": "int4", "gptq": "int4", "w4a16": "int4", "fp4": "nvfp4",
     "nvfp4_block": "nvfp4", "q4_k": "q4_k_m", "q8": "q8_0", "q4": "q4_0",
 }  # fmt: skip

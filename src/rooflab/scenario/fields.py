@@ -1,4 +1,5 @@
-"""Reading a mapping into a frozen dataclass: every key known, every value read by its own reader, errors that say where."""
+"""Reading a mapping into a frozen dataclass: every key known, every value read by its own reader, errors that say
+where."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A memory beyond the device's own: host DRAM, CXL, NVMe; `bytes_per_s` is the path from the device to it, each way.
+    """A memory beyond the device's own: host DRAM, CXL, NVMe; `bytes_per_s` is the path from the device to it, each
+    way.
 
     Both are one device's share: a host's memory divided by its devices, its path limited by the device's host link.
     """
@@ -44,8 +45,8 @@ class Device:
     `peak_flops`: dense peak by arithmetic format (bf16, fp16, fp8, fp4, int8, int4, fp32, tf32), FLOP/s or OP/s.
     `family` chooses the calibration (ampere, hopper, blackwell, cdna3, ...).  `sources` gives the
     source of a figure by field name.  A card that software sees as several devices (MI250X) is one device here,
-    with the sum of their figures, and `dies` says how many they are.  `sm_count` (SMs, compute units, Xe cores), `l2_bytes` and
-    `boost_hz` (the clock at which the peaks are stated) are 0 where unknown.
+    with the sum of their figures, and `dies` says how many they are.  `sm_count` (SMs, compute units, Xe cores),
+    `l2_bytes` and `boost_hz` (the clock at which the peaks are stated) are 0 where unknown.
     """
 
     key: str

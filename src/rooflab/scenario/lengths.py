@@ -54,7 +54,8 @@ def read_lengths(value: Any, where: str) -> Lengths:
 
 
 def read_times(value: Any, where: str) -> Lengths:
-    """Times in seconds: ``10 s`` is the mean of an exponential; ``{fixed: 2 s}`` or ``{lognormal: {mean: 8 s, cv: 2}}`` say otherwise."""
+    """Times in seconds: ``10 s`` is the mean of an exponential; ``{fixed: 2 s}`` or ``{lognormal: {mean: 8 s, cv: 2}}``
+    say otherwise."""
     if isinstance(value, Lengths):
         return value
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
@@ -124,8 +125,8 @@ def _uniform(low: float, high: float, where: str) -> Lengths:
 
 
 def _cut(kind: str, mean: float, cv: float, low: float, high: float, where: str) -> Lengths:
-    """A lognormal or exponential whose mean and cv hold after the cut; no distribution on [low, high] has a larger variance
-    than (high − mean)(mean − low) (Bhatia and Davis 2000)."""
+    """A lognormal or exponential whose mean and cv hold after the cut; no distribution on [low, high] has a larger
+    variance than (high − mean)(mean − low) (Bhatia and Davis 2000)."""
     if not low <= mean <= high:
         raise InputError(f"the mean {mean:g} lies outside {low:g}..{high:g}", where)
     if kind == "exponential":
@@ -159,7 +160,8 @@ def value_at(lengths: Lengths, p: float) -> float:
 
 @lru_cache(maxsize=256)
 def underlying(lengths: Lengths) -> tuple[float, float]:
-    """Parameters before the cut: (scale, 0) of an exponential, (mu, sigma) of a lognormal, such that mean and cv hold after it."""
+    """Parameters before the cut: (scale, 0) of an exponential, (mu, sigma) of a lognormal, such that mean and cv hold
+    after it."""
     mean, low, high = lengths.mean, lengths.low, lengths.high
     if lengths.kind == "exponential":
         if low <= 0 and math.isinf(high):

@@ -62,7 +62,8 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """A mixture of `experts` feed-forwards of `width`, `top_k` of them per token, and shared ones of `shared_width` in all.
+    """A mixture of `experts` feed-forwards of `width`, `top_k` of them per token, and shared ones of `shared_width` in
+    all.
 
     `latent`: width of the space the routed experts work in, when it is not the hidden size (Nemotron 3, Kimi-K3).
     """
@@ -109,10 +110,11 @@ FeedForward = Dense | Experts
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One layer: mixers and a feed-forward, either of which may be absent, and `norms` normalisations of the hidden size.
+    """One layer: mixers and a feed-forward, either of which may be absent, and `norms` normalisations of the hidden
+    size.
 
-    `parallel`: mixer and feed-forward read the same input and are added once (GPT-J, PaLM, Falcon).  `extra_parameters`: small
-    per-layer weights that no part above names (hyper-connections, layer scales).
+    `parallel`: mixer and feed-forward read the same input and are added once (GPT-J, PaLM, Falcon).
+    `extra_parameters`: small per-layer weights that no part above names (hyper-connections, layer scales).
     """
 
     mixers: tuple[Mixer, ...]
@@ -160,12 +162,13 @@ class Vision:
 class Model:
     """A transformer (or hybrid) as shapes.
 
-    `runs` are the decoder's (or only) blocks, `encoder` those of an encoder-decoder, `mtp` the multi-token-prediction blocks kept
-    beside the decoder and left out of `parameters`, as published counts mostly do.  `dtype` is the checkpoint's own weight
-    format; `expert_dtype` that of routed experts when it differs (gpt-oss: mxfp4); `kv_dtype` what the checkpoint asks of the cache.
-    `relative_buckets`: learned position biases per head, once a stack (T5).
-    `checkpoint` is the repository that the user named, where that is not the catalogue's (an instruct version, a quantised one).
-    `other_parameters` counts what has no part in a step's cost worth naming (pooler, token types, norms of embeddings).
+    `runs` are the decoder's (or only) blocks, `encoder` those of an encoder-decoder, `mtp` the multi-token-prediction
+    blocks kept beside the decoder and left out of `parameters`, as published counts mostly do.  `dtype` is the
+    checkpoint's own weight format; `expert_dtype` that of routed experts when it differs (gpt-oss: mxfp4); `kv_dtype`
+    what the checkpoint asks of the cache. `relative_buckets`: learned position biases per head, once a stack (T5).
+    `checkpoint` is the repository that the user named, where that is not the catalogue's (an instruct version, a
+    quantised one). `other_parameters` counts what has no part in a step's cost worth naming (pooler, token types, norms
+    of embeddings).
     """
 
     name: str
@@ -246,13 +249,15 @@ class Model:
 
     @property
     def mtp_parameters(self) -> int:
-        """Their weights: the block, the projection of hidden state and next embedding, three norms (DeepSeek-V3 report, 2.2)."""
+        """Their weights: the block, the projection of hidden state and next embedding, three norms (DeepSeek-V3 report,
+        2.2)."""
         joint = 2 * self.hidden * self.hidden + 3 * self.hidden
         return sum(r.count * (r.block.parameters(self.hidden) + joint) for r in self.mtp)
 
     @property
     def kv_elements_per_token(self) -> int:
-        """Elements that one more token adds to the cache while every layer still keeps all of its window; cross-attention aside."""
+        """Elements that one more token adds to the cache while every layer still keeps all of its window;
+        cross-attention aside."""
         return sum(r.count * m.kv_elements_per_token for r in self.runs for m in r.block.mixers if not _crosses(m))
 
     @property
@@ -271,7 +276,8 @@ class Model:
 
     @property
     def active_parameters(self) -> int:
-        """Parameters that one token uses, embeddings and head included (the convention of published 'A' counts varies)."""
+        """Parameters that one token uses, embeddings and head included (the convention of published 'A' counts
+        varies)."""
         idle = sum(
             r.count * (r.block.parameters(self.hidden) - r.block.active_parameters(self.hidden))
             for r in self.runs + self.encoder

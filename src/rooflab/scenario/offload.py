@@ -1,4 +1,5 @@
-"""What of a model lives behind the device: weights in a memory tier, the cache in the host's memory with its attention on the CPU."""
+"""What of a model lives behind the device: weights in a memory tier, the cache in the host's memory with its attention
+on the CPU."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ __all__ = ["Offload", "read_offload"]
 
 @dataclass(frozen=True, slots=True)
 class Offload:
-    """`weights`: the tier ("dram", "nvme" or one that the hardware names) that a step's weights are streamed from, None: resident.
+    """`weights`: the tier ("dram", "nvme" or one that the hardware names) that a step's weights are streamed from,
+    None: resident.
 
-    `kv` "dram": the cache lies in the host's memory, where the CPU attends for decoding sequences (`attention` "cpu"); prompts
-    are attended on the device and their cache is sent behind.
+    `kv` "dram": the cache lies in the host's memory, where the CPU attends for decoding sequences (`attention` "cpu");
+    prompts are attended on the device and their cache is sent behind.
     """
 
     weights: str | None = None
@@ -25,7 +27,8 @@ class Offload:
 
 
 def read_offload(value: Any, where: str = "deployment.offload") -> Offload:
-    """An offload from ``{weights: dram, kv: dram, attention: cpu}``; a cache in host memory and attention on the CPU go together."""
+    """An offload from ``{weights: dram, kv: dram, attention: cpu}``; a cache in host memory and attention on the CPU go
+    together."""
     if isinstance(value, Offload):
         return value
     readers: dict[str, fields.Reader] = {

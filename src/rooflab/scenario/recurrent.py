@@ -1,4 +1,5 @@
-"""Mixers whose past is a state of fixed size: gated linear attention and state-space layers. Counts are elements, not bytes."""
+"""Mixers whose past is a state of fixed size: gated linear attention and state-space layers. Counts are elements, not
+bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ __all__ = ["LinearAttention", "StateSpace"]
 
 @dataclass(frozen=True, slots=True)
 class LinearAttention:
-    """Gated linear attention with a delta rule (Gated DeltaNet, Kimi Delta Attention): a d_k x d_v state per value head.
+    """Gated linear attention with a delta rule (Gated DeltaNet, Kimi Delta Attention): a d_k x d_v state per value
+    head.
 
     `gate_rank`: rank of the decay gate (None: one scalar a head).  `output_gate_rank`: None is a full-rank gate.
     """
@@ -74,7 +76,8 @@ class LinearAttention:
 
 @dataclass(frozen=True, slots=True)
 class StateSpace:
-    """Mamba-2 (state-space duality): `heads` x `head_dim` channels, each with `state` numbers; B and C shared by `groups`.
+    """Mamba-2 (state-space duality): `heads` x `head_dim` channels, each with `state` numbers; B and C shared by
+    `groups`.
 
     With `dt_rank` it is Mamba-1: heads of one channel, B, C and a low-rank dt computed from x after the convolution;
     `inner_norms` are then the norms of dt, B and C (Jamba).

@@ -12,7 +12,8 @@ from rooflab.scenario.lengths import Lengths, read_lengths, read_times
 from rooflab.scenario.slo import SLO, read_slo
 
 __all__ = [
-    "Adapters", "Clients", "Diurnal", "Prefixes", "RequestClass", "Sessions", "read_adapters", "read_classes", "read_clients",
+    "Adapters", "Clients", "Diurnal", "Prefixes", "RequestClass", "Sessions", "read_adapters", "read_classes",
+    "read_clients",
     "read_diurnal", "read_prefixes", "read_sessions",
 ]  # fmt: skip
 
@@ -48,7 +49,8 @@ class Sessions:
 
 @dataclass(frozen=True, slots=True)
 class RequestClass:
-    """A part of the requests with its own lengths (None: the workload's), service levels and priority (lower goes first)."""
+    """A part of the requests with its own lengths (None: the workload's), service levels and priority (lower goes
+    first)."""
 
     name: str
     share: float
@@ -60,7 +62,8 @@ class RequestClass:
 
 @dataclass(frozen=True, slots=True)
 class Prefixes:
-    """The fraction `share` of requests starts with one of `count` prefixes of `tokens` tokens; prefix k is asked for ∝ k^−skew."""
+    """The fraction `share` of requests starts with one of `count` prefixes of `tokens` tokens; prefix k is asked for ∝
+    k^−skew."""
 
     tokens: int
     count: int = 1
@@ -119,7 +122,8 @@ def read_sessions(value: Any, where: str) -> Sessions:
 
 
 def read_classes(value: Any, where: str) -> tuple[RequestClass, ...]:
-    """Classes from ``[{name: chat, share: 0.8, slo: {ttft: 1 s}}, {name: batch, share: 0.2, isl: 8000, priority: 1}]``."""
+    """Classes from ``[{name: chat, share: 0.8, slo: {ttft: 1 s}}, {name: batch, share: 0.2, isl: 8000, priority:
+    1}]``."""
     if not isinstance(value, (list, tuple)):
         raise InputError(f"expected a list of classes, got {value!r}", where)
     readers: dict[str, fields.Reader] = {

@@ -43,11 +43,12 @@ class Workload:
     the first answer of each is cut at a uniformly random point.
 
     Open-loop `arrivals`: "poisson"; "gamma", gaps with coefficient of variation `arrivals_cv`; "uniform", equal gaps;
-    "burst", groups of `burst_size` at once, the groups Poisson; "diurnal", Poisson with the rate that `diurnal` describes.
-    `correlation` is the rank correlation of isl and osl; `shared_prefix` tokens at the start of every prompt are
-    the same (`prefixes`: several such); `predict_cv` is the error of length predictions (a factor, lognormal).
+    "burst", groups of `burst_size` at once, the groups Poisson; "diurnal", Poisson with the rate that `diurnal`
+    describes. `correlation` is the rank correlation of isl and osl; `shared_prefix` tokens at the start of every prompt
+    are the same (`prefixes`: several such); `predict_cv` is the error of length predictions (a factor, lognormal).
     `beams`: width of a beam search; all beams of a request decode together and share its prompt's cache.
-    With `sessions` of `prompt: new`, isl counts new tokens and prefixes come on top; a `rate` counts requests, not sessions.
+    With `sessions` of `prompt: new`, isl counts new tokens and prefixes come on top; a `rate` counts requests, not
+    sessions.
     """
 
     isl: Lengths = Lengths("fixed", 1024.0, 0.0, 1024.0, 1024.0)

@@ -1,8 +1,9 @@
 """A row of servers under one power budget, in steps of a second or two, for days or weeks.
 
-Each server serves jobs of its own, first come first served: a phase of prompts, then one of tokens, each with a time and a power
-that depend on the clock.  Once a step the row's power is read, and the rules of its capping policy lower or restore clocks of
-classes of servers; a command takes `delay_s` to act.  Above the budget the brake holds every server at the lowest clock.
+Each server serves jobs of its own, first come first served: a phase of prompts, then one of tokens, each with a time
+and a power that depend on the clock.  Once a step the row's power is read, and the rules of its capping policy lower or
+restore clocks of classes of servers; a command takes `delay_s` to act.  Above the budget the brake holds every server
+at the lowest clock.
 
 The loop is compiled; its work grows with servers × steps, about 5 ns each.
 """
@@ -32,7 +33,8 @@ _HELD: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Servers of class `group` run at clock number `clock` from when power exceeds `above` of the budget until it is under `below`.
+    """Servers of class `group` run at clock number `clock` from when power exceeds `above` of the budget until it is
+    under `below`.
 
     `after`: number of the rule that must be in effect first (−1: none).
     """
@@ -46,7 +48,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """A capping policy: its rules, how long a command takes to act, and the brake above the budget (a clock; −1: there is none)."""
+    """A capping policy: its rules, how long a command takes to act, and the brake above the budget (a clock; −1: there
+    is none)."""
 
     rules: tuple[Rule, ...] = ()
     delay_s: float = 40.0
@@ -61,8 +64,8 @@ NO_CAPS: Final = Caps()
 class Row:
     """Servers of one or more classes.
 
-    `group` (N,) class of each server; tables are (classes, clocks), clock 0 the full one: seconds of a job's prompt phase and token
-    phase (of a mean job), and server power (W) in each and idle.  `budget_w` is the row's.
+    `group` (N,) class of each server; tables are (classes, clocks), clock 0 the full one: seconds of a job's prompt
+    phase and token phase (of a mean job), and server power (W) in each and idle.  `budget_w` is the row's.
     """
 
     group: I64
@@ -76,7 +79,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Arrival times (s) and answer lengths over the mean one, server after server: those of server i are at start[i]:start[i+1]."""
+    """Arrival times (s) and answer lengths over the mean one, server after server: those of server i are at
+    start[i]:start[i+1]."""
 
     start: I64
     at_s: F64
@@ -90,7 +94,8 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """Power at each step as a share of the budget, latency of each job (NaN: not finished), brakes, and seconds that a rule held."""
+    """Power at each step as a share of the budget, latency of each job (NaN: not finished), brakes, and seconds that a
+    rule held."""
 
     power: F64
     latency_s: F64
@@ -143,14 +148,16 @@ def run_row(row: Row, jobs: Jobs, days: float, caps: Caps = NO_CAPS, *, step_s: 
     power, latency, held = np.zeros(steps), np.full(len(jobs.at_s), np.nan), np.zeros(len(rules))
     tables = np.stack([row.prompt_s, row.token_s, row.prompt_w, row.token_w, row.idle_w])
     brakes = _loop(
-        row.group, tables, row.budget_w, jobs.start, jobs.at_s, jobs.length, rules, caps.delay_s, caps.brake, caps.brake_s, step_s,
+        row.group, tables, row.budget_w, jobs.start, jobs.at_s, jobs.length, rules, caps.delay_s, caps.brake,
+        caps.brake_s, step_s,
         power, latency, held,
     )  # fmt: skip
     return RowResult(power, latency, int(brakes), held, step_s)
 
 
 def two_classes(share_high: float, servers: int) -> I64:
-    """Class of each of `servers`: 1 for the share `share_high` (spread evenly, so that any first ones have it), else 0."""
+    """Class of each of `servers`: 1 for the share `share_high` (spread evenly, so that any first ones have it), else
+    0."""
     i = np.arange(servers + 1)
     out: I64 = np.diff(np.floor(i * share_high + 0.5).astype(np.int64))
     return out
@@ -162,7 +169,8 @@ def _compile(function: Any) -> Any:
 
 @_compile
 def _set_clocks(use: Any, tables: Any, rules: Any, on: Any, braked: bool, brake: Any) -> None:
-    """Times and powers of each class at the clock that the rules in force and the brake leave it (the lowest: the highest index)."""
+    """Times and powers of each class at the clock that the rules in force and the brake leave it (the lowest: the
+    highest index)."""
     for g in range(len(use)):
         clock = 0
         for k in range(len(rules)):
@@ -187,7 +195,8 @@ def _decide(p: float, now: float, rules: Any, on: Any, due: Any, delay_s: Any) -
 
 @_compile
 def _serve(
-    i: Any, joules: float, now: float, step_s: Any, use: Any, busy: Any, prompt_left: Any, token_left: Any, next_s: Any, job: Any,
+    i: Any, joules: float, now: float, step_s: Any, use: Any, busy: Any, prompt_left: Any, token_left: Any, next_s: Any,
+    job: Any,
     start: Any, at_s: Any, length: Any, latency: Any,
 ) -> float:  # fmt: skip
     """Take server `i` through one step in which it may begin, change or end its work; `joules` with what it drew."""
@@ -227,7 +236,8 @@ def _serve(
 
 @_compile
 def _loop(
-    group: Any, tables: Any, budget_w: Any, start: Any, at_s: Any, length: Any, rules: Any, delay_s: Any, brake: Any, brake_s: Any,
+    group: Any, tables: Any, budget_w: Any, start: Any, at_s: Any, length: Any, rules: Any, delay_s: Any, brake: Any,
+    brake_s: Any,
     step_s: Any, power: Any, latency: Any, held: Any,
 ) -> int:  # fmt: skip
     """Advance every server by a step, add up its energy, read the power, let the rules decide."""
@@ -265,7 +275,8 @@ def _loop(
                 joules += step_s * use[g, 4]
                 continue
             joules = _serve(
-                i, joules, now, step_s, use[g], busy, prompt_left, token_left, next_s, job, start, at_s, length, latency,
+                i, joules, now, step_s, use[g], busy, prompt_left, token_left, next_s, job, start, at_s, length,
+                latency,
             )  # fmt: skip
         p = joules / step_s / budget_w
         power[step] = p

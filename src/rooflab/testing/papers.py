@@ -3,7 +3,8 @@
     class TestMine(PaperConformance):
         paper = paper
 
-Each technique is tried on the scenarios of `rooflab.testing.techniques`, every claim runs and is audited, the card is complete.
+Each technique is tried on the scenarios of `rooflab.testing.techniques`, every claim runs and is audited, the card is
+complete.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from rooflab.testing.techniques import TechniqueConformance, scenarios
 __all__ = ["PaperConformance"]
 
 _CHECKS = (
-    "test_applies_somewhere", "test_refuses_politely", "test_leaves_its_argument_alone", "test_is_noted_once", "test_is_a_value",
+    "test_applies_somewhere", "test_refuses_politely", "test_leaves_its_argument_alone", "test_is_noted_once",
+    "test_is_a_value",
     "test_names_a_wrong_parameter", "test_composes", "test_obeys_physics",
 )  # fmt: skip
 

@@ -57,7 +57,8 @@ class PolicyConformance:
         assert (result.records.tokens_out == self.requests.output_tokens).all()
 
     def test_the_engine_is_not_left_idle(self) -> None:
-        """A policy orders work, it does not hold it back: with one sequence at a time the work done ends when it would under any order."""
+        """A policy orders work, it does not hold it back: with one sequence at a time the work done ends when it would
+        under any order."""
         burst = _requests(30, burst=True)
         assert self.simulate(burst, max_num_seqs=1).end_s == float(burst.output_tokens.sum())
 

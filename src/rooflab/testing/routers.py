@@ -34,7 +34,8 @@ class RouterConformance:
         session = rng.integers(0, 12, n)
         return make_requests(
             np.cumsum(rng.exponential(1.0, n)), 16, rng.integers(1, 12, n), session=session, client=session % 3,
-            prefix_start=np.arange(0, 3 * n + 1, 3), prefix_block=(session[:, None] * 3 + np.arange(3)).ravel(), prefix_block_tokens=4,
+            prefix_start=np.arange(0, 3 * n + 1, 3), prefix_block=(session[:, None] * 3 + np.arange(3)).ravel(),
+            prefix_block_tokens=4,
         )  # fmt: skip
 
     def simulate(self, *failures: Failure, seed: int = 0) -> Result:

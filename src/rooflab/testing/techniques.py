@@ -3,8 +3,8 @@
     class TestSplitwise(TechniqueConformance):
         technique = Splitwise(prefill=1, decode=1)
 
-`applies` and `refuses` may be replaced by scenarios of one's own; the shipped ones are a dense and a sparse model on GPUs,
-an
+`applies` and `refuses` may be replaced by scenarios of one's own; the shipped ones are a dense and a sparse model on
+GPUs, an
 engine of static batches, and a model larger than its device.
 """
 
@@ -24,10 +24,12 @@ __all__ = ["SCENARIOS", "TechniqueConformance", "scenarios"]
 
 SCENARIOS: dict[str, dict[str, Any]] = {
     "dense": {
-        "model": "meta-llama/Llama-3.1-8B", "hardware": "2 x a100-80gb-sxm", "workload": {"isl": 1024, "osl": 256, "concurrency": 32},
+        "model": "meta-llama/Llama-3.1-8B", "hardware": "2 x a100-80gb-sxm",
+        "workload": {"isl": 1024, "osl": 256, "concurrency": 32},
     },
     "large": {
-        "model": "meta-llama/Llama-3.1-70B", "hardware": "8 x h100-sxm", "workload": {"isl": 1024, "osl": 512, "rate": "2/s"},
+        "model": "meta-llama/Llama-3.1-70B", "hardware": "8 x h100-sxm",
+        "workload": {"isl": 1024, "osl": 512, "rate": "2/s"},
     },
     "sparse": {
         "model": "mistralai/Mixtral-8x7B-v0.1", "hardware": "4 x h100-sxm",
@@ -37,7 +39,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "model": "meta-llama/Llama-3.1-8B", "hardware": "l40s", "workload": {"isl": 512, "osl": 128, "batch": 1},
     },
     "too large": {
-        "model": "mistralai/Mixtral-8x7B-v0.1", "hardware": "l40s", "workload": {"isl": 512, "osl": 128, "scenario": "max-throughput"},
+        "model": "mistralai/Mixtral-8x7B-v0.1", "hardware": "l40s",
+        "workload": {"isl": 512, "osl": 128, "scenario": "max-throughput"},
     },
     "batches": {
         "model": "EleutherAI/gpt-j-6b", "hardware": "a100-80gb-sxm", "workload": {"isl": 128, "osl": 64, "rate": "1/s"},

@@ -113,7 +113,8 @@ def command(
         show_calibration(found, console(), not_modelled=reasons, quiet=quiet)
         if found.changed and not quiet:
             click.echo(
-                f"wrote {out}\nNext    rooflab plan SCENARIO --calibration {out}     rooflab validate FILE.csv --calibration {out}"
+                f"wrote {out}\nNext    rooflab plan SCENARIO --calibration {out}     rooflab validate FILE.csv "
+                f"--calibration {out}"
             )
     if not found.changed:
         click.echo("the rows tell no constant better than the shipped ones: nothing written", err=True)

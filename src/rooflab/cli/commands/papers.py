@@ -98,7 +98,8 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
     show_paper(found, p, rows)
     if not quiet:
         click.echo(
-            f"\nNext    rooflab papers check {found.key} audits these figures     rooflab papers run {found.key} SCENARIO"
+            f"\nNext    rooflab papers check {found.key} audits these figures     rooflab papers run {found.key} "
+            f"SCENARIO"
         )
     return 0
 

@@ -75,7 +75,8 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """The best deployments for SCENARIO under its service levels: what they deliver and cost, why, and how to launch them.
+    """The best deployments for SCENARIO under its service levels: what they deliver and cost, why, and how to launch
+    them.
 
     What the scenario's deployment leaves open is searched. Exit status 1 when no deployment meets the service levels.
     """

@@ -36,7 +36,8 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """SCENARIO event by event: every request through the engine's own batching rules, at the prices that `estimate` uses.
+    """SCENARIO event by event: every request through the engine's own batching rules, at the prices that `estimate`
+    uses.
 
     How many requests: --requests (10,000 in an open loop). Ctrl-C keeps what is done and says so, exit status 130.
     Exit status 1 when a service level is missed.
@@ -74,7 +75,8 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
         click.echo(json.dumps({"rate": rate, "metrics": result.record() if result else None}, allow_nan=False))
     else:
         click.echo(
-            f"{significant(rate)} requests/s is the highest rate at which {'every target holds' if scenario.slo else 'it keeps up'}"
+            f"{significant(rate)} requests/s is the highest rate at which "
+            f"{'every target holds' if scenario.slo else 'it keeps up'}"
         )
         if result is not None:
             _show(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None), result)

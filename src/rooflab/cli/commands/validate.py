@@ -40,8 +40,8 @@ def command(
 ) -> int:
     """Predict the rows of FILE.csv and compare with what was measured; without a file, the measurements that ship.
 
-    FILE.csv has one metric value a row: at least model, gpu, metric and value, and for serving also engine, num_gpus, tp,
-    batch_or_concurrency, isl, osl and scenario. Rows that cannot be modelled are counted with the reason.
+    FILE.csv has one metric value a row: at least model, gpu, metric and value, and for serving also engine, num_gpus,
+    tp, batch_or_concurrency, isl, osl and scenario. Rows that cannot be modelled are counted with the reason.
     """
     from rooflab.errors import InputError
 

@@ -84,7 +84,8 @@ def step_rows(
     prefill_tokens: float = 0.0,
     area: float = 0.0,
 ) -> list[OperatorRow]:
-    """Operators of one step of a completed scenario's engine, longest first, host time last; arguments as `StepCosts.step`."""
+    """Operators of one step of a completed scenario's engine, longest first, host time last; arguments as
+    `StepCosts.step`."""
     d = scenario.deployment
     formats = formats_of(scenario.model, scenario.hardware.device, d)
     overhead = engine_overhead(d, moe=scenario.model.is_moe, family=scenario.hardware.device.family)
@@ -123,7 +124,8 @@ def _add(a: OperatorRow, b: OperatorRow) -> OperatorRow:
     """Two runs of the same operator as one row; the longer one says what bounds it."""
     longer = a if a.seconds >= b.seconds else b
     return OperatorRow(
-        a.name, a.group, a.phase, a.seconds + b.seconds, 0.0, a.flops + b.flops, a.bytes + b.bytes, a.link_bytes + b.link_bytes,
+        a.name, a.group, a.phase, a.seconds + b.seconds, 0.0, a.flops + b.flops, a.bytes + b.bytes,
+        a.link_bytes + b.link_bytes,
         a.limit_s + b.limit_s, longer.bound_by, longer.provenance,
     )  # fmt: skip
 

@@ -43,7 +43,8 @@ _UNCHUNKED: Final = ("fastertransformer", "transformers", "pytorch", "onnxruntim
 
 
 def estimate(scenario: Scenario) -> Estimate:
-    """Closed-form metrics of one scenario. Raises InputError for an impossible split, Infeasible when it does not fit."""
+    """Closed-form metrics of one scenario. Raises InputError for an impossible split, Infeasible when it does not
+    fit."""
     result = estimate_many([scenario])[0]
     if isinstance(result, RooflabError):
         raise result
@@ -51,7 +52,8 @@ def estimate(scenario: Scenario) -> Estimate:
 
 
 def estimate_many(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
-    """Metrics of each scenario, in order; a scenario that cannot be done yields the error that `estimate` would raise."""
+    """Metrics of each scenario, in order; a scenario that cannot be done yields the error that `estimate` would
+    raise."""
     results: list[Estimate | RooflabError | None] = [_pooled(s) if s.deployment.pools else None for s in scenarios]
     together = [i for i, s in enumerate(scenarios) if not s.deployment.pools]
     groups, errors = groups_of([scenarios[i] for i in together])
@@ -78,8 +80,8 @@ def _pooled(scenario: Scenario) -> Estimate | RooflabError:
 class Columns:
     """Metrics of many rows as arrays, without an object a row.
 
-    `capacity`: whole sequences of full length that an engine holds; a row whose capacity is below 1 does not fit and its
-    metrics mean nothing. `saturated`: more is asked for than the deployment serves.
+    `capacity`: whole sequences of full length that an engine holds; a row whose capacity is below 1 does not fit and
+    its metrics mean nothing. `saturated`: more is asked for than the deployment serves.
     """
 
     metrics: dict[str, Array]
@@ -177,8 +179,10 @@ def _representatives(
 def _priced(d: Deployment) -> Deployment:
     """The part of a deployment that its step price depends on."""
     return Deployment(
-        engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp, weights=d.weights,
-        activations=d.activations, experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host, speculation=d.speculation,
+        engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp,
+        weights=d.weights,
+        activations=d.activations, experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host,
+        speculation=d.speculation,
         overlap=d.overlap, batching=d.batching, offload=d.offload,
     )  # fmt: skip
 
@@ -353,7 +357,8 @@ def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.ND
                 opened,
                 open_loop(
                     costs, c, t.rate[opened] / t.replicas[opened], limit[opened], frontend_s=t.frontend_s[opened],
-                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened], admission=t.admission(opened),
+                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened],
+                    admission=t.admission(opened),
                 ),
             )
         )  # fmt: skip

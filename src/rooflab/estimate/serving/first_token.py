@@ -5,12 +5,13 @@
     later   = ½ plain step + (prompt and the decodes beside it) + held + met
     met     = S · [κ · (min(convoy, (C + 1)/2) − 1) + (1 − κ) · ρ / (2 (1 − ρ))],   ρ = C · S / (O · TPOT)
 
-S is the prefill of one prompt.  Requests that start together and are equally long finish together and come back together: each
-meets the `convoy` of an engine, round after round.  Lengths that vary (σ of O · TPOT) spread the ends, as a random walk
-over the rounds, so of the convoy only κ = w / (w + σ · O · TPOT · √(n/2)) is left, w = convoy · S being how long it takes.
-Prompts that come independently of each other queue as in M/D/1 (ρ is the share of time that prompts take; its wait is cut at a
-whole wave).  `held`: decode steps for which the scheduler does not look at the line (half of `admit_every`), or for which a
-prompt waits for company (`batch_wait_steps` W for the first one; others come meanwhile, a = W · N / O of them, and wait half).
+S is the prefill of one prompt.  Requests that start together and are equally long finish together and come back
+together: each meets the `convoy` of an engine, round after round.  Lengths that vary (σ of O · TPOT) spread the ends,
+as a random walk over the rounds, so of the convoy only κ = w / (w + σ · O · TPOT · √(n/2)) is left, w = convoy · S
+being how long it takes. Prompts that come independently of each other queue as in M/D/1 (ρ is the share of time that
+prompts take; its wait is cut at a whole wave).  `held`: decode steps for which the scheduler does not look at the line
+(half of `admit_every`), or for which a prompt waits for company (`batch_wait_steps` W for the first one; others come
+meanwhile, a = W · N / O of them, and wait half).
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Client(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """Per engine: steps between two looks at the waiting line (1: at every step), steps that a prompt waits for company."""
+    """Per engine: steps between two looks at the waiting line (1: at every step), steps that a prompt waits for
+    company."""
 
     every: Array
     wait: Array

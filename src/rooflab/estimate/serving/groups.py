@@ -1,4 +1,5 @@
-"""Scenarios in groups that are solved together: the same model, hardware and rewrites, each with its deployment completed."""
+"""Scenarios in groups that are solved together: the same model, hardware and rewrites, each with its deployment
+completed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ A beam search of width b feeds b tokens a sequence and step, and reads the promp
 b·N decodes, at the mean context (I + b·O/2) / b each.
 
 Without chunking a prompt stops the decodes: TPOT = T(N) + (N/O)·T_prefill(I) (vLLM v0, Orca).
-T is the shared step cost at the mean context I + O/2, so the weights that a step reads are shared by prompt and decodes.
+T is the shared step cost at the mean context I + O/2, so the weights that a step reads are shared by prompt and
+decodes.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ Index = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One engine's load per row: index into the step costs, mean prompt and output, chunk (tokens a step), causal or not.
+    """One engine's load per row: index into the step costs, mean prompt and output, chunk (tokens a step), causal or
+    not.
 
-    `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an
-    encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one;
-    `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `isl_cv`: how much prompts differ.  `relay`:
-    stages that the chunks of one prompt pass one behind the other (1: a prompt's next chunk waits for the last stage).  `encoder`:
-    prices of the stack that reads prompts, if another one.
+    `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none
+    behind an encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the
+    longest one; `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `isl_cv`: how much
+    prompts differ.  `relay`: stages that the chunks of one prompt pass one behind the other (1: a prompt's next chunk
+    waits for the last stage).  `encoder`: prices of the stack that reads prompts, if another one.
     """
 
     which: Index
@@ -80,7 +82,8 @@ class Case:
 
 
 class Steady(NamedTuple):
-    """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work of a mean step.
+    """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work
+    of a mean step.
 
     `beginning`: prompts that begin in a step of one lane, on average.
     """
@@ -103,7 +106,8 @@ def lanes_in_use(case: Case, running: Array) -> Array:
 
 
 def all_lanes(parts: StepResult, lanes: Array, idle_w: Array, dynamic_limit_w: Array) -> StepResult:
-    """Work of all lanes in the time of one lane's step; what is drawn at rest is drawn once, and the power limit holds for all together."""
+    """Work of all lanes in the time of one lane's step; what is drawn at rest is drawn once, and the power limit holds
+    for all together."""
     at_rest_j = idle_w * parts.seconds
     dynamic_j = np.minimum((parts.joules - at_rest_j) * lanes, dynamic_limit_w * parts.seconds)
     return parts._replace(
@@ -132,7 +136,8 @@ def _pairs(case: Case, tokens: Array, prompts: Array) -> Array:
 
 
 def prefill_seconds(costs: StepCosts, case: Case, prompts: Array) -> tuple[Array, StepResult]:
-    """Seconds until `prompts` prompts that start together are through, in steps of at most `chunk` tokens; and the mean step.
+    """Seconds until `prompts` prompts that start together are through, in steps of at most `chunk` tokens; and the mean
+    step.
 
     k chunks that pass p stages one behind the other take T·(1 + (k − 1)/p), T being one chunk through all stages.
     """
@@ -175,8 +180,8 @@ def steady_state(
 ) -> Steady:
     """The steady state of engines with `running` sequences each (all lanes together).
 
-    `flow`: sequences whose turnover brings prompts, when that is not all of `running` (a request that runs alone sees one
-    sequence, itself, and no prompts). `prefill`: that of one prompt, where the caller has it already.
+    `flow`: sequences whose turnover brings prompts, when that is not all of `running` (a request that runs alone sees
+    one sequence, itself, and no prompts). `prefill`: that of one prompt, where the caller has it already.
     """
     lanes = lanes_in_use(case, running)
     n = np.maximum(running / lanes, 1e-9)

@@ -1,14 +1,15 @@
 """The ways a workload can load an engine, solved in closed form over arrays of cases.
 
-static         B sequences start together: prefill of the batch, then decode at the mean context; more than fit run in waves.
+static         B sequences start together: prefill of the batch, then decode at the mean context; more than fit run
+               in waves.
 closed         C users, each with one request in flight: N = min(C, what fits) sequences; the rest queue.
 max-throughput as closed, with as many users as fit.
 open           requests at rate λ: N solves Little's law N = λ·(O·TPOT(N)); prompts queue for the step's token budget
                (M/G/1) and, near capacity, requests queue for a place (M/M/c, Sakasegawa's approximation).
 
-Latencies come as mean, p50, p90 and p99.  Closed loop: all users start at once, so a share 1/n of the requests (n rounds)
-queues behind the others' prompts; for the rest see `first_tokens`.  Open loop: waits are exponential beyond the mean step,
-time per token spreads with the Poisson counts of neighbours and of prompts met.
+Latencies come as mean, p50, p90 and p99.  Closed loop: all users start at once, so a share 1/n of the requests (n
+rounds) queues behind the others' prompts; for the rest see `first_tokens`.  Open loop: waits are exponential beyond the
+mean step, time per token spreads with the Poisson counts of neighbours and of prompts met.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ _ROUNDS: Final = 12  # fixed-point rounds of the open loop; the error shrinks by
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Per engine: sequences running and in flight, requests/s, latencies by statistic, mean step's work, energy and bound.
+    """Per engine: sequences running and in flight, requests/s, latencies by statistic, mean step's work, energy and
+    bound.
 
     `tpot_s` is per request (its mean gap), `itl_s` per token: the distribution of single gaps.
     """
@@ -115,7 +117,8 @@ def closed_loop(
     admission: Admission,
     endless: npt.NDArray[np.bool_],
 ) -> Outcome:
-    """`users` with one request in flight each; `capacity` sequences fit. `endless`: there is always another request waiting."""
+    """`users` with one request in flight each; `capacity` sequences fit. `endless`: there is always another request
+    waiting."""
     running = np.minimum(users, np.maximum(capacity, 1.0))
     steady = steady_state(costs, case, running)
     tpot_s = steady.tpot_s
@@ -148,7 +151,8 @@ def closed_loop(
 
 
 def _spread(costs: StepCosts, case: Case, steady: Steady, running: Array, *, fixed: bool) -> dict[str, Array]:
-    """Time per output token by statistic: the prompts met in O steps are Poisson, and so are the neighbours of an open loop.
+    """Time per output token by statistic: the prompts met in O steps are Poisson, and so are the neighbours of an open
+    loop.
 
     A request that meets k prompt chunks in its O steps takes T(N)·O + k·(T(N+q) − T(N)).
     """
@@ -172,10 +176,11 @@ def _spread(costs: StepCosts, case: Case, steady: Steady, running: Array, *, fix
 
 
 def _gaps(costs: StepCosts, case: Case, steady: Steady) -> dict[str, Array]:
-    """Gaps between tokens: steps by the prompt tokens that they hold beside the decodes; speculation yields several tokens at once.
+    """Gaps between tokens: steps by the prompt tokens that they hold beside the decodes; speculation yields several
+    tokens at once.
 
-    Prompts begin in steps as a Poisson process, so a step's prompt tokens are a compound Poisson sum, cut at the token budget.
-    Without chunking a prompt stops the decodes: a gap is plain or holds one whole prefill.
+    Prompts begin in steps as a Poisson process, so a step's prompt tokens are a compound Poisson sum, cut at the token
+    budget. Without chunking a prompt stops the decodes: a gap is plain or holds one whole prefill.
     """
     out = {"mean": steady.tpot_s}
     decoding = steady.decoding / lanes_in_use(case, steady.decoding)
@@ -189,10 +194,11 @@ def _gaps(costs: StepCosts, case: Case, steady: Steady) -> dict[str, Array]:
 
 
 def _prompt_tokens(case: Case, beginning: Array, p: float) -> Array:
-    """Quantile `p` of the prompt tokens that come in a step, with `beginning` prompts a step on average (lengths lognormal).
+    """Quantile `p` of the prompt tokens that come in a step, with `beginning` prompts a step on average (lengths
+    lognormal).
 
-    The larger of one long prompt, the quantile 1 − (1 − p)/λ of lengths, and of many together: Wilson-Hilferty's quantile of a
-    gamma distribution with the sum's mean λI and variance λI²(1 + cv²).
+    The larger of one long prompt, the quantile 1 − (1 − p)/λ of lengths, and of many together: Wilson-Hilferty's
+    quantile of a gamma distribution with the sum's mean λI and variance λI²(1 + cv²).
     """
     from statistics import NormalDist
 
@@ -206,7 +212,8 @@ def _prompt_tokens(case: Case, beginning: Array, p: float) -> Array:
 
 
 def _upper(tail: Array) -> Array:
-    """Standard normal quantile of upper-tail probabilities up to ½ (Abramowitz and Stegun 26.2.23, error below 5e-4)."""
+    """Standard normal quantile of upper-tail probabilities up to ½ (Abramowitz and Stegun 26.2.23, error below
+    5e-4)."""
     t = np.sqrt(-2 * np.log(np.clip(tail, 1e-12, 0.5)))
     out: Array = t - (2.515517 + 0.802853 * t + 0.010328 * t**2) / (
         1 + 1.432788 * t + 0.189269 * t**2 + 0.001308 * t**3
@@ -226,7 +233,8 @@ def open_loop(
     osl_cv: Array,
     admission: Admission,
 ) -> Outcome:
-    """Requests at `rate` a second an engine; `capacity` sequences fit. Beyond saturation the queue grows and latencies are infinite."""
+    """Requests at `rate` a second an engine; `capacity` sequences fit. Beyond saturation the queue grows and latencies
+    are infinite."""
     prefill = prefill_seconds(costs, case, np.ones_like(rate))
     alone_s, _ = prefill
     full = steady_state(costs, case, capacity, prefill=prefill)
@@ -269,7 +277,8 @@ def open_loop(
         ttft[stat] = np.where(saturated, np.inf, ttft[stat])
     e2e = {s: ttft[s] + np.maximum(case.osl * longest[s] - 1, 0.0) * tpot[s] for s in STATS}
     served = np.minimum(rate, most)
-    # sequences that a step decodes: those of the time average while there are any, as many as Poisson arrivals bring together
+    # sequences that a step decodes: those of the time average while there are any, as many as Poisson arrivals bring
+    # together
     at_once = np.maximum(running / lanes_in_use(case, running), 1e-9)
     at_once = at_once / -np.expm1(-at_once)
     steps_per_s = np.where(saturated, 1.0 / steady.step_s, served * case.osl / case.yields / at_once)

@@ -1,15 +1,15 @@
 """Prefill and decode in separate pools, in closed form.
 
 Decode engines never see a prompt: N of them hold X·O·TPOT(N) sequences by Little's law.  Prefill engines are p servers
-that take b prompts a step (as many as the token budget holds) in T(b), or one in S = T(1); prompts wait as in M/M/c with
-regular service (Sakasegawa, half the wait of exponential service).  The cache travels layer by layer behind the prefill, so that
-a last layer's share of it is seen, or all of it after the prompt:
+that take b prompts a step (as many as the token budget holds) in T(b), or one in S = T(1); prompts wait as in M/M/c
+with regular service (Sakasegawa, half the wait of exponential service).  The cache travels layer by layer behind the
+prefill, so that a last layer's share of it is seen, or all of it after the prompt:
 
     TTFT = frontend + handoff + wait + S + tail,     tail = bytes(I)/link · (1/layers or 1)
 
-A closed loop of C users finds X with C = X·(TTFT + O·TPOT), X at most p·b/T(b): a pool of prompts that is too slow makes users
-wait C/X − O·TPOT.  A share 1/n of its requests (n rounds, all start at once) waits for the prompts of the others before it.
-Users share the frontends of the engines.
+A closed loop of C users finds X with C = X·(TTFT + O·TPOT), X at most p·b/T(b): a pool of prompts that is too slow
+makes users wait C/X − O·TPOT.  A share 1/n of its requests (n rounds, all start at once) waits for the prompts of the
+others before it. Users share the frontends of the engines.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _POINTS = (
 
 
 def pool_parts(scenario: Scenario) -> list[tuple[Pool, Hardware, Deployment]]:
-    """Each pool with its hardware and completed deployment. Raises InputError when the pools want more devices than there are."""
+    """Each pool with its hardware and completed deployment. Raises InputError when the pools want more devices than
+    there are."""
     length, cross = resident_tokens(scenario.model, scenario.workload)
     out: list[tuple[Pool, Hardware, Deployment]] = []
     left = scenario.hardware.count
@@ -70,7 +71,8 @@ def _lengths(tokens: float) -> Lengths:
 
 
 def estimate_pools(scenario: Scenario) -> Estimate:
-    """Closed-form metrics of a scenario whose deployment has prefill and decode pools; mixed engines count as decode engines here.
+    """Closed-form metrics of a scenario whose deployment has prefill and decode pools; mixed engines count as decode
+    engines here.
 
     Raises Infeasible when a pool does not fit, InputError for a static batch, which has no use for pools.
     """
@@ -154,7 +156,8 @@ def _decode_alone(scenario: Scenario, hardware: Hardware, deployment: Deployment
 def _batch(
     scenario: Scenario, prefill: list[tuple[Pool, Hardware, Deployment]], isl: float, service_s: float
 ) -> tuple[float, float]:
-    """Prompts that a prefill engine takes in one step, and the step's seconds; one alone where batching does not pay."""
+    """Prompts that a prefill engine takes in one step, and the step's seconds; one alone where batching does not
+    pay."""
     from rooflab.estimate.serving.engines import estimate_many
 
     _, hardware, d = prefill[0]

@@ -30,7 +30,8 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The constants, the fits that they came from, predictions of each serving row before and after (in its unit), rows unused."""
+    """The constants, the fits that they came from, predictions of each serving row before and after (in its unit), rows
+    unused."""
 
     table: ServingCalibration
     stages: tuple[Stage, ...]

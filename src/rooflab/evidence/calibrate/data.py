@@ -1,4 +1,5 @@
-"""The files that a calibration rests on: tables of measurements, kernel timings, reports of load generators; with checksums."""
+"""The files that a calibration rests on: tables of measurements, kernel timings, reports of load generators; with
+checksums."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationData:
-    """Serving rows, kernel timings, the files that they came from, and the reason by id of energy rows that are no serving rows."""
+    """Serving rows, kernel timings, the files that they came from, and the reason by id of energy rows that are no
+    serving rows."""
 
     rows: tuple[Row, ...]
     kernels: tuple[KernelRows, ...]
@@ -81,7 +83,8 @@ def read_data(files: Sequence[str], given: Given) -> CalibrationData:
 
 
 def _of_energy(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
-    """The serving rows among those of an energy table (columns of ML.ENERGY), and the reason by id of each other one."""
+    """The serving rows among those of an energy table (columns of ML.ENERGY), and the reason by id of each other
+    one."""
     served: list[Row] = []
     reasons: dict[str, str] = {}
     for row in rows:

@@ -63,7 +63,10 @@ def fit_engines(
                 priors = priors_of(place, mine)
                 if len(mine) < FEWEST:
                     names = ", ".join(dict.fromkeys(n.rpartition(":")[2] for n in priors))
-                    few = f"{len(mine)} row{'s' * (len(mine) > 1)} of {place} ({label}) cannot identify {names}: {FEWEST} at least"
+                    few = (
+                        f"{len(mine)} row{'s' * (len(mine) > 1)} of {place} ({label}) cannot identify {names}: "
+                        f"{FEWEST} at least"
+                    )
                     too_few |= {r.question.id: few for r in mine}
                     continue
                 stage, table = _Fit(place, mine, priors, table).run(f"{place}, {label}", date)
@@ -93,7 +96,8 @@ def _place(row: FitRow) -> str:
 
 
 def _step_priors(place: str, rows: Sequence[FitRow]) -> dict[str, Prior]:
-    """Priors of the engine's step constants and of the factors of the rows' devices, centred on what prices the rows now."""
+    """Priors of the engine's step constants and of the factors of the rows' devices, centred on what prices the rows
+    now."""
     found = _centred(_entry(rows[0]), ENGINE_PRIORS)
     out = {f"{place}:{name}": prior for name, prior in found.items()}
     for row in rows:

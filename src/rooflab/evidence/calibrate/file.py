@@ -1,4 +1,5 @@
-"""The file that `rooflab calibrate` writes: constants for `read_calibration`, and the data, dates and errors that they rest on.
+"""The file that `rooflab calibrate` writes: constants for `read_calibration`, and the data, dates and errors that they
+rest on.
 
 data       the files read, with checksums         engines, devices, power, kernels   the constants
 fits       errors before, after, left out; each constant with its uncertainty, or why it was left as shipped
@@ -26,7 +27,8 @@ def record(
     calibration: Calibration, rows: Sequence[FitRow], date: str, name: str, sources: Sequence[Source] = (),
     not_modelled: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The content of the file. Engines and devices are those that differ from the shipped ones, a base calibration's included."""
+    """The content of the file. Engines and devices are those that differ from the shipped ones, a base calibration's
+    included."""
     c, base = calibration, shipped()
     return {
         "name": name,
@@ -61,7 +63,8 @@ def _stage_record(s: Stage) -> dict[str, Any]:
 def _row_record(c: Calibration, row: FitRow) -> dict[str, Any]:
     q = row.question
     return {
-        "id": q.id, "source": row.source, "measured": q.measured, "before": _plain(c.before[q.id]), "after": _plain(c.after[q.id]),
+        "id": q.id, "source": row.source, "measured": q.measured, "before": _plain(c.before[q.id]),
+        "after": _plain(c.after[q.id]),
         "unused": c.unused.get(q.id, ""),
     }  # fmt: skip
 

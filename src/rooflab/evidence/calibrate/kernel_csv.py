@@ -10,7 +10,8 @@
 
 and for every row `device` and `ms`; `engine` where a timing is of one engine's kernel, `id`.  dtype is that of the
 product or of the cache.  `tokens` are new ones a sequence, `prior` those cached before (0), `context` cached tokens a
-sequence, `width` an expert's on this rank, `ep` ranks of experts (1), `matrices` an expert (3), `bytes` what a rank holds.
+sequence, `width` an expert's on this rank, `ep` ranks of experts (1), `matrices` an expert (3), `bytes` what a rank
+holds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Fit kernel curves, attention and collectives of a device to a user's own timings, starting from the curves that price it now.
+"""Fit kernel curves, attention and collectives of a device to a user's own timings, starting from the curves that price
+it now.
 
 Constants are fitted as what times are nearly straight in: launch times as multiples of the present one, shares of a
 datasheet figure by their inverse.  A share never passes 1, so no fitted curve beats the datasheet.
@@ -66,7 +67,8 @@ class _Scale:
 def fit_kernels(
     groups: Sequence[KernelRows], table: ServingCalibration, date: str
 ) -> tuple[list[Stage], ServingCalibration, dict[str, str]]:
-    """The fits by device, engine and kernel, the calibration with what was kept of them, and the reason by id of unused timings."""
+    """The fits by device, engine and kernel, the calibration with what was kept of them, and the reason by id of unused
+    timings."""
     stages: list[Stage] = []
     unused: dict[str, str] = {}
     for given in groups:
@@ -75,7 +77,10 @@ def fit_kernels(
             group, faster = _possible(given)
             unused |= faster
             if len(group.rows) < FEWEST:
-                few = f"{len(group.rows)} timing{'s' * (len(group.rows) != 1)} of {group.key} on {group.hardware.device.key}"
+                few = (
+                    f"{len(group.rows)} timing{'s' * (len(group.rows) != 1)} of {group.key} on "
+                    f"{group.hardware.device.key}"
+                )
                 names = ", ".join(form_of(measured_device(group.hardware), group.key).free)
                 unused |= dict.fromkeys(group.ids, f"{few} cannot identify {names}: {FEWEST} at least")
                 continue
@@ -138,10 +143,13 @@ def _fit(group: KernelRows) -> tuple[Stage, Curve | None]:
     found = find(times_at, priors, rows.seconds, shapes, _NOISE)
     constants = tuple(
         Constant(
-            owner, s.name, s.value(p.mean), s.value(x), s.deviation(p.mean, p.width), s.deviation(x, d), found.reasons.get(i, ""),
+            owner, s.name, s.value(p.mean), s.value(x), s.deviation(p.mean, p.width), s.deviation(x, d),
+            found.reasons.get(i, ""),
             found.alike.get(i, ()),
         )
-        for i, (s, p, x, d) in enumerate(zip(scales, priors.values(), found.theta.tolist(), found.deviation.tolist(), strict=True))
+        for i,
+        (s, p, x,
+        d) in enumerate(zip(scales, priors.values(), found.theta.tolist(), found.deviation.tolist(), strict=True))
     )  # fmt: skip
     stage = Stage(
         f"{owner}, kernel timings", group.ids, found.before, found.after, found.left_out, found.better, constants

@@ -33,7 +33,8 @@ POWER_PRIORS: Final[Mapping[str, Prior]] = {
     "memory": Prior(0.6, 0.3, 0.05, 2.0, 0.1),
     "link": Prior(0.1, 0.2, 0.0, 1.0, 0.05),
 }
-"""How far a device's shares may stray from those that price it now, which replace the means: families differ by about a width."""
+"""How far a device's shares may stray from those that price it now, which replace the means: families differ by about a
+width."""
 
 _NOISE: Final = 0.05
 """Standard deviation of log(watts measured/predicted): meters and runs repeat within a few percent."""
@@ -45,7 +46,8 @@ _LEAST_TIME, _MOST_TIME = 0.2, 5.0
 def fit_power(
     rows: Sequence[FitRow], table: ServingCalibration, date: str
 ) -> tuple[list[Stage], ServingCalibration, dict[str, str]]:
-    """The fits by device, the calibration with what was kept of them, and the reason by id of rows that cannot be used."""
+    """The fits by device, the calibration with what was kept of them, and the reason by id of rows that cannot be
+    used."""
     with using(table):
         speed = _speeds(rows)
     groups: dict[str, list[FitRow]] = {}
@@ -63,7 +65,10 @@ def fit_power(
     stages: list[Stage] = []
     for key, mine in sorted(groups.items()):
         if len(mine) < FEWEST:
-            few = f"{len(mine)} row{'s' * (len(mine) > 1)} of watts on {key} cannot identify {', '.join(POWER_PRIORS)}: {FEWEST} at least"
+            few = (
+                f"{len(mine)} row{'s' * (len(mine) > 1)} of watts on {key} cannot identify "
+                f"{', '.join(POWER_PRIORS)}: {FEWEST} at least"
+            )
             unused |= {r.question.id: few for r in mine}
             continue
         with using(table):

@@ -1,7 +1,7 @@
 """What load generators write: guidellm, aiperf, inference-perf and `vllm bench serve`, each report as runs.
 
-Written against guidellm 0.3 to 0.8, aiperf 0.2 to 0.13, inference-perf 0.2 to 0.7 and vLLM 0.6 to 0.32.  Units are brought
-to those of the rows: milliseconds and tokens/s.
+Written against guidellm 0.3 to 0.8, aiperf 0.2 to 0.13, inference-perf 0.2 to 0.7 and vLLM 0.6 to 0.32.  Units are
+brought to those of the rows: milliseconds and tokens/s.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _NUMBER: Final = (int, float)
 class Run:
     """One run of a load generator.
 
-    `load` is a concurrency ("64"), a rate ("qps=4"), "inf" or "" where the report does not say; lengths are mean tokens;
-    `figures` by truth metric (``itl_ms``, ``ttft_ms``, ``output_tok_s``, ``power_w`` of all devices, ...).
+    `load` is a concurrency ("64"), a rate ("qps=4"), "inf" or "" where the report does not say; lengths are mean
+    tokens; `figures` by truth metric (``itl_ms``, ``ttft_ms``, ``output_tok_s``, ``power_w`` of all devices, ...).
     """
 
     tool: str
@@ -146,7 +146,8 @@ def _watts(content: Mapping[str, Any]) -> float | None:
 
 
 _CSV_NAMES: Final = {
-    "Time to First Token": "time_to_first_token", "Inter Token Latency": "inter_token_latency", "Request Latency": "request_latency",
+    "Time to First Token": "time_to_first_token", "Inter Token Latency": "inter_token_latency",
+    "Request Latency": "request_latency",
     "Output Token Throughput": "output_token_throughput", "Request Throughput": "request_throughput",
     "Input Sequence Length": "input_sequence_length", "Output Sequence Length": "output_sequence_length",
     "Total GPU Power": "nvidia_total_gpu_power",
@@ -155,7 +156,8 @@ _CSV_METRIC: Final = re.compile(r"^(.*?)(?: \(([^()]*)\))?$")
 
 
 def aiperf_csv(text: str) -> dict[str, Any]:
-    """`profile_export_aiperf.csv` as the JSON export of the same run: sections of metrics, each with a header; no configuration."""
+    """`profile_export_aiperf.csv` as the JSON export of the same run: sections of metrics, each with a header; no
+    configuration."""
     out: dict[str, Any] = {}
     header: list[str] = []
     for cells in csv.reader(io.StringIO(text)):

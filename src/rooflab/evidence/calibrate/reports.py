@@ -1,7 +1,7 @@
 """Reports of load generators as rows of measurements: guidellm, aiperf, inference-perf and `vllm bench serve`.
 
-A report says what load ran and what came out; which accelerator, how many and how they were split it does not know, so those
-come from the caller.
+A report says what load ran and what came out; which accelerator, how many and how they were split it does not know, so
+those come from the caller.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def read_report(path: Path) -> list[Run]:
 
 
 def _documents(text: str, path: Path) -> list[Any]:
-    """The JSON documents of a file: one, or one a line (results appended run after run); of a CSV, the one it stands for."""
+    """The JSON documents of a file: one, or one a line (results appended run after run); of a CSV, the one it stands
+    for."""
     if path.suffix.lower() not in (".json", ".jsonl"):
         try:
             return [aiperf_csv(text)]
@@ -123,10 +124,14 @@ def rows_of(runs: list[Run], given: Given, name: str) -> list[Row]:
             )
         scenario = "max-throughput" if load == "inf" else "server" if load.startswith("qps=") else "fixed-concurrency"
         shared = dict.fromkeys(COLUMNS["serving"], "") | {
-            "source": given.source, "source_url_or_path": name, "date": "" if given.engine_version else run.date, "engine": given.engine,
-            "engine_version": given.engine_version, "model": model, "precision_weights": given.weights, "precision_kv": given.kv,
-            "gpu": given.gpu, "num_gpus": given.num_gpus, "tp": given.tp or given.num_gpus, "pp": given.pp, "ep": given.ep,
-            "batch_or_concurrency": load, "isl": f"{run.isl:g}", "osl": f"{run.osl:g}", "scenario": scenario, "per_gpu": "0",
+            "source": given.source, "source_url_or_path": name, "date": "" if given.engine_version else run.date,
+            "engine": given.engine,
+            "engine_version": given.engine_version, "model": model, "precision_weights": given.weights,
+            "precision_kv": given.kv,
+            "gpu": given.gpu, "num_gpus": given.num_gpus, "tp": given.tp or given.num_gpus, "pp": given.pp,
+            "ep": given.ep,
+            "batch_or_concurrency": load, "isl": f"{run.isl:g}", "osl": f"{run.osl:g}", "scenario": scenario,
+            "per_gpu": "0",
             "notes": f"read from {run.tool}",
         }  # fmt: skip
         rows += [

@@ -1,4 +1,5 @@
-"""Claims that do not move are not computed: every physical input of a claim is halved and doubled, and the figure must follow.
+"""Claims that do not move are not computed: every physical input of a claim is halved and doubled, and the figure must
+follow.
 
 A claim passes when
 
@@ -36,7 +37,8 @@ _PLAIN: Final = (0.0, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The verdict on a claim: `reason` where it fails; inputs that moved the figure with its values at half and double, inputs tried."""
+    """The verdict on a claim: `reason` where it fails; inputs that moved the figure with its values at half and double,
+    inputs tried."""
 
     passed: bool
     reason: str

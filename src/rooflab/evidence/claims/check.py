@@ -53,8 +53,8 @@ def check(
 ) -> list[Row]:
     """Recompute and audit every claim of the papers `names` (all), in order of key.
 
-    Papers are spread over `workers` processes (default: the machine's cores, one for a single paper). `each` is called with a paper's
-    key and rows as soon as they are there.
+    Papers are spread over `workers` processes (default: the machine's cores, one for a single paper). `each` is called
+    with a paper's key and rows as soon as they are there.
     """
     wanted = [normal(n) for n in names] or list(keys())
     for name in wanted:
@@ -86,7 +86,8 @@ def check(
 
 
 def check_paper(name: str, *, audited: bool = True) -> list[Row]:
-    """Rows of one paper: its claims, then what is not modelled. Without the audit figures are there sooner, and prove less."""
+    """Rows of one paper: its claims, then what is not modelled. Without the audit figures are there sooner, and prove
+    less."""
     p = paper(name)
     labs = Labs()
     rows = [_claim(p, c, labs, audited) for c in p.claims]
@@ -138,7 +139,8 @@ def _row(
     finite = math.isfinite(got)
     seconds = round(time.perf_counter() - started, 3)
     return Row(
-        p.key, p.seed, c.id, c.text, c.expect, c.unit, c.bound, got if finite else None, c.error(got) if finite else None, c.tolerance,
+        p.key, p.seed, c.id, c.text, c.expect, c.unit, c.bound, got if finite else None,
+        c.error(got) if finite else None, c.tolerance,
         status, c.kind, audited, c.source, reason, moved, seconds,
     )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""A page a paper under ``docs/papers/``: what it does, what is executed, modelled and assumed, its claims recomputed, its plot.
+"""A page a paper under ``docs/papers/``: what it does, what is executed, modelled and assumed, its claims recomputed,
+its plot.
 
     python -m rooflab.evidence.claims.pages [KEY…] [--to docs/papers]
 
@@ -100,7 +101,8 @@ def _claims(rows: Sequence[Row]) -> list[str]:
         error = "" if r.error is None else f"{r.error:+.1%}"
         moved = ", ".join(m.removeprefix("data: ") for m in r.moved_by[:1])  # how many more are tried depends on time
         lines.append(
-            f"| {r.text} | {_expected(r)} | {_figure(r.got, r.unit)} | {error} | {_SAYS[r.status]}{mark} | {r.kind} | {moved} "
+            f"| {r.text} | {_expected(r)} | {_figure(r.got, r.unit)} | {error} | {_SAYS[r.status]}{mark} | {r.kind} | "
+            f"{moved} "
             f"| {r.source} |"
         )
     if notes:

@@ -1,4 +1,5 @@
-"""Fits of the diffusion constants, run by hand: ``python -m rooflab.evidence.fit.diffusion MEASUREMENTS.csv [OUT.json]``."""
+"""Fits of the diffusion constants, run by hand: ``python -m rooflab.evidence.fit.diffusion MEASUREMENTS.csv
+[OUT.json]``."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ _MOST: Final = np.array([20.0, 20.0, 500.0, 5.0, 50.0, 10.0, 5000.0])
 
 
 def fit_time(terms: Array, seconds: Array) -> Array:
-    """Factors of FACTORS that best explain `seconds`, drawn a little towards a prior; those of arithmetic are at least 1."""
+    """Factors of FACTORS that best explain `seconds`, drawn a little towards a prior; those of arithmetic are at least
+    1."""
     from scipy.optimize import least_squares
 
     def residuals(logs: Array) -> Array:

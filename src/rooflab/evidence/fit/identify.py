@@ -1,8 +1,9 @@
 """Which constants rows can tell, what they are, and whether rows that were not used agree.
 
 Constants are taken in one by one, each time the one that explains most, as long as it explains enough for one more
-constant and the rows tell all that are in: the posterior of each is clearly narrower than its prior.  Times are lines in
-the constants, drawn again at each optimum until none is better in truth.  Every constant that stays out has a reason.
+constant and the rows tell all that are in: the posterior of each is clearly narrower than its prior.  Times are lines
+in the constants, drawn again at each optimum until none is better in truth.  Every constant that stays out has a
+reason.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ _FOLDS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """One constant: where it belongs, shipped and fitted value, its standard deviation before and after the rows; why it was refused.
+    """One constant: where it belongs, shipped and fitted value, its standard deviation before and after the rows; why
+    it was refused.
 
-    `stands_for` names constants that have the same effect on these rows: the rows tell their sum, which this one carries.
+    `stands_for` names constants that have the same effect on these rows: the rows tell their sum, which this one
+    carries.
     """
 
     owner: str
@@ -60,7 +63,8 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One fit: its rows, median and p90 error before, after, and after with each configuration left out in turn; kept or not."""
+    """One fit: its rows, median and p90 error before, after, and after with each configuration left out in turn; kept
+    or not."""
 
     name: str
     rows: tuple[str, ...]
@@ -73,7 +77,8 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Result of `find`, by position of the priors: constants, which are fitted, why the others are not, standard deviations.
+    """Result of `find`, by position of the priors: constants, which are fitted, why the others are not, standard
+    deviations.
 
     `alike`: for each fitted constant the names of others that the rows cannot tell from it.  Errors are (median, p90);
     `better`: whether rows that were left out lose less with the fitted constants than with the shipped ones.
@@ -100,8 +105,9 @@ def find(
 ) -> Found:
     """Fit what `measured` can tell of the constants in `priors` (by name), whose means are the shipped values.
 
-    `times_at(theta)` gives the rows at given constants; rows of one of the `groups` (a configuration) are left out together.
-    `elsewhere` are constants to look from too, where rows hardly move at the shipped ones (power at its limit).
+    `times_at(theta)` gives the rows at given constants; rows of one of the `groups` (a configuration) are left out
+    together. `elsewhere` are constants to look from too, where rows hardly move at the shipped ones (power at its
+    limit).
     """
     start = np.array([p.mean for p in priors.values()])
     climbs = [_climb(times_at, priors, measured, first, noise) for first in (start, *elsewhere)]
@@ -145,7 +151,8 @@ def _climb(
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """Constants, which of them are fitted, reasons against the others, what the fitted ones stand for, deviations, the line through all."""
+    """Constants, which of them are fitted, reasons against the others, what the fitted ones stand for, deviations, the
+    line through all."""
 
     theta: Array
     kept: tuple[int, ...]

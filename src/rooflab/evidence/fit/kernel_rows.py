@@ -1,6 +1,7 @@
 """Kernel tables as arguments of the cost functions: what is left out, and what each column becomes.
 
-Every function yields (engine, key, Rows): the keys are those of the calibration files, the rows carry arguments by name.
+Every function yields (engine, key, Rows): the keys are those of the calibration files, the rows carry arguments by
+name.
 """
 
 from __future__ import annotations
@@ -177,14 +178,16 @@ def _mla(root: Path, device: MeasuredDevice) -> Iterator[Named]:
                     else:
                         keep = here & (tokens >= 64) & (batch * tokens <= 131072)
                         rows = _rows(
-                            table, keep, seconds, pairs=batch * tokens**2 / 2, query_tokens=batch * tokens, context_tokens=batch * tokens,
+                            table, keep, seconds, pairs=batch * tokens**2 / 2, query_tokens=batch * tokens,
+                            context_tokens=batch * tokens,
                             heads=heads, nope_dim=128.0, rope_dim=64.0, v_dim=128.0,
                         )  # fmt: skip
                     yield framework, f"{phase}/{name}", rows
 
 
 def _mla_module(root: Path, device: MeasuredDevice) -> Iterator[Named]:
-    """A whole decode attention block of DeepSeek-V3 (hidden 7168): projections, absorbed products and attention, all in bf16."""
+    """A whole decode attention block of DeepSeek-V3 (hidden 7168): projections, absorbed products and attention, all in
+    bf16."""
     for framework in FRAMEWORKS:
         for table in newest_by(root, device, "mla", framework, "mla_generation_module"):
             batch, context = _f(table, "batch_size"), _f(table, "isl") + _f(table, "step")
@@ -271,7 +274,8 @@ _RACK: Final = {"gb300": "gb200"}
 def _exchange(root: Path, device: MeasuredDevice) -> Iterator[Named]:
     """Expert-parallel dispatch and combine: at each size the fastest of the kernels that a machine can run.
 
-    Over a rack's own links these are TensorRT-LLM's, which other engines ship too (FlashInfer); inside a host, DeepEP's.
+    Over a rack's own links these are TensorRT-LLM's, which other engines ship too (FlashInfer); inside a host,
+    DeepEP's.
     """
     timed = replace(device, folder=_RACK.get(device.folder, device.folder))
     for table in newest_by(root, timed, "comm", "trtllm", "trtllm_alltoall"):
@@ -297,7 +301,8 @@ def _exchange(root: Path, device: MeasuredDevice) -> Iterator[Named]:
 
 
 def _rack_exchange(table: Columns) -> Rows:
-    """Dispatch (with its preparation, where a kernel has one) and combine, `num_tokens` a rank, the faster kernel of each case."""
+    """Dispatch (with its preparation, where a kernel has one) and combine, `num_tokens` a rank, the faster kernel of
+    each case."""
     case_names = ("moe_dtype", "hidden_size", "topk", "moe_ep_size", "num_tokens")
     prepared: dict[tuple[Any, ...], float] = {}
     timed: list[tuple[str, str, tuple[Any, ...], float]] = []

@@ -1,7 +1,8 @@
-"""Measured kernel tables (parquet: `<device>/<operation>/<framework>/<version>/<kernel>_perf.parquet`) as columns of numpy arrays.
+"""Measured kernel tables (parquet: `<device>/<operation>/<framework>/<version>/<kernel>_perf.parquet`) as columns of
+numpy arrays.
 
-What the columns mean, beyond their names: latency is in ms (all-to-all: µs columns); `message_size` counts elements, not
-bytes; a decode context is `isl + step`; `num_key_value_heads` 0 means as many as heads; `inter_size` of experts is
+What the columns mean, beyond their names: latency is in ms (all-to-all: µs columns); `message_size` counts elements,
+not bytes; a decode context is `isl + step`; `num_key_value_heads` 0 means as many as heads; `inter_size` of experts is
 before tensor parallelism and `num_tokens` before expert parallelism.
 """
 

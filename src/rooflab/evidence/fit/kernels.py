@@ -69,17 +69,20 @@ _FORMS: Final[dict[str, Form]] = {
     "gemm/int4": Form(_GEMM, {"a": 0.0}),
     "decode": Form(_DECODE),
     "mla_decode": Form(_DECODE),
-    "prefill": Form({"t0_s": (10 * _US, 1 * _US, 200 * _US), "e": (0.6, 0.02, 1.0), "narrow": (0.3, 0.001, 0.9), "io": _SHARE}),
+    "prefill": Form({"t0_s": (10 * _US, 1 * _US, 200 * _US), "e": (0.6, 0.02, 1.0), "narrow": (0.3, 0.001, 0.9),
+    "io": _SHARE}),
     "mla_prefill": Form({"t0_s": (10 * _US, 1 * _US, 200 * _US), "e": (0.6, 0.02, 1.0), "io": _SHARE}, {"narrow": 0.0}),
     "moe": Form(
         {
-            "t0_s": (30 * _US, 3 * _US, 300 * _US), "ec": (0.6, 0.02, 1.0), "em": (0.85, 0.05, 1.0), "a": (2.0, 0.01, 15.0),
+            "t0_s": (30 * _US, 3 * _US, 300 * _US), "ec": (0.6, 0.02, 1.0), "em": (0.85, 0.05, 1.0),
+            "a": (2.0, 0.01, 15.0),
             "pad_tokens": (120.0, 1.0, 500.0), "alpha": (0.95, 0.3, 3.0), "heat": (0.2, 0.001, 1.0),
             "remote": (1.0, 0.01, 30.0),
         }
     ),
     "all_reduce": Form(
-        {"a_s": (5 * _US, 1 * _US, 100 * _US), "r_s": (0.5 * _US, 1e-9, 30 * _US), "b1": (0.5, 0.02, 1.0), "b2": (0.65, 0.02, 1.0),
+        {"a_s": (5 * _US, 1 * _US, 100 * _US), "r_s": (0.5 * _US, 1e-9, 30 * _US), "b1": (0.5, 0.02, 1.0),
+        "b2": (0.65, 0.02, 1.0),
          "x_s": (8 * _US, 0.1 * _US, 200 * _US)}
     ),
     "link": Form(_LINK),
@@ -90,7 +93,8 @@ _FORMS: Final[dict[str, Form]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A curve and how well it does on its rows: median and p90 of |predicted/measured − 1|, and the mean loss of its fit."""
+    """A curve and how well it does on its rows: median and p90 of |predicted/measured − 1|, and the mean loss of its
+    fit."""
 
     curve: Curve
     rows: int
@@ -204,14 +208,15 @@ def fit_device(root: Path, device: MeasuredDevice) -> dict[str, dict[str, Fitted
                 out.setdefault(engine, {})[key] = own[engine]
     layers = {engine: _mla_layer(device, rows, engine, out) for engine, rows in modules.items()}
     if layers:
-        # what no engine can do without: modules timed without a graph show up to 60 µs of launches (the same kernels on B200 and B300
-        # 9 and 62 µs), which a served step does not have
+        # what no engine can do without: modules timed without a graph show up to 60 µs of launches (the same kernels on
+        # B200 and B300 9 and 62 µs), which a served step does not have
         out[""]["mla_layer"] = min(layers.values(), key=lambda fit: cast(ElementwiseCurve, fit.curve).t0_s)
     return out
 
 
 def _mla_layer(device: MeasuredDevice, rows: Rows, engine: str, fits: dict[str, dict[str, Fitted]]) -> Fitted:
-    """Time of DeepSeek-V3's decode attention block beyond its parts (median, not below 0), and the error of the whole with it."""
+    """Time of DeepSeek-V3's decode attention block beyond its parts (median, not below 0), and the error of the whole
+    with it."""
     batch, heads = rows.arguments["sequences"], rows.arguments["heads"]
     gemm = cast(GemmCurve, fits[""]["gemm/bf16"].curve)
     rates = {"peak_flops": device.peak("bf16"), "bytes_per_s": device.memory_bytes_per_s}
@@ -232,7 +237,8 @@ def _mla_layer(device: MeasuredDevice, rows: Rows, engine: str, fits: dict[str, 
 def _without_fallbacks(
     device: MeasuredDevice, key: str, groups: dict[str, Rows], own: dict[str, Fitted], frameworks: list[str]
 ) -> list[str]:
-    """The frameworks that are not over `_FALLBACK` times slower than the fastest, on the shortest or the longest quarter of all rows."""
+    """The frameworks that are not over `_FALLBACK` times slower than the fastest, on the shortest or the longest
+    quarter of all rows."""
     medians: dict[str, Array] = {}
     for engine in frameworks:
         parts = []

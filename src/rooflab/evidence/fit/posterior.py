@@ -2,9 +2,9 @@
 
     minimise  Σ ρ(log(y_i(θ)/measured_i) / σ)  +  Σ ((θ_j − prior_j) / width_j)²
 
-with ρ(x) = 2·(√(1 + x²) − 1), which forgives outliers.  y is taken as linear in θ around the last optimum and drawn again
-until θ stands still.  The posterior covariance is the inverse of the Hessian at the optimum (Laplace); a constant is
-identified by the rows when its posterior standard deviation is well below that of its prior.
+with ρ(x) = 2·(√(1 + x²) − 1), which forgives outliers.  y is taken as linear in θ around the last optimum and drawn
+again until θ stands still.  The posterior covariance is the inverse of the Hessian at the optimum (Laplace); a constant
+is identified by the rows when its posterior standard deviation is well below that of its prior.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ __all__ = ["NOISE", "Line", "Posterior", "draw", "loss_of", "solve"]
 Array = npt.NDArray[np.float64]
 
 NOISE: Final = 0.08
-"""σ: what repeats of one configuration differ by, and what the kernel curves leave (standard deviation of a logarithm)."""
+"""σ: what repeats of one configuration differ by, and what the kernel curves leave (standard deviation of a
+logarithm)."""
 _STEPS: Final = 60
 
 

@@ -43,22 +43,27 @@ Row = Mapping[str, str]
 
 _SHARES: Final = ("active", "compute", "memory", "link")
 _LOADED_IDLE: Final = {"hopper": 0.20, "blackwell": 0.195, "ampere": 0.20}
-"""Loaded idle over TDP, measured by NVML on idle servers with a model resident: H100 about 140 W of 700, B200 195 W of 1000."""
+"""Loaded idle over TDP, measured by NVML on idle servers with a model resident: H100 about 140 W of 700, B200 195 W of
+1000."""
 _IDLE: Final = 0.18
 """The same where no family's is known."""
 _BOUNDS: Final = ([0.0, 0.3, 0.3, 0.0], [0.5, 2.0, 1.5, 0.5])
 _FLOOR: Final = 0.7
 _FLOORS: Final = {"a100-sxm-80gb": 0.75, "a40": 0.6}
-"""Voltage floors: for the two cards with rows at locked clocks the best of 0.3 to 0.85; power limits alone do not tell."""
+"""Voltage floors: for the two cards with rows at locked clocks the best of 0.3 to 0.85; power limits alone do not
+tell."""
 _CLOCK_NAMES: Final = {
-    "p100-pcie": "p100-pcie", "v100-pcie-16gb": "volta", "quadro-rtx-6000": "turing", "a40": "ga102", "a100-sxm-80gb": "ampere",
+    "p100-pcie": "p100-pcie", "v100-pcie-16gb": "volta", "quadro-rtx-6000": "turing", "a40": "ga102",
+    "a100-sxm-80gb": "ampere",
 }  # fmt: skip
-"""Under which name the law of a measured card is filed: its family's, or that of its chip where the family has several kinds."""
+"""Under which name the law of a measured card is filed: its family's, or that of its chip where the family has several
+kinds."""
 _LINK_PENALTY: Final = 0.05
 
 
 class ServingPower(NamedTuple):
-    """A configuration: family, group, columns by share (of the room, a device), power at rest and measured over TDP, time error."""
+    """A configuration: family, group, columns by share (of the room, a device), power at rest and measured over TDP,
+    time error."""
 
     family: str
     group: str
@@ -113,7 +118,8 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
 
 
 class OldCase(NamedTuple):
-    """A configuration of leaderboard v2: model, sequences running and devices of an engine, predicted pace and rate, measured values."""
+    """A configuration of leaderboard v2: model, sequences running and devices of an engine, predicted pace and rate,
+    measured values."""
 
     model: str
     load: tuple[float, int]
@@ -305,7 +311,8 @@ def _clocks(rows: Sequence[Row], devices: Sequence[str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Fit the constants to the rows of a file; print the errors, and with a second argument renew that file of constants.
+    """Fit the constants to the rows of a file; print the errors, and with a second argument renew that file of
+    constants.
 
     A third argument names one part: "curves", "clocks" or "old_runs".
     """

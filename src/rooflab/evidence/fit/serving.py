@@ -53,7 +53,8 @@ Group = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """A constant's expected value, how far it may stray (one standard deviation), its bounds and the nudge for its slope."""
+    """A constant's expected value, how far it may stray (one standard deviation), its bounds and the nudge for its
+    slope."""
 
     mean: float
     width: float
@@ -138,8 +139,8 @@ class FitRow:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Constants, rows, median and p90 error in sample and held out, held-out predictions (times) of all rows given, constants by
-    group left out."""
+    """Constants, rows, median and p90 error in sample and held out, held-out predictions (times) of all rows given,
+    constants by group left out."""
 
     values: dict[str, float]
     rows: int
@@ -152,7 +153,8 @@ class Fit:
 
 
 def predict(questions: Sequence[Question]) -> Array:
-    """Predicted values in the rows' own units, NaN where a question cannot be answered; the best scenario of several answers."""
+    """Predicted values in the rows' own units, NaN where a question cannot be answered; the best scenario of several
+    answers."""
     found = best_of([Choice(q.scenarios, q.stated_rate) for q in questions])
     return np.array([np.nan if best is None else _value(q, best) for q, best in zip(questions, found, strict=True)])
 
@@ -189,7 +191,8 @@ def fit_group(
 ) -> Fit:
     """Fit the constants named in `priors` to `rows`; `apply` makes the calibration that holds given values.
 
-    With `outliers` a miss counts by its logarithm (Cauchy): some rows measure something else, such as compilation or a client's limit.
+    With `outliers` a miss counts by its logarithm (Cauchy): some rows measure something else, such as compilation or a
+    client's limit.
     """
     told = [r for r in rows if r.fitted]
     questions = [r.question for r in told]
@@ -327,5 +330,6 @@ def with_device(key: str, values: Mapping[str, Any], base: ServingCalibration | 
 
 
 def starting(entry: EngineOverhead | DeviceFactors, priors: Mapping[str, Prior]) -> dict[str, float]:
-    """Present values of the constants in `priors`; a constant that has no slope at its neutral value starts beside it."""
+    """Present values of the constants in `priors`; a constant that has no slope at its neutral value starts beside
+    it."""
     return {name: max(float(getattr(entry, name)), _BESIDE.get(name, float("-inf"))) for name in priors}

@@ -1,7 +1,8 @@
 """Fits of the vision factors, run by hand: ``python -m rooflab.evidence.fit.vision MEASUREMENTS.csv [OUT.json]``.
 
-Residuals are log(predicted / measured) under a soft-L1 loss; factors are drawn towards a common prior, so that what a device's
-rows do not tell stays where the others put it.  Besides the fit in sample, whole model families and whole devices are left out.
+Residuals are log(predicted / measured) under a soft-L1 loss; factors are drawn towards a common prior, so that what a
+device's rows do not tell stays where the others put it.  Besides the fit in sample, whole model families and whole
+devices are left out.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
     interval of a prediction p at level 1 − α:   [ p·exp(s·q_low),  p·exp(s·q_high) ]
     q_low, q_high:  the order statistics ⌊(n + 1)·α/2⌋ and ⌈(n + 1)·(1 − α/2)⌉ of the n ratios of its domain
 
-which with s = 1 covers a new row of the domain with probability 1 − α (Vovk et al. 2005; split conformal).  A domain serves only
-if enough groups stand in it; a smaller one takes the ratios of the next wider.  Rows of one group err together and a narrow
-domain may borrow the ratios of a wide one, so s, the stretch, is conformal too: each row says by how much the interval that the
-other groups make must be stretched to hold it, and s is the order statistic ⌈(m + 1)·(1 − α)⌉ of the m rows of a pool (a metric,
-a load and a kind of model; a pool with few rows or groups takes the stretch of the next wider).
+which with s = 1 covers a new row of the domain with probability 1 − α (Vovk et al. 2005; split conformal).  A domain
+serves only if enough groups stand in it; a smaller one takes the ratios of the next wider.  Rows of one group err
+together and a narrow domain may borrow the ratios of a wide one, so s, the stretch, is conformal too: each row says by
+how much the interval that the other groups make must be stretched to hold it, and s is the order statistic ⌈(m + 1)·(1
+− α)⌉ of the m rows of a pool (a metric, a load and a kind of model; a pool with few rows or groups takes the stretch of
+the next wider).
 
-Whether a row is covered is judged without its group at every step: the ratios that make its interval, the rows that say how much
-to stretch, and the ratios that make their intervals are all of other groups.
+Whether a row is covered is judged without its group at every step: the ratios that make its interval, the rows that say
+how much to stretch, and the ratios that make their intervals are all of other groups.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ Levels = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One row: log(measured / held-out prediction), its domains and its pools from the most particular to the widest, its group."""
+    """One row: log(measured / held-out prediction), its domains and its pools from the most particular to the widest,
+    its group."""
 
     value: float
     domains: tuple[str, ...]

@@ -1,4 +1,5 @@
-"""How sure a prediction is: a 90 % interval from left-out rows of its kind, its provenance, and whether it lies inside the evidence.
+"""How sure a prediction is: a 90 % interval from left-out rows of its kind, its provenance, and whether it lies inside
+the evidence.
 
 The table `data/intervals.json` is made from rows by
 
@@ -32,9 +33,12 @@ from rooflab.evidence.intervals.likeness import (
 __all__ = ["HEADLINE", "Interval", "IntervalTable", "interval", "intervals", "shipped_table"]
 
 HEADLINE: Final = (
-    "output_tokens_per_s", "output_tokens_per_s_per_gpu", "total_tokens_per_s", "total_tokens_per_s_per_gpu", "requests_per_s",
-    "requests_per_s_per_gpu", "ttft_s_mean", "ttft_s_p50", "ttft_s_p90", "ttft_s_p99", "tpot_s_mean", "tpot_s_p50", "tpot_s_p90",
-    "tpot_s_p99", "itl_s_mean", "itl_s_p50", "itl_s_p99", "e2e_s_mean", "e2e_s_p50", "e2e_s_p90", "e2e_s_p99", "j_per_token", "power_w",
+    "output_tokens_per_s", "output_tokens_per_s_per_gpu", "total_tokens_per_s", "total_tokens_per_s_per_gpu",
+    "requests_per_s",
+    "requests_per_s_per_gpu", "ttft_s_mean", "ttft_s_p50", "ttft_s_p90", "ttft_s_p99", "tpot_s_mean", "tpot_s_p50",
+    "tpot_s_p90",
+    "tpot_s_p99", "itl_s_mean", "itl_s_p50", "itl_s_p99", "e2e_s_mean", "e2e_s_p50", "e2e_s_p90", "e2e_s_p99",
+    "j_per_token", "power_w",
     "usd_per_mtok", "gco2e_per_mtok",
 )  # fmt: skip
 """Serving metrics that carry an interval."""
@@ -50,9 +54,9 @@ _ENERGY: Final = {
 class Interval:
     """A metric's value with its 90 % interval [low, high] in the metric's unit.
 
-    `provenance` of the number: measured, fitted, datasheet, roofline or assumed.  `verdict`: inside, near or outside the
-    evidence; `evidence_rows` of the same model, device and engine generation and their median error when left out (0 and
-    NaN where there are none); `domain_rows` and `domain_error` of the rows whose errors made the interval.
+    `provenance` of the number: measured, fitted, datasheet, roofline or assumed.  `verdict`: inside, near or outside
+    the evidence; `evidence_rows` of the same model, device and engine generation and their median error when left out
+    (0 and NaN where there are none); `domain_rows` and `domain_error` of the rows whose errors made the interval.
     """
 
     value: float
@@ -83,8 +87,8 @@ class Interval:
 class IntervalTable:
     """Spreads by domain, stretches by pool, and the evidence by key: rows and their median held-out error.
 
-    `stretch` widens (in logarithms) the interval of a case outside the evidence: what covers 90 % of such rows when their whole
-    source or device is left out, and at least the half more where the engine or the device is unknown.
+    `stretch` widens (in logarithms) the interval of a case outside the evidence: what covers 90 % of such rows when
+    their whole source or device is left out, and at least the half more where the engine or the device is unknown.
     """
 
     date: str

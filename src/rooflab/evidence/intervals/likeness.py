@@ -59,7 +59,8 @@ _ENERGY: Final = {"power_w": "energy: avg_power_all_gpus", "j_per_token": "energ
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What tells one body of evidence from another: shape of the model, device, engine and generation; with device family and kind."""
+    """What tells one body of evidence from another: shape of the model, device, engine and generation; with device
+    family and kind."""
 
     shape: str
     device: str
@@ -88,11 +89,13 @@ class Domain:
         )
 
     def pools(self) -> tuple[str, ...]:
-        """Names of the rows that say how much intervals must be stretched: metric, load and kind; metric and load; metric; all."""
+        """Names of the rows that say how much intervals must be stretched: metric, load and kind; metric and load;
+        metric; all."""
         return tuple(dict.fromkeys((f"{self.family}|{self.kind}", self.family, *self._wide())))
 
     def _wide(self) -> tuple[str, ...]:
-        """The metric under any load; what an answer's time is made of, where a batch starts together; all that is like it."""
+        """The metric under any load; what an answer's time is made of, where a batch starts together; all that is like
+        it."""
         of = self.family.split(":")[0] if ":" in self.family else "serving"
         name, _, load = self.family.partition(", ")
         together = load in ("static batch", "single stream") and name in ("prefill", "time per token", "end to end")
@@ -153,7 +156,8 @@ def domain_of(scenario: Scenario, family: str, near: Nearness) -> Domain:
 
 
 def provenance_of(scenario: Scenario) -> str:
-    """The weakest link of a serving prediction: fitted where kernels (or their device's factors) and engine are, else assumed."""
+    """The weakest link of a serving prediction: fitted where kernels (or their device's factors) and engine are, else
+    assumed."""
     s = scenario
     key = key_of(s.model, s.hardware.device, s.deployment)
     kernels = calibration_for(s.hardware.device, s.deployment.engine).provenance
@@ -192,6 +196,7 @@ class Neighbours:
 
 
 def _places(key: Key) -> tuple[tuple[str, str, str], ...]:
-    # without kernel tables a family's devices have nothing but its measured rows in common: one that nobody measured is outside
+    # without kernel tables a family's devices have nothing but its measured rows in common: one that nobody measured is
+    # outside
     family = key.family if key.family in TABLED_FAMILIES else key.device
     return (key.shape, key.device, key.engine), (key.device, key.engine, key.kind), (key.shape, family, key.engine)

@@ -1,4 +1,5 @@
-"""What accuracy is aimed at: groups of rows by what is predicted, each with the median error that it should not exceed."""
+"""What accuracy is aimed at: groups of rows by what is predicted, each with the median error that it should not
+exceed."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ __all__ = ["BARS", "Bar"]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A group of rows and its aim: median |predicted / measured − 1|; the 90th percentile is to stay within three times that."""
+    """A group of rows and its aim: median |predicted / measured − 1|; the 90th percentile is to stay within three times
+    that."""
 
     name: str
     aim: float

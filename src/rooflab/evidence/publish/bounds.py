@@ -1,4 +1,5 @@
-"""Recorded bounds: the error that each group of the shipped rows may not exceed, so that a change that makes one worse is seen.
+"""Recorded bounds: the error that each group of the shipped rows may not exceed, so that a change that makes one worse
+is seen.
 
     python -m rooflab.evidence.publish.bounds        records `data/bounds.json` anew, from the figures of today
 

@@ -29,17 +29,30 @@ def explain(row: Scored) -> str:
     if family.startswith(("first token", "tail of first token")):
         if "best deployment" in family or "saturated" in family:
             if over:
-                return "the load generator keeps the first token within its limit; the closed form takes the engine as full"
+                return (
+                    "the load generator keeps the first token within its limit; the closed form takes the engine "
+                    "as "
+                    "full"
+                )
             return "more arrives than is served: the wait is that of a run's end, not of a steady state"
         if over:
-            return "predicted to wait for cache: cache format or memory share of the recipe is not stated, and capacity is a cliff"
+            return (
+                "predicted to wait for cache: cache format or memory share of the recipe is not stated, and "
+                "capacity is a cliff"
+            )
         return "measured waits that fit no stated capacity: warm-up inside the run, or fewer sequences run than fit"
     if family.startswith("tail") or row.metric.startswith("p99"):
         if row.scenario in ("video-chat", "image-chat"):
             return "the worst step holds a whole prompt of frames, whose encoder and length are not stated"
-        return "a tail of steps with prompts in them: the closed form knows their mean share, not the order in which they come"
+        return (
+            "a tail of steps with prompts in them: the closed form knows their mean share, not the order in which "
+            "they come"
+        )
     if row.engine.startswith("llamacpp"):
-        return "a build of llama.cpp whose kernels for this device and format no table times; several cards split by layers"
+        return (
+            "a build of llama.cpp whose kernels for this device and format no table times; several cards split by "
+            "layers"
+        )
     if row.kind == "moe":
         return "expert kernels and their parallelism are not stated; old MoE kernels ran far below today's tables"
     if row.source.startswith("GPU-Benchmarks") or row.source.startswith("geerlingguy"):

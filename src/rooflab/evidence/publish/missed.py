@@ -17,23 +17,30 @@ _SHOWN: Final = 6
 _WHY: Final[Mapping[str, str]] = {
     "greatest throughput, MoE": "how attention and experts are split is not stated, and chosen anew for every row.",
     "prefill (static batch, batch 1)": (
-        "AWS Neuron's tables mix, inside one release, prompts that look fused with such as do not, by no rule that is stated; the early "
-        "H100 rows of TensorRT-LLM are of fp8 kernels that changed between its releases; a few desktop rows of one model lie far from "
+        "AWS Neuron's tables mix, inside one release, prompts that look fused with such as do not, by no rule that is "
+        "stated; the early "
+        "H100 rows of TensorRT-LLM are of fp8 kernels that changed between its releases; a few desktop rows of one "
+        "model lie far from "
         "their neighbours of other sizes and are not marked."
     ),
     "first token in a closed loop": (
-        "runs whose first tokens hold compilation or the client's own limit (contradictions below), caches whose format and memory share "
-        "decide whether users queue at all, and mixtures under TensorRT-LLM on B200, of which no other group is left when one is out."
+        "runs whose first tokens hold compilation or the client's own limit (contradictions below), caches whose "
+        "format and memory share "
+        "decide whether users queue at all, and mixtures under TensorRT-LLM on B200, of which no other group is left "
+        "when one is out."
     ),
     "MLPerf inference throughput": (
-        "mixtures of 2024 (Mixtral), whose experts ran slower than the kernels that tables time and whose prompts' lengths are not "
-        "published; interactive limits, where a few percent of a step decide how many users are legal; open-division entries."
+        "mixtures of 2024 (Mixtral), whose experts ran slower than the kernels that tables time and whose prompts' "
+        "lengths are not "
+        "published; interactive limits, where a few percent of a step decide how many users are legal; open-division "
+        "entries."
     ),
 }
 
 
 def missed(rows: Sequence[Scored]) -> str:
-    """A section a missed aim: median against the aim, p90 against three times the aim, and the groups that stand furthest above it."""
+    """A section a missed aim: median against the aim, p90 against three times the aim, and the groups that stand
+    furthest above it."""
     parts = []
     for bar in BARS:
         mine = [r for r in rows if bar.holds(r)]
@@ -46,7 +53,8 @@ def missed(rows: Sequence[Scored]) -> str:
 def _section(bar: Bar, rows: Sequence[Scored], error: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[str]:
     median, p90 = float(np.median(error)), float(np.quantile(error, 0.9))
     lines = [
-        f"**{bar.name}**: median {median:.1%} for {bar.aim:.0%}, p90 {p90:.0%} for {3 * bar.aim:.0%}. {_WHY.get(bar.name, '')}".rstrip(),
+        f"**{bar.name}**: median {median:.1%} for {bar.aim:.0%}, p90 {p90:.0%} for {3 * bar.aim:.0%}. "
+        f"{_WHY.get(bar.name, '')}".rstrip(),
         "",
         "| source, engine, accelerator | rows | median | p90 |",
         "|---|--:|--:|--:|",

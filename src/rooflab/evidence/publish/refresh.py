@@ -1,10 +1,12 @@
-"""Make everything anew that rests on the shipped constants: intervals, recorded bounds, docs/accuracy.md and the README's table.
+"""Make everything anew that rests on the shipped constants: intervals, recorded bounds, docs/accuracy.md and the
+README's table.
 
     python -m rooflab.evidence.publish.refresh FOLDER --held-out HELD.csv [--source-out S.csv] [--device-out D.csv]
         [--model-out M.csv] --date DATE
 
-To be run after `rooflab.evidence.refit.serving ROWS.csv --out serving.json --held-out HELD.csv --energy ENERGY.csv --date DATE` has
-written new constants and held-out predictions (a few minutes); `rooflab.evidence.refit.left_out` makes the other files, in minutes.
+To be run after `rooflab.evidence.refit.serving ROWS.csv --out serving.json --held-out HELD.csv --energy ENERGY.csv
+--date DATE` has written new constants and held-out predictions (a few minutes); `rooflab.evidence.refit.left_out` makes
+the other files, in minutes.
 """
 
 from __future__ import annotations

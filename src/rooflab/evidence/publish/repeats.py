@@ -12,8 +12,9 @@ __all__ = ["twins"]
 def twins(rows: Sequence[Scored]) -> Mapping[str, list[float]]:
     """Highest over lowest value, less one, of each set of rows that are stated alike, by family.
 
-    Rows belong together when metric, scenario, shape of the model, device, engine and its generation, and everything that is stated of
-    load, lengths, split and formats are the same.  Sets of equal values are copies of one measurement and are left out.
+    Rows belong together when metric, scenario, shape of the model, device, engine and its generation, and everything
+    that is stated of load, lengths, split and formats are the same.  Sets of equal values are copies of one measurement
+    and are left out.
     """
     sets: dict[tuple[str, ...], list[Scored]] = {}
     for r in rows:

@@ -2,7 +2,8 @@
 
     python -m rooflab.evidence.publish.ship FOLDER       FOLDER holds serving/measurements.csv, energy/..., training/...
 
-Rows that their table doubts, and rows with ship = 0, stay behind.  Of the notes only what tells the configuration is kept.
+Rows that their table doubts, and rows with ship = 0, stay behind.  Of the notes only what tells the configuration is
+kept.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ _LICENCES: Final = (
 """Licences of the repositories that published the figures, by the beginning of the source's name."""
 
 _TELLING: Final = re.compile(
-    r"moe_tp=|attention_dp|DISAGG|decode tp=|image=|software=|parallelism=|UsedModel=|layer split|max_num_seqs=|source flags|DEP=|"
-    r"MaxQ|static batching|per-group|stage |partition=|microbatch=|optimizer|target|token_time|prompt_time|Real Time|Batch$"
+    r"moe_tp=|attention_dp|DISAGG|decode tp=|image=|software=|parallelism=|UsedModel=|layer split|max_num_seqs=|source "
+    r"flags|DEP=|"
+    r"MaxQ|static batching|per-group|stage |partition=|microbatch=|optimizer|target|token_time|prompt_time|Real "
+    r"Time|Batch$"
 )
 """Parts of a note that tell how something was run, rather than where it was read."""
 

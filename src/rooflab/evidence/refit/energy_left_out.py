@@ -1,9 +1,10 @@
 """Energy rows of ML.ENERGY predicted by constants that saw no row of the same model on the same accelerator.
 
-The runs of the leaderboard are in two tables: pace in that of serving, joules and watts in that of energy.  A joule a token
-is a power over a pace, so what is left out together is a model on an accelerator in both: constants of the engine and its host
-come from serving rows without it, shares of power (`power_fit`) and what the old leaderboard adds (`OldRuns`) from energy rows
-without it.  `rooflab.evidence.refit.serving --held-out HELD.csv --energy ENERGY.csv` writes these predictions.
+The runs of the leaderboard are in two tables: pace in that of serving, joules and watts in that of energy.  A joule a
+token is a power over a pace, so what is left out together is a model on an accelerator in both: constants of the engine
+and its host come from serving rows without it, shares of power (`power_fit`) and what the old leaderboard adds
+(`OldRuns`) from energy rows without it.  `rooflab.evidence.refit.serving --held-out HELD.csv --energy ENERGY.csv`
+writes these predictions.
 """
 
 from __future__ import annotations

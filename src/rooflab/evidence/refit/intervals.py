@@ -1,12 +1,14 @@
 """Make `data/intervals.json` from measured rows and held-out predictions.
 
-    python -m rooflab.evidence.refit.intervals ROWS.csv ... --held-out HELD.csv [--source-out S.csv] [--device-out D.csv]
+    python -m rooflab.evidence.refit.intervals ROWS.csv ... --held-out HELD.csv [--source-out S.csv] [--device-out
+    D.csv]
         [--model-out M.csv] --date DATE
 
-HELD.csv holds predictions of `rooflab.evidence.refit.serving --held-out`, each made by constants that were fitted without
-the row's group (source, model, device), and with `--energy` those of ML.ENERGY's energy rows.  A row that took no part in a fit
-stands with its present prediction.  S.csv, D.csv and M.csv hold predictions of `rooflab.evidence.refit.left_out`, without the row's whole
-source, device or model; they tell how much wider intervals must be outside the evidence.
+HELD.csv holds predictions of `rooflab.evidence.refit.serving --held-out`, each made by constants that were fitted
+without the row's group (source, model, device), and with `--energy` those of ML.ENERGY's energy rows.  A row that took
+no part in a fit stands with its present prediction.  S.csv, D.csv and M.csv hold predictions of
+`rooflab.evidence.refit.left_out`, without the row's whole source, device or model; they tell how much wider intervals
+must be outside the evidence.
 """
 
 from __future__ import annotations

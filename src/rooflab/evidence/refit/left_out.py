@@ -4,10 +4,11 @@
     python -m rooflab.evidence.refit.left_out ROWS.csv --by device --out HELD.csv
     python -m rooflab.evidence.refit.left_out ROWS.csv --by model --out HELD.csv
 
-Harder than leaving out one group of a source: nothing of the same client, host or recipe is left (by source), nothing of the
-device (by device), nothing of any model of the same shape, whatever it was tuned for (by model).  The constants of every
-engine, device family and host that the left-out rows had a part in are fitted anew, under priors that know none of them (only
-the search begins near the shipped ones); the others stand as shipped, since the left-out rows never touched them.
+Harder than leaving out one group of a source: nothing of the same client, host or recipe is left (by source), nothing
+of the device (by device), nothing of any model of the same shape, whatever it was tuned for (by model).  The constants
+of every engine, device family and host that the left-out rows had a part in are fitted anew, under priors that know
+none of them (only the search begins near the shipped ones); the others stand as shipped, since the left-out rows never
+touched them.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _family(row: FitRow) -> str:
 
 
 def _without(table: ServingCalibration, engines: set[str], families: set[str], slow: bool) -> ServingCalibration:
-    """A calibration without what was fitted for `engines` (name@generation), device `families` and, if `slow`, slow hosts."""
+    """A calibration without what was fitted for `engines` (name@generation), device `families` and, if `slow`, slow
+    hosts."""
     return replace(
         table,
         slow_host=ServingCalibration("").slow_host if slow else table.slow_host,

@@ -1,4 +1,5 @@
-"""Serving rows as a fit sees them: which say something of what, under which entry they stand, and in which form they are asked."""
+"""Serving rows as a fit sees them: which say something of what, under which entry they stand, and in which form they
+are asked."""
 
 from __future__ import annotations
 
@@ -58,9 +59,11 @@ def scenario(row: FitRow) -> Scenario:
 
 
 def engine_key(row: FitRow) -> str:
-    """The calibration entry that a row tells of: engine@generation/kind, with the host where an engine has an entry of its own there."""
+    """The calibration entry that a row tells of: engine@generation/kind, with the host where an engine has an entry of
+    its own there."""
     s = scenario(row)
-    key = f"{s.deployment.engine}@{era(s.deployment.engine, s.deployment.engine_version)}/{'moe' if s.model.is_moe else 'dense'}"
+    generation = era(s.deployment.engine, s.deployment.engine_version)
+    key = f"{s.deployment.engine}@{generation}/{'moe' if s.model.is_moe else 'dense'}"
     return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
 
 
@@ -99,7 +102,8 @@ def fits_speed(row: FitRow) -> bool:
 
 
 def pool_alone(row: FitRow) -> FitRow:
-    """A row of separate pools as one of its decode pool under the sequences that it holds, which hardly depend on the constants."""
+    """A row of separate pools as one of its decode pool under the sequences that it holds, which hardly depend on the
+    constants."""
     if not scenario(row).deployment.pools:
         return row
     try:
@@ -118,8 +122,8 @@ def settled(rows: Sequence[FitRow]) -> list[FitRow]:
     """Rows whose deployment was free, as the deployment that is best at the present constants.
 
     At the best of several deployments the others do not move the answer, so the slopes are those of the best alone.
-    A server's load is found anew at other constants.  Experts over several devices can be split in more ways than are tried,
-    so such rows are foretold only.
+    A server's load is found anew at other constants.  Experts over several devices can be split in more ways than are
+    tried, so such rows are foretold only.
     """
     free = [i for i, r in enumerate(rows) if len(r.question.scenarios) > 1]
     out = list(rows)

@@ -2,22 +2,24 @@
 
     python -m rooflab.evidence.refit.serving ROWS.csv --out serving.json --held-out held.csv [--energy ENERGY.csv]
 
-With a table of energy rows, those of ML.ENERGY join the held-out predictions: joules a token, watts and pace by constants that saw no
-row of the same model and accelerator in either table (`rooflab.evidence.refit.energy_left_out`).
+With a table of energy rows, those of ML.ENERGY join the held-out predictions: joules a token, watts and pace by
+constants that saw no row of the same model and accelerator in either table (`rooflab.evidence.refit.energy_left_out`).
 
 In this order, each stage with the constants of the stages before it:
 
-1. engines, by generation and kind of model, on devices whose kernels are fitted to tables (their own or a relative's); mixtures
-   with block-scaled experts are too few on fast hosts, so those of vLLM are fitted together with its rows on slow hosts;
+1. engines, by generation and kind of model, on devices whose kernels are fitted to tables (their own or a relative's);
+   mixtures with block-scaled experts are too few on fast hosts, so those of vLLM are fitted together with its rows on
+   slow hosts;
 2. the slow host, on the other rows of sources that drive vLLM from a slow process;
 3. factors of devices that borrow a relative's tables and have rows of their own;
 4. factors of device families without tables, together with the engines that run on nothing else;
 5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other;
 6. the handoff between pools.
 
-Rows whose deployment was the submitter's choice (MLPerf) serve as the best deployment at the constants of the stages before,
-with less weight than rows that state theirs; a server's rate under limits is foretold with its group left out, never fitted.
-Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 4; p99 and closed-loop first tokens do not.
+Rows whose deployment was the submitter's choice (MLPerf) serve as the best deployment at the constants of the stages
+before, with less weight than rows that state theirs; a server's rate under limits is foretold with its group left out,
+never fitted. Time per token, throughput, static prefill and end-to-end rows serve stages 1 to 4; p99 and closed-loop
+first tokens do not.
 """
 
 from __future__ import annotations
@@ -75,14 +77,17 @@ _OWN_KERNELS: Final[Mapping[str, tuple[str, ...]]] = {
     "trtllm@2023": ("memory", *_ATTENTION),
     **dict.fromkeys(("vllm@2023", "vllm@2024"), _ATTENTION),
 }
-"""Engines and generations with kernels that the tables do not time, and what of them is fitted: all of llama.cpp's, TurboMind's and
-DeepSpeed's, the products and decode attention of the first TensorRT-LLM, the paged attention of vLLM before v1."""
+"""Engines and generations with kernels that the tables do not time, and what of them is fitted: all of llama.cpp's,
+TurboMind's and DeepSpeed's, the products and decode attention of the first TensorRT-LLM, the paged attention of vLLM
+before v1."""
 _FEW_READS: Final = ("llamacpp@2025",)
-"""Engines that run none of the tables' kernels: their rows say nothing of how a device's clocks differ from its relative's."""
+"""Engines that run none of the tables' kernels: their rows say nothing of how a device's clocks differ from its
+relative's."""
 
 
 def _engine_priors(name: str, kind: str, rows: Sequence[sf.FitRow]) -> dict[str, sf.Prior]:
-    """Constants that are fitted for an engine and generation: host terms, factors on kernels of its own, block-scaled experts."""
+    """Constants that are fitted for an engine and generation: host terms, factors on kernels of its own, block-scaled
+    experts."""
     if kind.startswith("moe"):
         return {**sf.ENGINE_PRIORS, **(sf.EXPERT_PRIORS if any(block_scaled(r) for r in rows) else {})}
     own = {k: sf.KERNEL_PRIORS[k] for k in _OWN_KERNELS.get(name, ())}
@@ -100,7 +105,8 @@ _BACKEND: Final = (
     "prompt_s",
 )
 _UNFUSED: Final = sf.Prior(1.0, 6.0, 0.7, 200.0, 5.0)
-"""Prefill attention where nobody tables it: a kernel that is not fused sends its scores through memory, tens of times the arithmetic."""
+"""Prefill attention where nobody tables it: a kernel that is not fused sends its scores through memory, tens of times
+the arithmetic."""
 
 
 def _backend_priors(name: str) -> dict[str, sf.Prior]:
@@ -118,7 +124,8 @@ def _few_reads(row: sf.FitRow) -> bool:
 
 
 def _holds_out(rows: Sequence[sf.FitRow], fit: sf.Fit, without: ServingCalibration) -> bool:
-    """Whether factors fitted to other rows of a device foretell its rows better than no factors do (they need two groups for that)."""
+    """Whether factors fitted to other rows of a device foretell its rows better than no factors do (they need two
+    groups for that)."""
     questions = [r.question for r in rows]
     measured = sf.times(questions, np.array([q.measured for q in questions]))
     with using(without):
@@ -135,12 +142,16 @@ def _without_device(key: str, table: ServingCalibration) -> ServingCalibration:
 
 def _note(fit: sf.Fit, rows: Sequence[sf.FitRow], date: str) -> dict[str, Any]:
     sources = sorted({r.source for r in rows if r.fitted})
-    text = f"{fit.rows} rows of {', '.join(sources)}: {fit.median:.0%} median, {fit.held_out_median:.0%} held out; fitted {date}"
+    text = (
+        f"{fit.rows} rows of {', '.join(sources)}: {fit.median:.0%} median, {fit.held_out_median:.0%} held out; "
+        f"fitted {date}"
+    )
     return {"provenance": "fitted", "source": text}
 
 
 class _Trainer:
-    """The stages of a fit. With `near`, constants start from that calibration's and are drawn up to twice, without held-out errors."""
+    """The stages of a fit. With `near`, constants start from that calibration's and are drawn up to twice, without
+    held-out errors."""
 
     def __init__(self, rows: list[sf.FitRow], date: str, near: ServingCalibration | None = None) -> None:
         self.rows, self.date, self.near = rows, date, near
@@ -164,7 +175,8 @@ class _Trainer:
             self.held[row.question.id] = float(value)
         values = {k: float(f"{v:.3g}") for k, v in fit.values.items()}
         print(
-            f"{name}: {fit.rows} rows, {fit.median:.3f} in sample, {fit.held_out_median:.3f} / {fit.held_out_p90:.3f} held out {values}",
+            f"{name}: {fit.rows} rows, {fit.median:.3f} in sample, {fit.held_out_median:.3f} / {fit.held_out_p90:.3f} "
+            f"held out {values}",
             flush=True,
         )
 
@@ -216,7 +228,8 @@ class _Trainer:
         return sf.with_engine(key, {**fit.values, **_note(fit, rows, self.date)}, table)
 
     def _with_slow_host(self, table: ServingCalibration, key: str, rows: list[sf.FitRow]) -> ServingCalibration:
-        """Constants of an engine and what a slow host adds to them, from rows of both; the slow host gets an entry of its own."""
+        """Constants of an engine and what a slow host adds to them, from rows of both; the slow host gets an entry of
+        its own."""
         with using(table):
             rows = settled(rows)
         name, _, kind = key.partition("/")
@@ -293,7 +306,8 @@ class _Trainer:
         return table
 
     def _family(self, table: ServingCalibration, family: str, rows: list[sf.FitRow]) -> ServingCalibration:
-        """Factors of a family; an engine that is only seen here is fitted with them (the two explain different sizes of step)."""
+        """Factors of a family; an engine that is only seen here is fitted with them (the two explain different sizes of
+        step)."""
         keys = sorted({engine_key(r) for r in rows})
         often = [k for k in keys if sum(engine_key(r) == k for r in rows) >= _OWN_BACKEND]
         # the same engine on another vendor's stack is another backend, with host and launch times of its own
@@ -326,7 +340,8 @@ class _Trainer:
         return out
 
     def first_tokens(self, table: ServingCalibration) -> ServingCalibration:
-        """First-token terms of a generation of an engine; its dense and mixture entries may differ from them a little."""
+        """First-token terms of a generation of an engine; its dense and mixture entries may differ from them a
+        little."""
         rows = [r for r in self.rows if is_first_token(r) and engine_key(r) in table.engines]
         for general, mine in grouped(rows, lambda r: engine_key(r).partition("/")[0]).items():
             if len(mine) >= _FEWEST:
@@ -383,7 +398,8 @@ class _Trainer:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The calibration fitted to rows, held-out predictions by row id, each stage's fit, and the calibration without a group's rows."""
+    """The calibration fitted to rows, held-out predictions by row id, each stage's fit, and the calibration without a
+    group's rows."""
 
     table: ServingCalibration
     held: dict[str, float]

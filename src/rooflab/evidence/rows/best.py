@@ -1,7 +1,7 @@
 """The answer of the best of several scenarios: the most throughput, and under latency limits the most that keeps them.
 
-A scenario with limits and no load of its own is offered Poisson arrivals.  Latencies rise with the rate, so the greatest legal
-rate lies between nothing and what the deployment serves when it is kept full, and halving finds it:
+A scenario with limits and no load of its own is offered Poisson arrivals.  Latencies rise with the rate, so the
+greatest legal rate lies between nothing and what the deployment serves when it is kept full, and halving finds it:
 
     rate = max { λ < capacity : every limit holds at λ },     eight halvings: within 0.4 % of the capacity
 """
@@ -24,7 +24,8 @@ _HALVINGS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Scenarios of which the best answers, and the rate at which it is asked about where that is not its own greatest."""
+    """Scenarios of which the best answers, and the rate at which it is asked about where that is not its own
+    greatest."""
 
     scenarios: tuple[Scenario, ...]
     stated_rate: float | None = None

@@ -1,13 +1,15 @@
 """Image and video generation rows of ML.ENERGY → time and energy of a batch, from the denoiser's shape.
 
-A denoiser with P parameters in L blocks of width h sees N tokens (patches of the latent, and text tokens that join them) at
-each of S steps, c times with guidance.  With G devices that split the sequence (Ulysses degree u, ring degree r):
+A denoiser with P parameters in L blocks of width h sees N tokens (patches of the latent, and text tokens that join
+them) at each of S steps, c times with guidance.  With G devices that split the sequence (Ulysses degree u, ring degree
+r):
 
     t = k_lin · 2·P·N/(G·peak) + k_att · 4·L·N²·h/(G·peak) + k_act · 2·L·N·h/(G·BW) + k_link · link bytes / rate
       + (launch + sync · [G > 1]) · S · L + k_px · pixels                     (the first four: times S · c · batch)
     W = TDP · min(1, i + (1 − i) · a · (share of peak)^b)
 
-The factors are fitted per family of devices (`power_fit`), since eager frameworks stream every norm and gate through memory.
+The factors are fitted per family of devices (`power_fit`), since eager frameworks stream every norm and gate through
+memory.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ FACTORS: Final = ("linear", "attention", "activations", "launch", "link", "sync"
 
 @dataclass(frozen=True, slots=True)
 class Denoiser:
-    """Parameters, blocks, width; pixels a token a side; frames a latent frame; text tokens; passes a step; attention."""
+    """Parameters, blocks, width; pixels a token a side; frames a latent frame; text tokens; passes a step;
+    attention."""
 
     params: float
     layers: int
@@ -70,7 +73,8 @@ _DENOISERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A batch on a machine: terms of its time at the datasheet's rates (s, in the order of FACTORS), and the images or videos in it."""
+    """A batch on a machine: terms of its time at the datasheet's rates (s, in the order of FACTORS), and the images or
+    videos in it."""
 
     group: str
     machine: Hardware

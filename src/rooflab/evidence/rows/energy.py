@@ -1,4 +1,5 @@
-"""Published energy measurements → predictions: joules a token and watts of serving, time and energy under limits and clocks.
+"""Published energy measurements → predictions: joules a token and watts of serving, time and energy under limits and
+clocks.
 
 Serving rows (ML.ENERGY) become serving scenarios and are priced by the engine, images and videos are priced from their
 denoiser (`diffusion_rows`); training rows of Zeus and Perseus are
@@ -40,12 +41,14 @@ _CHARGED_NODE_SHARE: Final = 0.93
 """Mean power of a GPU in a training run at scale over its TDP (Zeus and Perseus: 0.92 to 1.0 of a limit that binds)."""
 
 _HOST_DRAW_SHARE: Final = 0.38
-"""What a training host draws over its nameplate overhead (fitted to the single-node rows of MLPerf Training 4.0 and 5.0)."""
+"""What a training host draws over its nameplate overhead (fitted to the single-node rows of MLPerf Training 4.0 and
+5.0)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row: what was predicted and measured, in the row's unit; `group` is what is left out together; `provenance` of the number."""
+    """One row: what was predicted and measured, in the row's unit; `group` is what is left out together; `provenance`
+    of the number."""
 
     id: str
     metric: str
@@ -59,8 +62,8 @@ class Answer:
 class OldRuns:
     """What leaderboard v2 (vLLM 0.5, workers driven over Ray) adds to our engine, fitted by `power_fit`.
 
-    Host seconds a step, a step and doubling of devices, a step and sequence; requests of a run: with N in flight a share
-    N / requests of the run drains, and its mean throughput falls.
+    Host seconds a step, a step and doubling of devices, a step and sequence; requests of a run: with N in flight a
+    share N / requests of the run drains, and its mean throughput falls.
     """
 
     step_s: float
@@ -115,9 +118,11 @@ def serving_row(row: Row) -> dict[str, str]:
     return {
         "id": row["id"], "source": "ML.ENERGY leaderboard", "engine": "vLLM", "engine_version": "0.5.4" if old else "",
         "model": row["model"], "precision_weights": row["precision"], "precision_activations": "fp8" if fp8 else "bf16",
-        "precision_kv": "", "gpu": row["gpu"], "num_gpus": row["num_gpus"], "tp": row["tp"] or "1", "pp": row["pp"] or "1",
+        "precision_kv": "", "gpu": row["gpu"], "num_gpus": row["num_gpus"], "tp": row["tp"] or "1",
+        "pp": row["pp"] or "1",
         "ep": row["ep"] or "1", "batch_or_concurrency": str(max(round(float(row["batch_size"])), 1)), "isl": "",
-        "osl": row["seq_or_output_len"], "scenario": "fixed-concurrency", "metric": "output_tok_s", "value": "1", "per_gpu": "0",
+        "osl": row["seq_or_output_len"], "scenario": "fixed-concurrency", "metric": "output_tok_s", "value": "1",
+        "per_gpu": "0",
         "notes": f"task={task}", "date": row["date"], "ship": "0",
     }  # fmt: skip
 
@@ -128,7 +133,8 @@ def question(row: Row) -> Scenario:
 
 
 def served(estimate: Estimate, row: Row, old: OldRuns | None = None) -> Served:
-    """What an estimate says of a row, with the host time and the finite runs of the old leaderboard (shipped ones unless given)."""
+    """What an estimate says of a row, with the host time and the finite runs of the old leaderboard (shipped ones
+    unless given)."""
     m, osl = estimate.metrics, float(row["seq_or_output_len"])
     tokens_per_s, power_w, tpot_s = m["output_tokens_per_s"], m["power_w"], m["tpot_s_mean"]
     stretch = drain = 1.0

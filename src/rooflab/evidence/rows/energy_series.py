@@ -1,8 +1,8 @@
 """Training rows at several power limits or clocks: each series is predicted from its own row at the highest setting.
 
-A job known only by name (an epoch of a 2018 network, a pipeline stage of unknown micro-batch) has no absolute time that a
-model could give; what a limit or a clock does to it has.  The row at the highest limit or clock is the reference of its
-series and is not scored.  A pipeline under a limit per stage is as slow as its slowest stage.
+A job known only by name (an epoch of a 2018 network, a pipeline stage of unknown micro-batch) has no absolute time that
+a model could give; what a limit or a clock does to it has.  The row at the highest limit or clock is the reference of
+its series and is not scored.  A pipeline under a limit per stage is as slow as its slowest stage.
 
     time(L) = max over stages of w_i · τ(L_i),   energy(L) = Σ_i P_i · w_i τ_i + idle · (T − w_i τ_i)
 """
@@ -30,20 +30,23 @@ _ENERGY: Final = ("energy_per_epoch", "stage_energy", "iteration_energy_all_gpus
 # what the sources call their cards: Zeus' P100 and V100 are PCIe cards of 250 W (their highest limit)
 _CARDS: Final[Mapping[str, object]] = {
     "P100": {"device": {"name": "p100-pcie", "like": "p100-sxm2", "tdp": "250 W", "idle": "30 W"}},
-    "V100": "v100-pcie-16gb", "Quadro RTX 6000": "quadro-rtx-6000", "A100-SXM": "a100-sxm-80gb", "A100": "a100-sxm-80gb", "A40": "a40",
+    "V100": "v100-pcie-16gb", "Quadro RTX 6000": "quadro-rtx-6000", "A100-SXM": "a100-sxm-80gb",
+    "A100": "a100-sxm-80gb", "A40": "a40",
 }  # fmt: skip
 _STAGE_POWER: Final = re.compile(r"stage (\d+)")
 
 # layers, and the output head in layers (vocabulary over 12 hidden sizes), of the pipelined transformers
 _HEADS: Final = {
-    "gpt3-xl": (24, 50257 / (12 * 2048)), "gpt3-2.7b": (32, 50257 / (12 * 2560)), "gpt3-6.7b": (32, 50257 / (12 * 4096)),
+    "gpt3-xl": (24, 50257 / (12 * 2048)), "gpt3-2.7b": (32, 50257 / (12 * 2560)),
+    "gpt3-6.7b": (32, 50257 / (12 * 4096)),
     "bert-huge-uncased": (24, 30522 / (12 * 1280)), "bloom-3b": (30, 250880 / (12 * 2560)),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One configuration of a series: limit of each stage (W, 0: none), clock (share of boost, 1: free), measured values by kind."""
+    """One configuration of a series: limit of each stage (W, 0: none), clock (share of boost, 1: free), measured values
+    by kind."""
 
     config: str
     limits_w: tuple[float, ...]
@@ -117,7 +120,8 @@ def _point(config: Sequence[Row], machine: Hardware) -> Point:
 
 
 def _weights(row: Row, stages: int) -> tuple[float, ...]:
-    """Work of each pipeline stage over that of the heaviest, from the layers in the notes; equal where they are not transformers."""
+    """Work of each pipeline stage over that of the heaviest, from the layers in the notes; equal where they are not
+    transformers."""
     found = re.search(r"partition=(?:custom:)?([\d,]+|uniform_transformer)", row["notes"])
     if stages == 1 or not found or row["model"] not in _HEADS:
         return (1.0,) * stages

@@ -20,24 +20,28 @@ _ENGINES: Final = {
 _ENGINE_WORDS: Final = (
     (r"sglang", "sglang"), (r"vllm", "vllm"), (r"tensorrt|\btrt\b|trt-?llm", "trtllm"),
     (r"llama[._-]?cpp|ollama|lm ?studio|koboldcpp", "llamacpp"),
-    (r"lmdeploy|turbomind", "lmdeploy"), (r"deepspeed", "deepspeed"), (r"neuronx?\b|nxd", "neuron"), (r"\bmlx\b", "mlx"),
+    (r"lmdeploy|turbomind", "lmdeploy"), (r"deepspeed", "deepspeed"), (r"neuronx?\b|nxd", "neuron"),
+    (r"\bmlx\b", "mlx"),
     (r"text[- ]generation[- ]inference|\btgi\b", "tgi"), (r"fastertransformer", "fastertransformer"),
     (r"transformers|hugging ?face|optimum", "transformers"), (r"pytorch|torch", "pytorch"),
 )  # fmt: skip
 """Words that name an engine, the more particular first."""
 _UNSTATED: Final = ("", "?", "unset", "unknown", "n/a", "none", "auto", "default", "mixed")
 _FORMAT_WORDS: Final = (
-    (r"nvfp4", "nvfp4"), (r"mxfp4", "mxfp4"), (r"fp4", "nvfp4"), (r"fp8[-_ ]?block|block[-_ ]?fp8|fp8 ?\(?.*128", "fp8-block"),
+    (r"nvfp4", "nvfp4"), (r"mxfp4", "mxfp4"), (r"fp4", "nvfp4"),
+    (r"fp8[-_ ]?block|block[-_ ]?fp8|fp8 ?\(?.*128", "fp8-block"),
     (r"fp8|e4m3|e5m2", "fp8"), (r"q4_k", "q4_k_m"), (r"q4_[01]|iq4", "q4_0"), (r"q5|q6", "q6_k"), (r"q8_0", "q8_0"),
     (r"w4a16|w4a8|awq|gptq(?!.*8)|u?int-?4|4[- ]?bit|nf4", "int4"), (r"w8a8|w8a16|u?int-?8|8[- ]?bit", "int8"),
     (r"bf16|bfloat16", "bf16"), (r"fp16|f16|float16|half", "fp16"), (r"tf32", "tf32"), (r"fp32|f32|float32", "fp32"),
 )  # fmt: skip
-"""Words that name a format of weights, the more particular first; 5- and 6-bit blocks of llama.cpp are priced as q6_k."""
+"""Words that name a format of weights, the more particular first; 5- and 6-bit blocks of llama.cpp are priced as
+q6_k."""
 _NARROW: Final = ("fp8", "fp8-block", "nvfp4", "int8", "int4")
 
 
 def engine_of(label: str, vendor: str) -> str:
-    """The engine that a label names. A label that names none (a compiler, nothing) stands for the stack of the device's vendor.
+    """The engine that a label names. A label that names none (a compiler, nothing) stands for the stack of the device's
+    vendor.
 
     InputError for a runtime that is named and not known.
     """
@@ -58,7 +62,8 @@ def engine_of(label: str, vendor: str) -> str:
 
 @cache
 def weights_of(label: str) -> str | None:
-    """The format of weights that a label names, None where it states none; InputError for one that is stated and not known."""
+    """The format of weights that a label names, None where it states none; InputError for one that is stated and not
+    known."""
     name = label.strip().lower().split(" (default tag)")[0].split("/")[0]
     if name in _UNSTATED:
         return None
@@ -71,7 +76,8 @@ def weights_of(label: str) -> str | None:
 
 
 def activations_of(label: str) -> str | None:
-    """The narrow format of activations that a label names without a doubt; None for 16 bits and for what is unsure ("fp8?")."""
+    """The narrow format of activations that a label names without a doubt; None for 16 bits and for what is unsure
+    ("fp8?")."""
     return _narrow(label, doubtful=False)
 
 

@@ -1,11 +1,11 @@
 """MLPerf Inference: what its rules fix, and which deployments a submitter may choose among.
 
-The rules fix the model, the data set (and with it the lengths), the accuracy and, for a server, latency limits at the 99th
-percentile.  Formats, splits and the tokens of a step are the submitter's choice, so a row is predicted as the best legal
-deployment: of every split and step size, the one with the greatest throughput, or with the greatest rate of requests that
-keeps the limits.  Submissions use all of this room: NVIDIA's of v5.1 pick tensor, pipeline and expert parallelism
-and steps of 768 to 5,120 tokens by model, device and scenario; AMD's steps of up to 65,536 (closed/NVIDIA/configs and
-closed/AMD/code of inference_results_v5.1).
+The rules fix the model, the data set (and with it the lengths), the accuracy and, for a server, latency limits at the
+99th percentile.  Formats, splits and the tokens of a step are the submitter's choice, so a row is predicted as the best
+legal deployment: of every split and step size, the one with the greatest throughput, or with the greatest rate of
+requests that keeps the limits.  Submissions use all of this room: NVIDIA's of v5.1 pick tensor, pipeline and expert
+parallelism and steps of 768 to 5,120 tokens by model, device and scenario; AMD's steps of up to 65,536
+(closed/NVIDIA/configs and closed/AMD/code of inference_results_v5.1).
 
 Latencies of a submission (v4.1 prints them) are those of its own load, which `with_stated_loads` puts beside them.
 """
@@ -47,10 +47,11 @@ _PROMPT: Final = {
     "llama3.1-8b": 778.0,
     "deepseek-r1": 800.0,
 }
-"""Mean prompt tokens of the data sets: OpenOrca, long-context mix, OpenOrca + GSM8K + MBXP, CNN/DailyMail, reasoning mix."""
+"""Mean prompt tokens of the data sets: OpenOrca, long-context mix, OpenOrca + GSM8K + MBXP, CNN/DailyMail, reasoning
+mix."""
 _OUTPUT: Final = {"llama3.1-8b": 129.0, "gptj": 69.0}
-"""Mean output tokens where tables leave them out: logs of v5.1 count 129.0 tokens a sample (136,752 tokens/s at 1,060.23 samples/s);
-the `mlperf.conf` of GPT-J turns latencies into those of tokens by 69."""
+"""Mean output tokens where tables leave them out: logs of v5.1 count 129.0 tokens a sample (136,752 tokens/s at
+1,060.23 samples/s); the `mlperf.conf` of GPT-J turns latencies into those of tokens by 69."""
 _LIMITS: Final = {
     ("llama2-70b", "server"): SLO((("tpot_p99", 0.2), ("ttft_p99", 2.0))),
     ("llama2-70b", "interactive"): SLO((("tpot_p99", 0.04), ("ttft_p99", 0.45))),
@@ -62,7 +63,8 @@ _LIMITS: Final = {
     ("deepseek-r1", "server"): SLO((("tpot_p99", 0.08), ("ttft_p99", 2.0))),
     ("gptj", "server"): SLO((("e2e_p99", 20.0),)),
 }
-"""Latency limits in seconds, from the `mlperf.conf` of loadgen v4.1 and v5.1 (ttft_latency, tpot_latency, target_latency)."""
+"""Latency limits in seconds, from the `mlperf.conf` of loadgen v4.1 and v5.1 (ttft_latency, tpot_latency,
+target_latency)."""
 _BEAMS: Final = {"gptj": 4}
 """GPT-J is decoded by beam search of width 4 (reference implementation; `runtime_beam_width` of every submission)."""
 
@@ -71,7 +73,8 @@ _STEP_TOKENS: Final = (1024, 2048, 4096, 8192, 16384)
 _SPLITS: Final = (1, 2, 4, 8)
 _STAGES: Final = (1, 2)
 _PIPELINES_SINCE: Final = "2025"
-"""Pipeline stages: all 183 configurations of large models in v4.1 use one, those of v5.1 one or (Llama-3.1-405B) two."""
+"""Pipeline stages: all 183 configurations of large models in v4.1 use one, those of v5.1 one or (Llama-3.1-405B)
+two."""
 _MOST_SEQUENCES: Final = 4096
 """Sequences an engine may hold; submissions set up to 4,096, so memory decides."""
 
@@ -82,7 +85,8 @@ def is_mlperf(row: Mapping[str, str]) -> bool:
 
 
 def benchmark(row: Mapping[str, str]) -> str:
-    """The benchmark of a row: `llama2-70b-99.9` and `-99` are one at two accuracy targets, `-edge` the same for one user."""
+    """The benchmark of a row: `llama2-70b-99.9` and `-99` are one at two accuracy targets, `-edge` the same for one
+    user."""
     return row["model"].split("-99")[0].removesuffix("-edge").lower()
 
 
@@ -116,7 +120,8 @@ def reads_tokens(row: Mapping[str, str]) -> bool:
 
 
 def formats(row: Mapping[str, str], machine: Hardware, weights: str | None) -> dict[str, Any]:
-    """Formats beyond the stated `weights`: the narrowest that the accuracy targets allowed on a device, as vendors submit."""
+    """Formats beyond the stated `weights`: the narrowest that the accuracy targets allowed on a device, as vendors
+    submit."""
     peaks = machine.device.peak_flops
     weights = weights or ("fp8" if peaks.get("fp8") else "int8" if machine.device.kind == "gpu" else "bf16")
     out: dict[str, Any] = {"weights": weights}

@@ -1,13 +1,13 @@
 """What the recipes and the client of a published measurement set, where its table does not say.
 
-InferenceX publishes the launch script of every run (github.com/SemiAnalysisAI/InferenceX, `benchmarks/`; the Llama 70B ones are in
-its history): cache format, share of memory, tokens a step, and how the scheduler takes up prompts.  Its client sends ten prompts a
-user, all users at once, with lengths uniform in 0.8 to 1.0 of the nominal.  The gap analysis of AIConfigurator holds some of the
-same runs (ids with `gap_analysis`); its own runs send equal lengths.
+InferenceX publishes the launch script of every run (github.com/SemiAnalysisAI/InferenceX, `benchmarks/`; the Llama 70B
+ones are in its history): cache format, share of memory, tokens a step, and how the scheduler takes up prompts.  Its
+client sends ten prompts a user, all users at once, with lengths uniform in 0.8 to 1.0 of the nominal.  The gap analysis
+of AIConfigurator holds some of the same runs (ids with `gap_analysis`); its own runs send equal lengths.
 
-Every fp8 and nvfp4 recipe on NVIDIA devices (October 2025 to April 2026) asks for an fp8 cache (`kv-cache-dtype: fp8`, `fp8_e4m3`,
-`kv_cache_config.dtype`), or serves a ModelOpt checkpoint whose own configuration does, but GLM-5 on H200, where the flag is absent;
-bf16, int4 and mxfp4 recipes leave the cache in 16 bits.
+Every fp8 and nvfp4 recipe on NVIDIA devices (October 2025 to April 2026) asks for an fp8 cache (`kv-cache-dtype: fp8`,
+`fp8_e4m3`, `kv_cache_config.dtype`), or serves a ModelOpt checkpoint whose own configuration does, but GLM-5 on H200,
+where the flag is absent; bf16, int4 and mxfp4 recipes leave the cache in 16 bits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _PLAIN_CACHE: Final = {("GLM-5", "H200")}
 _REPUBLISHED: Final = ("Qwen3.5-397B-A17B", "Kimi-K2.5")
 """Models of which the gap analysis republishes InferenceX's runs."""
 _STATIC_MARGIN: Final = 0.03
-"""SGLang's mem-fraction-static counts weights and cache alone; what runs beside them (2 GB, activations) is about this share of memory."""
+"""SGLang's mem-fraction-static counts weights and cache alone; what runs beside them (2 GB, activations) is about this
+share of memory."""
 
 
 def is_inferencex(row: Mapping[str, str]) -> bool:
@@ -34,7 +35,8 @@ def is_inferencex(row: Mapping[str, str]) -> bool:
 
 
 def recipe(row: Mapping[str, str], engine: str) -> dict[str, Any]:
-    """Deployment fields that a row's recipe sets; empty for other sources and for pools, whose recipes differ by row."""
+    """Deployment fields that a row's recipe sets; empty for other sources and for pools, whose recipes differ by
+    row."""
     if not is_inferencex(row) or "disagg" in row["scenario"] or not row["batch_or_concurrency"].isdigit():
         return {}
     users, isl = int(row["batch_or_concurrency"]), float(row["isl"] or 0)

@@ -55,9 +55,11 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A row as a question to the engine: the scenarios that may be meant (the best one answers), metric, factor and what was measured.
+    """A row as a question to the engine: the scenarios that may be meant (the best one answers), metric, factor and
+    what was measured.
 
-    Scenarios with limits and no load ask for the greatest rate within them; `stated_rate` is the one at which a latency was measured.
+    Scenarios with limits and no load ask for the greatest rate within them; `stated_rate` is the one at which a latency
+    was measured.
     """
 
     id: str
@@ -190,10 +192,12 @@ def _splits(row: Mapping[str, str], gpus: int, shape: Model) -> list[dict[str, A
 
 
 _WHOLE_ENGINES: Final = ("ML.ENERGY leaderboard",)
-"""Sources whose "tp" of a mixture counts what is cut of an expert: they state one data-parallel rank, so all devices share attention."""
+"""Sources whose "tp" of a mixture counts what is cut of an expert: they state one data-parallel rank, so all devices
+share attention."""
 
 _SLOW_HOSTS: Final = {("ML.ENERGY leaderboard", "vllm"), ("Argonne LLM-Inference-Bench", "llamacpp")}
-"""Sources that drive an engine from a slow process: their steps take milliseconds longer than other sources' on the same GPUs."""
+"""Sources that drive an engine from a slow process: their steps take milliseconds longer than other sources' on the
+same GPUs."""
 
 _POOLS: Final = re.compile(
     r"prefill tp=(\d+) adp=(\d+) ep=(\d+) workers=(\d+|\?); decode tp=(\d+) adp=(\d+) ep=(\d+) workers=(\d+|\?)"
@@ -201,11 +205,13 @@ _POOLS: Final = re.compile(
 
 
 _WIDEST_TENSOR: Final = 8
-"""Published decode pools of more devices are data-parallel in attention, whatever their table says (recipes named dep16, dep32)."""
+"""Published decode pools of more devices are data-parallel in attention, whatever their table says (recipes named
+dep16, dep32)."""
 
 
 def _pooled(row: Mapping[str, str], shape: Model, base: Deployment) -> Deployment:
-    """The pools that a disaggregated row's notes describe: tensor, attention-data and expert parallelism and workers of each."""
+    """The pools that a disaggregated row's notes describe: tensor, attention-data and expert parallelism and workers of
+    each."""
     found = _POOLS.search(row["notes"])
     if found is None or "?" in found.groups():
         raise Unsupported("disaggregated, workers not stated")
@@ -242,9 +248,9 @@ TASKS: Final[Mapping[str, Prompts]] = {
     "image-chat": Prompts(1000.0, 0.5), "video-chat": Prompts(2000.0, 1.5),
     "llm_text_generation/chat": Prompts(100.0, 2.0), "llm_text_generation/code": Prompts(150.0, 0.5),
 }  # fmt: skip
-"""Prompts of ML.ENERGY's tasks, which no row states: assumed.  Means of tasks with images, clips or repository context were set to a
-round number at which throughput is least biased, spreads to one at which the worst gaps between tokens are; the encoder's own
-time is not counted."""
+"""Prompts of ML.ENERGY's tasks, which no row states: assumed.  Means of tasks with images, clips or repository context
+were set to a round number at which throughput is least biased, spreads to one at which the worst gaps between tokens
+are; the encoder's own time is not counted."""
 _TASK: Final = re.compile(r"task=([\w/-]+)")
 
 

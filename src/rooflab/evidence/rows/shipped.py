@@ -2,8 +2,8 @@
 
 `data/serving_rows.csv` and its like hold the columns of the truth tables with these differences: `source` is a key of
 `data/sources.csv`, `path` continues the source's own address, and `figures` lists what was measured as
-``metric=value#number`` (``metric/gpu`` where the value is per device), the row's id being the source's prefix and the number.
-A cell ``~`` repeats the one above it.
+``metric=value#number`` (``metric/gpu`` where the value is per device), the row's id being the source's prefix and the
+number. A cell ``~`` repeats the one above it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from rooflab.evidence.rows.tables import COLUMNS, KINDS, Kind, Row, Table, table
 __all__ = ["DITTO", "FACTORED", "Source", "expand", "shipped_rows", "sources"]
 
 FACTORED: Final = (
-    "id", "source", "source_url_or_path", "metric", "value", "unit", "per_gpu", "ship", "file", "samples_per_sec", "step_time_ms",
+    "id", "source", "source_url_or_path", "metric", "value", "unit", "per_gpu", "ship", "file", "samples_per_sec",
+    "step_time_ms",
 )  # fmt: skip
 """Columns of the truth tables that are not columns of the shipped ones: they are in `source`, `path` and `figures`."""
 DITTO: Final = "~"
@@ -29,7 +30,8 @@ DITTO: Final = "~"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where rows come from: name as the truth tables have it, prefix of the rows' ids, address, licence of what was restated."""
+    """Where rows come from: name as the truth tables have it, prefix of the rows' ids, address, licence of what was
+    restated."""
 
     key: str
     name: str

@@ -18,22 +18,29 @@ KINDS: Final[tuple[Kind, ...]] = ("serving", "energy", "training", "vision")
 
 COLUMNS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "serving": (
-        "id", "source", "source_url_or_path", "date", "engine", "engine_version", "model", "precision_weights", "precision_activations",
-        "precision_kv", "gpu", "num_gpus", "tp", "pp", "ep", "batch_or_concurrency", "isl", "osl", "scenario", "metric", "value", "per_gpu",
+        "id", "source", "source_url_or_path", "date", "engine", "engine_version", "model", "precision_weights",
+        "precision_activations",
+        "precision_kv", "gpu", "num_gpus", "tp", "pp", "ep", "batch_or_concurrency", "isl", "osl", "scenario", "metric",
+        "value", "per_gpu",
         "notes", "ship",
     ),
     "training": (
-        "id", "source", "source_url_or_path", "date", "framework", "model", "params_b", "precision", "gpu", "num_gpus", "tp", "pp", "cp",
-        "ep", "dp", "vp", "zero_stage_or_sharding", "act_recompute", "seq_len", "micro_batch", "global_batch", "metric", "value", "notes",
+        "id", "source", "source_url_or_path", "date", "framework", "model", "params_b", "precision", "gpu", "num_gpus",
+        "tp", "pp", "cp",
+        "ep", "dp", "vp", "zero_stage_or_sharding", "act_recompute", "seq_len", "micro_batch", "global_batch", "metric",
+        "value", "notes",
         "ship",
     ),
     "energy": (
-        "id", "source", "source_url_or_path", "date", "phase", "task", "model", "params_b", "active_params_b", "precision", "gpu",
-        "num_gpus", "tp", "pp", "dp", "ep", "batch_size", "max_num_seqs", "power_limit_w", "freq_mhz", "seq_or_output_len", "config_id",
+        "id", "source", "source_url_or_path", "date", "phase", "task", "model", "params_b", "active_params_b",
+        "precision", "gpu",
+        "num_gpus", "tp", "pp", "dp", "ep", "batch_size", "max_num_seqs", "power_limit_w", "freq_mhz",
+        "seq_or_output_len", "config_id",
         "metric", "value", "unit", "notes",
     ),
     "vision": (
-        "model", "device", "precision", "layout", "torch", "cuda", "dynamo", "img_size", "batch_size", "samples_per_sec", "step_time_ms",
+        "model", "device", "precision", "layout", "torch", "cuda", "dynamo", "img_size", "batch_size",
+        "samples_per_sec", "step_time_ms",
         "params_m", "gmacs", "macts_m", "file",
     ),
 }  # fmt: skip
@@ -55,7 +62,8 @@ _EXTRA: Final[Mapping[Kind, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of one kind, every column of the kind present ("" where the file has none); `name` is the file's, for messages."""
+    """Rows of one kind, every column of the kind present ("" where the file has none); `name` is the file's, for
+    messages."""
 
     kind: Kind
     rows: tuple[Row, ...]

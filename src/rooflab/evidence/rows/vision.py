@@ -1,8 +1,9 @@
-"""Published image throughputs (timm) → predictions: from built-in layers where they agree with the row's counts, else from the counts.
+"""Published image throughputs (timm) → predictions: from built-in layers where they agree with the row's counts, else
+from the counts.
 
-A row states MACs, activations and parameters.  A built-in network speaks for it when its MACs (with one for each normalised
-element, as the source's profiler counts) and parameters agree within 2 %; other words in a name change layers that the
-catalogue does not know.
+A row states MACs, activations and parameters.  A built-in network speaks for it when its MACs (with one for each
+normalised element, as the source's profiler counts) and parameters agree within 2 %; other words in a name change
+layers that the catalogue does not know.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class VisionQuestion:
 
 
 def family(name: str) -> str:
-    """The family that a model's name belongs to: its letters before the first size ("tf_efficientnet_b4" → "tf_efficientnet")."""
+    """The family that a model's name belongs to: its letters before the first size ("tf_efficientnet_b4" →
+    "tf_efficientnet")."""
     found = re.match(r"(?:tf_|test_|legacy_|dm_|eca_|nf_|gc_|ese_)?[a-z]+(?:v\d)?", name)
     return found[0] if found else name
 

@@ -31,7 +31,8 @@ class Scored:
     """One row with its prediction, both in the row's unit (of the whole system).
 
     `group` is what is left out together (source, model, device); `domain` says what its error is like, `key` which
-    evidence it belongs to (None where the row is not about serving), `setup` what the table says of load, lengths, split and formats.
+    evidence it belongs to (None where the row is not about serving), `setup` what the table says of load, lengths,
+    split and formats.
     """
 
     id: str
@@ -75,7 +76,8 @@ class Scores:
 
 
 def score(table: Table) -> Scores:
-    """Predict every row of a table. The calibration in force (`rooflab.costs.engine_constants.using`) prices the rows."""
+    """Predict every row of a table. The calibration in force (`rooflab.costs.engine_constants.using`) prices the
+    rows."""
     usable: list[Row] = []
     unsupported: dict[str, str] = {}
     for row in table.rows:
@@ -151,7 +153,8 @@ class _Labels:
 
 
 _SETUP: Final = (
-    "engine", "num_gpus", "tp", "pp", "ep", "precision_weights", "precision_activations", "precision_kv", "batch_or_concurrency", "isl",
+    "engine", "num_gpus", "tp", "pp", "ep", "precision_weights", "precision_activations", "precision_kv",
+    "batch_or_concurrency", "isl",
     "osl", "per_gpu",
 )  # fmt: skip
 
@@ -159,7 +162,8 @@ _SETUP: Final = (
 def _scored(row: Row, q: Question, value: float, labels: _Labels) -> Scored:
     key, provenance, domain = labels.of(q)
     return Scored(
-        q.id, row["source"], key.engine, key.device, q.scenarios[0].model.name, row["scenario"], row["metric"], key.kind,
+        q.id, row["source"], key.engine, key.device, q.scenarios[0].model.name, row["scenario"], row["metric"],
+        key.kind,
         f"{row['source']}|{key.shape}|{key.device}", value, q.measured, provenance, domain, key,
         "|".join(row[c].lower() for c in _SETUP),
     )  # fmt: skip
@@ -224,6 +228,7 @@ def _plain(row: Row, kind: str, group: str, predicted: float, measured: float, p
     gpu = row.get("gpu") or row.get("device", "")
     engine = row.get("framework") or (f"torch {row['torch']}" if row.get("torch") else "")
     return Scored(
-        row["id"], row["source"], engine, gpu, row["model"], row.get("task", ""), row["metric"], "", f"{row['source']}|{group}",
+        row["id"], row["source"], engine, gpu, row["model"], row.get("task", ""), row["metric"], "",
+        f"{row['source']}|{group}",
         predicted, measured, provenance, domain, None,
     )  # fmt: skip

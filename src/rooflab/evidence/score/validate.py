@@ -1,4 +1,5 @@
-"""Predicted against measured: errors, bias and interval coverage of a table's rows, in groups; what is not modelled, and why.
+"""Predicted against measured: errors, bias and interval coverage of a table's rows, in groups; what is not modelled,
+and why.
 
 error      |predicted / measured − 1|; median and 90th percentile of a group
 bias       median of predicted / measured − 1
@@ -43,7 +44,8 @@ class Judged:
         """As plain JSON values."""
         r = self.row
         return {
-            "id": r.id, "source": r.source, "engine": r.engine, "gpu": r.gpu, "model": r.model, "scenario": r.scenario, "metric": r.metric,
+            "id": r.id, "source": r.source, "engine": r.engine, "gpu": r.gpu, "model": r.model, "scenario": r.scenario,
+            "metric": r.metric,
             "predicted": r.predicted, "low": self.low, "high": self.high, "measured": r.measured, "error": r.error,
             "provenance": r.provenance, "verdict": self.verdict,
         }  # fmt: skip
@@ -71,7 +73,8 @@ def group_of(rows: Sequence[Judged]) -> Group:
     ratio = np.array([j.row.predicted / j.row.measured for j in rows]) - 1.0
     error = np.abs(ratio)
     return Group(
-        len(rows), float(np.median(error)), float(np.quantile(error, 0.9)), float(np.median(ratio)), float(np.mean([j.held for j in rows]))
+        len(rows), float(np.median(error)), float(np.quantile(error, 0.9)), float(np.median(ratio)),
+        float(np.mean([j.held for j in rows]))
     )  # fmt: skip
 
 
@@ -122,7 +125,8 @@ class Validation:
 
     @property
     def answerable(self) -> int:
-        """Rows with a full configuration that a model could be asked: neither suspect, nor waiting time, nor short of a figure."""
+        """Rows with a full configuration that a model could be asked: neither suspect, nor waiting time, nor short of a
+        figure."""
         exempt = sum(r.startswith(UNFAIR) or any(w in r for w in INCOMPLETE) for r in self.unsupported.values())
         return self.total - exempt
 
@@ -181,7 +185,8 @@ def judge(scores: Scores, table: IntervalTable | None = None) -> list[Judged]:
 
 
 def validate(path: str | Path | None = None) -> Validation:
-    """Score the rows of a CSV file, or those that ship. Raises InputError for a file that is no table of measurements."""
+    """Score the rows of a CSV file, or those that ship. Raises InputError for a file that is no table of
+    measurements."""
     tables: tuple[Table, ...] = (read_table(path),) if path else shipped_rows()
     rows: list[Judged] = []
     unsupported: dict[str, str] = {}

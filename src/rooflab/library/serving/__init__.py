@@ -1,1 +1,2 @@
-"""Papers about serving: every module here is one paper and is named as its key, every package one with its module `paper`."""
+"""Papers about serving: every module here is one paper and is named as its key, every package one with its module
+`paper`."""

@@ -1,8 +1,10 @@
-"""Flover (seed 3): one running batch that requests join at any step, instead of static batches or an instance for every request.
+"""Flover (seed 3): one running batch that requests join at any step, instead of static batches or an instance for every
+request.
 
-A request is read (pre-processing) and then takes part in one long-lived loop that computes a token for every active request at its
-own position, so weights are read once a step.  Finished requests leave holes in the contiguous buffers; moving the last active ones
-into them keeps the batch dense, and shrinks it (memory shuffle).  With requests at intervals of d, each alone taking T(1):
+A request is read (pre-processing) and then takes part in one long-lived loop that computes a token for every active
+request at its own position, so weights are read once a step.  Finished requests leave holes in the contiguous buffers;
+moving the last active ones into them keeps the batch dense, and shrinks it (memory shuffle).  With requests at
+intervals of d, each alone taking T(1):
 
     fused:       (k − 1) · d + T(1), a little longer as the batch grows
     instances:   k · T(1), since their kernels contend for the same bandwidth
@@ -28,9 +30,12 @@ __all__ = ["Flover", "moves", "paper"]
 paper = Paper.from_card(
     "flover",
     executed="the plan of the memory shuffle: which active entries move into the holes of finished ones.",
-    modelled="step times of one batch and of concurrent instances, and the run of requests at intervals, event by event.",
-    assumed="cards of 80 GB, since LLaMA 65B with 32 requests at once does not fit four of 40 GB; instances read the weights for "
-    "themselves and contend for bandwidth, without losing any to their contention, while their hosts launch side by side; both sides have "
+    modelled="step times of one batch and of concurrent instances, and the run of requests at intervals, event by "
+    "event.",
+    assumed="cards of 80 GB, since LLaMA 65B with 32 requests at once does not fit four of 40 GB; instances read the "
+    "weights for "
+    "themselves and contend for bandwidth, without losing any to their contention, while their hosts launch side by "
+    "side; both sides have "
     "FasterTransformer's constants, fitted to NVIDIA's own latencies.",
 )
 
@@ -71,11 +76,15 @@ class Flover(Technique):
             if before.scenario.deployment.batching == "separate"
             else "waited for a batch to end"
         )
-        return f"each request {how}; it now joins the running batch, its first token after {now:.3g} s instead of {was:.3g} s"
+        return (
+            f"each request {how}; it now joins the running batch, its first token after {now:.3g} s instead of "
+            f"{was:.3g} s"
+        )
 
 
 def moves(finished: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The memory shuffle's plan: (from, to) of active entries, the last ones first, into the holes; the rest of the buffer is free."""
+    """The memory shuffle's plan: (from, to) of active entries, the last ones first, into the holes; the rest of the
+    buffer is free."""
     active = int((~finished).sum())
     holes = np.flatnonzero(finished[:active])
     last = np.flatnonzero(~finished[active:])[::-1] + active
@@ -141,7 +150,8 @@ def _fields(lab: Lab) -> dict[str, Any]:
 
 
 _CROWD: Final = (
-    "32 instances take 7.2 s each of the device in the paper, though one alone needs 5.6 s; here 4.5 s, since they launch in each other's "
+    "32 instances take 7.2 s each of the device in the paper, though one alone needs 5.6 s; here 4.5 s, since they "
+    "launch in each other's "
     "gaps. What many instances lose to their contention is not modelled."
 )
 
@@ -154,7 +164,8 @@ def gptj(lab: Lab) -> float:
 
 @paper.claim(
     "LLaMA 65B on four GPUs, 32 requests: over FasterTransformer", expect=16.7, unit="x", id="c2", source=_BARS,
-    note="as for GPT-J: 14.2 s of the device for each of 32 instances, and under 12 s for one alone; here 13.8 and 16.9 s.",
+    note="as for GPT-J: 14.2 s of the device for each of 32 instances, and under 12 s for one alone; here 13.8 and "
+         "16.9 s.",
 )  # fmt: skip
 def llama(lab: Lab) -> float:
     """The same for the largest model."""
@@ -164,9 +175,13 @@ def llama(lab: Lab) -> float:
 _BAR_SPEEDUPS: Final = {2: 1.8, 4: 2.4, 8: 3.5, 16: 5.9}
 _BAR_SECONDS: Final = {1: 5.6, 2: 6.1, 4: 7.1, 8: 9.2, 16: 13.2, 32: 21.2}
 _STRETCHES: Final = {8: 1.03, 16: 1.04, 32: 1.05}
-_GROWTH: Final = "within tolerance because both are near 1; what the batch adds to a lone request's latency comes out about twice as large."
+_GROWTH: Final = (
+    "within tolerance because both are near 1; what the batch adds to a lone request's latency comes out "
+    "about twice as large."
+)
 _FOUR: Final = (
-    "a step takes 33 ms on four GPUs with FasterTransformer's constants; the paper's 23 ms are faster than its 29 ms for 33B on two, which "
+    "a step takes 33 ms on four GPUs with FasterTransformer's constants; the paper's 23 ms are faster than its 29 ms "
+    "for 33B on two, which "
     "read as many bytes each."
 )
 _OTHERS: Final = {"LLaMA 13B": 24.9, "LLaMA 33B": 30.3, "LLaMA 65B": 27.2}

@@ -1,9 +1,11 @@
-"""Idealized runtime (seed 12): a model's serving time as two fitted terms, so that models behind different APIs compare.
+"""Idealized runtime (seed 12): a model's serving time as two fitted terms, so that models behind different APIs
+compare.
 
     runtime(p, o) = f(p) + (o − 1) · g                                      (section 3)
 
-f is piecewise linear through the times of prompts alone (o = 1), g the slope of a regression of what remains on o − 1 over all
-prompts: at batch 1 a token's cache reads are small against the weights.  The fit is executed here; the timings are the engine's.
+f is piecewise linear through the times of prompts alone (o = 1), g the slope of a regression of what remains on o − 1
+over all prompts: at batch 1 a token's cache reads are small against the weights.  The fit is executed here; the timings
+are the engine's.
 """
 
 from __future__ import annotations
@@ -29,9 +31,12 @@ Array = npt.NDArray[np.float64]
 paper = Paper.from_card(
     "idealized_runtime",
     executed="the two-part fit, on the protocol's grid of prompts and outputs.",
-    modelled="the timings that it is fitted to: prompt and step times of the engine's kernels on dedicated GPUs at batch 1.",
-    assumed="an eager build launches 0.75 ms of kernels a layer, the middle of what single-GPU models of the same build show (0.73 to "
-    "0.77 ms, 24 to 50 layers); attention keeps its scores in memory, as before fused kernels; the head computes logits at every "
+    modelled="the timings that it is fitted to: prompt and step times of the engine's kernels on dedicated GPUs at "
+    "batch 1.",
+    assumed="an eager build launches 0.75 ms of kernels a layer, the middle of what single-GPU models of the same "
+    "build show (0.73 to "
+    "0.77 ms, 24 to 50 layers); attention keeps its scores in memory, as before fused kernels; the head computes "
+    "logits at every "
     "position of a prompt, as Megatron-LM's does.",
 )
 
@@ -55,7 +60,8 @@ class Runtime:
 
 
 def fit_runtime(times: Mapping[tuple[int, int], float]) -> Runtime:
-    """Fit f and g to runtimes by (prompt, output) tokens, in seconds; every prompt needs its time at one output token."""
+    """Fit f and g to runtimes by (prompt, output) tokens, in seconds; every prompt needs its time at one output
+    token."""
     prompts = sorted({p for p, _ in times})
     f = {p: times[p, 1] for p in prompts}
     x = np.array([o - 1.0 for _, o in times])
@@ -68,13 +74,14 @@ def fit_runtime(times: Mapping[tuple[int, int], float]) -> Runtime:
 
 @dataclass(frozen=True, slots=True)
 class ScoresInMemory:
-    """A rewrite: unfused kernels write and read the scores of prompts (product, softmax in and out, product) and copy the logits."""
+    """A rewrite: unfused kernels write and read the scores of prompts (product, softmax in and out, product) and copy
+    the logits."""
 
     prompt: int
 
     def __call__(self, operators: Sequence[Operator]) -> tuple[Operator, ...]:
-        """Each attention is followed by four passes over heads · prompt² 16-bit scores; gathered logits are joined, transposed and
-        turned into 32 bits (14 bytes each: 2 + 2, 2 + 2, 2 + 4)."""
+        """Each attention is followed by four passes over heads · prompt² 16-bit scores; gathered logits are joined,
+        transposed and turned into 32 bits (14 bytes each: 2 + 2, 2 + 2, 2 + 4)."""
         out: list[Operator] = []
         for op in operators:
             out.append(op)
@@ -86,7 +93,8 @@ class ScoresInMemory:
 
 
 def profile(lab: Lab, scenario: Scenario, launch_s: float = 0.0) -> dict[tuple[int, int], float]:
-    """Runtimes by (prompt, output) of one request at a time on `scenario`; kernels that are launched slower than they run wait."""
+    """Runtimes by (prompt, output) of one request at a time on `scenario`; kernels that are launched slower than they
+    run wait."""
     cost = lab.step_cost(scenario)
     floor_s = launch_s * scenario.model.layers
     times = {}
@@ -135,7 +143,8 @@ def _prompt_s(cost: StepCost, prompt: int) -> float:
 @paper.claim(
     "GPT-3 175B: time of a prompt of 512 tokens", expect=0.178, unit="s", id="c2-512", source=_GPT3,
     moves={"peak arithmetic": -1, "data: prompt": 1},
-    note="inside by very little: an engine without overhead that computes one position's logits is outside; the rest is "
+    note="inside by very little: an engine without overhead that computes one position's logits is outside; the rest "
+         "is "
     "the build, whose kernels reach half of peak together where the engine's products alone reach 70 to 80 %.",
 )  # fmt: skip
 def prompt_512(lab: Lab) -> float:
@@ -154,7 +163,8 @@ def prompt_1024(lab: Lab) -> float:
 
 
 @paper.claim(
-    "the regression on output tokens explains all of the variance, for every model", expect=1.0, unit="R²", id="c3", kind="executed",
+    "the regression on output tokens explains all of the variance, for every model", expect=1.0, unit="R²", id="c3",
+    kind="executed",
     source="the repository's notebook", tolerance=0.005,
 )  # fmt: skip
 def fit_quality(lab: Lab) -> float:
@@ -169,7 +179,8 @@ for _id, _text, _expect in (
 ):
     paper.not_modelled(
         _id, _text, _expect, unit="x",
-        reason="needs the number and lengths of HELM's queries by scenario, which the repository's logs hold and we do not ship.",
+        reason="needs the number and lengths of HELM's queries by scenario, which the repository's logs hold and we do "
+               "not ship.",
     )  # fmt: skip
 
 
@@ -181,7 +192,8 @@ def gpt3(lab: Lab) -> Scenario:
 
 @paper.analysis
 def idealized(lab: Lab, scenario: Scenario) -> Analysis:
-    """The metric for any decoder: prompt times, time a token, fit, cost and energy of a request on dedicated devices."""
+    """The metric for any decoder: prompt times, time a token, fit, cost and energy of a request on dedicated
+    devices."""
     from rooflab.deploy.complete import complete
 
     done = complete(lab.estimate(scenario).scenario)

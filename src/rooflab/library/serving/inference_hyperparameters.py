@@ -1,8 +1,9 @@
-"""Inference hyper-parameters (seed 87): throughput over batch size and GPUs, and what the old optimum costs after a GPU change.
+"""Inference hyper-parameters (seed 87): throughput over batch size and GPUs, and what the old optimum costs after a GPU
+change.
 
-Two engines over the same prompts.  Continuous batching is the simulator's.  A static pipeline pads every prompt of a batch to its
-longest, generates until its longest answer is done, and walks through the GPUs one after the other (layers are spread over them
-by memory, nothing overlaps), so that more GPUs hold larger batches and compute no faster:
+Two engines over the same prompts.  Continuous batching is the simulator's.  A static pipeline pads every prompt of a
+batch to its longest, generates until its longest answer is done, and walks through the GPUs one after the other (layers
+are spread over them by memory, nothing overlaps), so that more GPUs hold larger batches and compute no faster:
 
     t(batch) = prefill(b · max prompt) + (max answer − 1) · decode(b),    throughput = Σ answers / Σ t
     gain of re-tuning = throughput(best on the new GPU) / throughput(best of the old GPU, on the new GPU) − 1
@@ -43,9 +44,11 @@ __all__ = [
 
 paper = Paper.from_card(
     "inference_hyperparameters",
-    executed="the static batching of a list of prompts (padding, longest answer, last partial batch) and the search of every landscape.",
+    executed="the static batching of a list of prompts (padding, longest answer, last partial batch) and the search of "
+    "every landscape.",
     modelled="step times and memory of both engines; continuous batching, event by event.",
-    assumed="the lengths of prompts (200 tokens on average) and of one-line answers (16), lognormal: the paper's own are not public; "
+    assumed="the lengths of prompts (200 tokens on average) and of one-line answers (16), lognormal: the paper's own "
+    "are not public; "
     "eight V100 32 GB and eight A100 80 GB as the two kinds; eleven public models of its time for its twenty.",
 )
 
@@ -74,7 +77,8 @@ class Landscape:
 def static_seconds(
     costs: StepCosts, prompt: Counts, output: Counts, batch: int
 ) -> tuple[npt.NDArray[np.float64], Counts]:
-    """Seconds of each static batch of `batch` requests in the order given, and tokens that its longest sequence reaches.
+    """Seconds of each static batch of `batch` requests in the order given, and tokens that its longest sequence
+    reaches.
 
     `costs` holds one deployment (`StepCosts`); decode steps are priced at the context half-way.
     """
@@ -99,7 +103,8 @@ def static_seconds(
 
 
 def static_landscape(scenario: Scenario, prompt: Counts, output: Counts, batches: Sequence[int] = BATCHES) -> Landscape:
-    """A static pipeline over requests in the order given: batches up to what memory holds, layers spread over each number of GPUs."""
+    """A static pipeline over requests in the order given: batches up to what memory holds, layers spread over each
+    number of GPUs."""
     found: dict[Key, float] = {}
     for n in (n for n in GPUS if n <= scenario.hardware.count):
         try:
@@ -119,7 +124,8 @@ def static_landscape(scenario: Scenario, prompt: Counts, output: Counts, batches
 
 
 def continuous_landscape(scenario: Scenario, batches: Sequence[int] = BATCHES) -> Landscape:
-    """Continuous batching of the scenario's requests, all there at the start: tensor-parallel GPUs by most sequences at once."""
+    """Continuous batching of the scenario's requests, all there at the start: tensor-parallel GPUs by most sequences at
+    once."""
     from rooflab.simulate.serving.scenario import simulate
 
     found: dict[Key, float] = {}
@@ -161,7 +167,8 @@ def retuning_gain(old: Landscape, new: Landscape) -> float:
 
 @paper.technique
 class Retuned(Technique):
-    """Set the hyper-parameters anew: `tp` GPUs an engine and `max_num_seqs` sequences at once (the paper's search space)."""
+    """Set the hyper-parameters anew: `tp` GPUs an engine and `max_num_seqs` sequences at once (the paper's search
+    space)."""
 
     tp: PositiveInt = 1
     max_num_seqs: PositiveInt = 256
@@ -216,7 +223,8 @@ def _scenario(lab: Lab, model: str, gpu: str) -> Scenario:
 
 
 def _requests(lab: Lab, scenario: Scenario) -> tuple[Counts, Counts]:
-    """Prompts and answers; the tasks of one problem are the same function without another line, so their prompts are as long."""
+    """Prompts and answers; the tasks of one problem are the same function without another line, so their prompts are as
+    long."""
     from rooflab.simulate.work.draw import make_work
 
     work = lab.cached(("requests", scenario.workload), lambda: make_work(scenario.workload))
@@ -237,12 +245,15 @@ def _mean_gain(lab: Lab, old: str, new: str) -> float:
 
 
 _UP = (
-    "one model of eleven makes the gap: the logits of Gemma's vocabulary of 256,000 hold batches on V100 to a fourth and gain 60 %; "
+    "one model of eleven makes the gap: the logits of Gemma's vocabulary of 256,000 hold batches on V100 to a fourth "
+    "and gain 60 %; "
     "the other ten gain 11 % on average. The paper's models, GPUs and lengths are not public."
 )
 _DOWN = (
-    "beyond a batch of 64 V100 is bound by arithmetic and its landscape flat, so that a batch made to fit loses little; measured "
-    "landscapes vary more than priced steps do (allocator, kernels chosen by shape, single runs), and how the paper carries over "
+    "beyond a batch of 64 V100 is bound by arithmetic and its landscape flat, so that a batch made to fit loses "
+    "little; measured "
+    "landscapes vary more than priced steps do (allocator, kernels chosen by shape, single runs), and how the paper "
+    "carries over "
     "settings that run out of memory is not public."
 )
 
@@ -274,7 +285,8 @@ def downgrade(lab: Lab) -> float:
 
 
 @paper.claim(
-    "landscapes have distinct peaks: local maxima of a static pipeline, mean over models and GPUs", expect=2.0, bound="at least",
+    "landscapes have distinct peaks: local maxima of a static pipeline, mean over models and GPUs", expect=2.0,
+    bound="at least",
     tolerance=0.0, unit="peaks",
     id="hp-3", source="abstract, which gives no number: more than one peak on average",
 )  # fmt: skip
@@ -294,7 +306,8 @@ _OTHERS: Final = ("a100-80gb-sxm", "h100-sxm", "l40s")
 
 @paper.analysis
 def tune(lab: Lab, scenario: Scenario) -> Analysis:
-    """Both landscapes of the scenario's requests on its hardware, and what keeping another GPU's best setting would cost."""
+    """Both landscapes of the scenario's requests on its hardware, and what keeping another GPU's best setting would
+    cost."""
     from rooflab.catalogue.hardware import hardware
     from rooflab.simulate.work.draw import make_work
 

@@ -1,10 +1,11 @@
-"""Kinetics (seed 39): what reasoning at test time costs once the traffic of the KV cache is priced, and what sparse attention does to it.
+"""Kinetics (seed 39): what reasoning at test time costs once the traffic of the KV cache is priced, and what sparse
+attention does to it.
 
-Per question, N trials of a model with P parameters, H_q query and H_kv KV heads and D = head_dim · layers, prompt L_c, answer L_g,
-on hardware of E = peak FLOP/s over bytes/s (section 3 and the released cost model):
+Per question, N trials of a model with P parameters, H_q query and H_kv KV heads and D = head_dim · layers, prompt L_c,
+answer L_g, on hardware of E = peak FLOP/s over bytes/s (section 3 and the released cost model):
 
     compute = N (2 P L_g + 2 (2 L_c + L_g) L_g H_q D)
-    memory  = 2 (2 L_c + N L_g) L_g H_kv D                     prompt cache shared by the trials; weights amortised over large batches
+    memory  = 2 (2 L_c + N L_g) L_g H_kv D      prompt cache shared by the trials; weights amortised over large batches
     eFLOPs  = compute + E · memory
     top-k with a budget of B tokens: L_g² terms become 2 B L_g
 """
@@ -34,16 +35,20 @@ Array = npt.NDArray[np.float64]
 
 paper = Paper.from_card(
     "kinetics",
-    executed="the cost model on the shapes of Qwen3 and the search for the best model, trials and length under a budget.",
-    modelled="accuracy by length and trials, from published pass@1 and a distribution of answer lengths; sparse attention on a reader's "
+    executed="the cost model on the shapes of Qwen3 and the search for the best model, trials and length under a "
+    "budget.",
+    modelled="accuracy by length and trials, from published pass@1 and a distribution of answer lengths; sparse "
+    "attention on a reader's "
     "scenario, by the engine's kernel prices.",
-    assumed="answer lengths are lognormal (mean 14,000 tokens, cv 0.6, cut at 32,768) and the same for every size; solve probabilities of "
+    assumed="answer lengths are lognormal (mean 14,000 tokens, cv 0.6, cut at 32,768) and the same for every size; "
+    "solve probabilities of "
     "questions are Beta with a + b = 0.8; top-k attention with 1,024 tokens answers as well as dense attention.",
 )
 
 SIZES = ("Qwen3-0.6B", "Qwen3-1.7B", "Qwen3-4B", "Qwen3-8B", "Qwen3-14B", "Qwen3-32B")
 PASS_1 = {
-    "Qwen3-0.6B": 0.107, "Qwen3-1.7B": 0.483, "Qwen3-4B": 0.738, "Qwen3-8B": 0.760, "Qwen3-14B": 0.793, "Qwen3-32B": 0.814,
+    "Qwen3-0.6B": 0.107, "Qwen3-1.7B": 0.483, "Qwen3-4B": 0.738, "Qwen3-8B": 0.760, "Qwen3-14B": 0.793,
+    "Qwen3-32B": 0.814,
 }  # fmt: skip
 """AIME 2024, thinking mode, as the Qwen3 technical report gives it (4B and 32B checked against a second source)."""
 _LONGEST = 32768.0
@@ -54,7 +59,8 @@ _BUDGET = 1024.0
 
 @dataclass(frozen=True, slots=True)
 class SparseRead:
-    """A rewrite of a step: generated tokens read `budget` cached tokens, chosen by one vector a block; prompts attend to everything."""
+    """A rewrite of a step: generated tokens read `budget` cached tokens, chosen by one vector a block; prompts attend
+    to everything."""
 
     budget: int
     block: int
@@ -142,7 +148,8 @@ def eflops(
     budget: float | None = None,
     prompt: float = _PROMPT,
 ) -> Array:
-    """eFLOPs of a question. `first`, `second`: first and second moment of the answer's length; `intensity` 0 gives plain FLOPs.
+    """eFLOPs of a question. `first`, `second`: first and second moment of the answer's length; `intensity` 0 gives
+    plain FLOPs.
 
     A budget caps the cache that a token reads: mean length L costs 2·min(B, L/2)·L instead of L².
     """
@@ -155,7 +162,8 @@ def eflops(
 
 
 def _lengths(lab: Lab) -> tuple[Array, Array, Array]:
-    """Grid of cuts, and for each: the share of answers that end before it and the moments of the cut length, (cuts,), (3, cuts)."""
+    """Grid of cuts, and for each: the share of answers that end before it and the moments of the cut length, (cuts,),
+    (3, cuts)."""
     mean = lab.data("mean answer length", 14000.0)
     sigma = float(np.sqrt(np.log1p(lab.data("spread of answer lengths", 0.6) ** 2)))
     p = (np.arange(4000) + 0.5) / 4000
@@ -170,7 +178,8 @@ def _lengths(lab: Lab) -> tuple[Array, Array, Array]:
 
 
 def _coverage(solve: float, trials: int) -> float:
-    """Chance that one of `trials` answers is right: Beta-distributed solve probability over questions, E[1 − (1 − p)^N]."""
+    """Chance that one of `trials` answers is right: Beta-distributed solve probability over questions, E[1 − (1 −
+    p)^N]."""
     a, b = solve * _DISPERSION, (1 - solve) * _DISPERSION
     miss = 1.0
     for k in range(trials):
@@ -193,7 +202,8 @@ class _Choice:
 
 
 def _search(lab: Lab, sparse: bool, trials: Sequence[int]) -> _Choice:
-    """All models, trials and cuts. Pass@1 holds for answers that end within 32,768 tokens, and so do cut ones in proportion."""
+    """All models, trials and cuts. Pass@1 holds for answers that end within 32,768 tokens, and so do cut ones in
+    proportion."""
     return lab.cached(("kinetics", sparse, tuple(trials)), partial(_searched, lab, sparse, trials))
 
 
@@ -222,7 +232,8 @@ def _budgets(dense: _Choice, sparse: _Choice) -> Array:
 
 
 @paper.claim(
-    "sparse attention gains over 60 points of AIME accuracy at low cost", expect=60.0, bound="at least", unit="points", id="39-low",
+    "sparse attention gains over 60 points of AIME accuracy at low cost", expect=60.0, bound="at least", unit="points",
+    id="39-low",
     source="abstract", moves={"data: mean answer length": 1},
 )  # fmt: skip
 def low_cost_gain(lab: Lab) -> float:
@@ -244,13 +255,16 @@ def high_cost_gain(lab: Lab) -> float:
 
 
 @paper.claim(
-    "following the eFLOPs law instead of the FLOPs law saves a factor of three at the FLOPs law's accuracy of about 0.72",
+    "following the eFLOPs law instead of the FLOPs law saves a factor of three at the FLOPs law's accuracy of about "
+    "0.72",
     expect=3.0, unit="x", id="39-3x", source="figure of the released code, AIME24",
-    note="the authors' generations are not public; with lengths and solve rates assumed the same for all sizes only the cut of the answer "
+    note="the authors' generations are not public; with lengths and solve rates assumed the same for all sizes only "
+         "the cut of the answer "
     "differs between the laws.",
 )  # fmt: skip
 def law_saves(lab: Lab) -> float:
-    """eFLOPs of the configuration that is cheapest in FLOPs over those of the one that is cheapest in eFLOPs, both at 0.72."""
+    """eFLOPs of the configuration that is cheapest in FLOPs over those of the one that is cheapest in eFLOPs, both at
+    0.72."""
     every = _search(lab, False, _TRIALS)
     reached = every.accuracy >= lab.data("accuracy", 0.72)
     if not reached.any():
@@ -260,7 +274,8 @@ def law_saves(lab: Lab) -> float:
 
 
 @paper.claim(
-    "attention, not parameters, dominates the cost of long answers", expect=1.0, bound="at least", unit="x", id="39-attn", kind="executed",
+    "attention, not parameters, dominates the cost of long answers", expect=1.0, bound="at least", unit="x",
+    id="39-attn", kind="executed",
     source="abstract", moves={"data: answer": 1},
 )  # fmt: skip
 def attention_dominates(lab: Lab) -> float:

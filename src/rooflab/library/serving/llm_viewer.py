@@ -1,7 +1,8 @@
 """LLM-Viewer (seed 16): operators on a roofline. The analyser is executed: counts come from the model's shapes.
 
 One operator of `tokens` tokens through an (n, k) product with w-byte weights and a-byte activations:
-OPs = 2·tokens·n·k, bytes = n·k·w + tokens·k·a + tokens·n·a, attainable = min(peak, bandwidth · OPs / bytes)  (section 2, table 1).
+OPs = 2·tokens·n·k, bytes = n·k·w + tokens·k·a + tokens·n·a, attainable = min(peak, bandwidth · OPs / bytes)
+(section 2, table 1).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ __all__ = ["Point", "WeightBits", "linear_point", "paper"]
 
 paper = Paper.from_card(
     "llm_viewer",
-    executed="the per-operator account of operations and bytes on the model's real shapes, and the roofline of the device.",
+    executed="the per-operator account of operations and bytes on the model's real shapes, and the roofline of the "
+    "device.",
     modelled="what quantisation does to a serving scenario, by the engine's own kernel prices (`weight_bits`).",
     assumed="every operator alone on the device, activations read and written once, no launch time.",
 )
@@ -28,7 +30,8 @@ paper = Paper.from_card(
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An operator on a roofline: operations, bytes, FLOP a byte, FLOP/s that the roofline allows, and what bounds it."""
+    """An operator on a roofline: operations, bytes, FLOP a byte, FLOP/s that the roofline allows, and what bounds
+    it."""
 
     flops: float
     bytes: float
@@ -109,7 +112,8 @@ def prefill_bytes(lab: Lab) -> float:
 
 
 @paper.claim(
-    "Prefill q_proj of Llama-2-7B: arithmetic intensity", expect=1024.0, unit="FLOP/B", id="c1-intensity", kind="executed",
+    "Prefill q_proj of Llama-2-7B: arithmetic intensity", expect=1024.0, unit="FLOP/B", id="c1-intensity",
+    kind="executed",
     source=_TABLE, tolerance=0.01, moves={"data: tokens": 1},
 )  # fmt: skip
 def prefill_intensity(lab: Lab) -> float:
@@ -118,7 +122,8 @@ def prefill_intensity(lab: Lab) -> float:
 
 
 @paper.claim(
-    "Prefill q_proj of Llama-2-7B is compute-bound: attainable rate is the A6000's ceiling", expect=155e12, unit="FLOP/s",
+    "Prefill q_proj of Llama-2-7B is compute-bound: attainable rate is the A6000's ceiling", expect=155e12,
+    unit="FLOP/s",
     id="c1-bound", kind="executed", source=_TABLE, tolerance=0.01, moves={"peak arithmetic": 1},
 )  # fmt: skip
 def prefill_attainable(lab: Lab) -> float:
@@ -180,7 +185,8 @@ def setup(lab: Lab) -> Scenario:
 
 @paper.analysis
 def operators(lab: Lab, scenario: Scenario) -> Analysis:
-    """Operators of a decode step and of a prompt on the device's roofline: intensity, what bounds them, share of the step's time."""
+    """Operators of a decode step and of a prompt on the device's roofline: intensity, what bounds them, share of the
+    step's time."""
     found = lab.estimate(scenario)
     done, n = found.scenario, max(float(found.metrics["running"]) / (found.scenario.deployment.replicas or 1), 1.0)
     prompt, output = done.workload.mean_prompt_tokens, done.workload.mean_output_tokens
@@ -198,7 +204,8 @@ def operators(lab: Lab, scenario: Scenario) -> Analysis:
     bound = {phase: sum(r.share for r in rows if r.bound_by == "memory") for phase, rows in phases.items()}
     return Analysis(
         tuple(figures),
-        f"the ridge of {device.name} is at {ridge:,.0f} FLOP/B in 16 bits; operators bound by memory take {bound['decode']:.0%} of a "
+        f"the ridge of {device.name} is at {ridge:,.0f} FLOP/B in 16 bits; operators bound by memory take "
+        f"{bound['decode']:.0%} of a "
         f"decode step with {n:,.0f} sequences and {bound['prefill']:.0%} of a prompt.",
     )
 

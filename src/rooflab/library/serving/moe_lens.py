@@ -1,13 +1,14 @@
-"""MoE-Lens (seed 52): weights in host memory stream past one small GPU once a step, while the CPU attends to the cache beside them.
+"""MoE-Lens (seed 52): weights in host memory stream past one small GPU once a step, while the CPU attends to the cache
+beside them.
 
-Stage 1, the limit.  A step lasts at least δ = weights / host link, however many tokens it takes; a prompt of p tokens with g
-generated ones holds Σ(p + j) token-steps of cache for p + g tokens, so M tokens of cache allow
+Stage 1, the limit.  A step lasts at least δ = weights / host link, however many tokens it takes; a prompt of p tokens
+with g generated ones holds Σ(p + j) token-steps of cache for p + g tokens, so M tokens of cache allow
 
     T = min(PME · M / δ, T_GPU),      PME = 2 (p + g) / ((2p + g) g)                              (section 4)
 
-Stage 2, what a finite batch reaches.  Steps are run one by one: all decodes go first, then prompts up to the token count n that
-the GPU computes in δ, as long as the paged cache has blocks; who finds none is preempted and read again.  Sequences in flight then
-have all ages and hold p + g/2 tokens on average instead of p + g.
+Stage 2, what a finite batch reaches.  Steps are run one by one: all decodes go first, then prompts up to the token
+count n that the GPU computes in δ, as long as the paged cache has blocks; who finds none is preempted and read again.
+Sequences in flight then have all ages and hold p + g/2 tokens on average instead of p + g.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ __all__ = ["Batch", "MoeLens", "limit", "paper", "pme", "run_batch"]
 paper = Paper.from_card(
     "moe_lens",
     executed="the second stage: steps of a finite batch over a paged cache, with admission and preemption.",
-    modelled="products on the GPU, the stream of weights, attention on the CPU at the host's memory rate, and the steady state.",
-    assumed="the CPU's attention is bound by its memory; all experts stream in every step and are computed one after the other; the "
-    "baseline separates prompts from decodes and reserves cache for the longest prompt of its data, as MoE-Lightning does.",
+    modelled="products on the GPU, the stream of weights, attention on the CPU at the host's memory rate, and the "
+    "steady state.",
+    assumed="the CPU's attention is bound by its memory; all experts stream in every step and are computed one after "
+    "the other; the "
+    "baseline separates prompts from decodes and reserves cache for the longest prompt of its data, as MoE-Lightning "
+    "does.",
 )
 
 _HELD: Final = 1 << 17
@@ -48,10 +52,12 @@ _HELD: Final = 1 << 17
 
 @dataclass(frozen=True, slots=True)
 class SeparateExperts:
-    """A rewrite: experts are dense products one after the other, as weights that stream in by layer and thousands of rows allow."""
+    """A rewrite: experts are dense products one after the other, as weights that stream in by layer and thousands of
+    rows allow."""
 
     def __call__(self, operators: Sequence[Operator]) -> tuple[Operator, ...]:
-        """Operators in which each grouped product of experts is two products an expert, over its share of the tokens."""
+        """Operators in which each grouped product of experts is two products an expert, over its share of the
+        tokens."""
         return tuple(out for op in operators for out in self._parts(op))
 
     def _parts(self, op: Operator) -> tuple[Operator, ...]:
@@ -66,7 +72,8 @@ class SeparateExperts:
 
 @paper.technique
 class MoeLens(Technique):
-    """Keep weights and cache in host memory, stream the weights once a step and attend to the cache on the CPU (sections 5 and 6)."""
+    """Keep weights and cache in host memory, stream the weights once a step and attend to the cache on the CPU
+    (sections 5 and 6)."""
 
     def apply(self, scenario: Scenario) -> Scenario:
         """Refuses models that fit on the devices, hosts without the memory, and caches that are not keys and values."""
@@ -89,7 +96,8 @@ class MoeLens(Technique):
         problem, alone = "", replace(scenario, rewrites=(*scenario.rewrites, SeparateExperts()))
         for tp in tried:
             changed = alone.with_deployment(
-                tp=tp, offload=Offload("dram", "dram", "cpu"), max_num_seqs=_HELD, max_num_batched_tokens=_filling(scenario, tp),
+                tp=tp, offload=Offload("dram", "dram", "cpu"), max_num_seqs=_HELD,
+                max_num_batched_tokens=_filling(scenario, tp),
             )  # fmt: skip
             try:
                 complete(changed)
@@ -118,7 +126,8 @@ def _fits(scenario: Scenario) -> bool:
 
 
 def _filling(scenario: Scenario, tp: int) -> int:
-    """Tokens a step that the device computes while its share of the weights arrives: peak FLOP/s · bytes / (2 · active · B)."""
+    """Tokens a step that the device computes while its share of the weights arrives: peak FLOP/s · bytes / (2 · active
+    · B)."""
     model, device = scenario.model, scenario.hardware.device
     link = next(t for t in scenario.hardware.tiers if t.name == "dram").bytes_per_s
     weight_bytes = 2.0 * model.parameters / tp
@@ -145,7 +154,8 @@ def limit(prompt: float, output: float, cache_tokens: float, stream_s: float, gp
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What stage 2 found: seconds, generated tokens/s, steps, mean sequences in flight while work waits, preemptions."""
+    """What stage 2 found: seconds, generated tokens/s, steps, mean sequences in flight while work waits,
+    preemptions."""
 
     seconds: float
     output_tokens_per_s: float
@@ -160,8 +170,8 @@ def run_batch(
 ) -> Batch:  # fmt: skip
     """Stage 2: run `requests` alike to their end, step by step.
 
-    A step lasts max(`stream_s`, tokens · `token_s`, cached tokens · `cached_s`).  Not `overlapped`: prompts wait until no
-    sequence decodes, and each reserves its whole cache at once (separate phases).
+    A step lasts max(`stream_s`, tokens · `token_s`, cached tokens · `cached_s`).  Not `overlapped`: prompts wait until
+    no sequence decodes, and each reserves its whole cache at once (separate phases).
     """
     blocks = int(cache_tokens // block)
     whole = -(-(prompt + output) // block)
@@ -210,7 +220,8 @@ def run_batch(
 
 
 _MODELS: Final = {
-    "Mixtral-8x7B": "mistralai/Mixtral-8x7B-v0.1", "Mixtral-8x22B": "mistralai/Mixtral-8x22B-v0.1", "DBRX": "databricks/dbrx-base",
+    "Mixtral-8x7B": "mistralai/Mixtral-8x7B-v0.1", "Mixtral-8x22B": "mistralai/Mixtral-8x22B-v0.1",
+    "DBRX": "databricks/dbrx-base",
 }  # fmt: skip
 _OUTPUTS: Final = (32, 64, 128, 256)
 _CACHES_GB: Final = (70, 140, 210)
@@ -254,7 +265,8 @@ def _rates(s: Scenario) -> _Rates:
     )
     cached_s = float(cost.step(n_decode=1, context=2e6).stream_s[0]) / 2e6
     stream_s, token_s = cost.scalar("stream_s"), linear_s / tokens
-    # the scheduler is told what the GPU was measured to compute while a step's weights arrive (section 6, pipeline profiler)
+    # the scheduler is told what the GPU was measured to compute while a step's weights arrive (section 6, pipeline
+    # profiler)
     return _Rates(
         stream_s,
         token_s,
@@ -268,7 +280,8 @@ def _batch(s: Scenario, requests: int, overlapped: bool = True, padded: float = 
     r, w = _rates(s), s.workload
     prompt, output = round(max(w.mean_prompt_tokens, padded)), max(round(w.mean_output_tokens), 1)
     return run_batch(
-        prompt, output, requests, cache_tokens=r.cache_tokens, stream_s=r.stream_s, token_s=r.token_s, cached_s=r.cached_s,
+        prompt, output, requests, cache_tokens=r.cache_tokens, stream_s=r.stream_s, token_s=r.token_s,
+        cached_s=r.cached_s,
         step_tokens=max(r.step_tokens, prompt), overlapped=overlapped,
     )  # fmt: skip
 
@@ -288,17 +301,21 @@ def stages(lab: Lab, scenario: Scenario) -> Analysis:
     return Analysis(
         (
             ("weights stream in", r.stream_s, "s/step"), ("tokens that fill the GPU", r.stream_s * gpu, "tokens/step"),
-            ("cache in host memory", r.cache_tokens, "tokens"), ("limit, prompt and generated", best * replicas, "tokens/s"),
-            ("limit, generated", best * replicas * output / (prompt + output), "tokens/s"), ("use of the GPU at the limit", best / gpu, ""),
+            ("cache in host memory", r.cache_tokens, "tokens"),
+            ("limit, prompt and generated", best * replicas, "tokens/s"),
+            ("limit, generated", best * replicas * output / (prompt + output), "tokens/s"),
+            ("use of the GPU at the limit", best / gpu, ""),
             (f"generated, a batch of {requests:,}", reached.output_tokens_per_s * replicas, "tokens/s"),
         ),
-        f"the limit is set by {held}; a batch reaches {reached.output_tokens_per_s * (prompt + output) / output / best:.0%} of it "
+        f"the limit is set by {held}; a batch reaches "
+        f"{reached.output_tokens_per_s * (prompt + output) / output / best:.0%} of it "
         f"with {reached.running:,.0f} sequences in flight and {reached.preempted:,} preemptions",
     )  # fmt: skip
 
 
 @paper.claim(
-    "time to stream the weights once, Mixtral-8x7B", expect=4.8, unit="s", id="c4", source="section 3, 94 GB over 19.5 GB/s",
+    "time to stream the weights once, Mixtral-8x7B", expect=4.8, unit="s", id="c4",
+    source="section 3, 94 GB over 19.5 GB/s",
     moves={"host link rate": -1},
 )  # fmt: skip
 def stream(lab: Lab) -> float:
@@ -342,8 +359,10 @@ def _gains(lab: Lab) -> list[float]:
 
 
 _BASELINE: Final = (
-    "over separate phases with cache reserved for the longest prompt, 2.7 to 5.5 times by setting. What else holds the measured baseline "
-    "back (its kernel on the CPU, gaps between its copies) is not known here, nor are the lengths of the other two data sets, one of which "
+    "over separate phases with cache reserved for the longest prompt, 2.7 to 5.5 times by setting. What else holds the "
+    "measured baseline "
+    "back (its kernel on the CPU, gaps between its copies) is not known here, nor are the lengths of the other two "
+    "data sets, one of which "
     "must hold the 25.5."
 )
 
@@ -363,7 +382,8 @@ def largest_gain(lab: Lab) -> float:
 
 paper.not_modelled(
     "c3", "accuracy of the predicted throughput", 94.0,
-    "needs the throughput that the authors measured in each setting, which is in no table that could be read.", unit="percent",
+    "needs the throughput that the authors measured in each setting, which is in no table that could be read.",
+    unit="percent",
 )  # fmt: skip
 
 

@@ -1,12 +1,15 @@
-"""NanoFlow (seed 71): nano-batches whose operations, bound by arithmetic, memory and network, run on one device at the same time.
+"""NanoFlow (seed 71): nano-batches whose operations, bound by arithmetic, memory and network, run on one device at the
+same time.
 
-A dense batch is cut in two; while one half's products compute, the other half's attention reads its cache and its collectives
-send.  A kernel that runs beside a product takes the share R of the device's units and reaches the share P(R) of its own full rate
-(section 4, resource map), so hiding T seconds of it costs R / P(R) · T seconds of products and keeps it busy for T / P(R).
+A dense batch is cut in two; while one half's products compute, the other half's attention reads its cache and its
+collectives send.  A kernel that runs beside a product takes the share R of the device's units and reaches the share
+P(R) of its own full rate (section 4, resource map), so hiding T seconds of it costs R / P(R) · T seconds of products
+and keeps it busy for T / P(R).
 
     t(R_a, R_n) = T_products + R_a / P_a · T_attention + R_n / P_n · T_network,   T_a / P_a + T_n / P_n ≤ t
 
-The search over R is executed on the operators' times of the scenario at hand; what it finds is the overlap of a deployment.
+The search over R is executed on the operators' times of the scenario at hand; what it finds is the overlap of a
+deployment.
 
     optimal tokens/s/device = achievable FLOP/s / (2 · parameters)                             (section 3, equation 9)
 """
@@ -37,26 +40,31 @@ __all__ = ["NanoFlow", "SplitBatch", "paper", "search"]
 paper = Paper.from_card(
     "nanoflow",
     executed="the search over the shares of a device's units that overlapped kernels get.",
-    modelled="products, attention and collectives of a step, the cost of cutting it into nano-batches, and the steady state of serving.",
-    assumed="interference between kernels follows the paper's table for A100 on every device. Scheduling is hidden (one step ahead). "
+    modelled="products, attention and collectives of a step, the cost of cutting it into nano-batches, and the steady "
+    "state of serving.",
+    assumed="interference between kernels follows the paper's table for A100 on every device. Scheduling is hidden "
+    "(one step ahead). "
     "Baselines hold up to 256 sequences at once, what engines here do by default; the paper names no limit of theirs.",
 )
 
 Map = tuple[tuple[float, float], ...]
 ATTENTION_MAP: Final[Map] = ((0.1, 0.2), (0.2, 0.3), (0.4, 0.8), (0.8, 0.85), (0.9, 0.95), (1.0, 1.0))
-"""Share of units → share of its own rate that decode attention reaches beside products (table 3; 0.4 → 0.8 from section 4.1.4)."""
+"""Share of units → share of its own rate that decode attention reaches beside products (table 3; 0.4 → 0.8 from section
+4.1.4)."""
 NETWORK_MAP: Final[Map] = ((0.1, 0.3), (0.2, 0.5), (0.8, 0.9), (0.9, 1.0), (1.0, 1.0))
 """The same for collectives (table 3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitBatch:
-    """A rewrite: every operator of a layer runs once for each of `parts` nano-batches; weights are read again for each."""
+    """A rewrite: every operator of a layer runs once for each of `parts` nano-batches; weights are read again for
+    each."""
 
     parts: int
 
     def __call__(self, operators: Sequence[Operator]) -> tuple[Operator, ...]:
-        """Operators with counts times `parts` and tokens divided by it; attention is split without loss, the head stays whole."""
+        """Operators with counts times `parts` and tokens divided by it; attention is split without loss, the head stays
+        whole."""
         return tuple(self._split(op) for op in operators)
 
     def _split(self, op: Operator) -> Operator:
@@ -129,7 +137,8 @@ class NanoFlow(Technique):
         found = search(*cut)
         require(
             found.seconds < sum(plain),
-            f"cutting a step of {self.batch:,} tokens in {self.nano_batches} costs {(sum(cut) - sum(plain)) * 1e3:.1f} ms "
+            f"cutting a step of {self.batch:,} tokens in {self.nano_batches} costs {(sum(cut) - sum(plain)) * 1e3:.1f} "
+            f"ms "
             f"and hides {(sum(cut) - found.seconds) * 1e3:.1f} ms",
         )
         changed = replace(scenario, rewrites=(*scenario.rewrites, split))
@@ -145,13 +154,15 @@ class NanoFlow(Technique):
         hidden: Overlap = after.scenario.deployment.overlap
         m = after.capacity
         return (
-            f"{hidden.attention:.0%} of decode attention and {hidden.comm:.0%} of communication run beside products; they are "
+            f"{hidden.attention:.0%} of decode attention and {hidden.comm:.0%} of communication run beside products; "
+            f"they are "
             f"{m['share_attention']:.0%} and {m['share_communication']:.0%} of a step's work"
         )
 
 
 def _step_s(s: Scenario, tokens: int, rewrites: tuple[Any, ...]) -> tuple[float, float, float]:
-    """Seconds of products, decode attention and collectives in a dense step of `tokens` at the scenario's mix of decodes and prompts."""
+    """Seconds of products, decode attention and collectives in a dense step of `tokens` at the scenario's mix of
+    decodes and prompts."""
     cost = _compiled(s.model, s.hardware, s.deployment, (*s.rewrites, *rewrites))
     prompt, output = s.workload.mean_prompt_tokens, s.workload.mean_output_tokens
     n = tokens * output / (prompt + output)
@@ -187,7 +198,8 @@ def _serving(
     tp: int = 8,
     full: bool = True,
 ) -> Scenario:
-    """Requests without end in steps of at most 2,048 tokens: as many as fill those at the ratio of the lengths (`full`), or 256."""
+    """Requests without end in steps of at most 2,048 tokens: as many as fill those at the ratio of the lengths
+    (`full`), or 256."""
     isl, osl = _TRACES[trace]
     batch = lab.data("dense batch", 2048)
     deployment = {
@@ -221,7 +233,8 @@ def _baseline(lab: Lab, trace: str) -> float:
 
 
 def _optimal(lab: Lab, model: str = _LLAMA) -> float:
-    """What dense products of 2,048 tokens reach on the device (those of Llama-2-70B), over two FLOPs a parameter of `model` and token."""
+    """What dense products of 2,048 tokens reach on the device (those of Llama-2-70B), over two FLOPs a parameter of
+    `model` and token."""
     s = _serving(lab, "constant", engine="ideal")
     rows = lab.operators(s, "dense", n_prefill=1, prefill_tokens=s.deployment.max_num_batched_tokens)
     products = [r for r in rows if r.group in ("attention", "ffn") and r.flops]
@@ -230,10 +243,14 @@ def _optimal(lab: Lab, model: str = _LLAMA) -> float:
 
 
 @paper.claim(
-    "throughput over the best baseline, TensorRT-LLM, on three datasets", expect=1.91, unit="x", id="c1", source="abstract; section 6.2",
-    note="the paper names no limit on the baseline's sequences; with as many as NanoFlow's own dense batch holds in the place of 256, the "
-    "baseline reaches 940 to 960 tokens/s/GPU instead of the published 560 to 831, and the gain is 1.35. At constant lengths the gain is "
-    "1.68 for a published 1.73. Over vLLM 0.5.3 it is 2.1 for a published 4.18 on the datasets and 2.62 at constant lengths: that "
+    "throughput over the best baseline, TensorRT-LLM, on three datasets", expect=1.91, unit="x", id="c1",
+    source="abstract; section 6.2",
+    note="the paper names no limit on the baseline's sequences; with as many as NanoFlow's own dense batch holds in "
+         "the place of 256, the "
+    "baseline reaches 940 to 960 tokens/s/GPU instead of the published 560 to 831, and the gain is 1.35. At constant "
+    "lengths the gain is "
+    "1.68 for a published 1.73. Over vLLM 0.5.3 it is 2.1 for a published 4.18 on the datasets and 2.62 at constant "
+    "lengths: that "
     "engine's host time is priced from its whole generation, later and faster releases among it.",
 )  # fmt: skip
 def boost(lab: Lab) -> float:
@@ -251,14 +268,17 @@ def optimal(lab: Lab) -> float:
 
 
 _PORTED: Final[Mapping[str, tuple[str, int]]] = {
-    "meta-llama/Meta-Llama-3-70B": (_A100, 8), "Qwen/Qwen2-72B": (_A100, 8), "deepseek-ai/deepseek-llm-67b-base": (_A100, 8),
+    "meta-llama/Meta-Llama-3-70B": (_A100, 8), "Qwen/Qwen2-72B": (_A100, 8),
+    "deepseek-ai/deepseek-llm-67b-base": (_A100, 8),
     "meta-llama/Meta-Llama-3-8B": ("a100-80gb-sxm", 1), "mistralai/Mixtral-8x7B-v0.1": (_A100, 8),
 }  # fmt: skip
 
 
 @paper.claim(
-    "share of optimal over the models it was ported to", expect=(59.0, 72.0), unit="percent", id="c3", source="abstract",
-    note="Mixtral-8x7B comes out far below the paper's 50 %, since experts are priced by a grouped kernel that reaches little of this "
+    "share of optimal over the models it was ported to", expect=(59.0, 72.0), unit="percent", id="c3",
+    source="abstract",
+    note="Mixtral-8x7B comes out far below the paper's 50 %, since experts are priced by a grouped kernel that reaches "
+         "little of this "
     "device's peak; the dense models lie within a tenth or so of theirs (71, 67, 59 and 79 %).",
 )  # fmt: skip
 def share_of_optimal(lab: Lab) -> float:
@@ -271,7 +291,8 @@ def share_of_optimal(lab: Lab) -> float:
 
 
 @paper.claim(
-    "512 in, 512 out: offline throughput of Llama-2-70B", expect=1286.0, unit="tokens/s/GPU", id="c4", source="figure of the README",
+    "512 in, 512 out: offline throughput of Llama-2-70B", expect=1286.0, unit="tokens/s/GPU", id="c4",
+    source="figure of the README",
     moves={"peak arithmetic": 1, "link rate": 1},
 )  # fmt: skip
 def constant_lengths(lab: Lab) -> float:
@@ -280,7 +301,8 @@ def constant_lengths(lab: Lab) -> float:
 
 
 @paper.claim(
-    "ShareGPT: offline throughput of Llama-2-70B", expect=1272.0, unit="tokens/s/GPU", id="c5", source="figure of the README",
+    "ShareGPT: offline throughput of Llama-2-70B", expect=1272.0, unit="tokens/s/GPU", id="c5",
+    source="figure of the README",
     moves={"peak arithmetic": 1, "link rate": 1},
 )  # fmt: skip
 def sharegpt(lab: Lab) -> float:

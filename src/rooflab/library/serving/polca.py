@@ -1,9 +1,11 @@
-"""POLCA (seed 45): more servers under a row's power budget, with two thresholds that lower clocks of less urgent work first.
+"""POLCA (seed 45): more servers under a row's power budget, with two thresholds that lower clocks of less urgent work
+first.
 
-A server draws much while it reads prompts and little while it generates, so a row of servers rarely comes near the sum of their
-peaks.  When it does, clocks of low-priority servers fall above T1 = 80 % of the budget, further above T2 = 89 %, then those of
-high-priority ones (figure 8 and section 6); commands take 40 s out of band, so T2 leaves room for the largest rise in that time.
-Above the budget the brake holds all GPUs at 288 MHz.  Prompt phases slow down with the clock, token phases hardly.
+A server draws much while it reads prompts and little while it generates, so a row of servers rarely comes near the sum
+of their peaks.  When it does, clocks of low-priority servers fall above T1 = 80 % of the budget, further above T2 = 89
+%, then those of high-priority ones (figure 8 and section 6); commands take 40 s out of band, so T2 leaves room for the
+largest rise in that time. Above the budget the brake holds all GPUs at 288 MHz.  Prompt phases slow down with the
+clock, token phases hardly.
 """
 
 from __future__ import annotations
@@ -30,15 +32,19 @@ __all__ = ["Phases", "Polca", "paper", "phases", "policy"]
 
 paper = Paper.from_card(
     "polca",
-    executed="the policy: thresholds, hysteresis, commands that take 40 s, the brake; on a simulated row of servers for days on end.",
+    executed="the policy: thresholds, hysteresis, commands that take 40 s, the brake; on a simulated row of servers "
+    "for days on end.",
     modelled="time and power of prompt and token phases at every clock, from the engine's prices.",
-    assumed="half of the servers are of high priority; servers are busy 70 % of the time at the daily peak and their load swings by 30 %; "
-    "requests as long as those of the Azure conversation trace, four at a time; a host draws at all times what its rating leaves beside "
+    assumed="half of the servers are of high priority; servers are busy 70 % of the time at the daily peak and their "
+    "load swings by 30 %; "
+    "requests as long as those of the Azure conversation trace, four at a time; a host draws at all times what its "
+    "rating leaves beside "
     "its GPUs.",
 )
 
 CLOCKS_MHZ: Final = (1410.0, 1305.0, 1275.0, 1110.0, 288.0)
-"""Full clock, high priority capped, low priority capped, low priority capped further, brake (A100; elsewhere the same shares)."""
+"""Full clock, high priority capped, low priority capped, low priority capped further, brake (A100; elsewhere the same
+shares)."""
 SHARES: Final = tuple(round(c / CLOCKS_MHZ[0], 3) for c in CLOCKS_MHZ)
 _SWING: Final = 0.3
 _LIMITS: Final = {1: (0.01, 0.05), 0: (0.05, 0.5)}
@@ -47,7 +53,8 @@ _LIMITS: Final = {1: (0.01, 0.05), 0: (0.05, 0.5)}
 
 @paper.technique
 class Polca(Technique):
-    """Lock the clock of the devices at a share of their full one, as the policy does to servers above a threshold (section 6)."""
+    """Lock the clock of the devices at a share of their full one, as the policy does to servers above a threshold
+    (section 6)."""
 
     clock: Fraction = 0.787
 
@@ -72,14 +79,16 @@ class Polca(Technique):
             return ""
         was, now = (phases(m.scenario, SHARES[:1]) for m in (before, after))
         return (
-            f"prompts take {now.prompt_s[0] / was.prompt_s[0]:.2f} times as long and a server draws {now.prompt_w[0]:,.0f} instead of "
+            f"prompts take {now.prompt_s[0] / was.prompt_s[0]:.2f} times as long and a server draws "
+            f"{now.prompt_w[0]:,.0f} instead of "
             f"{was.prompt_w[0]:,.0f} W in them; tokens take {now.token_s[0] / was.token_s[0]:.2f} times as long"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """A server's job at each clock: seconds and watts of its prompt and token phase, watts idle; `rated_w` provisions it."""
+    """A server's job at each clock: seconds and watts of its prompt and token phase, watts idle; `rated_w` provisions
+    it."""
 
     prompt_s: tuple[float, ...]
     token_s: tuple[float, ...]
@@ -224,7 +233,8 @@ class _Site:
 
 @paper.analysis
 def row_of(lab: Lab, scenario: Scenario) -> Analysis:
-    """A row of forty of the scenario's servers: how many more its budget carries under the policy, and what they lose."""
+    """A row of forty of the scenario's servers: how many more its budget carries under the policy, and what they
+    lose."""
     require(
         scenario.hardware.device.kind == "gpu", f"{scenario.hardware.device.name} offers no clock to lock out of band"
     )
@@ -240,14 +250,18 @@ def row_of(lab: Lab, scenario: Scenario) -> Analysis:
     after = site.trial(count)
     return Analysis(
         (
-            ("a server is rated at", p.rated_w, "W"), ("draws in prompts", p.prompt_w[0], "W"), ("draws in tokens", p.token_w[0], "W"),
+            ("a server is rated at", p.rated_w, "W"), ("draws in prompts", p.prompt_w[0], "W"),
+            ("draws in tokens", p.token_w[0], "W"),
             ("draws idle", p.idle_w[0], "W"), ("busy at the daily peak", 100 * busy, "%"),
-            ("peak of 40 servers", 100 * before.plain.peak, "% of the budget"), ("servers more in the same budget", 100 * extra, "%"),
+            ("peak of 40 servers", 100 * before.plain.peak, "% of the budget"),
+            ("servers more in the same budget", 100 * extra, "%"),
             ("peak with them, capped", 100 * after.capped.peak, "% of the budget"),
-            ("high priority loses, p50", 100 * after.losses(1)[0], "%"), ("low priority loses, p50", 100 * after.losses(0)[0], "%"),
+            ("high priority loses, p50", 100 * after.losses(1)[0], "%"),
+            ("low priority loses, p50", 100 * after.losses(0)[0], "%"),
         ),
         f"a row rated for 40 servers peaks at {before.plain.peak:.0%} of its budget; under the policy it carries "
-        + (f"{count} or more without a brake" if count >= site.most - 1 else f"{count}: one more breaks a service level or the budget"),
+        + (f"{count} or more without a brake" if count >= site.most - 1 else f"{count}: one more breaks a service "
+                                                                             f"level or the budget"),
     )  # fmt: skip
 
 
@@ -291,7 +305,8 @@ def _as_provisioned(lab: Lab) -> RowResult:
 
 @paper.claim(
     "servers more in the same budget", expect=30.0, unit="percent", id="45-servers", source="abstract",
-    note="no brake engages a little beyond, but there the median request of high priority loses more than the 1 % that its service "
+    note="no brake engages a little beyond, but there the median request of high priority loses more than the 1 % that "
+         "its service "
     "level allows: requests queue on a server, which multiplies what a clock costs.",
 )  # fmt: skip
 def more_servers(lab: Lab) -> float:
@@ -307,13 +322,15 @@ def inference_peak(lab: Lab) -> float:
 
 paper.not_modelled(
     "45-peak-train", "peak power of a row that trains", 97.0,
-    "by the fitted power curve of this family the products of a micro-batch hold a GPU at its limit: the figure would be the limit itself, "
+    "by the fitted power curve of this family the products of a micro-batch hold a GPU at its limit: the figure would "
+    "be the limit itself, "
     "100, whatever the model, the device or the batch.", unit="% of provisioned",
 )  # fmt: skip
 
 
 @paper.claim(
-    "largest rise within 40 s of a row that serves", expect=11.8, unit="% of provisioned", id="45-spike-inf", source=_SHOWN,
+    "largest rise within 40 s of a row that serves", expect=11.8, unit="% of provisioned", id="45-spike-inf",
+    source=_SHOWN,
     note="a little short; requests of different servers are independent here, in production they come "
     "in waves.",
 )  # fmt: skip

@@ -1,8 +1,10 @@
-"""QServe (seed 59): 4-bit weights, 8-bit activations and a 4-bit cache, so that products run on int8 units and the cache is a quarter.
+"""QServe (seed 59): 4-bit weights, 8-bit activations and a 4-bit cache, so that products run on int8 units and the
+cache is a quarter.
 
-Weights are quantised twice: to int8 per output channel within ±119, then per group of 128 to 4 bits with an int8 scale, so that
-W8 = (Q4 − z) · s never leaves int8 and is unpacked in registers (section 4.1).  Decode attention on a 4-bit cache is bound by the
-vector units where their rate is low against the bandwidth: every element is unpacked (subtract, multiply) before it is used (5.3).
+Weights are quantised twice: to int8 per output channel within ±119, then per group of 128 to 4 bits with an int8 scale,
+so that W8 = (Q4 − z) · s never leaves int8 and is unpacked in registers (section 4.1).  Decode attention on a 4-bit
+cache is bound by the vector units where their rate is low against the bandwidth: every element is unpacked (subtract,
+multiply) before it is used (5.3).
 """
 
 from __future__ import annotations
@@ -31,16 +33,19 @@ paper = Paper.from_card(
     "qserve",
     executed="the two-level quantiser's range: every group of int8 weights within the protective range, enumerated.",
     modelled="W4A8 products, attention over a 4-bit cache with its unpacking, memory, and serving of a static batch.",
-    assumed="decode attention spends 9.5 fp32 operations on every cached element and query head, which follows from the paper's kernel "
-    "table (its text counts about four); kernels are launched one by one from PyTorch, and the scheduler runs once a batch, as the "
+    assumed="decode attention spends 9.5 fp32 operations on every cached element and query head, which follows from "
+    "the paper's kernel "
+    "table (its text counts about four); kernels are launched one by one from PyTorch, and the scheduler runs once a "
+    "batch, as the "
     "published code does; products run on the int8 curve. No cell of the throughput table takes part in any of these.",
 )
 
 UNPACK_OPS: Final = 9.5
-"""fp32 operations an element and query head: what the latencies of the paper's kernel table on A100 amount to, 0.28 and 0.41 ms at 1,024
-and 1,536 tokens, both within 1 %.  Its rows are read as 64 sequences of 32 heads, the load of the paper's other breakdowns (twice as many
-would exceed the card's bandwidth).  The text counts about four (a multiply-add, two to unpack; section 5.3); loads, sums and scales are
-instructions, too.  Priced on L40S, the table's 8-bit kernel with a 4-bit cache gains 1.9; the text says 1.7."""
+"""fp32 operations an element and query head: what the latencies of the paper's kernel table on A100 amount to, 0.28 and
+0.41 ms at 1,024 and 1,536 tokens, both within 1 %.  Its rows are read as 64 sequences of 32 heads, the load of the
+paper's other breakdowns (twice as many would exceed the card's bandwidth).  The text counts about four (a multiply-add,
+two to unpack; section 5.3); loads, sums and scales are instructions, too.  Priced on L40S, the table's 8-bit kernel
+with a 4-bit cache gains 1.9; the text says 1.7."""
 TRT_OPS: Final = 14.5
 """The same of TensorRT-LLM's kernel for an 8-bit cache (0.42 and 0.62 ms), over which the paper's kernel gains 1.5."""
 _QUANTISED: Final = ("int4", "int4-g32", "nvfp4", "mxfp4", "int2", "int1", "q4_0", "q4_k_m")
@@ -48,7 +53,8 @@ _QUANTISED: Final = ("int4", "int4-g32", "nvfp4", "mxfp4", "int2", "int1", "q4_0
 
 @dataclass(frozen=True, slots=True)
 class UnpackedCache:
-    """A rewrite: attention unpacks every cached element on the vector units; `ops` in fp32 operations an element and query head."""
+    """A rewrite: attention unpacks every cached element on the vector units; `ops` in fp32 operations an element and
+    query head."""
 
     ops: float
 
@@ -76,7 +82,8 @@ class QServe(Technique):
 
 
 def widest(protective: int, group: int = 128, levels: int = 16) -> int:
-    """Largest magnitude that (Q4 − z) · s takes for any group whose int8 weights lie within ±`protective`: all ends, all values."""
+    """Largest magnitude that (Q4 − z) · s takes for any group whose int8 weights lie within ±`protective`: all ends,
+    all values."""
     ends = np.arange(-protective, protective + 1)
     low, high = (a.ravel() for a in np.meshgrid(ends, ends, indexing="ij"))
     low, high = np.minimum(low, 0)[low <= high], np.maximum(high, 0)[low <= high]
@@ -91,7 +98,8 @@ def widest(protective: int, group: int = 128, levels: int = 16) -> int:
 
 
 @paper.claim(
-    "unpacked weights stay within int8", expect=127.0, bound="at most", tolerance=0.0, id="range", kind="executed", source="section 4.1",
+    "unpacked weights stay within int8", expect=127.0, bound="at most", tolerance=0.0, id="range", kind="executed",
+    source="section 4.1",
     moves={"data: protective range": 1},
 )  # fmt: skip
 def unpacked_range(lab: Lab) -> float:
@@ -120,12 +128,15 @@ _OTHERS: Final = {
     "llama-2-7b": ("meta-llama/Llama-2-7b-hf", "a100-80gb-sxm", 190, 2908.0),
     "mistral-7b": ("mistralai/Mistral-7B-v0.1", "a100-80gb-sxm", 256, 2970.0),
     "llama-2-13b": ("meta-llama/Llama-2-13b-hf", "a100-80gb-sxm", 128, 1741.0),
-    "llama-30b": ("huggyllama/llama-30b", "a100-80gb-sxm", 64, 749.0), "yi-34b": ("01-ai/Yi-34B", "a100-80gb-sxm", 196, 803.0),
+    "llama-30b": ("huggyllama/llama-30b", "a100-80gb-sxm", 64, 749.0),
+    "yi-34b": ("01-ai/Yi-34B", "a100-80gb-sxm", 196, 803.0),
     "llama-2-70b": ("meta-llama/Llama-2-70b-hf", "a100-80gb-sxm", 96, 419.0),
     "llama-2-7b-l40s": ("meta-llama/Llama-2-7b-hf", "l40s", 128, 2394.0),
     "mistral-7b-l40s": ("mistralai/Mistral-7B-v0.1", "l40s", 128, 3774.0),
-    "llama-2-13b-l40s": ("meta-llama/Llama-2-13b-hf", "l40s", 75, 1327.0), "llama-30b-l40s": ("huggyllama/llama-30b", "l40s", 32, 504.0),
-    "yi-34b-l40s": ("01-ai/Yi-34B", "l40s", 64, 869.0), "llama-2-70b-l40s": ("meta-llama/Llama-2-70b-hf", "l40s", 24, 286.0),
+    "llama-2-13b-l40s": ("meta-llama/Llama-2-13b-hf", "l40s", 75, 1327.0),
+    "llama-30b-l40s": ("huggyllama/llama-30b", "l40s", 32, 504.0),
+    "yi-34b-l40s": ("01-ai/Yi-34B", "l40s", 64, 869.0),
+    "llama-2-70b-l40s": ("meta-llama/Llama-2-70b-hf", "l40s", 24, 286.0),
 }  # fmt: skip
 """The table's other cells: model, device, batch, published tokens/s."""
 _CELLS.update({name: (model, device, batch) for name, (model, device, batch, _) in _OTHERS.items()})
@@ -136,10 +147,13 @@ def _throughput(lab: Lab, cell: str) -> float:
 
 
 def _without_own_rows() -> ServingCalibration:
-    """The calibration in force, with TensorRT-LLM's constants of 2023 fitted without the 35 rows of this paper's own table."""
+    """The calibration in force, with TensorRT-LLM's constants of 2023 fitted without the 35 rows of this paper's own
+    table."""
     rest = EngineOverhead(
-        fixed_s=0.0, layer_s=5.06e-5, sequence_s=1.48e-6, skew=1.35, launch=1.03, quantise=0.805, memory=0.978, decode_attention=0.823,
-        regroup=0.197, provenance="fitted", source="248 rows of TRT-LLM perf-overview (static): 8 % median, 10 % held out",
+        fixed_s=0.0, layer_s=5.06e-5, sequence_s=1.48e-6, skew=1.35, launch=1.03, quantise=0.805, memory=0.978,
+        decode_attention=0.823,
+        regroup=0.197, provenance="fitted", source="248 rows of TRT-LLM perf-overview (static): 8 % median, 10 % held "
+                                                   "out",
     )  # fmt: skip
     table = active()
     return replace(table, engines={**table.engines, "trtllm@2023/dense": rest})
@@ -153,12 +167,14 @@ def _whole_sequences(s: Scenario) -> int:
 
 
 def _best_baseline(lab: Lab, cell: str, formats: Sequence[dict[str, Any]]) -> float:
-    """TensorRT-LLM at its best: each format with a static batch of as many sequences as fit (in-flight batching is off)."""
+    """TensorRT-LLM at its best: each format with a static batch of as many sequences as fit (in-flight batching is
+    off)."""
     model, device, _ = _CELLS[cell]
     best = 0.0
     for f in formats:
         deployment = {
-            "engine": "trtllm", "engine_version": "0.9.0", "tp": 1, "max_num_batched_tokens": 1024, "gpu_memory_utilization": 1.0,
+            "engine": "trtllm", "engine_version": "0.9.0", "tp": 1, "max_num_batched_tokens": 1024,
+            "gpu_memory_utilization": 1.0,
         } | f  # fmt: skip
         s = lab.scenario(
             model=model, hardware=device, workload={"isl": 1024, "osl": 512, "batch": 1}, deployment=deployment
@@ -179,12 +195,15 @@ def _best_baseline(lab: Lab, cell: str, formats: Sequence[dict[str, Any]]) -> fl
 
 _TRT: Final = ({"weights": "fp16"}, {"weights": "int4"}, {"weights": "int8", "activations": "int8", "kv": "int8"})
 _BATCH: Final = (
-    "the baseline comes out faster than published, {was}. The table does not say which batches it ran; W4A16 on A100 agrees for the four "
-    "models without grouped heads and comes out fast for those with them, whose cache that release's kernel seems to read once a query "
+    "the baseline comes out faster than published, {was}. The table does not say which batches it ran; W4A16 on A100 "
+    "agrees for the four "
+    "models without grouped heads and comes out fast for those with them, whose cache that release's kernel seems to "
+    "read once a query "
     "head."
 )
 _ONE: Final = (
-    "the baseline comes out slower than the published 17 tokens/s: one sequence fits beside the weights, and products of one row with "
+    "the baseline comes out slower than the published 17 tokens/s: one sequence fits beside the weights, and products "
+    "of one row with "
     "4-bit weights reach less of this card's bandwidth here than that pace takes."
 )
 _TABLE = "throughput table of the README, 1,024 in and 512 out"
@@ -284,7 +303,8 @@ def qwen_l40s_gain(lab: Lab) -> float:
 
 
 _A100: Final = (
-    "cells on A100 all come out fast, the more the more sequences: the kernel table covers 64 sequences of one model, and products of "
+    "cells on A100 all come out fast, the more the more sequences: the kernel table covers 64 sequences of one model, "
+    "and products of "
     "prompts are priced at a share of the int8 peak for which the paper gives no figure."
 )
 
@@ -305,7 +325,8 @@ for _cell_name, _entry in _OTHERS.items():
 
 
 @paper.claim(
-    "Llama-3-8B: L40S with QServe over A100 with TensorRT-LLM", expect=1.0, bound="at least", tolerance=0.0, unit="x", id="cheaper",
+    "Llama-3-8B: L40S with QServe over A100 with TensorRT-LLM", expect=1.0, bound="at least", tolerance=0.0, unit="x",
+    id="cheaper",
     source="abstract", moves={"memory bandwidth": 1},
 )  # fmt: skip
 def cheaper_card(lab: Lab) -> float:
@@ -314,7 +335,8 @@ def cheaper_card(lab: Lab) -> float:
 
 
 @paper.claim(
-    "models of eight that QServe serves faster on L40S than TensorRT-LLM on A100", expect=6.0, unit="models", id="l40s-a100",
+    "models of eight that QServe serves faster on L40S than TensorRT-LLM on A100", expect=6.0, unit="models",
+    id="l40s-a100",
     source="README", note=_BATCH.format(was="361 to 2,503 tokens/s on A100"),
 )  # fmt: skip
 def cheaper_models(lab: Lab) -> float:
@@ -325,12 +347,14 @@ def cheaper_models(lab: Lab) -> float:
 
 paper.not_modelled(
     "cost", "dollars a token, L40S with QServe over A100 with TensorRT-LLM", 3.0,
-    "rests on what the two cards cost to buy in 2024, for which no source is at hand; rents of the catalogue differ 1.6 to 1.8 times.",
+    "rests on what the two cards cost to buy in 2024, for which no source is at hand; rents of the catalogue differ "
+    "1.6 to 1.8 times.",
     unit="x",
 )  # fmt: skip
 paper.not_modelled(
     "c5", "WikiText-2 perplexity of Llama-2-7B, groups of 128", 5.7,
-    "needs the model's weights and a run over the text; the published figure stands as the technique's quality cost.", unit="ppl",
+    "needs the model's weights and a run over the text; the published figure stands as the technique's quality cost.",
+    unit="ppl",
 )  # fmt: skip
 paper.quality(
     model="meta-llama/Llama-2-7b-hf",

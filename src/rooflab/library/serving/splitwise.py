@@ -1,13 +1,15 @@
-"""Splitwise (seed 29): prompts and token generation on machines of their own; the cache travels while the prompt is computed.
+"""Splitwise (seed 29): prompts and token generation on machines of their own; the cache travels while the prompt is
+computed.
 
-A prompt's cache of b bytes leaves layer by layer behind the computation, so that the second token waits for a last layer and the
-transfer's own latency instead of for all of it (section 4.3):
+A prompt's cache of b bytes leaves layer by layer behind the computation, so that the second token waits for a last
+layer and the transfer's own latency instead of for all of it (section 4.3):
 
     late = latency + b / link · (1 / layers if layer by layer else 1)
 
-Requests join the engine with fewest tokens; a prompt beyond the pending limit of its whole pool goes to a token machine, which then
-does both (the mixed pool, section 4.1).  Provisioning sweeps the split of a budget of machines and finds for each the highest rate at
-which P50, P90 and P99 of TTFT, TBT and E2E stay within set slow-downs of an uncontended DGX-A100 (sections 4.4 and 6).
+Requests join the engine with fewest tokens; a prompt beyond the pending limit of its whole pool goes to a token
+machine, which then does both (the mixed pool, section 4.1).  Provisioning sweeps the split of a budget of machines and
+finds for each the highest rate at which P50, P90 and P99 of TTFT, TBT and E2E stay within set slow-downs of an
+uncontended DGX-A100 (sections 4.4 and 6).
 """
 
 from __future__ import annotations
@@ -39,25 +41,30 @@ __all__ = ["Splitwise", "highest_rate", "paper", "slow_downs"]
 
 paper = Paper.from_card(
     "splitwise",
-    executed="the provisioning sweep: every split of a budget of machines, each searched for its highest rate; medians of the traces.",
-    modelled="machines, their batches, the transfer of caches and the lending between pools, event by event on the traces' lengths.",
-    assumed="arrivals are Poisson; token budgets of 2,048 cut long prompts instead of running them alone; the part of a layer-wise "
+    executed="the provisioning sweep: every split of a budget of machines, each searched for its highest rate; medians "
+    "of the traces.",
+    modelled="machines, their batches, the transfer of caches and the lending between pools, event by event on the "
+    "traces' lengths.",
+    assumed="arrivals are Poisson; token budgets of 2,048 cut long prompts instead of running them alone; the part of "
+    "a layer-wise "
     "transfer that nothing hides is the paper's measurement (8 ms at 200 Gb/s a device, 5 ms at 400), on every device.",
 )
 
 _UNHIDDEN_S: Final = ((25e9, 0.008), (float("inf"), 0.005))
-"""Link rate a device up to which a layer-wise transfer keeps so many seconds that nothing hides (section 6.1, measured)."""
+"""Link rate a device up to which a layer-wise transfer keeps so many seconds that nothing hides (section 6.1,
+measured)."""
 _PENDING_TOKENS: Final = 8192
 """Tokens waiting on each prompt machine beyond which token machines help (the authors' setting)."""
 
 
 @paper.technique
 class Splitwise(Technique):
-    """Give prompts `prefill` engines and answers `decode` engines; both kinds may differ in hardware or power (section 4).
+    """Give prompts `prefill` engines and answers `decode` engines; both kinds may differ in hardware or power (section
+    4).
 
-    `decode_hardware` names other devices for the decode pool (empty: the scenario's), `decode_power` caps them at a share of their TDP,
-    `layerwise` sends the cache behind each layer where that pays (short caches go at once, as in section 4.3), `lend` lets engines of
-    the decode pool take prompts under load.
+    `decode_hardware` names other devices for the decode pool (empty: the scenario's), `decode_power` caps them at a
+    share of their TDP, `layerwise` sends the cache behind each layer where that pays (short caches go at once, as in
+    section 4.3), `lend` lets engines of the decode pool take prompts under load.
     """
 
     engine = "simulate"
@@ -69,7 +76,8 @@ class Splitwise(Technique):
     lend: bool = True
 
     def apply(self, scenario: Scenario) -> Scenario:
-        """Refuses models without a cache, static batches, pools on pools, and hardware without engines or links for both pools."""
+        """Refuses models without a cache, static batches, pools on pools, and hardware without engines or links for
+        both pools."""
         d, have = scenario.deployment, scenario.hardware
         require(
             scenario.model.kind == "decoder",
@@ -116,7 +124,8 @@ class Splitwise(Technique):
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Sequence[Technique]:
-        """Every split of the engines that there are, five of them where there are more; both pools on the scenario's hardware."""
+        """Every split of the engines that there are, five of them where there are more; both pools on the scenario's
+        hardware."""
         d = scenario.deployment
         engines = [scenario.hardware.count // _devices_each(scenario, 1)] if d.tp else [2, 4]
         tried = [(p, n - p) for n in engines for p in range(1, n)] or [(1, 1)]
@@ -132,7 +141,10 @@ class Splitwise(Technique):
         )
         if before is not None:
             text += f" instead of {1e3 * before.load['itl_s_p99']:.0f} ms"
-        text += f"; {self.prefill} of {self.prefill + self.decode} engines are for prompts, {moved:,.0f} tokens of cache a request travel"
+        text += (
+            f"; {self.prefill} of {self.prefill + self.decode} engines are for prompts, {moved:,.0f} tokens of "
+            f"cache a request travel"
+        )
         if now["pending"] or (before is not None and now["ttft_s_p99"] > 3 * before.load["ttft_s_p99"]):
             text += "; the prompt pool is too small for this load: more prefill engines, or none apart"
         return text
@@ -172,7 +184,8 @@ LIMITS: Final[Limits] = {"ttft": (2.0, 3.0, 6.0), "tbt": (1.25, 1.5, 5.0), "e2e"
 def slow_downs(result: Any, alone: StepCost) -> dict[str, npt.NDArray[np.float64]]:
     """TTFT, TBT and E2E of a simulation over those of the same request alone on the machine of `alone`, at `LEVELS`.
 
-    TBT is (E2E − TTFT) / tokens, as the authors compute it. The first tenth of the requests meets an empty cluster and is left out.
+    TBT is (E2E − TTFT) / tokens, as the authors compute it. The first tenth of the requests meets an empty cluster and
+    is left out.
     """
     prompt, output = (
         np.asarray(x, dtype=np.float64) for x in (result.requests.input_tokens, result.requests.output_tokens)
@@ -197,7 +210,8 @@ def slow_downs(result: Any, alone: StepCost) -> dict[str, npt.NDArray[np.float64
 
 
 def highest_rate(holds: Callable[[float], bool], step: float, most: float, above: float = 0.0) -> float:
-    """The highest multiple of `step` beyond `above` and up to `most` that holds, by bisection; `above` if the next one fails."""
+    """The highest multiple of `step` beyond `above` and up to `most` that holds, by bisection; `above` if the next one
+    fails."""
     low, high = round(above / step), round(most / step)
     if not holds((low + 1) * step):
         return above
@@ -214,11 +228,14 @@ _REQUESTS: Final = 3000
 
 
 def _cluster(lab: Lab, device: str, machines: int, trace: str = "azure-code") -> Scenario:
-    """`machines` hosts of eight devices with mixed batches of at most 2,048 tokens; BLOOM, the traces' lengths, Poisson arrivals."""
+    """`machines` hosts of eight devices with mixed batches of at most 2,048 tokens; BLOOM, the traces' lengths, Poisson
+    arrivals."""
     s = lab.scenario(
-        model=_BLOOM, hardware=f"{8 * machines} x {device}", workload={"like": trace, "rate": 1.0, "requests": _REQUESTS},
+        model=_BLOOM, hardware=f"{8 * machines} x {device}",
+        workload={"like": trace, "rate": 1.0, "requests": _REQUESTS},
         deployment={
-            "engine": "vllm", "engine_version": "0.2.0", "tp": 8, "replicas": machines, "weights": "fp16", "router": "least-loaded",
+            "engine": "vllm", "engine_version": "0.2.0", "tp": 8, "replicas": machines, "weights": "fp16",
+            "router": "least-loaded",
             "max_num_batched_tokens": 2048, "prefix_caching": False,
         },
     )  # fmt: skip
@@ -251,7 +268,8 @@ def _mixed(lab: Lab, device: str, machines: int) -> float:
 
 
 def _split(lab: Lab, device: str, machines: int) -> tuple[float, int]:
-    """Highest rate of the best split of `machines` in fives, as the authors sweep them, and the machines for prompts in it."""
+    """Highest rate of the best split of `machines` in fives, as the authors sweep them, and the machines for prompts in
+    it."""
 
     def sweep() -> tuple[float, int]:
         base, rate, prompts, worse = _cluster(lab, device, machines), 0.0, 0, 0
@@ -269,11 +287,16 @@ def _split(lab: Lab, device: str, machines: int) -> tuple[float, int]:
 
 _ISO_POWER: Final = {_A100: 70, _H100: 40}
 """Machines in the same power: 40 DGX-H100 of 44 kW-shares or 70 DGX-A100 of 24.8 (the authors' configurations)."""
-_PAIR = "the abstract does not name the designs: 70 DGX-A100 cost 19 % less than 40 DGX-H100, so 1.4x is read as split A100 over mixed H100 "
+_PAIR = (
+    "the abstract does not name the designs: 70 DGX-A100 cost 19 % less than 40 DGX-H100, so 1.4x is read as "
+    "split "
+    "A100 over mixed H100 "
+)
 
 
 @paper.claim(
-    "throughput at 20 % lower cost: split A100 over mixed H100 in the same power, coding", expect=1.4, unit="x", id="29-thr-cost",
+    "throughput at 20 % lower cost: split A100 over mixed H100 in the same power, coding", expect=1.4, unit="x",
+    id="29-thr-cost",
     source="abstract", note=_PAIR + "and 2.35x as the same cluster over as many mixed A100.",
 )  # fmt: skip
 def cheaper(lab: Lab) -> float:
@@ -282,8 +305,10 @@ def cheaper(lab: Lab) -> float:
 
 
 @paper.claim(
-    "throughput at the same cost and power: split A100 over mixed A100, coding", expect=2.35, unit="x", id="29-thr-iso", source="abstract",
-    note="the authors' simulator gives a decode step one time whatever its batch (below 512 tokens it extrapolates), which favours "
+    "throughput at the same cost and power: split A100 over mixed A100, coding", expect=2.35, unit="x", id="29-thr-iso",
+    source="abstract",
+    note="the authors' simulator gives a decode step one time whatever its batch (below 512 tokens it extrapolates), "
+         "which favours "
     "the token machines; here a step of 16 sequences takes 1.25 times that of one.",
 )  # fmt: skip
 def same_budget(lab: Lab) -> float:
@@ -292,7 +317,8 @@ def same_budget(lab: Lab) -> float:
 
 
 @paper.claim(
-    "prompt machines in the best split of 40 DGX-H100, coding", expect=35, tolerance=0.1, unit="machines", id="29-pool-code",
+    "prompt machines in the best split of 40 DGX-H100, coding", expect=35, tolerance=0.1, unit="machines",
+    id="29-pool-code",
     source="section 6",
 )  # fmt: skip
 def prompt_machines(lab: Lab) -> float:
@@ -301,12 +327,14 @@ def prompt_machines(lab: Lab) -> float:
 
 
 def _second_token(lab: Lab, layerwise: bool) -> float:
-    """Extra time of the second token (percent) of one request alone, split over plain; the coding trace's median prompt."""
+    """Extra time of the second token (percent) of one request alone, split over plain; the coding trace's median
+    prompt."""
     base = _cluster(lab, _A100, 2)
     one = lab.data("prompt", 1500.0)
     base = base.with_workload(
         isl=replace(base.workload.isl, kind="fixed", mean=one, cv=0.0, low=one, high=one, table=()),
-        osl=replace(base.workload.osl, kind="fixed", mean=2.0, cv=0.0, low=2.0, high=2.0, table=()), correlation=0.0, requests=1,
+        osl=replace(base.workload.osl, kind="fixed", mean=2.0, cv=0.0, low=2.0, high=2.0, table=()), correlation=0.0,
+        requests=1,
     )  # fmt: skip
     plain, apart = lab.simulate(base), lab.simulate(base, Splitwise(layerwise=layerwise))
     return float(100 * (apart.metrics["tpot_s_mean"] / plain.metrics["tpot_s_mean"] - 1))
@@ -326,7 +354,8 @@ def second_token(lab: Lab) -> float:
 
 
 @paper.claim(
-    "second token later with the transfer after the prompt", expect=64.0, unit="percent", id="29-second-token-serial", source=_FIGURE,
+    "second token later with the transfer after the prompt", expect=64.0, unit="percent", id="29-second-token-serial",
+    source=_FIGURE,
     moves={"link rate": -1, "data: prompt": 1},
 )  # fmt: skip
 def second_token_serial(lab: Lab) -> float:
@@ -335,7 +364,8 @@ def second_token_serial(lab: Lab) -> float:
 
 
 def _alone(lab: Lab, device: str, metric: str) -> float:
-    """Kernels launched one by one, as engines did in 2023, and no further host time: constants fitted to the authors' rows stay out."""
+    """Kernels launched one by one, as engines did in 2023, and no further host time: constants fitted to the authors'
+    rows stay out."""
     deployment = {"engine": "ideal", "tp": 8, "weights": "fp16", "cuda_graphs": False}
     s = lab.scenario(
         model=_LLAMA, hardware=f"8 x {device}", workload={"isl": 1500, "osl": 13, "batch": 1}, deployment=deployment
@@ -366,7 +396,8 @@ _RELEASED = "section 3.1; computed on the hour of the trace that the authors rel
 
 
 @paper.claim(
-    "coding trace: median prompt", expect=1500.0, unit="tokens", id="29-trace-coding-prompt", kind="executed", source=_RELEASED,
+    "coding trace: median prompt", expect=1500.0, unit="tokens", id="29-trace-coding-prompt", kind="executed",
+    source=_RELEASED,
     moves={"prompt length": 1},
 )  # fmt: skip
 def coding_prompt(lab: Lab) -> float:
@@ -375,7 +406,8 @@ def coding_prompt(lab: Lab) -> float:
 
 
 @paper.claim(
-    "coding trace: median answer", expect=13.0, unit="tokens", id="29-trace-coding-output", kind="executed", source=_RELEASED,
+    "coding trace: median answer", expect=13.0, unit="tokens", id="29-trace-coding-output", kind="executed",
+    source=_RELEASED,
     moves={"answer length": 1},
 )  # fmt: skip
 def coding_output(lab: Lab) -> float:
@@ -384,7 +416,8 @@ def coding_output(lab: Lab) -> float:
 
 
 @paper.claim(
-    "conversation trace: median prompt", expect=1020.0, unit="tokens", id="29-trace-conv-prompt", kind="executed", source=_RELEASED,
+    "conversation trace: median prompt", expect=1020.0, unit="tokens", id="29-trace-conv-prompt", kind="executed",
+    source=_RELEASED,
     moves={"prompt length": 1},
 )  # fmt: skip
 def conversation_prompt(lab: Lab) -> float:
@@ -393,7 +426,8 @@ def conversation_prompt(lab: Lab) -> float:
 
 
 @paper.claim(
-    "conversation trace: median answer", expect=129.0, unit="tokens", id="29-trace-conv-output", kind="executed", source=_RELEASED,
+    "conversation trace: median answer", expect=129.0, unit="tokens", id="29-trace-conv-output", kind="executed",
+    source=_RELEASED,
     moves={"answer length": 1},
 )  # fmt: skip
 def conversation_output(lab: Lab) -> float:
@@ -403,7 +437,8 @@ def conversation_output(lab: Lab) -> float:
 
 paper.not_modelled(
     "29-kv-a100", "part of a layer-wise transfer that nothing hides, A100 at 200 Gb/s", 8.0,
-    "an input: the last layer's share of a 1,500-token cache takes 0.4 ms, the rest is the prototype's synchronisation, measured once; "
+    "an input: the last layer's share of a 1,500-token cache takes 0.4 ms, the rest is the prototype's "
+    "synchronisation, measured once; "
     "the technique uses it as the latency of every transfer.", unit="ms",
 )  # fmt: skip
 
@@ -446,7 +481,8 @@ def _designs(scenario: Scenario) -> Iterator[tuple[str, Technique]]:
 
 @paper.analysis
 def provisioning(lab: Lab, scenario: Scenario) -> Analysis:
-    """The provisioning sweep on the scenario: the highest rate that each split sustains within its service levels, and watts."""
+    """The provisioning sweep on the scenario: the highest rate that each split sustains within its service levels, and
+    watts."""
     from rooflab.papers.compare import settled
     from rooflab.simulate.serving.scenario import saturation
 

@@ -18,7 +18,8 @@ _REQUESTS_SHOWN: Final = 48
 
 
 def batch_cards(result: ServingResult) -> str:
-    """The section "Batch": a step chart a replica where steps were logged, and the requests that arrived before the longest queue."""
+    """The section "Batch": a step chart a replica where steps were logged, and the requests that arrived before the
+    longest queue."""
     steps = result.run.steps
     cards = [_step_card(result, int(r)) for r in np.unique(steps.replica)[:_REPLICAS_SHOWN]] if len(steps) else []
     cards.append(_request_card(result))
@@ -52,7 +53,8 @@ def _step_card(result: ServingResult, replica: int) -> str:
 
     def lane(bars: list[Bar], top: float, label: str, height: float) -> str:
         return chart(
-            bars=bars, x=(0, end - begin), y=(0, top * 1.05), x_label=zero if label == "prompt tokens" else "", label=label,
+            bars=bars, x=(0, end - begin), y=(0, top * 1.05), x_label=zero if label == "prompt tokens" else "",
+            label=label,
             x_text=lambda v: f"+{v:.4g} s", y_text=lambda v: f"{v:,.0f}", width=1000, height=height,
         )  # fmt: skip
 
@@ -88,7 +90,8 @@ def _request_card(result: ServingResult) -> str:
             if b > a
         ]
     drawn = chart(
-        bars=bars, x=(0, end - begin), y=(0, len(rows)), x_label=f"time from {format_seconds(begin)}", label="requests one by one",
+        bars=bars, x=(0, end - begin), y=(0, len(rows)), x_label=f"time from {format_seconds(begin)}",
+        label="requests one by one",
         x_text=lambda v: f"+{v:.4g} s", y_text=lambda v: "", width=1000, height=56 + 7.5 * len(rows), y_axis=False,
     )  # fmt: skip
     names = legend([("waiting", 5), ("prefill", 1), ("decode", 0)])

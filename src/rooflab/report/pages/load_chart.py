@@ -59,7 +59,8 @@ def _card(title: str, series: list[tuple[str, F64]], end_s: float, text: Callabl
     at = ((np.arange(points) + 0.5) * end_s / points).tolist()
     lines = [Series(name, at, values.tolist(), colour=i, fill=i == 0) for i, (name, values) in enumerate(series)]
     drawn = chart(
-        series=lines, x=(0, end_s), y=(0, top * 1.06 or 1.0), x_label="", label=title, x_text=_clock, y_text=text, width=500, height=190,
+        series=lines, x=(0, end_s), y=(0, top * 1.06 or 1.0), x_label="", label=title, x_text=_clock, y_text=text,
+        width=500, height=190,
     )  # fmt: skip
     names = legend([(s.name, s.colour) for s in lines]) if len(lines) > 1 else ""
     return f'<div class="card"><h3>{title}</h3>{names}{drawn}</div>'

@@ -1,6 +1,8 @@
-"""A plan as one HTML page: the sentence that answers, cost against latency, the roofline, memory, the step, every choice, how to launch.
+"""A plan as one HTML page: the sentence that answers, cost against latency, the roofline, memory, the step, every
+choice, how to launch.
 
-The page is one file without network; a few lines of script sort its table. It follows the reader's light or dark setting and prints.
+The page is one file without network; a few lines of script sort its table. It follows the reader's light or dark
+setting and prints.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ td[title],.tile b{cursor:help}table.sortable{font-size:13px}
 table.sortable th,table.sortable td{padding:5px 8px}table.sortable td:first-child{white-space:normal;min-width:190px}
 svg .marktext,svg .tick{paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 .tiles{grid-template-columns:repeat(auto-fill,minmax(max(150px,24%),1fr))}
-@media print{pre{white-space:pre-wrap}table.sortable{font-size:8.5pt}table.sortable th,table.sortable td{padding:3px 4px}}
+@media print{pre{white-space:pre-wrap}table.sortable{font-size:8.5pt}
+table.sortable th,table.sortable td{padding:3px 4px}}
 """
 _SCRIPT: Final = """
 document.querySelectorAll('table.sortable th').forEach(function(th,i){th.addEventListener('click',function(){
@@ -75,7 +78,8 @@ def plan_page(plan: Plan) -> str:
     asked = load_words(s.workload, s.model) + (f" · wanted: {wanted}" if wanted else "")
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Plan: {name}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}{_MORE_STYLE}</style></head><body><main>'
+        f'<meta name="viewport" content="width=device-width, '
+        f'initial-scale=1"><style>{STYLE}{_MORE_STYLE}</style></head><body><main>'
     )
     body = [head, f'<h1>{name}</h1><p class="soft">{escape(asked)}</p>', _answer(plan)]
     if plan.best is not None:
@@ -185,11 +189,15 @@ def _table(plan: Plan) -> str:
             cells.append(f'<td data-v="{sort:.6g}" title="{escape(source(name))}">{escape(_text(name, value))}</td>')
         kept = "same" if c.quality == "as the checkpoint" else "unknown"
         cells.append(
-            f'<td class="text">{escape(c.estimate.bottleneck)}</td><td class="text" title="{escape(c.quality)}">{kept}</td>'
+            f'<td class="text">{escape(c.estimate.bottleneck)}</td><td class="text" '
+            f'title="{escape(c.quality)}">{kept}</td>'
         )
         best = ' class="best"' if plan.best is not None and c.deployment == plan.best.deployment else ""
         rows.append(f"<tr{best}><td>{escape(_short(c))}</td>{''.join(cells)}</tr>")
-    return f'<div class="card scroll"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return (
+        f'<div class="card scroll"><table '
+        f'class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
 def _short(c: Choice) -> str:
@@ -241,7 +249,10 @@ def _sensitivity(plan: Plan) -> str:
             f"<tr><td>{words[s.name]} {(s.factor - 1) * 100:+.0f} %</td><td>{escape(value)}</td><td>{change}</td>"
             f'<td class="text">{verdict}</td></tr>'
         )
-    head = f'<tr><th>if</th><th>{escape(plan.objective.title)}</th><th>change</th><th style="text-align:left">targets</th></tr>'
+    head = (
+        f"<tr><th>if</th><th>{escape(plan.objective.title)}</th><th>change</th><th "
+        f'style="text-align:left">targets</th></tr>'
+    )
     return f'<h2>If the traffic is not as said</h2><div class="card scroll"><table>{head}{"".join(rows)}</table></div>'
 
 

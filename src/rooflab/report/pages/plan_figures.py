@@ -37,11 +37,13 @@ def _card(body: str, legend: str = "", note: str = "", heading: str = "", *, wid
 
 
 def _legend(items: list[tuple[str, str]]) -> str:
-    return f'<p class="legend">{"".join(f"<span><i class={style!r}></i>{escape(name)}</span>" for name, style in items)}</p>'
+    spans = (f"<span><i class={style!r}></i>{escape(name)}</span>" for name, style in items)
+    return f'<p class="legend">{"".join(spans)}</p>'
 
 
 def pareto_card(plan: Plan) -> str:
-    """Candidates by cost (throughput per GPU where there is no price) and latency; the front, the target and the choice marked."""
+    """Candidates by cost (throughput per GPU where there is no price) and latency; the front, the target and the choice
+    marked."""
     priced = any(math.isfinite(p.usd_per_mtok) for p in plan.points)
     points = [(p, p.usd_per_mtok if priced else p.tokens_per_s_per_gpu, p.latency_s) for p in plan.points]
     points = [(p, x, y) for p, x, y in points if x > 0 and math.isfinite(x) and y > 0 and math.isfinite(y)]
@@ -53,7 +55,8 @@ def pareto_card(plan: Plan) -> str:
     tokens = "output tokens" if metric == "tpot_s_p99" else "tokens"
     name = "TPOT p99" if metric == "tpot_s_p99" else "end-to-end mean"
     dots = [
-        Dot(x, y, f"{p.label}, {p.devices} GPUs: {_x(x, priced)}, {name} {format_seconds(y)}{'' if p.meets else ' (misses a target)'}",
+        Dot(x, y, f"{p.label}, {p.devices} GPUs: {_x(x, priced)}, {name} "
+                  f"{format_seconds(y)}{'' if p.meets else ' (misses a target)'}",
             radius=3.5, kind="solid" if p.meets else "hollow")
         for p, x, y in points
         if (x, y) not in on_front
@@ -91,7 +94,7 @@ def pareto_card(plan: Plan) -> str:
         marks=limits,
         x=spread([d.x for d in dots]),
         y=spread([d.y for d in dots] + [v for v, _ in limits]),
-        x_label=f"USD per million {tokens}" if priced else "output tokens/s per GPU" if tokens == "output tokens" else "requests/s per GPU",
+        x_label=f"USD per million {tokens}" if priced else f"{'output tokens' if tokens == 'output tokens' else 'requests'}/s per GPU",
         y_label=name,
         label="cost against latency",
         x_text=(lambda v: f"${v:g}") if priced else (lambda v: f"{v:,g}"),
@@ -105,7 +108,10 @@ def pareto_card(plan: Plan) -> str:
         ("meets every target", "s0 round"),
         ("misses one", "hollow"),
     ]
-    note = "Each dot is a split, formats and number of engines with its best limits; hover for details. Both axes are logarithmic."
+    note = (
+        "Each dot is a split, formats and number of engines with its best limits; hover for details. Both axes are "
+        "logarithmic."
+    )
     return _card(drawn, _legend(items), note, wide=True)
 
 
@@ -133,7 +139,8 @@ def roofline_card(choice: Choice) -> str:
     dots = [
         Dot(
             r.intensity, r.achieved_flops,
-            f"{r.phase}: {r.name}, {format_seconds(r.seconds)} ({r.share * 100:.0f} % of the step), {significant(r.intensity)} FLOP/B, "
+            f"{r.phase}: {r.name}, {format_seconds(r.seconds)} ({r.share * 100:.0f} % of the step), "
+            f"{significant(r.intensity)} FLOP/B, "
             f"{format_quantity(r.achieved_flops, 'FLOP/s')}, bound by {r.bound_by}; {r.provenance}",
             phases.index(r.phase), max(13 * math.sqrt(r.share / longest), 2.5), r.name if r.share > 0.04 else "",
         )
@@ -156,7 +163,8 @@ def roofline_card(choice: Choice) -> str:
             points.insert(0, (start, start * device.memory_bytes_per_s))
         roofs.append(Roof(points, f"{name} {format_quantity(peak, 'FLOP/s')}", dashed=i < len(peaks) - 1))
     drawn = scatter(
-        dots, roofs=roofs, x=x, y=y, x_label="FLOP per byte of device memory", y_label="FLOP/s of one device", label="roofline",
+        dots, roofs=roofs, x=x, y=y, x_label="FLOP per byte of device memory", y_label="FLOP/s of one device",
+        label="roofline",
         x_text=lambda v: f"{v:,g}", y_text=_quantity_tick, width=520, height=345,
     )  # fmt: skip
     legend = _legend([(f"{p} step" if p == "decode" else "one prompt", f"s{i} round") for i, p in enumerate(phases)])
@@ -186,7 +194,8 @@ def _part(r: OperatorRow) -> str:
 
 
 def step_card(choice: Choice) -> str:
-    """The mean step laid end to end by what it is spent on; the solid part of a bar is the physical limit of that work."""
+    """The mean step laid end to end by what it is spent on; the solid part of a bar is the physical limit of that
+    work."""
     rows = breakdown(choice.estimate)
     phase = "decode" if any(r.phase == "decode" for r in rows) else "prefill"
     rows = [r for r in rows if r.phase == phase]
@@ -212,7 +221,8 @@ def step_card(choice: Choice) -> str:
     what = "One decode step" if phase == "decode" else "One batch"
     drawn = waterfall(steps, label="a step by what it is spent on", text=_tick_s, width=520)
     note = (
-        f"{what} takes {format_seconds(total)}, kernels one after another. Solid: the same work at datasheet peaks; pale: what is lost to "
+        f"{what} takes {format_seconds(total)}, kernels one after another. Solid: the same work at datasheet peaks; "
+        f"pale: what is lost to "
         "launches, shapes and the host."
     )
     return _card(drawn, "", note, f"{what}, from first to last")
@@ -246,6 +256,8 @@ def memory_card(plan: Plan) -> str:
         ]
         rows.append(Stack(_brief(c), parts, strong=c is plan.choices[0]))
     drawn = stacks(rows, total=total, label="memory of a device", text=lambda v: f"{v / 1e9:g} GB", width=1000)
-    items = [("weights", "s0"), ("cache in use", "s1"), ("cache free", "free"), ("activations", "s2"), ("engine reserve", "s5"),
+    items = [("weights", "s0"), ("cache in use", "s1"), ("cache free", "free"), ("activations", "s2"), ("engine "
+                                                                                                        "reserve",
+                                                                                                        "s5"),
              ("not given to the engine", "unused")]  # fmt: skip
     return _card(drawn, _legend(items), wide=True)

@@ -152,7 +152,8 @@ def _cdf(result: ServingResult, name: str, title: str) -> str:
         ]  # fmt: skip
     marks = [m for m in marks if low < m.at < high]
     drawn = chart(
-        series=series, marks=marks, x=(low, high), y=(0, 1), x_label="", label=f"Distribution of {title.lower()}", log_x=True,
+        series=series, marks=marks, x=(low, high), y=(0, 1), x_label="", label=f"Distribution of {title.lower()}",
+        log_x=True,
         x_text=_short_seconds, y_text=lambda v: f"{100 * v:g} %", width=340, height=220,
     )  # fmt: skip
     names = legend([(s.name, s.colour) for s in series]) if len(series) > 1 else ""
@@ -188,7 +189,10 @@ def _clients_table(result: ServingResult) -> str:
         return ""
     parts = sorted(result.by_client().items(), key=lambda item: -item[1]["output_tokens_per_s"])
     m = result.metrics
-    fair = f"Jain's index {significant(m['fairness_jain'])}; largest difference in service {m['max_service_difference']:,.0f} weighted tokens."
+    fair = (
+        f"Jain's index {significant(m['fairness_jain'])}; largest difference in service "
+        f"{m['max_service_difference']:,.0f} weighted tokens."
+    )
     more = f" The {len(parts) - 12} smaller clients are not shown." if len(parts) > 12 else ""
     table = _parts_table("By client", "client", {str(k): v for k, v in parts[:12]})
     return f'{table}<p class="soft"><small>{fair}{more}</small></p>'

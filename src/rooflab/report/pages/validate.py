@@ -1,4 +1,5 @@
-"""A validation as one page: predicted against measured on logarithmic axes, a panel a source, and the errors in tables."""
+"""A validation as one page: predicted against measured on logarithmic axes, a panel a source, and the errors in
+tables."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ _POINTS: Final = """
 .twice{stroke:var(--soft);stroke-dasharray:3 3;stroke-opacity:.7}
 """
 _TITLES: Final = {
-    "by_family": "What is predicted", "by_source": "Source", "by_engine": "Engine and generation", "by_gpu": "Accelerator",
+    "by_family": "What is predicted", "by_source": "Source", "by_engine": "Engine and generation",
+    "by_gpu": "Accelerator",
     "by_model": "Model", "by_scenario": "Scenario",
 }  # fmt: skip
 
@@ -49,7 +51,8 @@ def validation_page(validation: Validation) -> str:
         f"<title>Predicted against measured</title><style>{STYLE}{_POINTS}</style></head><body><main>"
         f'<h1>Predicted against measured</h1><p class="soft">{escape(v.name)}</p><p class="answer">{answer}</p>'
         f"<h2>By source</h2>{legend([(name, i) for i, name in enumerate(_CLASSES)])}"
-        f'<p class="soft">Solid: equal. Dashed: twice and half. Rings are the rows furthest off; they say more on hover.</p>'
+        f'<p class="soft">Solid: equal. Dashed: twice and half. Rings are the rows furthest off; they say more on '
+        f"hover.</p>"
         f'<div class="row">{panels}</div>{tables}{_worst(v)}{_reasons(v)}</main></body></html>\n'
     )
 
@@ -79,7 +82,8 @@ def _panel(name: str, rows: Sequence[Judged]) -> str:
     for factor, style in ((1.0, "same"), (2.0, "twice"), (0.5, "twice")):
         a, b = max(low, low / factor), min(high, high / factor)
         parts.append(
-            f'<line class="{style}" x1="{across(a):.1f}" y1="{up(a * factor):.1f}" x2="{across(b):.1f}" y2="{up(b * factor):.1f}"/>'
+            f'<line class="{style}" x1="{across(a):.1f}" y1="{up(a * factor):.1f}" x2="{across(b):.1f}" '
+            f'y2="{up(b * factor):.1f}"/>'
         )
     for i in range(len(_CLASSES)):
         dots = "".join(
@@ -91,7 +95,10 @@ def _panel(name: str, rows: Sequence[Judged]) -> str:
         at = f'cx="{across(j.row.measured):.1f}" cy="{up(j.row.predicted):.1f}"'
         parts.append(f'<circle class="far" {at} r="4.5"><title>{escape(_about(j))}</title></circle>')
     parts.append(f'<text x="{(_LEFT + _SIZE) / 2:.0f}" y="{_SIZE - 5:g}" text-anchor="middle">measured</text></svg>')
-    return f'<div class="card"><h3>{escape(name)} <small>{len(rows):,} rows, median {_percent(error)}</small></h3>{"".join(parts)}</div>'
+    return (
+        f'<div class="card"><h3>{escape(name)} <small>{len(rows):,} rows, median '
+        f"{_percent(error)}</small></h3>{''.join(parts)}</div>"
+    )
 
 
 def _tick(value: float) -> str:
@@ -103,7 +110,8 @@ def _about(j: Judged) -> str:
     r = j.row
     return (
         f"{r.id}: {r.model}, {r.gpu}, {r.engine}, {r.scenario}: {r.metric} measured {significant(r.measured)}, "
-        f"predicted {significant(r.predicted)} ({significant(j.low)} to {significant(j.high)}), {r.provenance}, {j.verdict}"
+        f"predicted {significant(r.predicted)} ({significant(j.low)} to {significant(j.high)}), {r.provenance}, "
+        f"{j.verdict}"
     )
 
 
@@ -129,7 +137,10 @@ def _reasons(v: Validation) -> str:
     lines = "".join(f"<tr><td>{escape(reason)}</td><td>{n:,}</td></tr>" for reason, n in v.reasons.items())
     if not lines:
         return ""
-    return f'<details><summary>Not scored</summary><div class="scroll"><table><tbody>{lines}</tbody></table></div></details>'
+    return (
+        f"<details><summary>Not scored</summary><div "
+        f'class="scroll"><table><tbody>{lines}</tbody></table></div></details>'
+    )
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,5 @@
-"""A calibration as text: what came of it first, then each fit, what stays as shipped and why, which rows no fit used."""
+"""A calibration as text: what came of it first, then each fit, what stays as shipped and why, which rows no fit
+used."""
 
 from __future__ import annotations
 
@@ -45,7 +46,10 @@ def _answer(c: Calibration, left_out: int) -> str:
     fitted = [k for s in c.stages if s.kept for k in s.constants if k.fitted]
     used = sum(len(s.rows) for s in c.stages)
     if not fitted:
-        return f"[bold]Nothing fitted[/]: {used} rows tell no constant better than the shipped ones ({left_out} rows not used)"
+        return (
+            f"[bold]Nothing fitted[/]: {used} rows tell no constant better than the shipped ones ({left_out} rows "
+            f"not used)"
+        )
     owners = list(dict.fromkeys(k.owner for k in fitted))
     of = f"{', '.join(owners[:_NAMED])}{f' and {len(owners) - _NAMED} more' if len(owners) > _NAMED else ''}"
     return (
@@ -62,7 +66,8 @@ def _stage(stage: Stage, out: Console) -> None:
     )
     out.print(
         f"  median error {_percent(stage.before[0])} before, {_percent(stage.after[0])} after, "
-        f"{_percent(stage.left_out[0])} on configurations left out (p90 {_percent(stage.before[1])}, {_percent(stage.after[1])}, "
+        f"{_percent(stage.left_out[0])} on configurations left out (p90 {_percent(stage.before[1])}, "
+        f"{_percent(stage.after[1])}, "
         f"{_percent(stage.left_out[1])})",
         soft_wrap=True,
     )

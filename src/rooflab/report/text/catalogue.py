@@ -14,7 +14,8 @@ __all__ = ["show_rows"]
 def show_rows(
     columns: Sequence[str], rows: Sequence[Mapping[str, Any]], out: Console, *, numeric: frozenset[str], sources: bool
 ) -> None:
-    """Print `rows` (cells as text by column name); `sources`: also the source lines that each row has under "sources"."""
+    """Print `rows` (cells as text by column name); `sources`: also the source lines that each row has under
+    "sources"."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table

@@ -90,7 +90,8 @@ def _verdict(estimate: Estimate) -> str:
     if not broken:
         return "[green]meets every target[/]"
     return "[red]misses[/] " + ", ".join(
-        f"{key.rsplit('_', 1)[0].upper()} {key.rsplit('_', 1)[1]}: {format_seconds(got)} against {format_seconds(limit)}"
+        f"{key.rsplit('_', 1)[0].upper()} {key.rsplit('_', 1)[1]}: {format_seconds(got)} against "
+        f"{format_seconds(limit)}"
         for key, got, limit in broken
     )
 
@@ -172,14 +173,16 @@ def _cost(estimate: Estimate) -> str:
     words = []
     if math.isfinite(m["usd_per_mtok"]):
         words.append(
-            f"${significant(m['usd_per_mtok'])} per million tokens at ${significant(charges.usd_per_device_hour)} a device-hour"
+            f"${significant(m['usd_per_mtok'])} per million tokens at ${significant(charges.usd_per_device_hour)} a "
+            f"device-hour"
         )
     else:
         words.append("no price known for this device (--price sets one)")
     if math.isfinite(m["j_per_token"]):
         words.append(f"{format_quantity(m['j_per_token'], 'J')} a token ({format_quantity(m['power_w'], 'W')})")
         words.append(
-            f"{significant(m['gco2e_per_mtok'])} gCO2e per million at {significant(charges.gco2e_per_kwh)} g/kWh, PUE {charges.pue:g}"
+            f"{significant(m['gco2e_per_mtok'])} gCO2e per million at {significant(charges.gco2e_per_kwh)} g/kWh, PUE "
+            f"{charges.pue:g}"
         )
     return " · ".join(words)
 
@@ -209,14 +212,18 @@ def show_breakdown(rows: Sequence[OperatorRow], out: Console) -> None:
         out.print()
         out.print(f"[bold]One {phase} step[/] {format_seconds(total)}")
         table = _table(
-            ("operator", "left"), ("time", "right"), ("share", "right"), ("limit", "right"), ("FLOP", "right"), ("memory", "right"),
+            ("operator", "left"), ("time", "right"), ("share", "right"), ("limit", "right"), ("FLOP", "right"),
+            ("memory", "right"),
             ("links", "right"), ("FLOP/B", "right"), ("bound by", "left"), ("constants", "left"),
         )  # fmt: skip
         for row in here:
             table.add_row(
-                row.name, format_seconds(row.seconds), f"{100 * row.share:.1f} %", format_seconds(row.limit_s) if row.limit_s else "",
-                format_quantity(row.flops, "") if row.flops else "", format_quantity(row.bytes, "B") if row.bytes else "",
-                format_quantity(row.link_bytes, "B") if row.link_bytes else "", significant(row.intensity) if row.intensity else "",
+                row.name, format_seconds(row.seconds), f"{100 * row.share:.1f} %",
+                format_seconds(row.limit_s) if row.limit_s else "",
+                format_quantity(row.flops, "") if row.flops else "",
+                format_quantity(row.bytes, "B") if row.bytes else "",
+                format_quantity(row.link_bytes, "B") if row.link_bytes else "",
+                significant(row.intensity) if row.intensity else "",
                 row.bound_by, row.provenance,
             )  # fmt: skip
         out.print(table)

@@ -54,7 +54,8 @@ def show_list(found: Sequence[Entry], *, quiet: bool = False) -> None:
     if not quiet:
         runnable = sum(e.status == RUNNABLE for e in found)
         out.print(
-            f"\n{len(found)} papers, {runnable} runnable (▶). Next: rooflab papers show KEY · rooflab papers rank SCENARIO"
+            f"\n{len(found)} papers, {runnable} runnable (▶). Next: rooflab papers show KEY · rooflab papers rank "
+            f"SCENARIO"
         )
 
 
@@ -127,7 +128,10 @@ def show_rows(rows: Sequence[Row]) -> None:
         last = r.paper
     out.print(table)
     n = counts(rows)
-    said = f"{n['reproduced']} of {n['claims']} figures reproduced, {n['failing']} failing, {n['not-modelled']} not modelled"
+    said = (
+        f"{n['reproduced']} of {n['claims']} figures reproduced, {n['failing']} failing, {n['not-modelled']} not "
+        f"modelled"
+    )
     if n["calibrated"]:
         said += f", {n['calibrated']} took part in a fit"
     out.print(f"\n{said}" + (f"; {n['audited']} audited." if n["audited"] else "."))

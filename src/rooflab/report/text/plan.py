@@ -1,4 +1,5 @@
-"""A plan on one screen: the ranking, what was left out and why, the reasons of the first choice, its limit, what next."""
+"""A plan on one screen: the ranking, what was left out and why, the reasons of the first choice, its limit, what
+next."""
 
 from __future__ import annotations
 
@@ -114,7 +115,8 @@ def _account(plan: Plan, best: Choice) -> Iterable[tuple[str, str]]:
     if best.quality != "as the checkpoint":
         yield (
             "Quality",
-            f"{best.quality}: no published figure is at hand; measure it, or set deployment.weights and kv to the checkpoint's",
+            f"{best.quality}: no published figure is at hand; measure it, or set deployment.weights and kv to the "
+            f"checkpoint's",
         )
     others = [c for c in plan.by_devices if c.devices != best.devices]
     if others:

@@ -32,7 +32,8 @@ def show_simulation(scenario: Scenario, result: ServingResult, out: Console) -> 
     out.print()
     per_device = f" · {significant(m['output_tokens_per_s_per_gpu'], 4)} per device" if result.devices > 1 else ""
     out.print(
-        f"  [bold]{significant(m['output_tokens_per_s'], 4)}[/] output tokens/s{per_device} · {significant(m['requests_per_s'])} requests/s"
+        f"  [bold]{significant(m['output_tokens_per_s'], 4)}[/] output tokens/s{per_device} · "
+        f"{significant(m['requests_per_s'])} requests/s"
     )
     out.print(f"  {_verdict(result)}")
     out.print(_latencies(result))

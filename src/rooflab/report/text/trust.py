@@ -1,4 +1,5 @@
-"""How far to trust an estimate, in words: inside the evidence or not, how many rows say so, and the intervals of its headline figures."""
+"""How far to trust an estimate, in words: inside the evidence or not, how many rows say so, and the intervals of its
+headline figures."""
 
 from __future__ import annotations
 
@@ -34,13 +35,19 @@ def evidence_words(interval: Interval) -> str:
     i = interval
     if i.evidence_rows:
         error = f", median error {_percent(i.evidence_error)} when left out" if math.isfinite(i.evidence_error) else ""
-        return f"{i.verdict}: {i.evidence_rows:,} measured rows of this model, device and engine generation{error}; {i.provenance}"
+        return (
+            f"{i.verdict}: {i.evidence_rows:,} measured rows of this model, device and engine generation{error}; "
+            f"{i.provenance}"
+        )
     what = (
         "this model or this device was measured, not both together"
         if i.verdict.startswith("near")
         else "neither was measured like this"
     )
-    return f"{i.verdict}: {what}; errors of its kind ({i.domain_rows:,} rows): median {_percent(i.domain_error)}; {i.provenance}"
+    return (
+        f"{i.verdict}: {what}; errors of its kind ({i.domain_rows:,} rows): median {_percent(i.domain_error)}; "
+        f"{i.provenance}"
+    )
 
 
 def interval_words(interval: Interval, metric: str) -> str:

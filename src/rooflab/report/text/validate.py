@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["show_breaches", "show_validation"]
 
 _TITLES: Final = {
-    "by_family": "what is predicted", "by_metric": "metric", "by_source": "source", "by_engine": "engine", "by_gpu": "accelerator",
+    "by_family": "what is predicted", "by_metric": "metric", "by_source": "source", "by_engine": "engine",
+    "by_gpu": "accelerator",
     "by_model": "model", "by_scenario": "scenario", "by_verdict": "verdict",
 }  # fmt: skip
 _BRIEF: Final = 12
@@ -39,7 +40,8 @@ def show_validation(validation: Validation, out: Console, *, everything: bool = 
     if rows:
         overall = v.overall()
         out.print(
-            f"median error [bold]{_percent(overall.median_ape)}[/], p90 {_percent(overall.p90_ape)}, bias {_signed(overall.bias)}; "
+            f"median error [bold]{_percent(overall.median_ape)}[/], p90 {_percent(overall.p90_ape)}, bias "
+            f"{_signed(overall.bias)}; "
             f"the 90 % interval holds {_percent(overall.coverage_90)} of rows",
             soft_wrap=True,
         )
@@ -109,7 +111,8 @@ def show_breaches(breaches: list[Breach], checked: int, out: Console) -> None:
         out.print(f"[green]all {checked} recorded bounds hold[/]")
     for b in breaches:
         out.print(
-            f"[red]worse than recorded[/]: {b.grouping} {b.name}: {b.figure} {_percent(b.got)}, bound {_percent(b.bound)}",
+            f"[red]worse than recorded[/]: {b.grouping} {b.name}: {b.figure} {_percent(b.got)}, bound "
+            f"{_percent(b.bound)}",
             soft_wrap=True,
         )
 

@@ -1,1 +1,2 @@
-"""Reading a Hugging Face config.json: typed access, families, layers, number formats. Entry: `rooflab.scenario.hf.model`."""
+"""Reading a Hugging Face config.json: typed access, families, layers, number formats. Entry:
+`rooflab.scenario.hf.model`."""

@@ -61,7 +61,8 @@ class Config:
         return self.value(*keys)[1] is not None
 
     def whole(self, *keys: str, default: int | None = None, least: int = 0) -> int:
-        """A whole number of at least `least` under the first of `keys` present; InputError when missing without a default."""
+        """A whole number of at least `least` under the first of `keys` present; InputError when missing without a
+        default."""
         key, value = self.value(*keys)
         if value is None:
             if default is None:
@@ -133,7 +134,8 @@ class Config:
         return value
 
     def per_layer(self, key: str, layers: int) -> Sequence[Any] | None:
-        """A list with an entry for each layer (further ones belong to MTP), or None; InputError when it is too short."""
+        """A list with an entry for each layer (further ones belong to MTP), or None; InputError when it is too
+        short."""
         value = self.data.get(key)
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:
             return None

@@ -125,7 +125,8 @@ def _mpt_positions(c: Config, context: int) -> int:
 
 
 def _mtp(c: Config, blocks: Sequence[Block]) -> tuple[Run, ...]:
-    """Multi-token-prediction layers: blocks like the decoder's last one, which select their own tokens (GLM-5.3's stored total)."""
+    """Multi-token-prediction layers: blocks like the decoder's last one, which select their own tokens (GLM-5.3's
+    stored total)."""
     count = c.whole("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", default=0)
     if not count:
         return ()

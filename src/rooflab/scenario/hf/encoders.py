@@ -20,7 +20,8 @@ def _attention(
 
 
 def read_bert(c: Config, name: str) -> Model:
-    """BERT, RoBERTa, XLM-R, ELECTRA, DistilBERT: post-norm encoder; the count is the bare encoder's, pooler included."""
+    """BERT, RoBERTa, XLM-R, ELECTRA, DistilBERT: post-norm encoder; the count is the bare encoder's, pooler
+    included."""
     hidden, model_type = c.count(*HIDDEN), c.text("model_type")
     distil = model_type == "distilbert"
     block = Block((_attention(c),), Dense(c.count("hidden_dim", *FFN), gated=False, bias=True), 2, True)

@@ -1,4 +1,5 @@
-"""What a `model_type` implies beyond its numbers: biases, norms, tied embeddings, parallel blocks. One line a family."""
+"""What a `model_type` implies beyond its numbers: biases, norms, tied embeddings, parallel blocks. One line a
+family."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ class Family:
 
     `bias_key`: a key that switches all projection biases together, those of the feed-forward too if `covers_mlp`;
     `attention_bias`: what the key of that name covers.
-    `window`: "all" layers slide when `sliding_window` is set, "flag" only with `use_sliding_window`, "none" never, a number:
-    every n-th layer is full and the others slide, starting with sliding ones.  `multi_query`: one key-value head where the config
-    does not say otherwise; `head_dim`: the family's own, where it is not hidden / heads.
+    `window`: "all" layers slide when `sliding_window` is set, "flag" only with `use_sliding_window`, "none" never, a
+    number: every n-th layer is full and the others slide, starting with sliding ones.  `multi_query`: one key-value
+    head where the config does not say otherwise; `head_dim`: the family's own, where it is not hidden / heads.
     """
 
     gated: bool = True

@@ -21,8 +21,10 @@ _BASE: Final = {
     "float8_e4m3fn": "fp8",
 }
 _MODELOPT: Final = {
-    "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8-block", "FP8_PB_REAL": "fp8-block", "NVFP4": "nvfp4",
-    "NVFP4_AWQ": "nvfp4", "MXFP4": "mxfp4", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4", "W4A16": "int4", "W8A16": "int8", "INT8_SQ": "int8",
+    "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8-block", "FP8_PB_REAL": "fp8-block",
+    "NVFP4": "nvfp4",
+    "NVFP4_AWQ": "nvfp4", "MXFP4": "mxfp4", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4", "W4A16": "int4", "W8A16": "int8",
+    "INT8_SQ": "int8",
 }  # fmt: skip
 _METHODS: Final = (
     "fp8",
@@ -51,8 +53,8 @@ class Formats:
 def read_formats(outer: Config, text: Config, experts: bool) -> Formats:
     """Formats of the checkpoint that `outer` (and its text part) describes; `experts`: the model has routed ones.
 
-    Where attention is listed as not converted, only the experts of a mixture take the quantised format: it is nearly all of
-    their weights (gpt-oss, DeepSeek-R1-NVFP4).  Raises InputError for a method that is not known.
+    Where attention is listed as not converted, only the experts of a mixture take the quantised format: it is nearly
+    all of their weights (gpt-oss, DeepSeek-R1-NVFP4).  Raises InputError for a method that is not known.
     """
     base = _base(text) or _base(outer) or "bf16"
     quantised = (

@@ -22,7 +22,8 @@ __all__ = ["layer_kinds", "mamba1", "mamba2", "mixer", "softmax"]
 _KINDS: Final = {
     "full_attention": "full", "attention": "full", "full": "full", "global": "full", "hybrid": "hybrid",
     "sliding_attention": "sliding", "sliding": "sliding", "local": "sliding",
-    "chunked_attention": "chunked", "linear_attention": "linear", "mamba": "mamba", "mamba2": "mamba", "recurrent": "linear",
+    "chunked_attention": "chunked", "linear_attention": "linear", "mamba": "mamba", "mamba2": "mamba",
+    "recurrent": "linear",
     "compressed_sparse_attention": "compressed", "heavily_compressed_attention": "compressed",
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A Hugging Face config.json as a `Model`: `model_type` chooses the reader, its keys give the shapes.
 
-Keys are read as the model's own code reads them; a family's defaults stand where a key is absent.  A model type that is not
-known is read like a Llama when it has a Llama's keys, and `Model.sources` says so.
+Keys are read as the model's own code reads them; a family's defaults stand where a key is absent.  A model type that is
+not known is read like a Llama when it has a Llama's keys, and `Model.sources` says so.
 """
 
 from __future__ import annotations
@@ -42,12 +42,15 @@ _ENCODERS: Final[dict[str, Callable[[Config, str], Model]]] = {
 _TEXT_KEYS: Final = ("thinker_config", "text_config", "llm_config", "language_config")
 # what the class of a text part assumes where the config of a larger model leaves a key out
 _TEXT_DEFAULTS: Final[dict[str, dict[str, int]]] = {
-    "gemma3": {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208, "sliding_window": 4096},
+    "gemma3": {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208,
+    "sliding_window": 4096},
     "llama": {
-        "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000,
+        "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "vocab_size": 32000,
     },
     "mistral": {
-        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8,
         "vocab_size": 32000,
     },
 }  # fmt: skip
@@ -56,8 +59,8 @@ _TEXT_DEFAULTS: Final[dict[str, dict[str, int]]] = {
 def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model:
     """The model that `config` describes; `where` is the path that errors show.
 
-    Of a model with image or audio parts the text part is read.  Raises InputError with the path of a key that is missing or has
-    a value that cannot be.
+    Of a model with image or audio parts the text part is read.  Raises InputError with the path of a key that is
+    missing or has a value that cannot be.
     """
     outer = Config(config, where)
     text, notes = _text_part(outer)
@@ -95,8 +98,10 @@ def _family_name(model_type: str) -> str:
     for ending in ("_text", "_language"):
         base = base.removesuffix(ending)
     same = {
-        "qwen3_vl": "qwen3", "qwen3_vl_moe": "qwen3_moe", "qwen2_vl": "qwen2", "qwen2_5_vl": "qwen2", "kimi_k25": "kimi_k2",
-        "kimi_k3": "kimi_linear", "llava": "llama", "DeciLM": "deci", "RefinedWeb": "falcon", "RefinedWebModel": "falcon",
+        "qwen3_vl": "qwen3", "qwen3_vl_moe": "qwen3_moe", "qwen2_vl": "qwen2", "qwen2_5_vl": "qwen2",
+        "kimi_k25": "kimi_k2",
+        "kimi_k3": "kimi_linear", "llava": "llama", "DeciLM": "deci", "RefinedWeb": "falcon",
+        "RefinedWebModel": "falcon",
         "codellama": "llama", "Yi": "llama", "nemotron_nas": "nemotron-nas",
     }  # fmt: skip
     return same.get(base, base)

@@ -1,4 +1,5 @@
-"""Decoders whose layers are listed one by one: Nemotron-H, Mamba, Jamba, searched architectures (DeciLM, Nemotron-NAS)."""
+"""Decoders whose layers are listed one by one: Nemotron-H, Mamba, Jamba, searched architectures (DeciLM,
+Nemotron-NAS)."""
 
 from __future__ import annotations
 

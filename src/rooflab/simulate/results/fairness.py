@@ -68,7 +68,8 @@ def _largest_swing(difference: F64, both: npt.NDArray[np.bool_]) -> float:
 def service_over_time(
     requests: Requests, records: Records, clients: npt.NDArray[np.int32]
 ) -> tuple[F64, F64, npt.NDArray[np.bool_]]:
-    """Edges of INTERVALS intervals (s), service that each client had got by each edge (C, T + 1), and who was backlogged (C, T)."""
+    """Edges of INTERVALS intervals (s), service that each client had got by each edge (C, T + 1), and who was
+    backlogged (C, T)."""
     done = np.isfinite(records.last_token_s)
     row = np.searchsorted(clients, requests.client)
     row[(row >= len(clients)) | (clients[np.minimum(row, len(clients) - 1)] != requests.client)] = -1

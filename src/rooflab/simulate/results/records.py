@@ -53,7 +53,8 @@ def record_columns(result: ServingResult) -> dict[str, npt.NDArray[Any]]:
 
 
 def write_records(result: ServingResult, path: str | Path) -> None:
-    """Write the records to `path`, whole or not at all: ``.csv``, ``.jsonl`` or ``.parquet`` (needs the extra ``data``).
+    """Write the records to `path`, whole or not at all: ``.csv``, ``.jsonl`` or ``.parquet`` (needs the extra
+    ``data``).
 
     Times are rounded to microseconds in text; what did not happen is empty (CSV) or null.
     """
@@ -74,7 +75,8 @@ def write_records(result: ServingResult, path: str | Path) -> None:
 
 
 def _lines(columns: dict[str, npt.NDArray[Any]], *, json_lines: bool) -> Iterator[str]:
-    """The rows as text, many at once: one format string a row, and a second look only at rows where something did not happen."""
+    """The rows as text, many at once: one format string a row, and a second look only at rows where something did not
+    happen."""
     kinds = [c.dtype.kind for c in columns.values()]
     quote = json.dumps if json_lines else _csv_text
     cells = ["%.6f" if kind == "f" else "%s" if kind == "U" else "%d" for kind in kinds]

@@ -34,8 +34,8 @@ class ServingResult:
     """What a run means: metrics by name (also as attributes, ``result.ttft_s_p99``), by class, by client and over time.
 
     `kv_blocks` are those of all replicas together (0: not known); `devices` all devices; prices are optional.
-    `window_s` (from, to) counts latencies of requests that arrived in it and tokens made in it.  `known` are metrics that
-    the scenario settles without a run (weights_bytes, free_bytes, ...), taken over as they are.
+    `window_s` (from, to) counts latencies of requests that arrived in it and tokens made in it.  `known` are metrics
+    that the scenario settles without a run (weights_bytes, free_bytes, ...), taken over as they are.
     """
 
     requests: Requests
@@ -169,7 +169,8 @@ class ServingResult:
         return out
 
     def _made(self, mine: Mask) -> tuple[float, float, float]:
-        """Generated tokens, prompt tokens and requests finished: in all, or in the window (generated tokens evenly spread)."""
+        """Generated tokens, prompt tokens and requests finished: in all, or in the window (generated tokens evenly
+        spread)."""
         records, requests = self.run.records, self.requests
         rows = np.flatnonzero((records.status == Status.FINISHED) & mine)
         tokens, prompt = records.tokens_out[rows], requests.input_tokens[rows]
@@ -246,7 +247,8 @@ class ServingResult:
 
 
 def latency_columns(requests: Requests, run: Result) -> dict[str, F64]:
-    """ttft_s, tpot_s (answers of two tokens and more), e2e_s and queue_s of every request, (N,) each, NaN where there is none."""
+    """ttft_s, tpot_s (answers of two tokens and more), e2e_s and queue_s of every request, (N,) each, NaN where there
+    is none."""
     r = run.records
     with np.errstate(invalid="ignore"):
         gaps = np.where(r.tokens_out > 1, r.tokens_out - 1.0, np.nan)

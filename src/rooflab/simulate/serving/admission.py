@@ -16,7 +16,8 @@ _FULL_BATCH: Final = 0.9
 
 @compiled
 def steps_held(sim: Any, r: int) -> int:
-    """Steps until replica r takes up who waits: while it decodes it looks every `admit_every` steps, and waits for company."""
+    """Steps until replica r takes up who waits: while it decodes it looks every `admit_every` steps, and waits for
+    company."""
     rep = sim.reps[r]
     step = int(sim.totals[r, 0])
     if rep.n_decode == 0:

@@ -135,7 +135,8 @@ def leave(sim: Any, r: int, i: int) -> None:
 
 @compiled
 def _use_adapter(sim: Any, r: int, adapter: int, now: float) -> None:
-    """One more running request of an adapter; one that is not on the GPU is loaded in place of the one unused for longest."""
+    """One more running request of an adapter; one that is not on the GPU is loaded in place of the one unused for
+    longest."""
     rep = sim.reps[r]
     table = sim.adapters[r]
     if table[adapter, 0] == 0:
@@ -268,7 +269,8 @@ def end(sim: Any, r: int, i: int, now: float, status: int) -> None:
 
 @compiled
 def release_successors(sim: Any, i: int, now: float) -> None:
-    """Requests that waited for job i come after their think time; so does the next of those that keep the number in flight."""
+    """Requests that waited for job i come after their think time; so does the next of those that keep the number in
+    flight."""
     g = sim.g[0]
     timers = g.n_queues - 1
     j = sim.jobs[i].successor
@@ -297,7 +299,8 @@ def finish(sim: Any, r: int, i: int, now: float) -> None:
 
 @compiled
 def victim(sim: Any, r: int) -> int:
-    """Who loses its blocks: SGLang's least progress (then longest prompt), the last admitted, or under a policy the last in its order.
+    """Who loses its blocks: SGLang's least progress (then longest prompt), the last admitted, or under a policy the
+    last in its order.
 
     A job whose KV is still coming cannot lose it; there must be another."""
     rep = sim.reps[r]

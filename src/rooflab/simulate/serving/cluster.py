@@ -60,8 +60,8 @@ def arrive(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
 
 @compiled
 def place(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
-    """Route job i (its decode part, if a home holds its KV) to a waiting line; with no replica up it waits in limbo, at a full one
-    it is turned away."""
+    """Route job i (its decode part, if a home holds its KV) to a waiting line; with no replica up it waits in limbo, at
+    a full one it is turned away."""
     job = sim.jobs[i]
     r = route(sim, route_to, i, job.home >= 0, now)
     if r < 0:
@@ -94,7 +94,8 @@ def line_up(sim: Any, key_of: Any, r: int, i: int, now: float) -> None:
 
 @compiled
 def advance_prompts(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
-    """Prompts of the step just done advance; a complete one has its next token, and may be over or go elsewhere to decode."""
+    """Prompts of the step just done advance; a complete one has its next token, and may be over or go elsewhere to
+    decode."""
     rep = sim.reps[r]
     i = rep.chunk_head
     while i >= 0:
@@ -148,8 +149,8 @@ def _hand_over(sim: Any, key_of: Any, route_to: Any, r: int, i: int, now: float)
 
 @compiled
 def _start_over(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
-    """Job i has lost its KV and its place: it keeps the tokens it made (but for a last one that its batch still held back) and is
-    routed again."""
+    """Job i has lost its KV and its place: it keeps the tokens it made (but for a last one that its batch still held
+    back) and is routed again."""
     job = sim.jobs[i]
     home = job.home
     if home >= 0:
@@ -266,7 +267,8 @@ def _fail(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
 
 @compiled
 def _lose_sent(sim: Any, r: int) -> None:
-    """KV that waited on dead replica r to be pulled is lost: its requests compute their prompts again where they are."""
+    """KV that waited on dead replica r to be pulled is lost: its requests compute their prompts again where they
+    are."""
     for i in range(len(sim.jobs)):
         job = sim.jobs[i]
         if job.home == r:

@@ -31,7 +31,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 _SOURCES: Final = (
-    "batch", "cluster", "compiled", "disaggregation", "engine", "kv", "loop", "observe", "pointer", "prefix", "price", "queues", "router",
+    "batch", "cluster", "compiled", "disaggregation", "engine", "kv", "loop", "observe", "pointer", "prefix", "price",
+    "queues", "router",
     "rules", "state",
 )  # fmt: skip
 """The modules that compiled code comes from."""

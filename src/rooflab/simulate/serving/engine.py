@@ -30,7 +30,8 @@ __all__ = ["begin", "commit", "cut", "steps_by"]
 
 @compiled
 def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
-    """Choose the next step's work: chunks are listed on the replica, the result says whether the decode batch takes part."""
+    """Choose the next step's work: chunks are listed on the replica, the result says whether the decode batch takes
+    part."""
     rep = sim.reps[r]
     if rep.n_chunks > 0:  # a step with prompts is followed by a look at the line
         rep.look_at = int(sim.totals[r, 0])
@@ -61,7 +62,8 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
 
 @compiled
 def empty_queue(sim: Any, q: int) -> int:
-    """Take all out of queue q; the first of them, chained by `chunk_next`, the last to leave first (-1: nobody waited)."""
+    """Take all out of queue q; the first of them, chained by `chunk_next`, the last to leave first (-1: nobody
+    waited)."""
     first = -1
     while sim.queues[q].n > 0:
         i = pop(sim, q)
@@ -72,7 +74,8 @@ def empty_queue(sim: Any, q: int) -> int:
 
 @compiled
 def rotate(sim: Any, key_of: Any, r: int, now: float) -> None:
-    """All requests of replica r draw new priorities; those that run give way to better ones that wait, until none of these would fit."""
+    """All requests of replica r draw new priorities; those that run give way to better ones that wait, until none of
+    these would fit."""
     rep = sim.reps[r]
     rep.rotations += 1
     rep.rotate_at = int(sim.totals[r, 0]) + rep.rotate_steps
@@ -119,7 +122,8 @@ def rotate(sim: Any, key_of: Any, r: int, now: float) -> None:
 
 @compiled
 def make_room(sim: Any, key_of: Any, r: int, now: float) -> bool:
-    """Preempt until every decoding sequence finds the blocks of its next token; False: only KV in transfer is in the way."""
+    """Preempt until every decoding sequence finds the blocks of its next token; False: only KV in transfer is in the
+    way."""
     rep = sim.reps[r]
     if rep.n_decode == 0 or growth(sim, r, length_after(rep, 1)) <= available(rep):
         return True
@@ -260,7 +264,8 @@ def adapter_fits(sim: Any, r: int, adapter: int) -> bool:
 
 @compiled
 def can_allocate(sim: Any, r: int, i: int, units: int, idle: int, below: int, budget: int, promised: float) -> int:
-    """Prompt tokens that job i may compute now, 0 if it must wait; `units` of its prefix are cached, as `match` says."""
+    """Prompt tokens that job i may compute now, 0 if it must wait; `units` of its prefix are cached, as `match`
+    says."""
     rep = sim.reps[r]
     job = sim.jobs[i]
     hit = units * sim.g[0].unit_tokens

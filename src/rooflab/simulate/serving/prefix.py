@@ -163,7 +163,8 @@ def evict(sim: Any, r: int) -> None:
 
 @compiled
 def match(sim: Any, r: int, i: int) -> tuple[int, int, int]:
-    """Leading units of job i's tokens that replica r has: (all, idle on the GPU, below the GPU); the last token is always computed."""
+    """Leading units of job i's tokens that replica r has: (all, idle on the GPU, below the GPU); the last token is
+    always computed."""
     rep = sim.reps[r]
     if rep.unit_blocks == 0:
         return 0, 0, 0
@@ -205,7 +206,8 @@ def cached_units(sim: Any, r: int, i: int) -> int:
 
 @compiled
 def hold(sim: Any, r: int, i: int, units: int) -> None:
-    """Job i takes its first `units` units, found by `match` just before; those below the GPU are loaded and cost time."""
+    """Job i takes its first `units` units, found by `match` just before; those below the GPU are loaded and cost
+    time."""
     rep = sim.reps[r]
     start = sim.prefix_start[i]
     tokens = sim.g[0].unit_tokens

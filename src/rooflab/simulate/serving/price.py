@@ -20,7 +20,8 @@ __all__ = ["price", "stack"]
 
 # columns of `kinds`, in order
 _KIND: Final = (
-    "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s", "dec_seq_j", "dec_ctx_j",
+    "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s", "dec_seq_j",
+    "dec_ctx_j",
     "pre_token_j", "pre_area_j",
 )  # fmt: skip
 _SCALAR: Final = (
@@ -35,13 +36,15 @@ _SCALAR: Final = (
     "attention_beside",
 )
 DENSE_LIMIT: Final = 32768
-"""Token counts tabulated one by one; beyond, the table goes on at the grid's points (bigger steps exist, but are rare)."""
+"""Token counts tabulated one by one; beyond, the table goes on at the grid's points (bigger steps exist, but are
+rare)."""
 
 Array = npt.NDArray[np.float64]
 
 
 def stack(costs: Sequence[StepCost], max_tokens: int) -> tuple[Array, Array, Array, Array, Array]:
-    """Tables of C step costs: (C, T, 3) by tokens, (C, T, 2) by rows, token counts of their last rows, kinds (C, K, 11), scalars (C, 9)."""
+    """Tables of C step costs: (C, T, 3) by tokens, (C, T, 2) by rows, token counts of their last rows, kinds (C, K,
+    11), scalars (C, 9)."""
     top = min(max_tokens, DENSE_LIMIT) + 2
     beyond = GRID[top < GRID]
     by_tokens, by_rows = [], []
@@ -88,7 +91,8 @@ def stack(costs: Sequence[StepCost], max_tokens: int) -> tuple[Array, Array, Arr
 
 @compiled
 def place(grid: Any, x: float) -> tuple[int, float]:
-    """Row of the table below x and the fraction of the way to the next: `grid` are the token counts of the rows past the dense ones."""
+    """Row of the table below x and the fraction of the way to the next: `grid` are the token counts of the rows past
+    the dense ones."""
     dense = int(grid[0])
     i = int(x)
     if i < dense:

@@ -29,10 +29,11 @@ ROUTER_ALIASES: Final = {"join-shortest-queue": "jsq", "po2": "power-of-two", "c
 CUSTOM: Final = len(ROUTERS)
 
 RouteFunction = Callable[..., int]
-"""A user's router: (now_s, input_tokens, session, client, eligible, waiting, running, load_tokens, free_blocks, cached_tokens) -> replica.
+"""A user's router: (now_s, input_tokens, session, client, eligible, waiting, running, load_tokens, free_blocks,
+cached_tokens) -> replica.
 
-The last six are int64 arrays over replicas; `eligible` is 1 where the request may go, and the answer must be one of those
-(any other means the first eligible one). Called once for each request."""
+The last six are int64 arrays over replicas; `eligible` is 1 where the request may go, and the answer must be one of
+those (any other means the first eligible one). Called once for each request."""
 
 
 def route_signature() -> Any:
@@ -112,9 +113,11 @@ def route(sim: Any, route_to: Any, i: int, decode: bool, now: float) -> int:
 
 @compiled
 def _spilled(sim: Any, i: int) -> int:
-    """The least loaded decode replica when every replica for prompts holds more than `spill` tokens; −1 when one has room.
+    """The least loaded decode replica when every replica for prompts holds more than `spill` tokens; −1 when one has
+    room.
 
-    Not the other way round: a prefill replica keeps blocks of prompts that nobody has pulled, so its room is not its own to give.
+    Not the other way round: a prefill replica keeps blocks of prompts that nobody has pulled, so its room is not its
+    own to give.
     """
     job = sim.jobs[i]
     best = -1
@@ -226,7 +229,8 @@ def _by_prefix(sim: Any, i: int) -> int:
 
 @compiled
 def _longest_prefix(sim: Any, i: int) -> int:
-    """The eligible replica that caches most of job i's prompt (then the one with fewest requests), or −1 if none caches any."""
+    """The eligible replica that caches most of job i's prompt (then the one with fewest requests), or −1 if none caches
+    any."""
     start = sim.prefix_start[i]
     most = min(sim.prefix_start[i + 1] - start, (sim.jobs[i].goal - 1) // sim.g[0].unit_tokens)
     best = -1

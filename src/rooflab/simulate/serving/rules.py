@@ -44,8 +44,8 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class EngineRules:
     """How an engine forms a step; see the module. `watermark` is the share of blocks that admission leaves free,
-    `budgeted` False lifts the token budget, `estimate` (start, least, fall a step) is SGLang's new-token ratio (start 0: off)
-    and `retract_tokens` the room for each sequence that a retraction makes."""
+    `budgeted` False lifts the token budget, `estimate` (start, least, fall a step) is SGLang's new-token ratio (start
+    0: off) and `retract_tokens` the room for each sequence that a retraction makes."""
 
     mixed: bool
     chunked: bool
@@ -76,19 +76,20 @@ ENGINE_RULES: Final = {
 }
 
 POLICIES: Final = ("fcfs", "priority", "shortest", "shortest-predicted", "deadline", "fair", "longest-prefix")
-"""Who goes next: arrival; lowest priority number; fewest tokens left (known, predicted); earliest deadline; least served client; most
-tokens of the prompt in the prefix cache.
+"""Who goes next: arrival; lowest priority number; fewest tokens left (known, predicted); earliest deadline; least
+served client; most tokens of the prompt in the prefix cache.
 
 "fair" is the virtual token counter of Sheng et al. (OSDI 2024): a client's service is its prompt tokens computed plus
-twice its tokens generated, and one that returns from idleness starts at the least of those waiting.  "longest-prefix" is
-SGLang's "lpm" (its default in 2024): whoever waits is sorted by what the cache holds whenever requests are admitted, so it
-does nothing without prefix caching."""
+twice its tokens generated, and one that returns from idleness starts at the least of those waiting.  "longest-prefix"
+is SGLang's "lpm" (its default in 2024): whoever waits is sorted by what the cache holds whenever requests are admitted,
+so it does nothing without prefix caching."""
 CUSTOM: Final = len(POLICIES)
 FAIR: Final = POLICIES.index("fair")
 LONGEST_PREFIX: Final = POLICIES.index("longest-prefix")
 
 KeyFunction = Callable[[float, float, float, float, float, float, float, float, float], float]
-"""A user's policy: (arrival_s, input_tokens, tokens_left, predicted_left, priority, deadline_at_s, service, preemptions, now_s) -> key.
+"""A user's policy: (arrival_s, input_tokens, tokens_left, predicted_left, priority, deadline_at_s, service,
+preemptions, now_s) -> key.
 
 Least key first, ties by arrival. Asked when a request joins the line and when it comes back to it."""
 
@@ -131,7 +132,8 @@ def queue_key(sim: Any, custom: Any, policy: int, i: int, service: float, now: f
     if policy == CUSTOM:
         return float(
             custom(
-                job.arrival_s, float(job.input), float(job.output - job.made), float(job.predicted - job.made), float(job.priority),
+                job.arrival_s, float(job.input), float(job.output - job.made), float(job.predicted - job.made),
+                float(job.priority),
                 job.arrival_s + job.deadline_s, service, float(job.preemptions), now,
             )
         )  # fmt: skip

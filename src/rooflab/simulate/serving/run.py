@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError
-from rooflab.simulate.serving import pointer, price, state
+from rooflab.simulate.serving import price, state
 from rooflab.simulate.serving.compiled import function_pointer, is_on_disk, no_function
 from rooflab.simulate.serving.loop import advance
 from rooflab.simulate.serving.router import route_signature, router_number
@@ -51,7 +51,8 @@ def run(
     log_steps: int = 0,
     progress: Progress | None = None,
 ) -> Result:
-    """Simulate `requests` on `cluster` until all are over (or `until_s`); Ctrl-C keeps what is done and marks it incomplete.
+    """Simulate `requests` on `cluster` until all are over (or `until_s`); Ctrl-C keeps what is done and marks it
+    incomplete.
 
     `seed` drives the router's random choices. The first `log_steps` engine steps are logged.
     Raises InputError when the pieces do not fit together.
@@ -67,7 +68,8 @@ def run(
 
 
 def is_first_run() -> bool:
-    """Whether the next run must compile the loop first, which takes about half a minute, once: what a command says on screen."""
+    """Whether the next run must compile the loop first, which takes about half a minute, once: what a command says on
+    screen."""
     return not is_on_disk(advance)
 
 
@@ -121,7 +123,8 @@ def _pointer(choices: Sequence[Any], signature: Callable[[], Any]) -> Any:
 
 
 def _lanes(replicas: Sequence[Replica]) -> tuple[list[Replica], npt.NDArray[np.int64]]:
-    """Each pipeline stage adds a batch in flight: a replica of p lanes becomes p with a share of blocks and sequences each."""
+    """Each pipeline stage adds a batch in flight: a replica of p lanes becomes p with a share of blocks and sequences
+    each."""
     from dataclasses import replace
 
     lanes, of = [], []
@@ -129,7 +132,8 @@ def _lanes(replicas: Sequence[Replica]) -> tuple[list[Replica], npt.NDArray[np.i
         p = replica.lanes
         share = replica if p == 1 else replace(
             replica, lanes=1, kv_blocks=replica.kv_blocks // p, max_num_seqs=replica.max_num_seqs // p,
-            host_cache_bytes=replica.host_cache_bytes / p, ssd_cache_bytes=replica.ssd_cache_bytes / p, swap_bytes=replica.swap_bytes / p,
+            host_cache_bytes=replica.host_cache_bytes / p, ssd_cache_bytes=replica.ssd_cache_bytes / p,
+            swap_bytes=replica.swap_bytes / p,
         )  # fmt: skip
         lanes += [share] * p
         of += [r] * p

@@ -35,8 +35,10 @@ from rooflab.simulate.work.requests import Result
 __all__ = ["ENGINE_SCHEDULERS", "cluster_of", "saturation", "simulate"]
 
 ENGINE_SCHEDULERS: Final = {
-    "vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm-guaranteed-no-evict", "tgi": "orca", "lmdeploy": "orca", "deepspeed": "vllm",
-    "fastertransformer": "static", "transformers": "static", "pytorch": "static", "onnxruntime": "static", "neuron": "vllm-v0",
+    "vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm-guaranteed-no-evict", "tgi": "orca", "lmdeploy": "orca",
+    "deepspeed": "vllm",
+    "fastertransformer": "static", "transformers": "static", "pytorch": "static", "onnxruntime": "static",
+    "neuron": "vllm-v0",
     "llamacpp": "vllm", "mlx": "vllm", "ideal": "vllm",
 }  # fmt: skip
 """The scheduler whose rules stand for an engine, unless the deployment names another."""
@@ -51,7 +53,8 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deploy
         raise InputError("beam search is not simulated (estimate answers for it)", "workload.beams")
     if scenario.model.kind != "decoder":
         raise InputError(
-            f"{scenario.model.name} is an {scenario.model.kind} model; only decoders are simulated (estimate answers for it)",
+            f"{scenario.model.name} is an {scenario.model.kind} model; only decoders are simulated (estimate answers "
+            f"for it)",
             "model",
         )
     parts = _parts(scenario)
@@ -138,12 +141,14 @@ def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool |
 
 
 def _swapping(model: Model, d: Deployment) -> dict[str, Any]:
-    """Fields of a replica that say how it preempts: what copies cost to issue, whether steps wait for them, and turns."""
+    """Fields of a replica that say how it preempts: what copies cost to issue, whether steps wait for them, and
+    turns."""
     given: dict[str, Any] = {}
     if d.swap is not None:
         calls = 2 * model.layers / d.block_size / d.swap.run_blocks
         given = {
-            "swap_call_s_per_token": calls * d.swap.call_s, "swap_async": d.swap.asynchronous, "swap_reuse": d.swap.reuse,
+            "swap_call_s_per_token": calls * d.swap.call_s, "swap_async": d.swap.asynchronous,
+            "swap_reuse": d.swap.reuse,
             "overlap": 1.0 if d.swap.asynchronous else 0.0,
         }  # fmt: skip
     if d.rotation is not None:
@@ -155,7 +160,8 @@ def _swapping(model: Model, d: Deployment) -> dict[str, Any]:
 
 
 def _speed(scenario: Scenario, change: Any, owners: list[tuple[Hardware, Deployment]]) -> SpeedChange:
-    """A change of clock or power limit as factors on step time and dynamic energy, measured on a decode step of 32 sequences."""
+    """A change of clock or power limit as factors on step time and dynamic energy, measured on a decode step of 32
+    sequences."""
     hardware, deployment = owners[change.replica or 0]
     slower = replace(
         hardware, clock=change.clock or hardware.clock, power_limit_w=change.power_limit_w or hardware.power_limit_w
@@ -208,7 +214,8 @@ def simulate(
 
 
 def _with_frontend(scenario: Scenario, result: Result, owners: list[tuple[Hardware, Deployment]]) -> Result:
-    """What a client sees: first and last token later by the request handling that no step holds (`EngineOverhead.frontend_s`).
+    """What a client sees: first and last token later by the request handling that no step holds
+    (`EngineOverhead.frontend_s`).
 
     Users of a closed loop wait for each other there, too (`frontend_user_s`).
     """
@@ -237,10 +244,12 @@ def saturation(
     rounds: int = 12,
     progress: Callable[[float, bool], None] | None = None,
 ) -> tuple[float, ServingResult | None]:
-    """The highest request rate (1/s) at which every service level holds, by bisection over runs with common random numbers.
+    """The highest request rate (1/s) at which every service level holds, by bisection over runs with common random
+    numbers.
 
-    Without service levels: the highest rate at which the engine keeps up (requests finish within 10 % of the time they arrive in).
-    Returns the rate (0 when even the lowest fails) and the run at it. `progress` is told each rate and whether it held.
+    Without service levels: the highest rate at which the engine keeps up (requests finish within 10 % of the time they
+    arrive in). Returns the rate (0 when even the lowest fails) and the run at it. `progress` is told each rate and
+    whether it held.
     """
     best: tuple[float, ServingResult | None] = (0.0, None)
 

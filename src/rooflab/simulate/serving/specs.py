@@ -29,11 +29,11 @@ class Replica:
     (`link_bytes_per_s`, `link_latency_s`, sent layer by layer over `layers`; 1: all after the prompt). `overlap` of
     host and SSD traffic hides behind the step. `max_adapters` LoRA adapters run at once (0: no limit), and one not
     on the GPU costs `adapter_bytes` over the host link.
-    A token swaps no faster than its copies are issued, `swap_call_s_per_token`; with `swap_async` it runs beside the steps of the
-    others, and with `swap_reuse` the host keeps its copy, so that only what is new since goes out again.
-    Every `rotate_steps` steps (0: never) requests draw new priorities, those that run `sticky` nearer the front, and give way.
-    While it decodes, a replica looks at its line every `admit_every` steps, and a prompt waits `batch_wait_steps` for others (until
-    those that wait fill most of the token budget).
+    A token swaps no faster than its copies are issued, `swap_call_s_per_token`; with `swap_async` it runs beside the
+    steps of the others, and with `swap_reuse` the host keeps its copy, so that only what is new since goes out again.
+    Every `rotate_steps` steps (0: never) requests draw new priorities, those that run `sticky` nearer the front, and
+    give way. While it decodes, a replica looks at its line every `admit_every` steps, and a prompt waits
+    `batch_wait_steps` for others (until those that wait fill most of the token budget).
     A replica with `up` False waits for the autoscaler.
     """
 
@@ -79,7 +79,8 @@ class Replica:
                 raise InputError(f"must be at least 1, got {getattr(self, name)}", f"replica.{name}")
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise InputError(
-                f"{self.max_num_batched_tokens} is less than max_num_seqs ({self.max_num_seqs}); every running sequence takes a token",
+                f"{self.max_num_batched_tokens} is less than max_num_seqs ({self.max_num_seqs}); every running "
+                f"sequence takes a token",
                 "replica.max_num_batched_tokens",
             )
         if self.tokens_per_step < 1:
@@ -101,8 +102,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class SpeedChange:
-    """From `at_s` on, device time of a step is `time_factor` times its price and its dynamic energy `energy_factor` times (a power cap,
-    another clock); `replica` None: all."""
+    """From `at_s` on, device time of a step is `time_factor` times its price and its dynamic energy `energy_factor`
+    times (a power cap, another clock); `replica` None: all."""
 
     at_s: float
     time_factor: float
@@ -112,7 +113,8 @@ class SpeedChange:
 
 @dataclass(frozen=True, slots=True)
 class Autoscale:
-    """Every `every_s`: keep as many replicas up as hold `load` requests each, between `least` and `most`; idle ones drain."""
+    """Every `every_s`: keep as many replicas up as hold `load` requests each, between `least` and `most`; idle ones
+    drain."""
 
     load: float
     least: int = 1
@@ -122,10 +124,11 @@ class Autoscale:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Replicas behind a router. `balance_gap` and `balance_ratio`: when prefix affinity gives way to load (see router.py).
+    """Replicas behind a router. `balance_gap` and `balance_ratio`: when prefix affinity gives way to load (see
+    router.py).
 
-    `spill_tokens` (0: never): when every replica that takes prompts has more than so many tokens, a decode replica takes the prompt
-    and answers it, too.
+    `spill_tokens` (0: never): when every replica that takes prompts has more than so many tokens, a decode replica
+    takes the prompt and answers it, too.
     """
 
     replicas: tuple[Replica, ...]

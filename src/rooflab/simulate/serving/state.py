@@ -74,26 +74,35 @@ def _dtype(**columns: str) -> np.dtype[Any]:
 JOB_DTYPE: Final = _dtype(
     f8="deadline_s think_s key arrival_s first_scheduled_s first_token_s last_token_s stalled_since_s hidden_s",
     i8="input output predicted cached done goal made anchor finish_at private home_private shared chunk on_host",
-    i4="client adapter priority session after successor sibling link child previous next chunk_next heap_at state replica "
+    i4="client adapter priority session after successor sibling link child previous next chunk_next heap_at state "
+    "replica "
     "home epoch first_replica decode_replica preemptions requeues status swapped",
 )
-"""A request. `done` tokens have KV, `goal` must have before the next token, `made` are generated (as of joining the decode batch)."""
+"""A request. `done` tokens have KV, `goal` must have before the next token, `made` are generated (as of joining the
+decode batch)."""
 
 REPLICA_DTYPE: Final = _dtype(
-    f8="gain watermark retract reserve_ratio reserve_min reserve_decay reserve_now overlap host_s_per_token ssd_s_per_token "
-    "swap_s_per_token adapter_load_s link_free_s link_s_per_token link_latency_s link_layers idle_w slow power startup_s "
+    f8="gain watermark retract reserve_ratio reserve_min reserve_decay reserve_now overlap host_s_per_token "
+    "ssd_s_per_token "
+    "swap_s_per_token adapter_load_s link_free_s link_s_per_token link_latency_s link_layers idle_w slow power "
+    "startup_s "
     "start_s step_s slope_s step_j slope_j extra_s up_since_s waiting_since_s emitted_s newcomer_sum_s "
     "swap_in_free_s swap_out_free_s sticky",
-    i8="cost role mixed chunked reserve gated by_progress policy max_num_seqs max_num_batched_tokens block_size kv_blocks capacity_tokens "
-    "max_waiting swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens head tail partial "
-    "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used unit_blocks free_unit "
+    i8="cost role mixed chunked reserve gated by_progress policy max_num_seqs max_num_batched_tokens block_size "
+    "kv_blocks capacity_tokens "
+    "max_waiting swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens "
+    "head tail partial "
+    "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used "
+    "unit_blocks free_unit "
     "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers "
-    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations admit_every look_at batch_wait wait_until",
+    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations admit_every look_at "
+    "batch_wait wait_until",
 )
 """An engine: its rules and limits, its batch, its blocks, the step (or run of k equal steps) that it is in."""
 
 QUEUE_DTYPE: Final = _dtype(f8="service", i8="n head tail root n_decode joined_sum")
-"""A waiting line: a list for whoever comes in order, a pairing heap for the rest; under "fair" one a client, with its service so far."""
+"""A waiting line: a list for whoever comes in order, a pairing heap for the rest; under "fair" one a client, with its
+service so far."""
 
 UNIT_DTYPE: Final = _dtype(i8="block refs older newer tier replica")
 """A cached prefix block (of prefix_block_tokens): who holds it and its place in its tier's least-recently-used list."""
@@ -103,7 +112,8 @@ EVENT_DTYPE: Final = _dtype(f8="time_s slow power", i8="kind replica")
 
 CLUSTER_DTYPE: Final = _dtype(
     f8="now_s stop_s interval_s tick_s next_tick_s scale_load balance_ratio",
-    i8="n_jobs n_queues n_clients ended next_open next_shared router turn turn_decode random next_event scale_min scale_max unit_tokens "
+    i8="n_jobs n_queues n_clients ended next_open next_shared router turn turn_decode random next_event scale_min "
+    "scale_max unit_tokens "
     "n_steps balance_gap spill",
 )
 """The cluster: the clock, the router, the autoscaler."""

@@ -40,7 +40,8 @@ def arrival_times(workload: Workload, n: int, rate_per_s: float, rng: np.random.
 
 
 def _diurnal(even: F64, diurnal: Diurnal) -> F64:
-    """Times t with t − swing · P/2π · sin(2πt/P) = `even`: a Poisson process of constant rate, bent so that its rate swings."""
+    """Times t with t − swing · P/2π · sin(2πt/P) = `even`: a Poisson process of constant rate, bent so that its rate
+    swings."""
     whole, part = np.divmod(even / diurnal.period_s, 1.0)
     grid = np.linspace(0.0, 1.0, 4097)
     integral = grid - diurnal.swing / (2 * math.pi) * np.sin(2 * math.pi * grid)

@@ -163,7 +163,8 @@ def _drawn(workload: Workload, session: I64, turn: I64) -> _Rows:
 
 
 def _alike(sessions: Sessions, z: F64, shared: F64, turns: F64, session: I64) -> F64:
-    """Normals of which a part is the session's own; with `longer`, that part goes with the normal that drew the number of turns.
+    """Normals of which a part is the session's own; with `longer`, that part goes with the normal that drew the number
+    of turns.
 
     Long sessions weigh more, which would shift all lengths: ranks are then mapped back to normals.
     """
@@ -252,7 +253,8 @@ def _by_arrival_clock(
 ) -> tuple[F64, I64, F64, npt.NDArray[np.intp]]:
     """Every turn at its own time, whatever the answers take; what runs past the end comes in at the beginning.
 
-    So the load is stationary from the first second; turns that come in so are a conversation of their own (see `_blocks`).
+    So the load is stationary from the first second; turns that come in so are a conversation of their own (see
+    `_blocks`).
     """
     assert workload.rate is not None
     n = len(arrival)
@@ -272,7 +274,8 @@ def _pauses(workload: Workload, sessions: Sessions, n: int) -> F64:
 
 
 def _blocks(workload: Workload, rows: _Rows, block_tokens: int) -> tuple[I64, I64, int]:
-    """Start, blocks and block size; whole sequences are listed, because those that never recur push others out of the cache."""
+    """Start, blocks and block size; whole sequences are listed, because those that never recur push others out of the
+    cache."""
     prefixes, n = _prefixes(workload), len(rows.turn)
     if workload.sessions is None and prefixes.tokens == 0:
         return np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int64), block_tokens
@@ -294,7 +297,8 @@ def _one_prefix(rows: _Rows, tokens: int, block_tokens: int) -> tuple[I64, I64, 
 
 
 def _chains(rows: _Rows) -> I64:
-    """A number for each run of turns in which every turn comes after the one before it; a turn out of order begins another run."""
+    """A number for each run of turns in which every turn comes after the one before it; a turn out of order begins
+    another run."""
     order = np.lexsort((np.arange(len(rows.turn)), rows.session))
     session, turn = rows.session[order], rows.turn[order]
     begins = np.ones(len(turn), dtype=bool)
@@ -320,7 +324,8 @@ def priorities(workload: Workload, klass: I32) -> I32:
 
 
 def deadlines(workload: Workload, klass: I32, slo: SLO) -> F64:
-    """Seconds from arrival to the deadline: the tightest TTFT limit of the class (or of the scenario), else its tightest e2e limit."""
+    """Seconds from arrival to the deadline: the tightest TTFT limit of the class (or of the scenario), else its
+    tightest e2e limit."""
 
     def of(limits: SLO) -> float:
         for metric in ("ttft_", "e2e_"):
@@ -333,7 +338,8 @@ def deadlines(workload: Workload, klass: I32, slo: SLO) -> F64:
 
 
 def predicted(workload: Workload, output: I64) -> I64:
-    """Guesses of the output lengths: the truth times a lognormal factor of mean 1 and coefficient of variation `predict_cv`."""
+    """Guesses of the output lengths: the truth times a lognormal factor of mean 1 and coefficient of variation
+    `predict_cv`."""
     if workload.predict_cv == 0:
         return output
     z = stream(workload.seed, "predictions").standard_normal(len(output))

@@ -1,8 +1,9 @@
 """Drawing lengths and times: every draw begins as a standard normal, which the distribution then maps to a value.
 
 One normal a request and purpose has three uses.  Two lengths are correlated by correlating their normals (a
-Gaussian copula; a rank correlation ρ needs 2 sin(πρ/6) of normals: Pearson 1907); turns of a session are alike by sharing part of one;
-and scenarios that are compared draw the same normals whatever their distributions are (common random numbers).
+Gaussian copula; a rank correlation ρ needs 2 sin(πρ/6) of normals: Pearson 1907); turns of a session are alike by
+sharing part of one; and scenarios that are compared draw the same normals whatever their distributions are (common
+random numbers).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _STEPS_PER_SIGMA: Final = 400
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
-    """The random stream of one purpose ("isl", "arrivals", ...): independent of the others, the same on every machine."""
+    """The random stream of one purpose ("isl", "arrivals", ...): independent of the others, the same on every
+    machine."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()),))))
 
 

@@ -1,4 +1,5 @@
-"""Requests from traces: replayed on their own clock, stretched to a rate, as lengths of a closed loop, repeated to any number."""
+"""Requests from traces: replayed on their own clock, stretched to a rate, as lengths of a closed loop, repeated to any
+number."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ I64 = npt.NDArray[np.int64]
 
 
 def trace_requests(trace: Trace) -> Requests:
-    """The trace as it is: its arrivals (all at 0 where it has lengths only), lengths, sessions and whole prompt blocks."""
+    """The trace as it is: its arrivals (all at 0 where it has lengths only), lengths, sessions and whole prompt
+    blocks."""
     blocks = prompt_blocks(trace)
     start, block = (None, None) if blocks is None else _whole_blocks(trace, *blocks)
     return make_requests(
@@ -50,9 +52,9 @@ def _whole_blocks(trace: Trace, start: I64, block: I64) -> tuple[I64, I64]:
 def trace_work(workload: Workload, *, slo: SLO | None = None) -> Requests:
     """The requests of a workload with a trace, cut or repeated to `requests`.
 
-    They come on the trace's clock stretched to `rate`; by the workload's arrival process where the trace has lengths only; `concurrency`
-    at a time; or all at once for a batch or a max-throughput run.  Classes, clients and adapters are drawn for each request.
-    Raises InputError for lengths only without any of these.
+    They come on the trace's clock stretched to `rate`; by the workload's arrival process where the trace has lengths
+    only; `concurrency` at a time; or all at once for a batch or a max-throughput run.  Classes, clients and adapters
+    are drawn for each request. Raises InputError for lengths only without any of these.
     """
     from rooflab.simulate.work.draw import NO_SLO, deadlines, predicted, priorities
 

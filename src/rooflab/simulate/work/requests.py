@@ -65,7 +65,8 @@ class Requests:
 
     `arrival_s` is used for OPEN requests and must not decrease among them.  `deadline_s` counts from arrival
     (inf: none); `priority` is vLLM's, lower goes first; `predicted_tokens` is a guess of the output length for
-    predicted shortest-first.  `client`, `klass`, `session` and `adapter` are small whole numbers (adapter −1: base model).
+    predicted shortest-first.  `client`, `klass`, `session` and `adapter` are small whole numbers (adapter −1: base
+    model).
     """
 
     arrival_s: F64
@@ -188,7 +189,8 @@ class Records:
 
 
 TIMELINE_FIELDS: Final = (
-    "time_s", "running", "waiting", "kv_blocks", "prefill_tokens_per_s", "decode_tokens_per_s", "step_tokens", "power_w", "replicas_up",
+    "time_s", "running", "waiting", "kv_blocks", "prefill_tokens_per_s", "decode_tokens_per_s", "step_tokens",
+    "power_w", "replicas_up",
 )  # fmt: skip
 
 
@@ -251,7 +253,8 @@ class Steps:
 
 TOTAL_FIELDS: Final = (
     "steps", "busy_s", "up_s", "energy_j", "prefill_tokens", "decode_tokens", "cached_tokens", "looked_up_tokens",
-    "host_tokens", "ssd_tokens", "preemptions", "swapped_tokens", "recomputed_tokens", "transferred_tokens", "evicted_blocks",
+    "host_tokens", "ssd_tokens", "preemptions", "swapped_tokens", "recomputed_tokens", "transferred_tokens",
+    "evicted_blocks",
     "request_s", "waiting_s", "kv_block_s", "finished",
 )  # fmt: skip
 

@@ -1,12 +1,16 @@
-"""ETS (seed 54): an integer program prunes the tree of a reward-guided search so that kept branches share cache and still differ.
+"""ETS (seed 54): an integer program prunes the tree of a reward-guided search so that kept branches share cache and
+still differ.
 
-At each depth every open leaf i has a reward; REBASE gives it W_i = ceil(width · softmax(r / 0.2)_i) continuations, the best leaf first and
-on what is left. Before that ETS keeps the leaves x that solve (section 4, with the weights of the released configurations)
+At each depth every open leaf i has a reward; REBASE gives it W_i = ceil(width · softmax(r / 0.2)_i) continuations, the
+best leaf first and on what is left. Before that ETS keeps the leaves x that solve (section 4, with the weights of the
+released configurations)
 
-    max  Σ W_i/ΣW · x_i − λ_b / (M + N) · (Σ_j y_j + Σ_i x_i) + λ_d / K · Σ_k c_k,   y_j ≥ x_i for j above i,   c_k ≤ Σ_{i in k} x_i
+    max  Σ W_i/ΣW · x_i − λ_b / (M + N) · (Σ_j y_j + Σ_i x_i) + λ_d / K · Σ_k c_k,
+         y_j ≥ x_i for j above i,   c_k ≤ Σ_{i in k} x_i
 
-over N leaves, their M ancestors and K clusters of the last steps' texts (average linkage on cosine distance, cut at 0.05).
-The program is solved by HiGHS. Ancestors are linked child to parent, which says the same as leaf to ancestor with fewer rows.
+over N leaves, their M ancestors and K clusters of the last steps' texts (average linkage on cosine distance, cut at
+0.05). The program is solved by HiGHS. Ancestors are linked child to parent, which says the same as leaf to ancestor
+with fewer rows.
 """
 
 from __future__ import annotations
@@ -36,11 +40,16 @@ F64 = npt.NDArray[np.float64]
 
 paper = Paper.from_card(
     "ets",
-    executed="REBASE's shares, the clustering and the integer program (HiGHS), at every step of search trees of up to 256 paths.",
-    modelled="the time of the search: every continuation is a request of the serving simulator, whose prefix cache holds the tree.",
-    assumed="trees grow by a synthetic process in the shape of Llemma-34B on MATH (8 steps of 45 tokens, a dozen ideas a step, sound with "
-    "probability 0.84, a judge whose noise equals its signal); the reward model runs on its own GPU; a selection takes 20 ms. The cache of "
-    "a step is that of the leaves that go on and of their ancestors; the released code counts dropped leaves, which hides half the gain.",
+    executed="REBASE's shares, the clustering and the integer program (HiGHS), at every step of search trees of up to "
+    "256 paths.",
+    modelled="the time of the search: every continuation is a request of the serving simulator, whose prefix cache "
+    "holds the tree.",
+    assumed="trees grow by a synthetic process in the shape of Llemma-34B on MATH (8 steps of 45 tokens, a dozen ideas "
+    "a step, sound with "
+    "probability 0.84, a judge whose noise equals its signal); the reward model runs on its own GPU; a selection takes "
+    "20 ms. The cache of "
+    "a step is that of the leaves that go on and of their ancestors; the released code counts dropped leaves, which "
+    "hides half the gain.",
 )
 
 TEMPERATURE: Final = 0.2
@@ -92,7 +101,8 @@ def _scipy(module: str) -> Any:
 
 
 def keep(parent: I64, leaves: I64, value: F64, group: I64, weights: Weights) -> npt.NDArray[np.bool_]:
-    """Which leaves to keep: the integer program. `parent` by node (−1: none), `value` a leaf's share of the width, `group` its cluster."""
+    """Which leaves to keep: the integer program. `parent` by node (−1: none), `value` a leaf's share of the width,
+    `group` its cluster."""
     optimize, sparse = _scipy("scipy.optimize"), _scipy("scipy.sparse")
     above = ancestors(parent, leaves)
     place = {int(node): len(leaves) + j for j, node in enumerate(above)}
@@ -117,9 +127,11 @@ def keep(parent: I64, leaves: I64, value: F64, group: I64, weights: Weights) -> 
     )  # fmt: skip
     some = sparse.coo_matrix((np.ones(n), (np.zeros(n, dtype=int), np.arange(n))), (1, n + m + k))
     constraints = [
-        optimize.LinearConstraint(sparse.vstack([link, cover]).tocsc(), ub=0.0), optimize.LinearConstraint(some.tocsc(), lb=1.0),
+        optimize.LinearConstraint(sparse.vstack([link, cover]).tocsc(), ub=0.0),
+        optimize.LinearConstraint(some.tocsc(), lb=1.0),
     ]  # fmt: skip
-    # leaves are whole, ancestors and coverage become so by themselves; the relaxation mostly is, and takes half the time
+    # leaves are whole, ancestors and coverage become so by themselves; the relaxation mostly is, and takes half the
+    # time
     for whole in (0.0, 1.0):
         integrality = np.concatenate([np.full(n, whole), np.zeros(m + k)])
         solved = optimize.milp(-gain, integrality=integrality, bounds=optimize.Bounds(0, 1), constraints=constraints)
@@ -185,8 +197,8 @@ class _Paths:
 def requests_of(threads: Sequence[Sequence[Grown]], ending: F64 | None = None, pause_s: float = 0.0) -> Requests:
     """Every continuation as a request: its path is the prompt, its step the answer, the tree the prefix blocks.
 
-    A thread does its searches one after the other. A step begins `pause_s` after the end of the step before: `ending` says when each
-    request ended in a run before (without it, the longest answer of a step is taken for the last).
+    A thread does its searches one after the other. A step begins `pause_s` after the end of the step before: `ending`
+    says when each request ended in a run before (without it, the longest answer of a step is taken for the last).
     """
     rows: list[tuple[int, int, int, int]] = []
     chains: list[I64] = []
@@ -230,7 +242,8 @@ def serve(scenario: Scenario, threads: Sequence[Sequence[Grown]], pause_s: float
 
 
 _SOLVE_S: Final = 0.02
-"""Seconds of clustering and program a step in simulated time: what 256 leaves take on one core (the analysis measures them)."""
+"""Seconds of clustering and program a step in simulated time: what 256 leaves take on one core (the analysis measures
+them)."""
 Both = tuple[list[Grown], list[Grown]]
 
 
@@ -257,7 +270,8 @@ def _published(lab: Lab) -> Both:
 
 
 @paper.claim(
-    "KV cache over the search: smaller than REBASE's", expect=1.8, unit="x", id="c1", source="abstract", kind="executed",
+    "KV cache over the search: smaller than REBASE's", expect=1.8, unit="x", id="c1", source="abstract",
+    kind="executed",
     moves={"data: noise of the reward model": -1},
 )  # fmt: skip
 def cache_reduction(lab: Lab) -> float:
@@ -278,8 +292,10 @@ def setup(lab: Lab) -> Scenario:
 
 
 @paper.claim("throughput over REBASE", expect=1.4, unit="x", id="c2", source="abstract",
-    note="14 % short, 15 % with waiting requests taken as they come instead of in the order of their cached prefixes: the released eight "
-    "searches at once overflow the cache with and without pruning, so that both compute prefixes again; four would gain 1.6.",
+    note="14 % short, 15 % with waiting requests taken as they come instead of in the order of their cached prefixes: "
+         "the released eight "
+    "searches at once overflow the cache with and without pruning, so that both compute prefixes again; four would "
+    "gain 1.6.",
 )  # fmt: skip
 def throughput_gain(lab: Lab) -> float:
     """Searches a second, eight at once, each step's continuations as requests of SGLang with its prefix cache."""
@@ -289,7 +305,8 @@ def throughput_gain(lab: Lab) -> float:
 
 
 def _figure(lab: Lab, weights: Weights | None) -> float:
-    """Nodes that stay in the overview figure's tree, the question aside: three parents with 2, 2 and 1 children, width 5."""
+    """Nodes that stay in the overview figure's tree, the question aside: three parents with 2, 2 and 1 children, width
+    5."""
     parent = np.array([-1, 0, 0, 0, 1, 1, 2, 2, 3])
     leaves, group = np.arange(4, 9), np.array([0, 0, 0, 0, 1])
     rewards = np.array(lab.data("rewards in the figure", [0.9, 0.5, 0.8, 0.8, 0.8]))
@@ -318,9 +335,11 @@ def figure_rebase(lab: Lab) -> float:
 
 
 @paper.claim(
-    "overview figure: nodes left by pruning alone", expect=3.0, tolerance=0.0, unit="nodes", id="c3-prune", source=_OVERVIEW,
+    "overview figure: nodes left by pruning alone", expect=3.0, tolerance=0.0, unit="nodes", id="c3-prune",
+    source=_OVERVIEW,
     kind="executed",
-    note="the drawing keeps both children of the best parent, one of which REBASE gives nothing: no weights make the program keep a leaf "
+    note="the drawing keeps both children of the best parent, one of which REBASE gives nothing: no weights make the "
+         "program keep a leaf "
     "without value; it leaves two nodes.",
 )  # fmt: skip
 def figure_pruned(lab: Lab) -> float:
@@ -346,13 +365,15 @@ def figure_ets(lab: Lab) -> float:
 
 paper.not_modelled(
     "accuracy", "accuracy on MATH500 and GSM8K within a point of REBASE's", None,
-    "needs Llemma-34B, its reward model and the problems; on the synthetic trees the share of right answers is reported beside the gain.",
+    "needs Llemma-34B, its reward model and the problems; on the synthetic trees the share of right answers is "
+    "reported beside the gain.",
 )  # fmt: skip
 
 
 @paper.analysis
 def on_scenario(lab: Lab, scenario: Scenario) -> Analysis:
-    """Eight searches of width 64 (or the scenario's concurrency, up to 16) on the reader's model: cache, throughput and answers."""
+    """Eight searches of width 64 (or the scenario's concurrency, up to 16) on the reader's model: cache, throughput and
+    answers."""
     w = scenario.workload
     require(
         scenario.model.kind == "decoder", f"{scenario.model.name} is no decoder: there is no tree of texts to search"
@@ -378,13 +399,15 @@ def on_scenario(lab: Lab, scenario: Scenario) -> Analysis:
         ("cache reduction", _cache(before) / _cache(after), "x"), ("searches a second, REBASE", then, "1/s"),
         ("searches a second, ETS", now, "1/s"), ("throughput gain", now / then, "x"),
         ("clustering and program a step", 1e3 * solve_s, "ms"),
-        ("right answers on synthetic trees, REBASE", 100 * float(np.mean([t.answers_right for t in before])), "percent"),
+        ("right answers on synthetic trees, REBASE", 100 * float(np.mean([t.answers_right for t in before])),
+        "percent"),
         ("right answers on synthetic trees, ETS", 100 * float(np.mean([t.answers_right for t in after])), "percent"),
     )  # fmt: skip
     full = now / then < 1.05
     because = (
         f"{threads} searches of {width} paths, {steps:.0f} steps of {growth.step_tokens:.0f} tokens: "
-        + ("the cache holds both ways of searching, so sharing more of it saves next to nothing; raise width or concurrency" if full
+        + ("the cache holds both ways of searching, so sharing more of it saves next to nothing; raise width or "
+           "concurrency" if full
            else "paths that share their ancestors leave room in the cache, so that fewer prefixes are computed again")
     )  # fmt: skip
     return Analysis(figures, because)

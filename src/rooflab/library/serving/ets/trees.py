@@ -1,10 +1,11 @@
 """Search trees of reward-guided reasoning, grown by a documented process, for papers that select in them.
 
-A question has a prompt and, at each step, a few ideas (Zipf popularity). An idea is sound with the question's own probability
-(Beta around `sound`): a path is right while all its ideas are. A node's text is a paraphrase of its idea: a unit vector near the idea's,
-so that paraphrases lie within a small cosine distance and ideas far apart. The reward model scores a node as a noisy judge does:
-sigmoid(judge · (±1) + noise), a part of the noise inherited from the parent. A path ends after the question's number of steps, give or
-take one. Lengths of steps are lognormal.  Both sides of a comparison see the same question; what is drawn depends on the path taken.
+A question has a prompt and, at each step, a few ideas (Zipf popularity). An idea is sound with the question's own
+probability (Beta around `sound`): a path is right while all its ideas are. A node's text is a paraphrase of its idea: a
+unit vector near the idea's, so that paraphrases lie within a small cosine distance and ideas far apart. The reward
+model scores a node as a noisy judge does: sigmoid(judge · (±1) + noise), a part of the noise inherited from the parent.
+A path ends after the question's number of steps, give or take one. Lengths of steps are lognormal.  Both sides of a
+comparison see the same question; what is drawn depends on the path taken.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _DIRECTIONS = 24
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The process. `step_tokens` and `steps` are means; `ideas` a step, popular ∝ rank^−skew; `noise` that of the judge."""
+    """The process. `step_tokens` and `steps` are means; `ideas` a step, popular ∝ rank^−skew; `noise` that of the
+    judge."""
 
     prompt_tokens: float = 120.0
     step_tokens: float = 45.0
@@ -43,7 +45,8 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """Open leaves of a tree at a depth: node numbers, rewards, vectors of their texts (N, 24); `parent` of every node so far."""
+    """Open leaves of a tree at a depth: node numbers, rewards, vectors of their texts (N, 24); `parent` of every node
+    so far."""
 
     depth: int
     leaves: I64
@@ -58,8 +61,8 @@ Select = Callable[[Frontier, int], I64]
 
 @dataclass(slots=True)
 class Grown:
-    """A finished tree: `parent`, `tokens`, `score`, `right` by node (0 is the prompt), `born` its depth, who ended a path, and for each
-    step the leaves that were open and how many continuations each got."""
+    """A finished tree: `parent`, `tokens`, `score`, `right` by node (0 is the prompt), `born` its depth, who ended a
+    path, and for each step the leaves that were open and how many continuations each got."""
 
     parent: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
@@ -79,7 +82,8 @@ class Grown:
 
     @property
     def answers_right(self) -> bool:
-        """Whether the weighted majority of finished paths is right; wrong ones agree where they went wrong by the same idea."""
+        """Whether the weighted majority of finished paths is right; wrong ones agree where they went wrong by the same
+        idea."""
         votes: dict[int, float] = {}
         for node in self.ended:
             votes[self.wrong_at[node]] = votes.get(self.wrong_at[node], 0.0) + self.score[node]

@@ -1,8 +1,10 @@
-"""Two ways to hand out KV blocks, executed: one block at a time, and in groups of adjacent blocks; and a trace that exercises them.
+"""Two ways to hand out KV blocks, executed: one block at a time, and in groups of adjacent blocks; and a trace that
+exercises them.
 
-`BlockGroups` is FastSwitch's manager (section 3.1): a sequence gets a run of blocks sized for what it needs and some room to grow, and
-grows into that room; freed runs merge with their neighbours; when free runs are short, the unused tails of others are taken back, so that
-no more memory is lost than with paging. `Pages` is vLLM's free list: any block, the last freed first.
+`BlockGroups` is FastSwitch's manager (section 3.1): a sequence gets a run of blocks sized for what it needs and some
+room to grow, and grows into that room; freed runs merge with their neighbours; when free runs are short, the unused
+tails of others are taken back, so that no more memory is lost than with paging. `Pages` is vLLM's free list: any block,
+the last freed first.
 """
 
 from __future__ import annotations
@@ -130,7 +132,8 @@ def _runs(blocks: list[int]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """What a trace did to an allocator: blocks swapped and the runs (copies) they came in, and the mean share of blocks in use."""
+    """What a trace did to an allocator: blocks swapped and the runs (copies) they came in, and the mean share of blocks
+    in use."""
 
     blocks: int
     copies: int

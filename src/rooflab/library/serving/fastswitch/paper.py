@@ -1,12 +1,13 @@
-"""FastSwitch (seed 2): preemption for fairness made cheap, by swapping few large pieces, beside the steps, and only what is new.
+"""FastSwitch (seed 2): preemption for fairness made cheap, by swapping few large pieces, beside the steps, and only
+what is new.
 
-Requests draw new priorities every so many steps, and who has a bad one gives way. vLLM 0.3.3 copies a sequence block by block, keys and
-values of every layer apart, while the GPU waits:
+Requests draw new priorities every so many steps, and who has a bad one gives way. vLLM 0.3.3 copies a sequence block by
+block, keys and values of every layer apart, while the GPU waits:
 
     seconds = max(2 · layers · blocks · (seconds to issue a copy), bytes / PCIe rate)
 
-FastSwitch hands out adjacent blocks, so that one copy carries a run of them (3.1), issues copies from threads of its own while the others
-decode (3.2), and keeps the host's copy, so that a later swap moves what was generated since (3.3).
+FastSwitch hands out adjacent blocks, so that one copy carries a run of them (3.1), issues copies from threads of its
+own while the others decode (3.2), and keeps the host's copy, so that a later swap moves what was generated since (3.3).
 """
 
 from __future__ import annotations
@@ -33,21 +34,27 @@ F64 = npt.NDArray[np.float64]
 
 paper = Paper.from_card(
     "fastswitch",
-    executed="the block-group allocator and vLLM's free list, on a trace of sequences that grow, give way and come back.",
-    modelled="priorities by turns, swapping (copies, PCIe, waiting or not, reuse of the host's copy), steps and queues, in the simulator.",
-    assumed="issuing a copy takes 5 us while the one before travels; turns come at once; a group starts with 16 blocks; Markov priorities "
-    "favour who runs by half; blocks on their way out are only waited for by what is swapped in; all turns together come at one a second.",
+    executed="the block-group allocator and vLLM's free list, on a trace of sequences that grow, give way and come "
+    "back.",
+    modelled="priorities by turns, swapping (copies, PCIe, waiting or not, reuse of the host's copy), steps and "
+    "queues, in the simulator.",
+    assumed="issuing a copy takes 5 us while the one before travels; turns come at once; a group starts with 16 "
+    "blocks; Markov priorities "
+    "favour who runs by half; blocks on their way out are only waited for by what is swapped in; all turns together "
+    "come at one a second.",
 )
 
 CALL_S: Final = 5e-6
-"""Seconds to issue one small asynchronous copy: 5 to 7 us measured in DualPath (arXiv:2602.21548, section 5.2), the lower end; vLLM's
-copies of 32 KB take 4.0 us on the host of an H100 (vLLM pull request 38460: 4,096 of them in 16.4 ms)."""
+"""Seconds to issue one small asynchronous copy: 5 to 7 us measured in DualPath (arXiv:2602.21548, section 5.2), the
+lower end; vLLM's copies of 32 KB take 4.0 us on the host of an H100 (vLLM pull request 38460: 4,096 of them in 16.4
+ms)."""
 _ALLOCATOR_SEQUENCES: Final = 150
 
 
 @lru_cache(maxsize=64)
 def mean_run(lengths: tuple[tuple[int, int], ...], blocks: int, every: int, group: int) -> float:
-    """Blocks a copy that the block-group allocator leaves on a trace of (prompt, answer) `lengths`; `group` 0: vLLM's free list."""
+    """Blocks a copy that the block-group allocator leaves on a trace of (prompt, answer) `lengths`; `group` 0: vLLM's
+    free list."""
     allocator = BlockGroups(blocks, group) if group else Pages(blocks)
     return churn(allocator, blocks, list(lengths), every).mean_run
 
@@ -100,8 +107,14 @@ class FastSwitch(Technique):
         then = before.load.get("preemptions", 0.0) if before else 0.0
         now = after.load.get("preemptions", 0.0)
         if not then and not now:
-            return "nothing was preempted: memory holds all who run; with deployment.rotation (fairness by turns) requests would give way"
-        return f"{then:,.0f} → {now:,.0f} preemptions; a copy carries {swap.run_blocks:.1f} blocks instead of one, beside the steps"
+            return (
+                "nothing was preempted: memory holds all who run; with deployment.rotation (fairness by turns) "
+                "requests would give way"
+            )
+        return (
+            f"{then:,.0f} → {now:,.0f} preemptions; a copy carries {swap.run_blocks:.1f} blocks instead of one, "
+            f"beside the steps"
+        )
 
 
 def tails(result: Any) -> Mapping[str, float]:
@@ -122,7 +135,8 @@ def tails(result: Any) -> Mapping[str, float]:
 
 
 _MACHINES: Final = {"llama": ("meta-llama/Llama-3.1-8B", "a10", 25), "qwen": ("Qwen/Qwen2.5-32B", "a100-80gb-sxm", 50)}
-"""Model, GPU, steps between draws (1 / frequency). The paper's Qwen-32B and LLaMA-8B in their nearest catalogued shapes."""
+"""Model, GPU, steps between draws (1 / frequency). The paper's Qwen-32B and LLaMA-8B in their nearest catalogued
+shapes."""
 _PATTERNS: Final = ("random", "markov")
 _TURNS: Final = 5500
 """A thousand conversations of 5.5 turns (section 4.1)."""
@@ -138,7 +152,8 @@ def _evaluation(lab: Lab, machine: str, pattern: str) -> Scenario:
             "like": "sharegpt", "rate": "1/s", "requests": _TURNS,
             "sessions": {"turns": {"lognormal": {"mean": 5.5, "cv": 1.0}}, "context": 4096},
         },
-        deployment={"engine": "vllm", "engine_version": "0.3.3", "scheduler": "vllm-v0", "tp": 1, "weights": "fp16", "max_model_len": 4096},
+        deployment={"engine": "vllm", "engine_version": "0.3.3", "scheduler": "vllm-v0", "tp": 1, "weights": "fp16",
+        "max_model_len": 4096},
     )  # fmt: skip
     call_s = lab.data("seconds to issue a copy", CALL_S)
     swap_bytes = 6e10
@@ -164,13 +179,15 @@ _LOOKED_AT: Final = 64
 """Iterations near the 99th percentile whose price is looked up."""
 _COPY: Final = {"data: seconds to issue a copy": 1}
 _BACKLOG: Final = (
-    "at a turn a second vLLM's swapping cannot keep up here: its queue grows for as long as the run lasts, and every gain with it; a third "
+    "at a turn a second vLLM's swapping cannot keep up here: its queue grows for as long as the run lasts, and every "
+    "gain with it; a third "
     "of the run comes near what is published."
 )
 
 
 @paper.claim(
-    "tail latencies, TTFT and TBT of both models: speed-up over vLLM", expect=(1.4, 11.2), unit="x", id="c1", source="abstract",
+    "tail latencies, TTFT and TBT of both models: speed-up over vLLM", expect=(1.4, 11.2), unit="x", id="c1",
+    source="abstract",
     moves=_COPY, note=_BACKLOG,
 )  # fmt: skip
 def tail_speedup(lab: Lab) -> float:
@@ -189,7 +206,8 @@ def best_ttft(lab: Lab) -> float:
 
 @paper.claim(
     "best P99.9 TBT, Qwen-32B: speed-up over vLLM", expect=11.2, unit="x", id="c3", source="evaluation", moves=_COPY,
-    note="as for the other tails; a shorter run falls short instead, since the longest gaps between tokens are turns spent waiting for a "
+    note="as for the other tails; a shorter run falls short instead, since the longest gaps between tokens are turns "
+         "spent waiting for a "
     "better priority, which cheap switches shorten less than queues.",
 )  # fmt: skip
 def best_tbt(lab: Lab) -> float:
@@ -211,12 +229,14 @@ def throughput(lab: Lab) -> float:
     return max(_gains(lab, m)["throughput"] for m in _MACHINES)
 
 
-@paper.claim("vLLM: share of the P99 iteration that is swapping", expect=59.9, unit="percent", id="c5", source="introduction", moves=_COPY,
+@paper.claim("vLLM: share of the P99 iteration that is swapping", expect=59.9, unit="percent", id="c5",
+source="introduction", moves=_COPY,
     note="it differs widely by model and pattern, and falls as the queue grows. The text does not say "
     "which load and frequency it is about.",
 )  # fmt: skip
 def stall_share(lab: Lab) -> float:
-    """Mean over both models and patterns: time of iterations around the 99th percentile beyond the price of their step."""
+    """Mean over both models and patterns: time of iterations around the 99th percentile beyond the price of their
+    step."""
     shares = [_stall(lab, _evaluation(lab, m, pattern)) for m in _MACHINES for pattern in _PATTERNS]
     return 100 * float(np.mean(shares))
 
@@ -250,7 +270,8 @@ def setup(lab: Lab) -> Scenario:
 
 @paper.analysis
 def on_scenario(lab: Lab, scenario: Scenario) -> Analysis:
-    """Fairness by turns (new priorities every 50 steps) on the reader's scenario: what it costs with vLLM's swapping, and with this."""
+    """Fairness by turns (new priorities every 50 steps) on the reader's scenario: what it costs with vLLM's swapping,
+    and with this."""
     turns = scenario if scenario.deployment.rotation else scenario.with_deployment(rotation=Rotation(50))
     turns = turns.with_workload(requests=min(scenario.workload.requests or 1000, 2000))
     after = lab.simulate(turns, FastSwitch())
