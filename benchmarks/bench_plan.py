@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
-from rooflab.plan import plan
-from rooflab.plan.judge import judge
-from rooflab.plan.space import candidates, space_of
+from rooflab.planner.judge import judge
+from rooflab.planner.search import plan
+from rooflab.planner.space import candidates, space_of
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import read_slo

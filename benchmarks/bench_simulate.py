@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, StepCost, fixed_step
-from rooflab.simulate.serving.rules import ENGINE_RULES
-from rooflab.simulate.serving.run import Simulation
-from rooflab.simulate.serving.specs import Cluster, Replica
-from rooflab.simulate.work.requests import Requests, Result, make_requests
+from rooflab.simulator.serving.rules import ENGINE_RULES
+from rooflab.simulator.serving.run import Simulation
+from rooflab.simulator.serving.specs import Cluster, Replica
+from rooflab.simulator.work.requests import Requests, Result, make_requests
 
 TRACE = Path(__file__).parents[1].parent / "shared/data/traces/mooncake_conversation.csv"
 UNIT = 512

@@ -9,7 +9,7 @@ import pytest
 
 import rooflab as rl
 from rooflab.api import apply_techniques
-from rooflab.estimate.serving.answer import Estimate
+from rooflab.estimator.serving.answer import Estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rooflab as rl
-from rooflab.estimate.serving.first_token import Admission, held_steps
+from rooflab.estimator.serving.first_token import Admission, held_steps
 from rooflab.evidence.rows.recipes import is_inferencex, recipe
 from rooflab.scenario.workload import read_workload
 

@@ -12,8 +12,8 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.compile import compile_steps
-from rooflab.estimate.serving.engines import estimate
-from rooflab.estimate.serving.pools import decode_pool, estimate_pools
+from rooflab.estimator.serving.engines import estimate
+from rooflab.estimator.serving.pools import decode_pool, estimate_pools
 from rooflab.evidence.rows.recipes import recipe_cache
 from rooflab.memory.account import account
 from rooflab.operators.formats import formats_of

@@ -19,7 +19,7 @@ from rooflab.library.serving.kinetics import SparseRead
 from rooflab.library.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
 from rooflab.library.serving.qserve import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulate.serving import price as simulated
+from rooflab.simulator.serving import price as simulated
 
 FIELDS = {
     "model": "meta-llama/Llama-2-70b-hf", "hardware": "8 x a100-80gb-sxm",

@@ -11,7 +11,7 @@ import rooflab as rl
 from rooflab.errors import Infeasible
 from rooflab.library.serving.polca import SHARES, Polca, phases
 from rooflab.papers.run import run_paper
-from rooflab.simulate.power_row import Caps, Jobs, Row, Rule, diurnal_jobs, quantiles, run_row, two_classes
+from rooflab.simulator.power_row import Caps, Jobs, Row, Rule, diurnal_jobs, quantiles, run_row, two_classes
 
 CHAT = Path(__file__).parents[1] / "examples" / "chat-70b.yaml"
 MINUTE = 60.0 / 86400.0

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
-from rooflab.estimate.serving.engines import estimate, evaluate, evaluate_columns
-from rooflab.plan import Plan, plan
-from rooflab.plan.search import QUALITY_WORTH
-from rooflab.plan.space import candidates, quality, space_of
+from rooflab.estimator.serving.engines import estimate, evaluate, evaluate_columns
+from rooflab.planner.result import Plan
+from rooflab.planner.search import QUALITY_WORTH, plan
+from rooflab.planner.space import candidates, quality, space_of
 from rooflab.scenario.deployment import read_deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO, read_slo

@@ -14,7 +14,8 @@ from rich.console import Console
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.charts.shapes import Dot, scatter
-from rooflab.plan import Plan, plan
+from rooflab.planner.result import Plan
+from rooflab.planner.search import plan
 from rooflab.report.pages.plan import plan_page, write_plan_page
 from rooflab.report.text.plan import show_plan
 from rooflab.scenario.scenario import Scenario

@@ -10,7 +10,7 @@ import pytest
 from rooflab import api
 from rooflab.cli.main import run
 from rooflab.papers.registry import techniques
-from rooflab.plan.techniques import plan_with_techniques
+from rooflab.planner.techniques import plan_with_techniques
 
 FULL = {
     "model": "meta-llama/Llama-2-7b-hf", "hardware": "l40s",

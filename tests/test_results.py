@@ -18,12 +18,12 @@ from rooflab.files import replaced
 from rooflab.report.pages.simulation import simulation_page, write_simulation_page
 from rooflab.scenario.slo import read_slo
 from rooflab.scenario.workload import read_workload
-from rooflab.simulate.results.fairness import fairness, service_over_time
-from rooflab.simulate.results.perfetto import trace_events, write_perfetto
-from rooflab.simulate.results.records import record_columns, write_records
-from rooflab.simulate.results.serving import ServingResult, statistics
-from rooflab.simulate.work.draw import make_work
-from rooflab.simulate.work.requests import (
+from rooflab.simulator.results.fairness import fairness, service_over_time
+from rooflab.simulator.results.perfetto import trace_events, write_perfetto
+from rooflab.simulator.results.records import record_columns, write_records
+from rooflab.simulator.results.serving import ServingResult, statistics
+from rooflab.simulator.work.draw import make_work
+from rooflab.simulator.work.requests import (
     ITL_EDGES_S,
     TOTAL_FIELDS,
     Records,

@@ -9,11 +9,11 @@ import pytest
 
 from rooflab.costs.step import fixed_step
 from rooflab.errors import InputError
-from rooflab.simulate.serving.router import ROUTERS
-from rooflab.simulate.serving.rules import POLICIES
-from rooflab.simulate.serving.run import Simulation, is_first_run, run
-from rooflab.simulate.serving.specs import Cluster, Replica
-from rooflab.simulate.work.requests import Status, make_requests
+from rooflab.simulator.serving.router import ROUTERS
+from rooflab.simulator.serving.rules import POLICIES
+from rooflab.simulator.serving.run import Simulation, is_first_run, run
+from rooflab.simulator.serving.specs import Cluster, Replica
+from rooflab.simulator.work.requests import Status, make_requests
 from rooflab.testing.policies import PolicyConformance
 from rooflab.testing.routers import RouterConformance
 

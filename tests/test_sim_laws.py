@@ -11,12 +11,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, StepCost, fixed_step
-from rooflab.simulate.serving import state
-from rooflab.simulate.serving.router import ROUTERS
-from rooflab.simulate.serving.rules import ENGINE_RULES, POLICIES
-from rooflab.simulate.serving.run import Simulation
-from rooflab.simulate.serving.specs import Autoscale, Cluster, Failure, Replica, Role, SpeedChange
-from rooflab.simulate.work.requests import Requests, Result, Status, make_requests
+from rooflab.simulator.serving import state
+from rooflab.simulator.serving.router import ROUTERS
+from rooflab.simulator.serving.rules import ENGINE_RULES, POLICIES
+from rooflab.simulator.serving.run import Simulation
+from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, Role, SpeedChange
+from rooflab.simulator.work.requests import Requests, Result, Status, make_requests
 
 
 def linear_cost(window: float = np.inf) -> StepCost:

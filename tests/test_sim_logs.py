@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rooflab.costs.step import SCALARS, StepCost, fixed_step
-from rooflab.simulate.serving.run import run
-from rooflab.simulate.serving.specs import Cluster, Failure, Replica, SpeedChange
-from rooflab.simulate.work.requests import Requests, Result, Status, make_requests
+from rooflab.simulator.serving.run import run
+from rooflab.simulator.serving.specs import Cluster, Failure, Replica, SpeedChange
+from rooflab.simulator.work.requests import Requests, Result, Status, make_requests
 
 SECOND = fixed_step(1.0)
 

@@ -12,12 +12,12 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.costs.engine_constants import using
 from rooflab.errors import RooflabError
-from rooflab.estimate.serving.engines import estimate
+from rooflab.estimator.serving.engines import estimate
 from rooflab.evidence.fit.serving import with_device
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload, read_lengths
-from rooflab.simulate.serving.scenario import simulate
+from rooflab.simulator.serving.scenario import simulate
 
 
 def test_a_real_vllm_log_on_an_rtx_4090(shared: Path) -> None:

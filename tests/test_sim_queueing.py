@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pytest
 
 from rooflab.costs.step import fixed_step
-from rooflab.simulate.serving.run import run
-from rooflab.simulate.serving.specs import Replica
-from rooflab.simulate.work.requests import make_requests
+from rooflab.simulator.serving.run import run
+from rooflab.simulator.serving.specs import Replica
+from rooflab.simulator.work.requests import make_requests
 
 N = 400_000
 STEPS = 100

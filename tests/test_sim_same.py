@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import test_sim_laws as laws
 
-from rooflab.simulate.serving.run import Simulation
+from rooflab.simulator.serving.run import Simulation
 
 SEEDS = range(1000, 1012)
 

@@ -10,9 +10,9 @@ import pytest
 import rooflab as rl
 from rooflab.costs.step import fixed_step
 from rooflab.errors import InputError
-from rooflab.simulate.serving.run import run
-from rooflab.simulate.serving.specs import Replica
-from rooflab.simulate.work.requests import Result, make_requests
+from rooflab.simulator.serving.run import run
+from rooflab.simulator.serving.specs import Replica
+from rooflab.simulator.work.requests import Result, make_requests
 
 STEP_S = 0.01
 BASE = Replica(
@@ -74,7 +74,7 @@ def test_a_kept_copy_moves_only_what_is_new() -> None:
 
 
 def test_a_replica_that_dies_while_sequences_come_back_loses_none() -> None:
-    from rooflab.simulate.serving.specs import Cluster, Failure
+    from rooflab.simulator.serving.specs import Cluster, Failure
 
     dear = replace(BASE, swap_call_s_per_token=1e-3, swap_async=True, swap_reuse=True)
     for at in (0.5, 1.0, 1.7):

@@ -17,9 +17,9 @@ from rooflab.catalogue.trace_prefixes import continuations, prompt_blocks
 from rooflab.catalogue.workloads import resolve
 from rooflab.errors import InputError
 from rooflab.scenario.workload import read_workload
-from rooflab.simulate.work.draw import make_work
-from rooflab.simulate.work.replay import repeat, trace_requests
-from rooflab.simulate.work.requests import OPEN, SHARED
+from rooflab.simulator.work.draw import make_work
+from rooflab.simulator.work.replay import repeat, trace_requests
+from rooflab.simulator.work.requests import OPEN, SHARED
 
 AZURE = (
     "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.networks import list_networks, network, network_key, network_names
 from rooflab.errors import InputError
-from rooflab.estimate.vision import Counts, estimate_vision
+from rooflab.estimator.vision import Counts, estimate_vision
 from rooflab.evidence.rows.vision import answers, network_of, question
 from rooflab.operators.conv import Conv, PatchAttention, Product
 from rooflab.operators.networks import Network, Stack, round_channels

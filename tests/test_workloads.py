@@ -16,10 +16,10 @@ from rooflab.errors import InputError
 from rooflab.scenario.lengths import Lengths, read_lengths, read_times, value_at
 from rooflab.scenario.slo import read_slo
 from rooflab.scenario.workload import Workload, read_workload
-from rooflab.simulate.work.arrivals import arrival_times
-from rooflab.simulate.work.draw import make_work, request_count
-from rooflab.simulate.work.lengths import correlated, stream, to_counts, to_values
-from rooflab.simulate.work.requests import OPEN, SHARED, Requests
+from rooflab.simulator.work.arrivals import arrival_times
+from rooflab.simulator.work.draw import make_work, request_count
+from rooflab.simulator.work.lengths import correlated, stream, to_counts, to_values
+from rooflab.simulator.work.requests import OPEN, SHARED, Requests
 
 MANY = 200_000
 DISTRIBUTIONS = (

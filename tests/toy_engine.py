@@ -5,7 +5,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from rooflab.simulate.work.requests import ITL_EDGES_S, OPEN, Records, Requests, Result, Status, Steps, Timeline, Totals
+from rooflab.simulator.work.requests import (
+    ITL_EDGES_S,
+    OPEN,
+    Records,
+    Requests,
+    Result,
+    Status,
+    Steps,
+    Timeline,
+    Totals,
+)
 
 KV_BLOCK = 16
 

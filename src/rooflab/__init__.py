@@ -10,9 +10,7 @@ Everything is imported when it is first used, so that the import itself costs ne
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -56,26 +54,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'rooflab' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-class _Face(ModuleType):
-    """A subpackage that answers like the function of its name: ``rooflab.plan(...)`` works before and after its
-    import."""
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        return getattr(import_module("rooflab.api"), self.__name__.rpartition(".")[2])(*args, **options)
-
-
-class _Package(ModuleType):
-    """This package: the import system binds a subpackage to its name, where a function of the same name stands."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if _HOMES.get(name) == "rooflab.api" and isinstance(value, ModuleType):
-            value.__class__ = _Face
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -13,8 +13,9 @@ from rooflab.scenario.scenario import Resolvers, Scenario, read_file, read_scena
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rooflab.estimate.serving.answer import Estimate
-    from rooflab.simulate.results.serving import ServingResult
+    from rooflab.estimator.serving.answer import Estimate
+    from rooflab.planner.result import Plan
+    from rooflab.simulator.results.serving import ServingResult
 
 __all__ = ["apply_techniques", "estimate", "estimate_many", "load", "plan", "read", "simulate"]
 
@@ -49,7 +50,7 @@ def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
 
     Raises InputError for an impossible split, Infeasible when it does not fit.
     """
-    from rooflab.estimate.serving.engines import estimate as solve
+    from rooflab.estimator.serving.engines import estimate as solve
 
     return solve(load(scenario))
 
@@ -60,27 +61,27 @@ def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError
 
     A scenario that cannot be done yields the error that `estimate` would raise.
     """
-    from rooflab.estimate.serving.engines import estimate_many as solve
+    from rooflab.estimator.serving.engines import estimate_many as solve
 
     return solve(list(scenarios))
 
 
 def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> ServingResult:
-    """Event-by-event metrics of a scenario; options are those of `rooflab.simulate.serving.scenario.simulate` (seed,
+    """Event-by-event metrics of a scenario; options are those of `rooflab.simulator.serving.scenario.simulate` (seed,
     progress, log_steps).
 
     The first run on a machine compiles the loop, which takes a while and is kept on disk.
     """
-    from rooflab.simulate.serving.scenario import simulate as solve
+    from rooflab.simulator.serving.scenario import simulate as solve
 
     return solve(load(scenario), **options)
 
 
-def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> Any:
-    """The best deployments for a scenario; options are those of `rooflab.plan`."""
-    from importlib import import_module
+def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> Plan:
+    """The best deployments for a scenario; options are those of `rooflab.planner.search.plan`."""
+    from rooflab.planner.search import plan as solve
 
-    return import_module("rooflab.plan").plan(load(scenario), **options)
+    return solve(load(scenario), **options)
 
 
 def apply_techniques(scenario: Scenario) -> Scenario:

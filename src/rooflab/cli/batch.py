@@ -23,9 +23,9 @@ from rooflab.catalogue.models import model
 from rooflab.catalogue.workloads import resolve
 from rooflab.cli.scenario_options import Given
 from rooflab.errors import InputError, RooflabError
-from rooflab.estimate.serving.answer import BOTTLENECKS
-from rooflab.estimate.serving.engines import Columns, evaluate_columns
-from rooflab.estimate.serving.groups import Group, groups_of
+from rooflab.estimator.serving.answer import BOTTLENECKS
+from rooflab.estimator.serving.engines import Columns, evaluate_columns
+from rooflab.estimator.serving.groups import Group, groups_of
 from rooflab.memory.explain import Misfit
 from rooflab.scenario.deployment import Deployment, read_deployment
 from rooflab.scenario.scenario import Resolvers, Scenario, read_scenario

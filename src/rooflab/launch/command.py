@@ -19,7 +19,7 @@ from rooflab.scenario.deployment import ENGINES, Deployment
 from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
-    from rooflab.plan.result import Choice
+    from rooflab.planner.result import Choice
 
 __all__ = ["EMITTERS", "arguments", "context_length", "hosts_per_engine", "launch_command"]
 

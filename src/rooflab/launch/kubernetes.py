@@ -14,7 +14,7 @@ from rooflab.scenario.deployment import ENGINES
 from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
-    from rooflab.plan.result import Choice
+    from rooflab.planner.result import Choice
 
 __all__ = ["kubernetes"]
 

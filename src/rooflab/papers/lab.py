@@ -18,8 +18,8 @@ from rooflab.scenario.technique import Technique
 
 if TYPE_CHECKING:
     from rooflab.costs.step import StepCost
-    from rooflab.estimate.serving.answer import Estimate
-    from rooflab.estimate.serving.breakdown import OperatorRow
+    from rooflab.estimator.serving.answer import Estimate
+    from rooflab.estimator.serving.breakdown import OperatorRow
 
 __all__ = ["Lab"]
 
@@ -112,7 +112,7 @@ class Lab:
 
         def rows() -> list[OperatorRow]:
             from rooflab.deploy.complete import complete
-            from rooflab.estimate.serving.breakdown import step_rows
+            from rooflab.estimator.serving.breakdown import step_rows
 
             return step_rows(complete(changed), phase, **load)
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rooflab.costs.step import fixed_step
-from rooflab.simulate.serving.rules import KeyFunction
-from rooflab.simulate.serving.run import run
-from rooflab.simulate.serving.specs import Replica
-from rooflab.simulate.work.requests import Requests, Result, Status, make_requests
+from rooflab.simulator.serving.rules import KeyFunction
+from rooflab.simulator.serving.run import run
+from rooflab.simulator.serving.specs import Replica
+from rooflab.simulator.work.requests import Requests, Result, Status, make_requests
 
 __all__ = ["PolicyConformance"]
 

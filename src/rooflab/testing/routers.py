@@ -13,10 +13,10 @@ from typing import ClassVar
 import numpy as np
 
 from rooflab.costs.step import fixed_step
-from rooflab.simulate.serving.router import RouteFunction
-from rooflab.simulate.serving.run import run
-from rooflab.simulate.serving.specs import Cluster, Failure, Replica
-from rooflab.simulate.work.requests import Requests, Result, Status, make_requests
+from rooflab.simulator.serving.router import RouteFunction
+from rooflab.simulator.serving.run import run
+from rooflab.simulator.serving.specs import Cluster, Failure, Replica
+from rooflab.simulator.work.requests import Requests, Result, Status, make_requests
 
 __all__ = ["RouterConformance"]
 

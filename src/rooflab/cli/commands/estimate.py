@@ -10,7 +10,7 @@ import click
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
 if TYPE_CHECKING:
-    from rooflab.estimate.serving.answer import Estimate
+    from rooflab.estimator.serving.answer import Estimate
 
 __all__ = ["command"]
 
@@ -72,7 +72,7 @@ def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
     if breakdown:
         from dataclasses import asdict
 
-        from rooflab.estimate.serving.breakdown import breakdown as operators
+        from rooflab.estimator.serving.breakdown import breakdown as operators
 
         out["operators"] = [asdict(row) for row in operators(estimate)]
     return out
@@ -87,6 +87,6 @@ def _show(estimate: Estimate, breakdown: bool, *, first: bool) -> None:
         out.rule(style="dim")
     show_estimate(estimate, out)
     if breakdown:
-        from rooflab.estimate.serving.breakdown import breakdown as operators
+        from rooflab.estimator.serving.breakdown import breakdown as operators
 
         show_breakdown(operators(estimate), out)

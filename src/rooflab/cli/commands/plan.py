@@ -11,8 +11,8 @@ from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options,
 from rooflab.errors import InputError
 
 if TYPE_CHECKING:
-    from rooflab.plan.result import Choice, Plan
-    from rooflab.plan.techniques import Option
+    from rooflab.planner.result import Choice, Plan
+    from rooflab.planner.techniques import Option
     from rooflab.scenario.scenario import Scenario
 
 __all__ = ["command"]
@@ -118,7 +118,7 @@ def command(
 
 def _options(plan: Plan, scenario: Scenario, most: float | None) -> list[Option]:
     """The same plan with techniques in it, for the same objective."""
-    from rooflab.plan.techniques import plan_with_techniques
+    from rooflab.planner.techniques import plan_with_techniques
 
     direction = "maximise" if plan.objective.more_is_better else "minimise"
     return plan_with_techniques(scenario, max_quality_loss=most, **{direction: plan.objective.metric})

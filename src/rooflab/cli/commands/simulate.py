@@ -15,7 +15,7 @@ from rooflab.errors import InputError
 
 if TYPE_CHECKING:
     from rooflab.scenario.scenario import Scenario
-    from rooflab.simulate.results.serving import ServingResult
+    from rooflab.simulator.results.serving import ServingResult
 
 __all__ = ["command"]
 
@@ -62,7 +62,7 @@ def command(
 
 
 def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool) -> int:
-    from rooflab.simulate.serving.scenario import saturation
+    from rooflab.simulator.serving.scenario import saturation
     from rooflab.units import significant
 
     def tell(rate: float, held: bool) -> None:
@@ -85,12 +85,12 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
 
 def _announce_compilation(quiet: bool) -> None:
     """Say that this run takes longer, where no compiled loop newer than its sources is kept on this machine."""
-    from rooflab.simulate.serving.loop import advance
+    from rooflab.simulator.serving.loop import advance
 
     folder = getattr(getattr(advance, "stats", None), "cache_path", None)
     if quiet or folder is None:  # not compiled at all: nothing to wait for
         return
-    from rooflab.simulate.serving import loop
+    from rooflab.simulator.serving import loop
 
     sources = Path(loop.__file__).parent.glob("*.py")
     kept = [path.stat().st_mtime for path in Path(folder).glob("loop.advance-*.nbi")]
@@ -132,13 +132,13 @@ def _write(
 ) -> None:
     """Write the files that were asked for."""
     if records is not None:
-        from rooflab.simulate.results.records import write_records
+        from rooflab.simulator.results.records import write_records
 
         write_records(result, records)
     if timeline is not None:
         if not timeline.endswith(".json"):
             raise InputError("a timeline is written as .json", "--timeline")
-        from rooflab.simulate.results.perfetto import write_perfetto
+        from rooflab.simulator.results.perfetto import write_perfetto
 
         write_perfetto(result, timeline)
     if html is not None:

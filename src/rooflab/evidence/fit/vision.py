@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.vision import CLASSES, COUNT_FACTORS, LAYER_FACTORS, LayerTable, counts_s, layers_s
-from rooflab.estimate.vision import FORMATS, Counts
+from rooflab.estimator.vision import FORMATS, Counts
 from rooflab.evidence.rows.serving import Unsupported
 from rooflab.evidence.rows.vision import VisionQuestion, question
 from rooflab.operators.networks import Network

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from rooflab.estimate.serving.answer import Estimate
+from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.conformal import Spread, by_name
 from rooflab.evidence.intervals.likeness import (
     VERDICTS,

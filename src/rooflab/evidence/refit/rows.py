@@ -12,7 +12,7 @@ from typing import Final
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine_constants import era
 from rooflab.errors import RooflabError
-from rooflab.estimate.serving.pools import decode_pool
+from rooflab.estimator.serving.pools import decode_pool
 from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.rows.best import Choice, best_of
 from rooflab.evidence.rows.mlperf import benchmark, is_mlperf

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rooflab.errors import RooflabError
-from rooflab.estimate.serving.answer import Estimate
-from rooflab.estimate.serving.engines import estimate_many
+from rooflab.estimator.serving.answer import Estimate
+from rooflab.estimator.serving.engines import estimate_many
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["Choice", "best_of"]

@@ -20,8 +20,8 @@ from typing import Final
 from rooflab.catalogue.hardware import hardware
 from rooflab.costs.power import clock_law, loaded_idle_w
 from rooflab.errors import InputError, RooflabError
-from rooflab.estimate.serving.answer import Estimate
-from rooflab.estimate.serving.engines import estimate_many
+from rooflab.estimator.serving.answer import Estimate
+from rooflab.estimator.serving.engines import estimate_many
 from rooflab.evidence.rows import diffusion as diffusion_rows
 from rooflab.evidence.rows.energy_series import predict, series_of
 from rooflab.evidence.rows.serving import TASKS, Unsupported

@@ -17,7 +17,7 @@ from typing import Final
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.networks import network, network_key
 from rooflab.errors import InputError
-from rooflab.estimate.vision import Counts, VisionEstimate, estimate_vision
+from rooflab.estimator.vision import Counts, VisionEstimate, estimate_vision
 from rooflab.evidence.rows.serving import Unsupported
 from rooflab.operators.conv import Pass
 from rooflab.operators.networks import Network

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from rooflab.errors import RooflabError
-from rooflab.estimate.serving.engines import estimate_many
+from rooflab.estimator.serving.engines import estimate_many
 from rooflab.evidence.fit.serving import predict
 from rooflab.evidence.intervals.likeness import Domain, Key, domain_of, family_of, key_of, provenance_of
 from rooflab.evidence.rows.mlperf import with_stated_loads

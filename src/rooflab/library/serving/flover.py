@@ -53,8 +53,8 @@ class Flover(Technique):
     def apply(self, scenario: Scenario) -> Scenario:
         """Refuses engines that join requests already, batches that arrive whole, and pipelines."""
         from rooflab.deploy.complete import default_engine
-        from rooflab.simulate.serving.rules import engine_rules
-        from rooflab.simulate.serving.scenario import ENGINE_SCHEDULERS
+        from rooflab.simulator.serving.rules import engine_rules
+        from rooflab.simulator.serving.scenario import ENGINE_SCHEDULERS
 
         d, model = scenario.deployment, scenario.model
         require(model.kind == "decoder", f"{model.name} generates no tokens: there is no loop to fuse")

@@ -126,7 +126,7 @@ def static_landscape(scenario: Scenario, prompt: Counts, output: Counts, batches
 def continuous_landscape(scenario: Scenario, batches: Sequence[int] = BATCHES) -> Landscape:
     """Continuous batching of the scenario's requests, all there at the start: tensor-parallel GPUs by most sequences at
     once."""
-    from rooflab.simulate.serving.scenario import simulate
+    from rooflab.simulator.serving.scenario import simulate
 
     found: dict[Key, float] = {}
     all_at_once = scenario.with_workload(rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput")
@@ -225,7 +225,7 @@ def _scenario(lab: Lab, model: str, gpu: str) -> Scenario:
 def _requests(lab: Lab, scenario: Scenario) -> tuple[Counts, Counts]:
     """Prompts and answers; the tasks of one problem are the same function without another line, so their prompts are as
     long."""
-    from rooflab.simulate.work.draw import make_work
+    from rooflab.simulator.work.draw import make_work
 
     work = lab.cached(("requests", scenario.workload), lambda: make_work(scenario.workload))
     problems = max(lab.data("problems", 164), 1)
@@ -309,7 +309,7 @@ def tune(lab: Lab, scenario: Scenario) -> Analysis:
     """Both landscapes of the scenario's requests on its hardware, and what keeping another GPU's best setting would
     cost."""
     from rooflab.catalogue.hardware import hardware
-    from rooflab.simulate.work.draw import make_work
+    from rooflab.simulator.work.draw import make_work
 
     require(scenario.model.kind == "decoder", f"{scenario.model.name} keeps no running batch to size")
     base = replace(scenario.with_deployment(pools=(), replicas=None, tp=None), hardware=scenario.hardware)

@@ -26,7 +26,7 @@ from rooflab.papers.technique import Fraction, Technique, require
 from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
-    from rooflab.simulate.power_row import Caps, RowResult
+    from rooflab.simulator.power_row import Caps, RowResult
 
 __all__ = ["Phases", "Polca", "paper", "phases", "policy"]
 
@@ -137,7 +137,7 @@ def phases(scenario: Scenario, clocks: Sequence[float] = SHARES) -> Phases:
 
 def _in_flight(s: Scenario) -> float:
     """Sequences that an engine has in flight: those asked for, or those of the steady state."""
-    from rooflab.estimate.serving.engines import estimate
+    from rooflab.estimator.serving.engines import estimate
 
     if s.workload.batch:
         return float(s.workload.batch)
@@ -146,7 +146,7 @@ def _in_flight(s: Scenario) -> float:
 
 def policy(low: float, high: float, delay_s: float) -> Caps:
     """The two-threshold policy; commands take `delay_s`, and caps go 5 % of the budget below their thresholds."""
-    from rooflab.simulate.power_row import Caps, Rule
+    from rooflab.simulator.power_row import Caps, Rule
 
     gap = 0.05
     rules = (Rule(0, low, low - gap, 2), Rule(0, high, high - gap, 3), Rule(1, high, high - gap, 1, after=1))
@@ -157,7 +157,7 @@ class _Trial:
     """A row of servers without and with the policy, each run when it is first asked for."""
 
     def __init__(self, site: _Site, servers: int) -> None:
-        from rooflab.simulate.power_row import Row, two_classes
+        from rooflab.simulator.power_row import Row, two_classes
 
         self.group, p = two_classes(0.5, servers), site.phases
         tables = [np.array([x, x]) for x in (p.prompt_s, p.token_s, p.prompt_w, p.token_w, p.idle_w)]
@@ -167,20 +167,20 @@ class _Trial:
     @cached_property
     def plain(self) -> RowResult:
         """Without caps."""
-        from rooflab.simulate.power_row import run_row
+        from rooflab.simulator.power_row import run_row
 
         return run_row(self.row, self.jobs, self._site.days)
 
     @cached_property
     def capped(self) -> RowResult:
         """Under the policy."""
-        from rooflab.simulate.power_row import run_row
+        from rooflab.simulator.power_row import run_row
 
         return run_row(self.row, self.jobs, self._site.days, self._site.caps)
 
     def losses(self, group: int) -> tuple[float, ...]:
         """Latency lost by a class at the median and the 99th percentile, as shares."""
-        from rooflab.simulate.power_row import quantiles
+        from rooflab.simulator.power_row import quantiles
 
         pairs = zip(*(quantiles(r, self.jobs, self.group, group) for r in (self.plain, self.capped)), strict=True)
         return tuple(after / before - 1.0 for before, after in pairs)
@@ -205,7 +205,7 @@ class _Site:
     """A row provisioned for `servers`, with the load of its servers; trials of rows with more of them."""
 
     def __init__(self, p: Phases, *, servers: int, busy: float, days: float, caps: Caps, most: int = 0) -> None:
-        from rooflab.simulate.power_row import diurnal_jobs
+        from rooflab.simulator.power_row import diurnal_jobs
 
         self.phases, self.servers, self.days, self.caps = p, servers, days, caps
         self.most = most or 3 * servers // 2
@@ -238,7 +238,7 @@ def row_of(lab: Lab, scenario: Scenario) -> Analysis:
     require(
         scenario.hardware.device.kind == "gpu", f"{scenario.hardware.device.name} offers no clock to lock out of band"
     )
-    from rooflab.estimate.serving.engines import estimate
+    from rooflab.estimator.serving.engines import estimate
 
     p = phases(scenario)
     busy = 0.7

@@ -26,7 +26,7 @@ from rooflab.charts.plot import Plot, Series
 from rooflab.costs.step import StepCost, StepCosts
 from rooflab.deploy.complete import complete
 from rooflab.errors import RooflabError
-from rooflab.estimate.serving.pools import pool_parts
+from rooflab.estimator.serving.pools import pool_parts
 from rooflab.memory.account import account
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
@@ -484,7 +484,7 @@ def provisioning(lab: Lab, scenario: Scenario) -> Analysis:
     """The provisioning sweep on the scenario: the highest rate that each split sustains within its service levels, and
     watts."""
     from rooflab.papers.compare import settled
-    from rooflab.simulate.serving.scenario import saturation
+    from rooflab.simulator.serving.scenario import saturation
 
     base = complete(settled(scenario)).with_workload(requests=1000)
     if not base.slo:

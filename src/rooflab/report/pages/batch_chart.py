@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from rooflab.charts.svg import Bar, chart, legend
-from rooflab.simulate.results.serving import ServingResult
+from rooflab.simulator.results.serving import ServingResult
 from rooflab.units import format_seconds
 
 __all__ = ["batch_cards"]

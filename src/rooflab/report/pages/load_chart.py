@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.charts.svg import Series, chart, legend
-from rooflab.simulate.results.serving import ServingResult
+from rooflab.simulator.results.serving import ServingResult
 
 __all__ = ["load_cards"]
 

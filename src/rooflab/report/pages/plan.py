@@ -20,7 +20,7 @@ from rooflab.evidence.intervals.intervals import intervals
 from rooflab.files import write_text
 from rooflab.launch.label import bound_name, sentence, split_label
 from rooflab.metrics.registry import METRICS
-from rooflab.plan.result import Choice, Plan
+from rooflab.planner.result import Choice, Plan
 from rooflab.report.pages.plan_figures import memory_card, pareto_card, roofline_card, step_card
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.report.text.trust import evidence_words, trust_words

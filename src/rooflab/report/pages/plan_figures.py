@@ -7,15 +7,15 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from rooflab.charts.shapes import Dot, Roof, Stack, Step, scatter, spread, stacks, waterfall
-from rooflab.estimate.serving.breakdown import breakdown
+from rooflab.estimator.serving.breakdown import breakdown
 from rooflab.launch.label import bound_name, formats_label, split_label
 from rooflab.memory.account import account
-from rooflab.plan.result import Choice, Plan
+from rooflab.planner.result import Choice, Plan
 from rooflab.scenario.slo import SLO
 from rooflab.units import format_quantity, format_seconds, significant
 
 if TYPE_CHECKING:
-    from rooflab.estimate.serving.breakdown import OperatorRow
+    from rooflab.estimator.serving.breakdown import OperatorRow
 
 __all__ = ["memory_card", "pareto_card", "roofline_card", "step_card"]
 

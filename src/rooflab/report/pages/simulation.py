@@ -19,7 +19,7 @@ from rooflab.files import write_text
 from rooflab.metrics.registry import METRICS
 from rooflab.report.pages.batch_chart import batch_cards
 from rooflab.report.pages.load_chart import load_cards
-from rooflab.simulate.results.serving import ServingResult
+from rooflab.simulator.results.serving import ServingResult
 from rooflab.units import format_quantity, format_seconds, significant
 
 __all__ = ["simulation_page", "write_simulation_page"]

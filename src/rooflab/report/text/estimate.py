@@ -13,7 +13,7 @@ from rooflab.costs.calibration import KernelCalibration, calibration_for
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
-from rooflab.estimate.serving.answer import Estimate
+from rooflab.estimator.serving.answer import Estimate
 from rooflab.memory.account import account
 from rooflab.report.text.headline import deployment_words, load_words, targets_words, title
 from rooflab.report.text.trust import trust_words
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from rooflab.estimate.serving.breakdown import OperatorRow
+    from rooflab.estimator.serving.breakdown import OperatorRow
 
 __all__ = ["show_breakdown", "show_estimate"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rooflab.papers.paper import Paper
     from rooflab.papers.rank import Ranked, Refused
     from rooflab.papers.run import Outcome
-    from rooflab.plan.techniques import Option
+    from rooflab.planner.techniques import Option
     from rooflab.scenario.scenario import Scenario
 
 __all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper", "show_rank", "show_rows", "show_run"]

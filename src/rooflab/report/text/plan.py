@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rooflab.launch.label import bound_name, formats_label, sentence, split_label
-from rooflab.plan.result import Choice, Plan, Shift
+from rooflab.planner.result import Choice, Plan, Shift
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.report.text.trust import trust_words
 from rooflab.units import format_seconds, significant

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulate.results.serving import ServingResult
+from rooflab.simulator.results.serving import ServingResult
 from rooflab.units import format_quantity, format_seconds, significant
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from rooflab.estimate.serving.answer import Estimate
+from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.intervals import Interval, intervals
 from rooflab.units import format_seconds, significant
 

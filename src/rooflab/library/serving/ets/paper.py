@@ -31,7 +31,7 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulate.work.requests import Requests, make_requests
+from rooflab.simulator.work.requests import Requests, make_requests
 
 __all__ = ["Weights", "ets", "keep", "paper", "rebase", "serve"]
 
@@ -230,8 +230,8 @@ def requests_of(threads: Sequence[Sequence[Grown]], ending: F64 | None = None, p
 
 def serve(scenario: Scenario, threads: Sequence[Sequence[Grown]], pause_s: float = 0.0) -> float:
     """Searches a second that `threads` of searches do side by side on the deployment of `scenario`, by simulation."""
-    from rooflab.simulate.serving.run import run
-    from rooflab.simulate.serving.scenario import cluster_of
+    from rooflab.simulator.serving.run import run
+    from rooflab.simulator.serving.scenario import cluster_of
 
     cluster, _ = cluster_of(
         scenario.with_deployment(prefix_caching=True, block_size=PAGE_TOKENS, router="prefix-affinity")

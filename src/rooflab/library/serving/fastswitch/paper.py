@@ -26,7 +26,7 @@ from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import PositiveInt, Technique, require
 from rooflab.scenario.cluster import KVTier, Rotation, Swap
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulate.work.requests import ITL_EDGES_S
+from rooflab.simulator.work.requests import ITL_EDGES_S
 
 __all__ = ["CALL_S", "FastSwitch", "mean_run", "paper", "tails"]
 
@@ -63,7 +63,7 @@ def _lengths(scenario: Scenario) -> tuple[tuple[int, int], ...]:
     """Lengths of the first requests of a workload, as many as a trace takes."""
     from dataclasses import replace
 
-    from rooflab.simulate.work.draw import make_work
+    from rooflab.simulator.work.draw import make_work
 
     w = replace(scenario.workload, requests=_ALLOCATOR_SEQUENCES)
     work = make_work(w, slo=scenario.slo)

@@ -1,0 +1,108 @@
+"""The candidates that nearly made it: which bound each breaks and by how much, and what the ones that do not fit would
+need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rooflab.launch.label import bound_name, bound_value, deployment_label, formats_label, split_label
+from rooflab.memory.explain import does_not_fit
+from rooflab.planner.judge import Judged, violations
+from rooflab.planner.objective import Objective
+from rooflab.planner.result import Rejected, Violation
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.scenario import Scenario
+from rooflab.units import significant
+
+__all__ = ["closest", "miss", "near_misses"]
+
+_SHOWN = 5
+_SHARED = ("usd_per_mtok", "j_per_token", "gco2e_per_mtok")
+"""Objectives that are a cost shared by the tokens served."""
+
+
+def near_misses(base: Scenario, judged: Judged, target: Objective) -> tuple[Rejected, ...]:
+    """Up to five candidates that the objective prefers to the best one and that break a bound by least, then up to two
+    that do not fit."""
+    cost = target.cost(judged.metrics[target.metric])
+    if base.workload.rate and (target.more_is_better or target.metric in _SHARED):
+        # as if it carried the whole load: what it falls short of is the reason, not its price
+        short = np.maximum(base.workload.rate / np.maximum(judged.metrics["requests_per_s"], 1e-12), 1.0)
+        cost = np.where(judged.overloaded, cost * short if target.more_is_better else cost / short, cost)
+    held = float(np.min(cost[judged.feasible])) if judged.feasible.any() else np.inf
+    good = {_shape(judged.deployments[i]) for i in np.flatnonzero(judged.feasible)}
+    rows = np.flatnonzero(judged.fits & ~judged.feasible & (cost <= held + 1e-6 * abs(held)))
+    rows = rows[np.argsort(judged.worst[rows], kind="stable")]
+    seen: dict[tuple[object, ...], int] = {}
+    for i in rows:
+        shape = _shape(judged.deployments[i])
+        if shape not in good:
+            seen.setdefault(shape, int(i))
+        if len(seen) == _SHOWN:
+            break
+    return tuple(miss(base, judged, i) for i in seen.values()) + _too_large(base, judged)
+
+
+def _shape(d: Deployment) -> tuple[object, ...]:
+    return d.tp, d.pp, d.dp, d.ep, d.weights, d.replicas
+
+
+def closest(judged: Judged) -> int | None:
+    """The candidate that breaks its bounds by least; None when none fits."""
+    rows = np.flatnonzero(judged.fits)
+    return int(rows[np.argmin(judged.worst[rows])]) if len(rows) else None
+
+
+def miss(base: Scenario, judged: Judged, row: int) -> Rejected:
+    """A rejected row with the bounds that it breaks in words."""
+    d = judged.deployments[row]
+    broken = violations(base, judged, row)
+    label = deployment_label(replace(base, deployment=d))
+    return Rejected(d, label, "; ".join(_words(base, judged, row, v) for v in broken), broken[0] if broken else None)
+
+
+def _words(base: Scenario, judged: Judged, row: int, v: Violation) -> str:
+    if v.bound != "rate":
+        return (
+            f"{bound_name(v.bound)} {bound_value(v.bound, v.got)}, {_percent(v.over - 1)} above "
+            f"{bound_value(v.bound, v.limit)}"
+        )
+    m = judged.metrics
+    text = f"serves {significant(v.got)} of {significant(v.limit)} requests/s"
+    room = float(m["max_running"][row])
+    needed = v.limit * base.workload.mean_output_tokens * float(m["tpot_s_mean"][row])
+    return f"{text}; room for {room:,.0f} sequences, the load needs {needed:,.0f}" if needed > room else text
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:,.0f} %" if share >= 0.01 else f"{share * 100:.1g} %"
+
+
+def _engine(d: Deployment) -> tuple[object, ...]:
+    return d.tp, d.pp, d.dp, d.ep, d.weights
+
+
+def _step(d: Deployment) -> int:
+    return d.max_num_batched_tokens + d.max_num_seqs
+
+
+def _too_large(base: Scenario, judged: Judged) -> tuple[Rejected, ...]:
+    """For each weight format: the largest engine that does not hold one sequence whatever its limits."""
+    largest: dict[str | None, Deployment] = {}
+    held = {_engine(judged.deployments[i]) for i in np.flatnonzero(judged.fits)}
+    for i in np.flatnonzero(~judged.fits):
+        d = judged.deployments[i]
+        if _engine(d) in held:
+            continue
+        old = largest.get(d.weights)
+        if old is None or (d.devices_per_replica, -_step(d)) > (old.devices_per_replica, -_step(old)):
+            largest[d.weights] = d
+    out = []
+    length = float(judged.length[0])
+    for d in sorted(largest.values(), key=lambda d: -d.devices_per_replica)[:2]:
+        reason = does_not_fit(base.model, base.hardware, d, length).removeprefix("does not fit: ")
+        label = f"{formats_label(replace(base, deployment=d))} {split_label(replace(d, replicas=1))}"
+        out.append(Rejected(d, label, reason, Violation("memory", 0.0, 1.0, float("inf"))))
+    return tuple(out)

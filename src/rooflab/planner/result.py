@@ -1,0 +1,210 @@
+"""The answer of a plan: ranked deployments with their reasons, what was rejected and by how much, and how firm the
+choice is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from rooflab.estimator.serving.answer import Estimate
+from rooflab.launch.label import SEARCHED, deployment_label
+from rooflab.planner.objective import Objective
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.scenario import Scenario
+
+__all__ = ["Choice", "Limit", "Plan", "Point", "Rejected", "Shift", "Violation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A bound that is broken: `bound` is an SLO key, "rate" (requests/s) or "memory".
+
+    `over` is got over limit (limit over got for rates).
+    """
+
+    bound: str
+    got: float
+    limit: float
+    over: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A deployment that meets the targets, with its metrics.
+
+    `rank` from 1; `quality` says whether the model's answers are the checkpoint's; `why` holds computed comparisons,
+    `change` what would have to change for it to break or to win.
+    """
+
+    rank: int
+    estimate: Estimate
+    quality: str
+    why: tuple[str, ...] = ()
+    change: tuple[str, ...] = ()
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario with this deployment."""
+        return self.estimate.scenario
+
+    @property
+    def deployment(self) -> Deployment:
+        """The deployment, every field chosen."""
+        return self.estimate.scenario.deployment
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Metrics by name, as `estimate` gives them."""
+        return self.estimate.metrics
+
+    @property
+    def devices(self) -> int:
+        """Devices in use."""
+        return self.deployment.devices
+
+    @property
+    def label(self) -> str:
+        """The deployment in a few words: ``vLLM fp8 TP4 × 2  256 seqs  chunk 2k``."""
+        return deployment_label(self.scenario)
+
+    def launch_command(self, engine: str | None = None) -> str:
+        """The command that starts one replica (see `rooflab.launch.command`)."""
+        from rooflab.launch.command import launch_command
+
+        return launch_command(self, engine)
+
+    def kubernetes(self) -> str:
+        """A manifest that runs all replicas (see `rooflab.launch.command`)."""
+        from rooflab.launch.kubernetes import kubernetes
+
+        return kubernetes(self)
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = asdict(self.deployment)
+        plain = Deployment()
+        chosen = {
+            f.name: values[f.name]
+            for f in fields(Deployment)
+            if f.name in SEARCHED or getattr(self.deployment, f.name) != getattr(plain, f.name)
+        }
+        return {
+            "rank": self.rank,
+            "label": self.label,
+            "deployment": chosen,
+            "devices": self.devices,
+            "quality": self.quality,
+            "why": list(self.why),
+            "change": list(self.change),
+            "metrics": self.estimate.record(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A deployment that was left out and why: the bound that it breaks (None: see `reason`)."""
+
+    deployment: Deployment
+    label: str
+    reason: str
+    violation: Violation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A candidate on the chart: its cost (USD per million tokens, NaN without a price), rate per device, latency
+    (s)."""
+
+    label: str
+    devices: int
+    usd_per_mtok: float
+    tokens_per_s_per_gpu: float
+    latency_s: float
+    meets: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The physical limit of the best choice's work: tokens/s/GPU at datasheet peaks, and the share of it that is
+    reached."""
+
+    tokens_per_s_per_gpu: float
+    ratio: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How the best choice answers when one thing about the traffic changes: `factor` on `name`, the objective, broken
+    targets."""
+
+    name: str
+    factor: float
+    value: float
+    change: float
+    violations: tuple[Violation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Ranked `choices` (best first; empty when nothing meets the targets), and everything that explains them.
+
+    `by_devices`: the best choice for each number of devices; `front`: choices that no other beats in both cost and
+    latency; `latency_metric` is the latency of front and `points`; `message` is the answer in a sentence.
+    """
+
+    scenario: Scenario
+    objective: Objective
+    choices: tuple[Choice, ...]
+    by_devices: tuple[Choice, ...]
+    front: tuple[Choice, ...]
+    rejected: tuple[Rejected, ...]
+    points: tuple[Point, ...]
+    latency_metric: str
+    limit: Limit | None
+    sensitivity: tuple[Shift, ...]
+    considered: int
+    feasible: int
+    message: str
+    price_source: str
+
+    @property
+    def best(self) -> Choice | None:
+        """The first choice, None when nothing meets the targets."""
+        return self.choices[0] if self.choices else None
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "message": self.message,
+            "objective": self.objective.metric,
+            "considered": self.considered,
+            "feasible": self.feasible,
+            "choices": [c.record() for c in self.choices],
+            "by_devices": [c.record() for c in self.by_devices],
+            "front": [c.record() for c in self.front],
+            "rejected": [_rejected(r) for r in self.rejected],
+            "limit": {"tokens_per_s_per_gpu": self.limit.tokens_per_s_per_gpu, "ratio": self.limit.ratio}
+            if self.limit
+            else None,
+            "sensitivity": [_shift(s) for s in self.sensitivity],
+            "price_source": self.price_source,
+        }
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _shift(s: Shift) -> dict[str, Any]:
+    broken = [v.bound for v in s.violations]
+    return {"name": s.name, "factor": s.factor, "value": _plain(s.value), "change": _plain(s.change), "breaks": broken}
+
+
+def _rejected(r: Rejected) -> dict[str, Any]:
+    out: dict[str, Any] = {"label": r.label, "reason": r.reason}
+    if r.violation is not None:
+        v = r.violation
+        out["violation"] = {"bound": v.bound, "got": _plain(v.got), "limit": v.limit, "over": _plain(v.over)}
+    return out

@@ -1,0 +1,251 @@
+"""The search: every candidate priced at once in closed form, judged against the targets, ranked and explained.
+
+    candidates ─ evaluate (arrays) ─▶ fits? sustains the load? meets the SLO? ─▶ rank by the objective ─▶ Plan
+
+A change of formats has an unknown cost in quality, so it must win 3 % to be preferred.  Equal objectives are broken in
+this order: no change of quality, more served where the load is open-ended, no pipeline stages, headroom to the tightest
+target (or latency), nearness to the engine's default limits.  In max-throughput the engines are taken in their
+steady state: an opening burst of all users would be the client's doing, not the deployment's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.deploy.bill import bill
+from rooflab.deploy.complete import resident_tokens
+from rooflab.errors import Infeasible, InputError, RooflabError
+from rooflab.estimator.serving.answer import Estimate
+from rooflab.estimator.serving.engines import evaluate
+from rooflab.launch.label import SCHEDULING, sentence, slo_label
+from rooflab.memory.account import account
+from rooflab.planner.change import limit_of, nothing_meets, sensitivity, with_reasons
+from rooflab.planner.front import cloud, front
+from rooflab.planner.judge import Judged, judge
+from rooflab.planner.objective import Objective, objective
+from rooflab.planner.reject import near_misses
+from rooflab.planner.result import Choice, Plan
+from rooflab.planner.space import Space, fill_replicas, fill_sequences, quality, space_of
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.scenario import Scenario
+from rooflab.units import significant
+
+__all__ = ["QUALITY_WORTH", "plan"]
+
+Array = npt.NDArray[np.float64]
+
+QUALITY_WORTH: Final = 0.03
+"""What each change of formats must gain in the objective to be preferred; a choice of ours, where no quality cost is
+known."""
+
+
+def plan(
+    scenario: Scenario,
+    *,
+    minimise: str | None = None,
+    maximise: str | None = None,
+    fixed: Collection[str] = (),
+    quantise: bool = False,
+    formats: Sequence[str] | None = None,
+    top: int = 8,
+    limit: int = 20_000,
+    explain: bool = True,
+) -> Plan:
+    """The best deployments of a scenario under its service levels.
+
+    `minimise` or `maximise` names the objective (default: USD per million tokens, or throughput per GPU without a
+    price). `fixed`: deployment fields that stay although they have their default.  `quantise` allows 4-bit weights,
+    `formats` names the weight formats to try.  `top` choices are ranked, of at most `limit` candidates.
+    `explain=False` leaves out reasons and sensitivity.  Raises InputError for impossible fields; a plan that nothing
+    meets has no choices and says why.
+    """
+    base = _steady(scenario)
+    _check(base)
+    money = bill(base.hardware)
+    target = objective(minimise, maximise, priced=money.usd_per_device_hour > 0, generates=_generates(base))
+    space = space_of(base, fixed=fixed, quantise=quantise, formats=formats, limit=limit)
+    base = replace(base, deployment=space.base)
+    judged = judge(base, _worth_pricing(base, space))
+    judged = _between(base, judged, target, space)
+    order = rank(base, judged, target)
+    shapes = _best_of_each_shape(judged, order)
+    open_ended = base.workload.mode == "max-throughput"
+    ranked = [judged.deployments[i] for i in shapes]
+    if open_ended:  # one engine more or less is the same choice
+        ranked = list({_shape(replace(d, replicas=1)): d for d in reversed(ranked)}.values())[::-1]
+    choices = _choices(base, ranked[:top])
+    by_devices = _choices(base, _by_count(base, ranked, open_ended=open_ended))
+    metric = "tpot_s_p99" if _generates(base) else "e2e_s_mean"
+    best_trades = _choices(base, front(judged, order.tolist() if open_ended else shapes, target, metric))
+    rate = "output_tokens_per_s_per_gpu" if _generates(base) else "requests_per_s_per_gpu"
+    points = cloud(base, judged, shapes, metric, _shape, per_gpu=rate)
+    rejected = near_misses(base, judged, target)
+    message = (
+        _sentence(base, target, choices)
+        if choices
+        else nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
+    )
+    plan_ = Plan(
+        base, target, choices, by_devices, best_trades, rejected, points, metric, limit_of(choices), (),
+        len(space), len(order), message,
+        base.hardware.sources.get("usd_per_device_hour", money.price_source),
+    )  # fmt: skip
+    if not explain or not choices:
+        return plan_
+    return replace(
+        plan_, choices=with_reasons(base, judged, target, choices), sensitivity=sensitivity(choices[0], target)
+    )
+
+
+def _steady(scenario: Scenario) -> Scenario:
+    return scenario.with_workload(start="staggered") if scenario.workload.mode == "max-throughput" else scenario
+
+
+def _generates(scenario: Scenario) -> bool:
+    return scenario.model.kind in ("decoder", "encoder-decoder") and scenario.workload.mean_output_tokens > 1
+
+
+def _check(scenario: Scenario) -> None:
+    if scenario.workload.mode == "trace" and not scenario.workload.rate:
+        raise InputError("a plan needs the trace's mean rate; add rate", "workload")
+    if scenario.deployment.pools:
+        raise InputError("a plan chooses engines of one kind; leave pools out, or simulate them", "deployment.pools")
+    for key, _ in scenario.slo:
+        if key.startswith("tpot") and not _generates(scenario):
+            raise InputError(
+                "there is no time per output token without generated tokens; use ttft or e2e", f"slo.{key}"
+            )
+
+
+def _worth_pricing(base: Scenario, space: Space) -> list[Deployment]:
+    """The candidates of engines that hold a sequence with the smallest limits; of each other engine one, to say why it
+    does not."""
+    deployments = list(space)
+    smallest: dict[tuple[Any, ...], Deployment] = {}
+    for d in deployments:
+        engine = (d.tp, d.pp, d.dp, d.ep, d.weights, d.kv)
+        old = smallest.get(engine)
+        if old is None or (d.max_num_seqs, d.max_num_batched_tokens) < (old.max_num_seqs, old.max_num_batched_tokens):
+            smallest[engine] = d
+    length, cross = resident_tokens(base.model, base.workload)
+    room = account(base.model, base.hardware, list(smallest.values())).sequences(np.array([length]), cross)
+    held = {engine for engine, n in zip(smallest, room, strict=True) if n >= 1.0}
+    return [d for d in deployments if (e := (d.tp, d.pp, d.dp, d.ep, d.weights, d.kv)) in held or d is smallest[e]]
+
+
+def rank(base: Scenario, judged: Judged, target: Objective) -> npt.NDArray[np.intp]:
+    """Rows that meet everything, best first."""
+    rows = np.flatnonzero(judged.feasible)
+    m = judged.metrics
+    cost = target.cost(m[target.metric][rows])
+    rows, cost = rows[np.isfinite(cost)], cost[np.isfinite(cost)]
+    if not len(rows):
+        return rows
+    changes = np.array([_changes(q) for q in _qualities(base, judged, rows)])
+    worth = np.log1p(QUALITY_WORTH) * changes
+    # the logarithm falls with a throughput, whose cost is negative
+    tied = np.round((np.sign(cost) * np.log(np.maximum(np.abs(cost), 1e-300)) + worth) * 1e6)
+    open_ended = base.workload.mode == "max-throughput"
+    served = (
+        -np.round(np.log(np.maximum(m["requests_per_s"][rows], 1e-12)) * 1e3) if open_ended else np.zeros(len(rows))
+    )
+    slack = judged.worst[rows] if base.slo else np.log(np.maximum(m["e2e_s_mean"][rows], 1e-12))
+    slack = np.round(np.where(np.isfinite(slack), slack, 1e9) * 10)  # a tenth apart is the same
+    usual = np.array([_distance(judged.deployments[i]) for i in rows])
+    staged = np.array([judged.deployments[i].pp > 1 for i in rows])
+    return rows[np.lexsort((usual, slack, staged, served, changes, tied))]
+
+
+def _changes(kept: str) -> int:
+    """How many things a deployment changes about the model's answers."""
+    return 0 if kept == "as the checkpoint" else kept.count(",") + 1
+
+
+def _qualities(base: Scenario, judged: Judged, rows: npt.NDArray[np.intp]) -> list[str]:
+    known: dict[tuple[Any, ...], str] = {}
+    out = []
+    for i in rows:
+        d = judged.deployments[i]
+        key = (d.weights, d.kv, d.experts)
+        if key not in known:
+            known[key] = quality(base, d)
+        out.append(known[key])
+    return out
+
+
+def _distance(d: Deployment) -> float:
+    """How far the limits are from the defaults that engines ship with, in octaves; whole prompts count as more of
+    them."""
+    if d.engine not in SCHEDULING:
+        return float(d.max_num_seqs)  # llama.cpp cuts its context into as many slots
+    apart = abs(math.log2(d.max_num_seqs / 256)) + abs(math.log2(d.max_num_batched_tokens / 8192))
+    return apart + (0.0 if d.chunked_prefill else 4.0)
+
+
+def _shape(d: Deployment) -> tuple[Any, ...]:
+    return d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv
+
+
+def _best_of_each_shape(judged: Judged, order: npt.NDArray[np.intp]) -> list[int]:
+    seen: dict[tuple[Any, ...], int] = {}
+    for i in order:
+        seen.setdefault(_shape(judged.deployments[i]), int(i))
+    return list(seen.values())
+
+
+def _between(base: Scenario, judged: Judged, target: Objective, space: Space) -> Judged:
+    """Also the values between those tried: sequences of an open-ended load, replicas where they were thinned."""
+    shapes = _best_of_each_shape(judged, rank(base, judged, target))[:32]
+    best = [judged.deployments[i] for i in shapes]
+    tried = {n for _, counts in space.splits for n in counts}
+    if base.workload.mode == "max-throughput":
+        several = len({seqs for seqs, _, _ in space.limits}) > 1
+        more = fill_sequences(best) if several else []
+    elif tried and max(tried) > len(tried):
+        more = fill_replicas(best, tried)
+    else:
+        return judged
+    return judged.joined(judge(base, more)) if more else judged
+
+
+def _choices(base: Scenario, deployments: Sequence[Deployment]) -> tuple[Choice, ...]:
+    if not deployments:
+        return ()
+    estimates = evaluate([base] * len(deployments), deployments)
+    out: list[Choice] = []
+    for e in estimates:
+        if isinstance(e, RooflabError):
+            raise Infeasible(str(e))
+        out.append(Choice(len(out) + 1, e, quality(base, e.scenario.deployment)))
+    return tuple(out)
+
+
+def _by_count(base: Scenario, ranked: list[Deployment], *, open_ended: bool) -> list[Deployment]:
+    """The best deployment for each number of devices, fewest first; engines of an open-ended load are as good on their
+    own."""
+    first: dict[int, Deployment] = {}
+    for d in ranked:
+        first.setdefault(d.devices, d)
+    if open_ended and not base.deployment.replicas:
+        for n in {1 << k for k in range(base.hardware.count.bit_length())} | {base.hardware.count}:
+            fitting = [d for d in ranked if n % d.devices_per_replica == 0]
+            if fitting:
+                first[n] = replace(fitting[0], replicas=n // fitting[0].devices_per_replica)
+    return [first[n] for n in sorted(first)]
+
+
+def _sentence(base: Scenario, target: Objective, choices: tuple[Choice, ...]) -> str:
+    best: Estimate = choices[0].estimate
+    value = significant(float(best.metrics[target.metric]))
+    meets = f", within {slo_label(base)}" if base.slo else ""
+    devices = choices[0].devices
+    return (
+        f"{sentence(choices[0].label)} on {devices} {'device' if devices == 1 else 'devices'}: {value} "
+        f"{target.unit}{meets}."
+    )

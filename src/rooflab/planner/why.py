@@ -1,0 +1,158 @@
+"""Why a choice stands where it does: where its time goes, what its memory holds, and the neighbours that it was
+compared with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rooflab.estimator.serving.answer import BOTTLENECKS
+from rooflab.launch.label import bound_name, bound_value, formats_label, split_label
+from rooflab.planner.judge import Judged, violations
+from rooflab.planner.objective import Objective
+from rooflab.planner.result import Choice, Violation
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.scenario import Scenario
+from rooflab.units import format_quantity, format_seconds
+
+__all__ = ["reasons"]
+
+
+def reasons(base: Scenario, judged: Judged, target: Objective, choice: Choice, best: Choice) -> tuple[str, ...]:
+    """Computed comparisons, in words: for the best its neighbours, for the others how they differ from the best."""
+    time = _time(choice)
+    if choice.rank > 1:
+        return (_against(target, choice, best), time)
+    shapes = _rows_of_each_shape(judged, target)
+    compared = [
+        text
+        for changes in _neighbours(choice.deployment, base)
+        if (rows := shapes.get(_shape(replace(choice.deployment, **changes))))
+        and (text := _neighbour(base, judged, target, choice, _likest(judged, rows, choice.deployment)))
+    ]
+    return tuple(x for x in (time, _memory(choice), *compared, _fewer(base, judged, target, choice)) if x)
+
+
+def _time(c: Choice) -> str:
+    """Shares of a mean step, largest first, down to 5 %."""
+    shares = sorted(((float(c.metrics[f"share_{name.replace(' ', '_')}"]), name) for name in BOTTLENECKS), reverse=True)
+    words = ", ".join(f"{share * 100:.0f} % {name}" for share, name in shares if share >= 0.05)
+    return f"a mean step is {words}"
+
+
+def _memory(c: Choice) -> str:
+    m, device = c.metrics, c.scenario.hardware.device
+    if c.scenario.model.kind != "decoder":
+        return ""
+    weights, kv = (format_quantity(float(m[k]), "B") for k in ("weights_bytes", "kv_bytes"))
+    total = format_quantity(device.memory_bytes, "B")
+    held = round(float(m["max_running"]))
+    room = f"room for {held:,} {'sequence' if held == 1 else 'sequences'}, {m['running']:,.0f} run"
+    return f"a device holds {weights} of weights and {kv} of cache in {total}; {room}"
+
+
+def _shape(d: Deployment) -> tuple[Any, ...]:
+    return d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv
+
+
+def _rows_of_each_shape(judged: Judged, target: Objective) -> dict[tuple[Any, ...], list[int]]:
+    """Rows that fit by shape, best first."""
+    cost = target.cost(judged.metrics[target.metric])
+    order = np.lexsort((judged.worst, np.where(judged.feasible, cost, 0.0), ~judged.feasible))
+    out: dict[tuple[Any, ...], list[int]] = {}
+    for i in order[judged.fits[order]]:
+        out.setdefault(_shape(judged.deployments[i]), []).append(int(i))
+    return out
+
+
+def _likest(judged: Judged, rows: list[int], d: Deployment) -> int:
+    """Of a shape's rows the one with the same limits, if it meets the targets; else the best of them."""
+    for i in rows:
+        other = judged.deployments[i]
+        same = (other.max_num_seqs, other.max_num_batched_tokens, other.chunked_prefill)
+        if same == (d.max_num_seqs, d.max_num_batched_tokens, d.chunked_prefill) and judged.feasible[i]:
+            return i
+    return rows[0]
+
+
+def _neighbours(d: Deployment, base: Scenario) -> list[dict[str, Any]]:
+    """One step away: half and twice the tensor degree on the same devices, the other formats."""
+    tp, n = d.tp or 1, d.replicas or 1
+    spread = d.ep == tp * d.dp * d.cp and (d.ep or 1) > 1
+    out: list[dict[str, Any]] = []
+    if tp % 2 == 0:
+        out.append({"tp": tp // 2, "replicas": n * 2} | ({"ep": tp // 2 * d.dp * d.cp} if spread else {}))
+    if n % 2 == 0:
+        out.append({"tp": tp * 2, "replicas": n // 2} | ({"ep": tp * 2 * d.dp * d.cp} if spread else {}))
+    out += [{"weights": w} for w in (None, "fp8") if w != d.weights]
+    out += [{"kv": kv} for kv in (None, "fp8") if kv != d.kv]
+    return out
+
+
+def _neighbour(base: Scenario, judged: Judged, target: Objective, c: Choice, row: int) -> str:
+    d = judged.deployments[row]
+    name = f"{formats_label(replace(base, deployment=d))} {split_label(d)}"
+    broken = violations(base, judged, row)
+    if broken:
+        v = broken[0]
+        if v.bound == "rate":
+            return f"{name} {_short(v)}"
+        return f"{name} breaks {bound_name(v.bound)}: {bound_value(v.bound, v.got)}"
+    m = judged.metrics
+    return f"{name}: {_differences(target, {k: float(v[row]) for k, v in m.items()}, c.metrics)}"
+
+
+def _differences(target: Objective, there: dict[str, Any], here: dict[str, Any]) -> str:
+    parts = []
+    change = target.worse_by(float(there[target.metric]), float(here[target.metric]))
+    parts.append(
+        f"{target.title} "
+        f"{'equal' if abs(change) < 0.005 else f'{abs(change) * 100:.0f} % ' + ('worse' if change > 0 else 'better')}"
+    )
+    for key, title in (("tpot_s_p99", "TPOT p99"), ("ttft_s_p99", "TTFT p99")):
+        a, b = float(there[key]), float(here[key])
+        if key != target.metric and np.isfinite(a) and np.isfinite(b) and abs(a / b - 1) >= 0.02:
+            parts.append(f"{title} {format_seconds(a)} ({(a / b - 1) * 100:+.0f} %)")
+    a, b = float(there["share_communication"]), float(here["share_communication"])
+    if abs(a - b) >= 0.02:
+        parts.append(f"{a * 100:.0f} % of a step on communication against {b * 100:.0f} %")
+    return ", ".join(parts)
+
+
+def _against(target: Objective, c: Choice, best: Choice) -> str:
+    text = f"against 1: {_differences(target, c.metrics, best.metrics)}"
+    return f"{text}; {c.quality}" if c.quality != best.quality else text
+
+
+def _fewer(base: Scenario, judged: Judged, target: Objective, c: Choice) -> str:
+    """Why not fewer devices: the best candidate on fewer, or the nearest one and what it breaks."""
+    devices = np.array([d.devices for d in judged.deployments])
+    rows = np.flatnonzero(judged.fits & (devices < c.devices))
+    if not len(rows):
+        return f"no split of fewer than {c.devices} devices holds the model and one sequence" if c.devices > 1 else ""
+
+    def name(row: int) -> str:
+        d = judged.deployments[row]
+        return f"{formats_label(replace(base, deployment=d))} {split_label(d)}"
+
+    feasible = rows[judged.feasible[rows]]
+    if len(feasible):
+        row = int(feasible[np.argmin(target.cost(judged.metrics[target.metric][feasible]))])
+        change = target.worse_by(float(judged.metrics[target.metric][row]), float(c.metrics[target.metric]))
+        return (
+            f"on fewer devices the best is {name(row)}: {target.title} {change * 100:.0f} % worse"
+            if change > 0.005
+            else ""
+        )
+    row = int(rows[np.argmin(judged.worst[rows])])
+    v = violations(base, judged, row)[0]
+    over = _short(v) if v.bound == "rate" else f"has {bound_name(v.bound)} {bound_value(v.bound, v.got)}"
+    return f"fewer devices do not do: {name(row)}, the nearest, {over}"
+
+
+def _short(v: Violation) -> str:
+    """What a deployment that does not keep up serves."""
+    share = v.got / v.limit
+    return f"serves {share * 100:.0f} % of the rate" if share < 0.995 else "is saturated"

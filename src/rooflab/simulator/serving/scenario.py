@@ -1,0 +1,289 @@
+"""A scenario → the cluster that the simulator runs, and the run of it.
+
+Replicas are priced by the same compiled step costs that `estimate` solves over, and hold as many KV blocks as
+the memory account leaves.  Pools become prefill and decode replicas joined by the network of their hardware.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from rooflab.costs.compile import compile_steps
+from rooflab.costs.engine_constants import engine_overhead
+from rooflab.deploy.bill import bill
+from rooflab.deploy.complete import complete, resident_tokens
+from rooflab.errors import Infeasible, InputError
+from rooflab.estimator.serving.pools import pool_parts
+from rooflab.memory.account import account
+from rooflab.memory.explain import does_not_fit
+from rooflab.scenario.cluster import Pool
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.model import Model
+from rooflab.scenario.scenario import Scenario
+from rooflab.simulator.results.serving import ServingResult
+from rooflab.simulator.serving.run import run
+from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
+from rooflab.simulator.work.draw import make_work
+from rooflab.simulator.work.requests import Result
+
+__all__ = ["ENGINE_SCHEDULERS", "cluster_of", "saturation", "simulate"]
+
+ENGINE_SCHEDULERS: Final = {
+    "vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm-guaranteed-no-evict", "tgi": "orca", "lmdeploy": "orca",
+    "deepspeed": "vllm",
+    "fastertransformer": "static", "transformers": "static", "pytorch": "static", "onnxruntime": "static",
+    "neuron": "vllm-v0",
+    "llamacpp": "vllm", "mlx": "vllm", "ideal": "vllm",
+}  # fmt: skip
+"""The scheduler whose rules stand for an engine, unless the deployment names another."""
+
+
+def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deployment]]]:
+    """The cluster of a scenario, and each replica's hardware and completed deployment.
+
+    Raises Infeasible when a pool does not fit, InputError for models that are not decoders and for beam search.
+    """
+    if scenario.workload.beams > 1:
+        raise InputError("beam search is not simulated (estimate answers for it)", "workload.beams")
+    if scenario.model.kind != "decoder":
+        raise InputError(
+            f"{scenario.model.name} is an {scenario.model.kind} model; only decoders are simulated (estimate answers "
+            f"for it)",
+            "model",
+        )
+    parts = _parts(scenario)
+    replicas: list[Replica] = []
+    owners: list[tuple[Hardware, Deployment]] = []
+    for pool, hardware, deployment in parts:
+        one = _replica(scenario, hardware, deployment, pool)
+        replicas += [one] * (deployment.replicas or 1)
+        owners += [(hardware, deployment)] * (deployment.replicas or 1)
+    d = scenario.deployment
+    autoscale = None
+    if d.autoscale:
+        a = d.autoscale
+        autoscale = Autoscale(load=a.load, least=a.least, most=a.most, every_s=a.every_s)
+        replicas = [replace(r, up=i < max(a.least, 1), startup_s=a.startup_s) for i, r in enumerate(replicas)]
+    for failure in d.failures:
+        if failure.replica >= len(replicas):
+            raise InputError(f"there is no replica {failure.replica} (0 to {len(replicas) - 1})", "deployment.failures")
+    cluster = Cluster(
+        tuple(replicas),
+        router=d.router,
+        spill_tokens=d.spill_tokens or 0,
+        failures=tuple(Failure(f.replica, f.at_s, f.until_s) for f in d.failures),
+        speed=tuple(_speed(scenario, change, owners) for change in d.speed),
+        autoscale=autoscale,
+    )
+    return cluster, owners
+
+
+def _parts(scenario: Scenario) -> list[tuple[Pool | None, Hardware, Deployment]]:
+    """(pool, hardware, completed deployment) of each kind of replica; the scenario's own when there are no pools."""
+    if not scenario.deployment.pools:
+        done = complete(scenario)
+        return [(None, done.hardware, done.deployment)]
+    return [(pool, hardware, deployment) for pool, hardware, deployment in pool_parts(scenario)]
+
+
+def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool | None) -> Replica:
+    model = scenario.model
+    length, _ = resident_tokens(model, scenario.workload)
+    memory = account(model, hardware, [d])
+    at = np.array([max(length, 1.0)])
+    per_sequence = float(memory.sequence_bytes(at)[0])
+    free = float(memory.free_bytes[0])
+    if free < per_sequence:
+        raise Infeasible(does_not_fit(model, hardware, d, length))
+    # windows and states make a token's share depend on length: blocks are counted at the workload's mean length
+    per_token = max(per_sequence / float(at[0]), 1e-9)
+    blocks = max(int(free * d.dp / (per_token * d.block_size)), d.pp)
+    link = scenario.deployment.transfer
+    scheduler = d.scheduler or ENGINE_SCHEDULERS[d.engine]
+    tiers = {t.name: t for t in hardware.tiers}
+    dram, nvme = tiers.get("dram"), tiers.get("nvme")
+    kv = d.kv_tiers
+    max_seqs = min(d.max_num_seqs * d.dp, 1 << 20)
+    return Replica(
+        step_cost=compile_steps(model, hardware, [d], scenario.rewrites)[0],
+        kv_blocks=blocks,
+        engine=scheduler,
+        policy=d.policy,
+        max_num_seqs=max_seqs,
+        max_num_batched_tokens=max(d.max_num_batched_tokens * d.dp, max_seqs),
+        block_size=d.block_size,
+        max_model_len=d.max_model_len,
+        chunked_prefill=d.chunked_prefill,
+        prefix_caching=d.prefix_caching,
+        role="both" if pool is None or pool.role == "mixed" else pool.role,
+        lanes=d.pp,
+        tokens_per_step=d.speculation.tokens_per_step if d.speculation else 1.0,
+        max_waiting=d.max_waiting,
+        admit_every=d.admit_every,
+        batch_wait_steps=d.batch_wait_steps,
+        kv_bytes_per_token=per_token,
+        swap_bytes=(kv.swap_bytes or (dram.bytes / 2 if dram else 0.0)) if d.preemption == "swap" else 0.0,
+        host_bytes_per_s=dram.bytes_per_s if dram else hardware.device.host_link.bytes_per_s or math.inf,
+        host_cache_bytes=kv.host_bytes / d.devices_per_replica,
+        ssd_cache_bytes=kv.ssd_bytes / d.devices_per_replica,
+        ssd_bytes_per_s=nvme.bytes_per_s if nvme else math.inf,
+        link_bytes_per_s=link.bytes_per_s or hardware.network.bytes_per_s or math.inf,
+        link_latency_s=hardware.network.latency_s if link.latency_s is None else link.latency_s,
+        layers=model.layers if link.layerwise else 1,
+        **_swapping(model, d),
+    )
+
+
+def _swapping(model: Model, d: Deployment) -> dict[str, Any]:
+    """Fields of a replica that say how it preempts: what copies cost to issue, whether steps wait for them, and
+    turns."""
+    given: dict[str, Any] = {}
+    if d.swap is not None:
+        calls = 2 * model.layers / d.block_size / d.swap.run_blocks
+        given = {
+            "swap_call_s_per_token": calls * d.swap.call_s, "swap_async": d.swap.asynchronous,
+            "swap_reuse": d.swap.reuse,
+            "overlap": 1.0 if d.swap.asynchronous else 0.0,
+        }  # fmt: skip
+    if d.rotation is not None:
+        given |= {
+            "rotate_steps": d.rotation.steps,
+            "sticky": d.rotation.sticky if d.rotation.pattern == "markov" else 0.0,
+        }
+    return given
+
+
+def _speed(scenario: Scenario, change: Any, owners: list[tuple[Hardware, Deployment]]) -> SpeedChange:
+    """A change of clock or power limit as factors on step time and dynamic energy, measured on a decode step of 32
+    sequences."""
+    hardware, deployment = owners[change.replica or 0]
+    slower = replace(
+        hardware, clock=change.clock or hardware.clock, power_limit_w=change.power_limit_w or hardware.power_limit_w
+    )
+
+    def step(machine: Hardware) -> tuple[float, float]:
+        cost = compile_steps(scenario.model, machine, [deployment], scenario.rewrites)[0]
+        result = cost.step(n_decode=32, context=32 * 1024, n_prefill=1, prefill_tokens=512, area=512**2 / 2)
+        seconds = float(result.seconds[0] - result.host_s[0])
+        return seconds, float(result.joules[0]) - cost.scalar("idle_w") * float(result.seconds[0])
+
+    (now_s, now_j), (then_s, then_j) = step(hardware), step(slower)
+    return SpeedChange(change.at_s, then_s / now_s, then_j / now_j, change.replica)
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    progress: Callable[[float, float], None] | None = None,
+    log_steps: int = 0,
+) -> ServingResult:
+    """Simulate a scenario event by event. Deterministic: same scenario, same seed, same result.
+
+    Raises Infeasible when it does not fit, InputError for impossible settings. Ctrl-C keeps what is done.
+    """
+    if seed is not None:
+        scenario = scenario.with_workload(seed=seed)
+    cluster, owners = cluster_of(scenario)
+    workload = scenario.workload
+    if workload.mode == "max-throughput":
+        workload = replace(workload, scenario=None, arrivals="burst", rate=1e6, burst_size=workload.requests or 1000)
+        workload = replace(workload, requests=workload.burst_size)
+    requests = make_work(workload, slo=scenario.slo, block_tokens=scenario.deployment.block_size)
+    result = _with_frontend(
+        scenario, run(requests, cluster, seed=workload.seed, progress=progress, log_steps=log_steps), owners
+    )
+    devices = sum(d.devices_per_replica for _, d in owners)
+    prices = [bill(h).usd_per_device_hour * d.devices_per_replica for h, d in owners]
+    return ServingResult(
+        requests,
+        result,
+        slo=scenario.slo,
+        classes=workload.classes,
+        devices=devices,
+        kv_blocks=sum(r.kv_blocks for r in cluster.replicas),
+        usd_per_hour=sum(prices) if all(math.isfinite(p) for p in prices) else None,
+        known=_known(scenario, owners),
+    )
+
+
+def _with_frontend(scenario: Scenario, result: Result, owners: list[tuple[Hardware, Deployment]]) -> Result:
+    """What a client sees: first and last token later by the request handling that no step holds
+    (`EngineOverhead.frontend_s`).
+
+    Users of a closed loop wait for each other there, too (`frontend_user_s`).
+    """
+    overheads = [engine_overhead(d, moe=scenario.model.is_moe, family=h.device.family) for h, d in owners]
+    users = (scenario.workload.concurrency or 0) / len(owners)
+    between = 1.0 if scenario.deployment.pools else 0.0
+    delay = np.array([o.frontend_s + between * o.handoff_s + o.frontend_user_s * users for o in overheads])
+    records = result.records
+    late_s = delay[np.clip(records.replica, 0, len(delay) - 1)]
+    later = replace(records, first_token_s=records.first_token_s + late_s, last_token_s=records.last_token_s + late_s)
+    return replace(result, records=later)
+
+
+def _known(scenario: Scenario, owners: list[tuple[Hardware, Deployment]]) -> dict[str, float]:
+    """Metrics that need no run: memory of the fullest kind of replica."""
+    accounts = [account(scenario.model, h, [d]) for h, d in {id(h): (h, d) for h, d in owners}.values()]
+    fullest = min(accounts, key=lambda m: float(m.free_bytes[0]))
+    return {"weights_bytes": float(fullest.weights_bytes[0]), "free_bytes": float(fullest.free_bytes[0])}
+
+
+def saturation(
+    scenario: Scenario,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    rounds: int = 12,
+    progress: Callable[[float, bool], None] | None = None,
+) -> tuple[float, ServingResult | None]:
+    """The highest request rate (1/s) at which every service level holds, by bisection over runs with common random
+    numbers.
+
+    Without service levels: the highest rate at which the engine keeps up (requests finish within 10 % of the time they
+    arrive in). Returns the rate (0 when even the lowest fails) and the run at it. `progress` is told each rate and
+    whether it held.
+    """
+    best: tuple[float, ServingResult | None] = (0.0, None)
+
+    def holds(rate: float) -> bool:
+        nonlocal best
+        result = simulate(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None))
+        fine = _holds(result)
+        if progress is not None:
+            progress(rate, fine)
+        if fine and rate > best[0]:
+            best = (rate, result)
+        return fine
+
+    low, high = low or 0.01, high or 1.0
+    if not holds(low):
+        return best
+    while holds(high) and high < 1e6:
+        low, high = high, high * 2
+    for _ in range(rounds):
+        middle = math.sqrt(low * high) if high / low > 2 else (low + high) / 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+        if high / low < 1.005:
+            break
+    return best
+
+
+def _holds(result: ServingResult) -> bool:
+    if result.metrics["pending"] or result.metrics["rejected"] or result.metrics["impossible"]:
+        return False
+    if result.slo or any(c.slo for c in result.classes):
+        return not result.broken()
+    arrivals = result.requests.arrival_s
+    span_s = float(arrivals.max() - arrivals.min())
+    return float(result.run.records.last_token_s.max() - arrivals.min()) <= 1.1 * span_s
