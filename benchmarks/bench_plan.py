@@ -23,7 +23,11 @@ SLO = read_slo({"ttft_p99": 1.0, "tpot_p99": 0.05})
 
 def scenario(name: str, on: str, **load: float) -> Scenario:
     return Scenario(
-        model(name), hardware(on), read_workload({"isl": 1024, "osl": 512} | load), Deployment(engine="vllm"), SLO
+        model=model(name),
+        hardware=hardware(on),
+        workload=read_workload({"isl": 1024, "osl": 512} | load),
+        deployment=Deployment(engine="vllm"),
+        slo=SLO,
     )
 
 

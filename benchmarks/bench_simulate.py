@@ -2,7 +2,8 @@
 
 one        a replica, Poisson arrivals, 100 to 2,000 prompt and 50 to 600 answer tokens, vLLM's rules, paged KV
 cluster    64 replicas behind prefix affinity with prefix caching; lengths and shared prefixes of the Mooncake
-           conversation trace where `../shared/data/traces` has it, repeated with fresh prefixes, else of its rough shape
+           conversation trace where `../shared/data/traces` has it, repeated with fresh prefixes, else of its rough
+           shape
 policies   each engine's rules under pressure
 """
 
@@ -105,19 +106,29 @@ def measure(name: str, requests: Requests, cluster: Cluster) -> Result:
 def main(what: str, n: int) -> None:
     step = cost()
     start_s = time.process_time()
-    Simulation(poisson(10, 1.0), Replica(step)).advance()
+    Simulation(poisson(10, 1.0), Replica(step_cost=step)).advance()
     print(f"first call (compiled or from disk) {time.process_time() - start_s:.2f} s")
     if what in ("one", "all"):
         for rate in (9, 20):
-            measure(f"one replica, {rate}/s", poisson(n, rate), Cluster((Replica(step, kv_blocks=20_000),)))
+            measure(
+                f"one replica, {rate}/s",
+                poisson(n, rate),
+                Cluster(replicas=(Replica(step_cost=step, kv_blocks=20_000),)),
+            )
     if what in ("cluster", "all"):
-        replica = Replica(step, kv_blocks=60_000, prefix_caching=True)
+        replica = Replica(step_cost=step, kv_blocks=60_000, prefix_caching=True)
         measure(
-            "64 replicas, prefix affinity", conversations(n, 30.0), Cluster((replica,) * 64, router="prefix-affinity")
+            "64 replicas, prefix affinity",
+            conversations(n, 30.0),
+            Cluster(replicas=(replica,) * 64, router="prefix-affinity"),
         )
     if what in ("policies", "all"):
         for engine in ENGINE_RULES:
-            measure(engine, poisson(n // 10, 18), Cluster((Replica(step, kv_blocks=12_000, engine=engine),)))
+            measure(
+                engine,
+                poisson(n // 10, 18),
+                Cluster(replicas=(Replica(step_cost=step, kv_blocks=12_000, engine=engine),)),
+            )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ DOTTED = re.compile(r"rooflab(\.[a-z_][a-z0-9_]*)+")
 
 @dataclass(frozen=True)
 class Import:
-    """`importer` imports the module `imported` (and `name` from it); `how` is "statement", "string" or "types" (for checking only)."""
+    """`importer` imports the module `imported` (and `name` from it); `how` is "statement", "string" or "types" (for
+    checking only)."""
 
     importer: str
     imported: str

@@ -50,8 +50,8 @@ def scenarios(draw: st.DrawFn, modes: tuple[str, ...] = ("static", "closed", "op
         "max": {},
     }[mode]
     return Scenario(
-        model(draw(st.sampled_from(MODELS))),
-        hardware(f"{tp * pp} x {draw(st.sampled_from(DEVICES))}"),
-        Workload(**lengths, **load),
-        deployment,
+        model=model(draw(st.sampled_from(MODELS))),
+        hardware=hardware(f"{tp * pp} x {draw(st.sampled_from(DEVICES))}"),
+        workload=Workload(**lengths, **load),
+        deployment=deployment,
     )

@@ -9,11 +9,22 @@ from rooflab.evidence.claims.check import check_paper, counts
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Claim, Paper
 
-paper = Paper("audited", title="t")
+paper = Paper(key="audited", title="t")
 
 
 def _claim(function, expect=1857.0, moves=None) -> Claim:
-    return Claim("audited", "c", "text", expect, 0.15, "", "source", "modelled", function, moves=moves or {})
+    return Claim(
+        paper="audited",
+        id="c",
+        text="text",
+        expect=expect,
+        tolerance=0.15,
+        unit="",
+        source="source",
+        kind="modelled",
+        function=function,
+        moves=moves or {},
+    )
 
 
 def _verdict(claim: Claim):
@@ -99,7 +110,18 @@ def test_plain_numbers_are_not_answers(value: float) -> None:
      (60.0, "at least", 54.0, -0.1), (10.0, "at most", 11.0, 0.1)],
 )  # fmt: skip
 def test_errors_of_figures_ranges_and_bounds(expect, bound, got, error) -> None:
-    claim = Claim("p", "c", "t", expect, 0.15, "", "s", "modelled", _bandwidth, bound)
+    claim = Claim(
+        paper="p",
+        id="c",
+        text="t",
+        expect=expect,
+        tolerance=0.15,
+        unit="",
+        source="s",
+        kind="modelled",
+        function=_bandwidth,
+        bound=bound,
+    )
     assert claim.error(got) == pytest.approx(error)
 
 

@@ -37,7 +37,20 @@ def device(
 ) -> Device:
     link = Link("own", 450e9, 1e-6, topology)
     peaks = {"bf16": 989e12, "fp8": 1979e12}
-    return Device(key, key, "x", kind, family, 8e10, bw, peaks, 700.0, 70.0, link, Link("pcie", 64e9, 1e-6, "bus"))  # type: ignore[arg-type]
+    return Device(
+        key=key,
+        name=key,
+        vendor="x",
+        kind=kind,
+        family=family,
+        memory_bytes=8e10,
+        memory_bytes_per_s=bw,
+        peak_flops=peaks,
+        tdp_w=700.0,
+        idle_w=70.0,
+        scale_up=link,
+        host_link=Link("pcie", 64e9, 1e-6, "bus"),
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", CURVES, ids=lambda p: p.name)

@@ -24,7 +24,14 @@ DENSE = {"tp": 4, "replicas": 2, "weights": "fp8", "kv": "fp8", "max_num_seqs": 
 
 def scenario(name: str = "Llama-3.1-70B", on: str = "8 x h100-sxm", **deployment: Any) -> Scenario:
     load = read_workload({"isl": 1024, "osl": 512, "rate": 2})
-    return complete(Scenario(model(name), hardware(on), load, read_deployment({"engine": "vllm"} | deployment)))
+    return complete(
+        Scenario(
+            model=model(name),
+            hardware=hardware(on),
+            workload=load,
+            deployment=read_deployment({"engine": "vllm"} | deployment),
+        )
+    )
 
 
 def words(s: Scenario, engine: str | None = None) -> list[str]:

@@ -24,7 +24,12 @@ from rooflab.scenario.workload import read_workload
 def scenario(
     name: str, machine: str, workload: dict[str, object] | None = None, deployment: dict[str, object] | None = None
 ) -> Scenario:
-    return Scenario(model(name), hardware(machine), read_workload(workload or {}), read_deployment(deployment or {}))
+    return Scenario(
+        model=model(name),
+        hardware=hardware(machine),
+        workload=read_workload(workload or {}),
+        deployment=read_deployment(deployment or {}),
+    )
 
 
 CASES = [
@@ -155,7 +160,7 @@ def test_decode_time_on_published_rows_before_any_end_to_end_fit(shared: Path) -
             asked.append(question(row))
         except Unsupported:
             continue
-    with using(ServingCalibration("priors")):
+    with using(ServingCalibration(name="priors")):
         results = estimate_many([q.scenarios[0] for q in asked])
     errors: dict[str, list[float]] = {}
     for q, e in zip(asked, results, strict=True):

@@ -146,7 +146,7 @@ def test_what_does_not_fit_says_what_would(hardware_of: Hardware) -> None:
     from rooflab.scenario.workload import Workload
 
     with pytest.raises(Infeasible) as error:
-        estimate(Scenario(model("Llama-3.1-405B"), hardware_of, Workload(batch=1)))
+        estimate(Scenario(model=model("Llama-3.1-405B"), hardware=hardware_of, workload=Workload(batch=1)))
     text = str(error.value)
     assert "812 GB of weights" in text
     assert "fp8 weights on these devices hold" in text

@@ -67,5 +67,5 @@ def test_an_unknown_metric_names_the_nearest():
 def test_a_simulation_reports_exactly_the_metrics_of_the_simulator():
     requests = make_work(read_workload({"isl": 100, "osl": 10, "rate": 5, "requests": 20}))
     known = {"weights_bytes": 1.0, "free_bytes": 1.0, "kv_bytes": 1.0, "gco2e_per_mtok": 1.0}
-    result = ServingResult(requests, toy_run(requests), kv_blocks=100, usd_per_hour=1.0, known=known)
+    result = ServingResult(requests=requests, run=toy_run(requests), kv_blocks=100, usd_per_hour=1.0, known=known)
     assert set(result.metrics) == {m.name for m in METRICS.values() if "simulate" in m.of}

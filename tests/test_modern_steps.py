@@ -60,10 +60,13 @@ def test_tensorrt_llm_shares_what_weights_leave_and_vllm_shares_memory() -> None
 
 
 def test_a_decode_pool_alone_keeps_the_pace_of_the_whole() -> None:
-    pools = (Pool("prefill", 1, tp=4), Pool("decode", 1, tp=4))
+    pools = (Pool(role="prefill", replicas=1, tp=4), Pool(role="decode", replicas=1, tp=4))
     load = Workload(concurrency=16, isl=read_lengths(1024, "isl"), osl=read_lengths(512, "osl"))
     whole = Scenario(
-        model("meta-llama/Llama-3.1-70B"), hardware("8 x h100-sxm"), load, Deployment(engine="vllm", pools=pools)
+        model=model("meta-llama/Llama-3.1-70B"),
+        hardware=hardware("8 x h100-sxm"),
+        workload=load,
+        deployment=Deployment(engine="vllm", pools=pools),
     )
     alone = estimate(decode_pool(whole))
     assert alone.metrics["tpot_s_mean"] == pytest.approx(estimate_pools(whole).metrics["tpot_s_mean"], rel=0.02)

@@ -127,7 +127,7 @@ def test_the_audit_looks_behind_partial_arguments() -> None:
     def copied(lab: Lab, factor: float) -> float:
         return lab.data("factor", 1.0) * factor * 37.5
 
-    toy = Paper("toy", title="A toy")
+    toy = Paper(key="toy", title="A toy")
     toy.claim("given", expect=37.5, source="here", id="given")(partial(handed, value=37.5))
     toy.claim("copied", expect=37.5, source="here", id="copied")(partial(copied, factor=1.0))
     toy.claim("honest", expect=37.5, source="here", id="honest")(partial(handed, value=3.0))

@@ -22,13 +22,13 @@ def row(servers: int, budget_w: float, clocks: int = 2) -> Row:
     halves."""
     scale = np.array([[2.0**k for k in range(clocks)]])
     return Row(
-        np.zeros(servers, dtype=np.int64),
-        1.0 * scale,
-        9.0 * scale,
-        100.0 / scale,
-        50.0 / scale,
-        20.0 + 0 * scale,
-        budget_w,
+        group=np.zeros(servers, dtype=np.int64),
+        prompt_s=1.0 * scale,
+        token_s=9.0 * scale,
+        prompt_w=100.0 / scale,
+        token_w=50.0 / scale,
+        idle_w=20.0 + 0 * scale,
+        budget_w=budget_w,
     )
 
 

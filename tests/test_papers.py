@@ -18,7 +18,7 @@ from rooflab.papers.technique import Fraction, PositiveInt, Technique, Technique
 from rooflab.scenario.scenario import Scenario
 from rooflab.testing.papers import PaperConformance
 
-toy = Paper("toy", title="A toy")
+toy = Paper(key="toy", title="A toy")
 
 
 @toy.technique
@@ -109,7 +109,7 @@ def test_unknown_technique_names_the_nearest() -> None:
 
 
 def test_quality_is_published_interpolated_or_unknown() -> None:
-    p = Paper("q", title="q")
+    p = Paper(key="q", title="q")
     p.technique(type("Q", (Technique,), {"changes_outputs": True}))
     for model, delta in (("meta-llama/Llama-2-7b-hf", 0.3), ("meta-llama/Llama-2-70b-hf", 0.1)):
         p.quality(model=model, task="WikiText-2", delta=delta, unit="ppl", source="table")

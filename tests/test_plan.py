@@ -30,7 +30,11 @@ def case(
 ) -> Scenario:
     load = {"isl": 1024, "osl": 256} | load
     return Scenario(
-        model(name), hardware(on), read_workload(load), read_deployment(deployment or {}), read_slo(slo or {})
+        model=model(name),
+        hardware=hardware(on),
+        workload=read_workload(load),
+        deployment=read_deployment(deployment or {}),
+        slo=read_slo(slo or {}),
     )
 
 

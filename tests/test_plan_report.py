@@ -24,7 +24,7 @@ from rooflab.scenario.workload import read_workload
 
 
 def planned(name: str, on: str, slo: Any, **load: Any) -> Plan:
-    return plan(Scenario(model(name), hardware(on), read_workload(load), slo=read_slo(slo)))
+    return plan(Scenario(model=model(name), hardware=hardware(on), workload=read_workload(load), slo=read_slo(slo)))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_pages_of_other_kinds(name: str, on: str, load: dict[str, Any]) -> None:
 
 
 def test_scatter_names_do_not_overlap() -> None:
-    dots = [Dot(1.0 + i / 100, 1.0, f"dot {i}", name=f"name {i}") for i in range(40)]
+    dots = [Dot(x=1.0 + i / 100, y=1.0, title=f"dot {i}", name=f"name {i}") for i in range(40)]
     svg = scatter(
         dots, x=(0.5, 2.0), y=(0.1, 10.0), x_label="x", y_label="y", label="l", x_text=str, y_text=str,
     )  # fmt: skip

@@ -50,7 +50,12 @@ def served(
         spec["clock"] = clock
     work = Workload(batch=batch, isl=read_lengths(isl, "isl"), osl=read_lengths(osl, "osl"))
     return estimate(
-        Scenario(model("meta-llama/Llama-3.1-8B-Instruct"), hardware(spec), work, Deployment(engine="vllm", tp=1))
+        Scenario(
+            model=model("meta-llama/Llama-3.1-8B-Instruct"),
+            hardware=hardware(spec),
+            workload=work,
+            deployment=Deployment(engine="vllm", tp=1),
+        )
     )
 
 
@@ -161,7 +166,9 @@ def test_constants_ship_with_their_errors():
                 assert entry["left_out_median"] < 0.16, name
     assert power_curve(hardware("h100-sxm")).provenance == "fitted"
     assert clock_law(device("a40")) == clock_law(device("rtx-3090"))
-    with assumed(PowerCurve(0.3, 0.0, 0.0, 0.0, 0.0, "assumed", "")):
+    with assumed(
+        PowerCurve(loaded_idle=0.3, active=0.0, compute=0.0, memory=0.0, link=0.0, provenance="assumed", source="")
+    ):
         assert loaded_idle_w(hardware("h100-sxm")) == pytest.approx(210.0)
 
 
@@ -170,6 +177,11 @@ def test_a_pipeline_as_a_whole_stays_under_the_limit(pp):
     machine = hardware({"device": "h100-sxm", "count": pp, "power_limit": "600 W"})
     work = Workload(batch=512, isl=read_lengths(4096, "isl"), osl=read_lengths(1, "osl"))
     result = estimate(
-        Scenario(model("meta-llama/Llama-3.1-8B-Instruct"), machine, work, Deployment(engine="vllm", tp=1, pp=pp))
+        Scenario(
+            model=model("meta-llama/Llama-3.1-8B-Instruct"),
+            hardware=machine,
+            workload=work,
+            deployment=Deployment(engine="vllm", tp=1, pp=pp),
+        )
     )
     assert result.power_w <= pp * 600.0 * ABOUT

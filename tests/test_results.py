@@ -50,8 +50,8 @@ def result() -> ServingResult:
     requests = make_work(workload)
     run = toy_run(requests)
     return ServingResult(
-        requests,
-        run,
+        requests=requests,
+        run=run,
         slo=read_slo({"ttft_p99": "1 s"}),
         classes=workload.classes,
         devices=2,
@@ -66,10 +66,11 @@ def _by_hand(slo=None, window_s=None, **changes) -> ServingResult:
     nan = np.nan
     small = np.zeros(3, dtype=np.int32)
     records = Records(
-        np.array([0.0, 2.0, 3.0]), np.array([0.5, 2.0, nan]), np.array([1.0, 4.0, nan]), np.array([6.0, 4.0, nan]),
-        small, small, small, small,
-        np.zeros(3, dtype=np.int64), np.array([11, 1, 0]),
-        np.array([Status.FINISHED, Status.FINISHED, Status.REJECTED], dtype=np.int8),
+        arrival_s=np.array([0.0, 2.0, 3.0]), first_scheduled_s=np.array([0.5, 2.0, nan]),
+        first_token_s=np.array([1.0, 4.0, nan]), last_token_s=np.array([6.0, 4.0, nan]),
+        replica=small, decode_replica=small, preemptions=small, requeues=small,
+        cached_tokens=np.zeros(3, dtype=np.int64), tokens_out=np.array([11, 1, 0]),
+        status=np.array([Status.FINISHED, Status.FINISHED, Status.REJECTED], dtype=np.int8),
     )  # fmt: skip
     totals = {name: np.zeros(1) for name in TOTAL_FIELDS}
     totals |= {"energy_j": np.array([240.0]), "up_s": np.array([6.0]), "busy_s": np.array([4.5]),
@@ -77,12 +78,31 @@ def _by_hand(slo=None, window_s=None, **changes) -> ServingResult:
                "cached_tokens": np.array([50])}  # fmt: skip
     ones = np.ones(2)
     timeline = Timeline(
-        3.0, np.array([0.0, 3.0]), ones, np.array([0.0, 2.0]), np.array([10.0, 30.0]), ones, ones, ones, 40 * ones, ones
+        interval_s=3.0,
+        time_s=np.array([0.0, 3.0]),
+        running=ones,
+        waiting=np.array([0.0, 2.0]),
+        kv_blocks=np.array([10.0, 30.0]),
+        prefill_tokens_per_s=ones,
+        decode_tokens_per_s=ones,
+        step_tokens=ones,
+        power_w=40 * ones,
+        replicas_up=ones,
     )
     itl = np.zeros(len(ITL_EDGES_S))
     itl[np.searchsorted(ITL_EDGES_S, 0.5) - 1] = 10
-    run = Result(records, Totals(**totals), timeline, itl, Steps(*(np.zeros(0) for _ in range(10))), 6.0, True)
-    return ServingResult(requests, run, slo=read_slo(slo or {}), kv_blocks=40, window_s=window_s, **changes)
+    run = Result(
+        records=records,
+        totals=Totals(**totals),
+        timeline=timeline,
+        itl_counts=itl,
+        steps=Steps(**{name: np.zeros(0) for name in Steps.__slots__}),
+        end_s=6.0,
+        complete=True,
+    )
+    return ServingResult(
+        requests=requests, run=run, slo=read_slo(slo or {}), kv_blocks=40, window_s=window_s, **changes
+    )
 
 
 def test_metrics_by_hand():
@@ -146,11 +166,18 @@ def test_no_finished_request_gives_no_number_and_no_warning():
     result = _by_hand()
     records = result.run.records
     never, none = np.full(3, np.nan), np.zeros(3, dtype=np.int64)
-    pending = Records(never, never, never, never, *(records.replica,) * 4, none, none, np.zeros(3, dtype=np.int8))
+    columns = (never,) * 4 + (records.replica,) * 4 + (none, none, np.zeros(3, dtype=np.int8))
+    pending = Records(**dict(zip(Records.__slots__, columns, strict=True)))
     run = Result(
-        pending, result.run.totals, result.run.timeline, np.zeros(len(ITL_EDGES_S)), result.run.steps, 0.0, False
+        records=pending,
+        totals=result.run.totals,
+        timeline=result.run.timeline,
+        itl_counts=np.zeros(len(ITL_EDGES_S)),
+        steps=result.run.steps,
+        end_s=0.0,
+        complete=False,
     )
-    nothing = ServingResult(result.requests, run)
+    nothing = ServingResult(requests=result.requests, run=run)
     assert nothing.metrics["pending"] == 3
     assert nothing.record()["ttft_s_p99"] is None
     assert "stopped early" in simulation_page(nothing, title="x")
@@ -181,7 +208,8 @@ def _served(client, first, last, tokens, waits_until):
     requests = make_requests(np.zeros(n), 1, tokens, client=client)
     small, zero = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int64)
     at = [np.array(x, dtype=float) for x in (waits_until, first, last)]
-    records = Records(np.zeros(n), *at, small, small, small, small, zero, np.array(tokens), np.ones(n, dtype=np.int8))
+    columns = (np.zeros(n), *at, small, small, small, small, zero, np.array(tokens), np.ones(n, dtype=np.int8))
+    records = Records(**dict(zip(Records.__slots__, columns, strict=True)))
     return requests, records
 
 

@@ -62,7 +62,7 @@ def test_built_in_routers_conform(name: str) -> None:
 
 def test_a_users_policy_decides() -> None:
     requests = make_requests([0.0, 0.1, 0.2], [5, 9, 3], [2, 2, 2])
-    records = run(requests, Replica(fixed_step(1.0), policy=shortest_prompt, max_num_seqs=1)).records
+    records = run(requests, Replica(step_cost=fixed_step(1.0), policy=shortest_prompt, max_num_seqs=1)).records
     assert records.last_token_s.tolist() == [2, 6, 4]
 
 
@@ -73,9 +73,9 @@ def test_prefix_affinity_finds_the_cache() -> None:
         np.arange(n) * 2.0, 64, 2, session=session, prefix_start=np.arange(0, 4 * n + 1, 4),
         prefix_block=(session[:, None] * 4 + np.arange(4)).ravel(), prefix_block_tokens=16,
     )  # fmt: skip
-    replica = Replica(fixed_step(1.0), kv_blocks=60, prefix_caching=True)
+    replica = Replica(step_cost=fixed_step(1.0), kv_blocks=60, prefix_caching=True)
     cached = {
-        router: run(requests, Cluster((replica,) * 4, router=router)).totals.total("cached_tokens")
+        router: run(requests, Cluster(replicas=(replica,) * 4, router=router)).totals.total("cached_tokens")
         for router in ("round-robin", "prefix-affinity")
     }
     assert cached["prefix-affinity"] == 48 * (n - 30)
@@ -85,14 +85,16 @@ def test_prefix_affinity_finds_the_cache() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Replica(fixed_step(1.0), max_num_seqs=64, max_num_batched_tokens=32), "max_num_seqs"),
-        (lambda: run(make_requests([0.0], [1], [1]), Replica(fixed_step(1.0), engine="vlm")), "vllm"),
-        (lambda: run(make_requests([0.0], [1], [1]), Replica(fixed_step(1.0), policy="fsfc")), "fcfs"),
+        (lambda: Replica(step_cost=fixed_step(1.0), max_num_seqs=64, max_num_batched_tokens=32), "max_num_seqs"),
+        (lambda: run(make_requests([0.0], [1], [1]), Replica(step_cost=fixed_step(1.0), engine="vlm")), "vllm"),
+        (lambda: run(make_requests([0.0], [1], [1]), Replica(step_cost=fixed_step(1.0), policy="fsfc")), "fcfs"),
         (
-            lambda: run(make_requests([0.0], [1], [1]), Cluster((Replica(fixed_step(1.0)),), router="prefix")),
+            lambda: run(
+                make_requests([0.0], [1], [1]), Cluster(replicas=(Replica(step_cost=fixed_step(1.0)),), router="prefix")
+            ),
             "prefix-affinity",
         ),
-        (lambda: Cluster((Replica(fixed_step(1.0), role="prefill"),)), "decode pool"),
+        (lambda: Cluster(replicas=(Replica(step_cost=fixed_step(1.0), role="prefill"),)), "decode pool"),
         (lambda: make_requests([1.0, 0.5], [1, 1], [1, 1]), "backwards"),
     ],
 )
@@ -109,7 +111,7 @@ def test_interrupting_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> Non
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Simulation.advance, "__defaults__", (100,))
-    result = run(make_requests(np.arange(200.0), 8, 40), Replica(fixed_step(1.0)), progress=stop)
+    result = run(make_requests(np.arange(200.0), 8, 40), Replica(step_cost=fixed_step(1.0)), progress=stop)
     assert not result.complete
     assert 0 < (result.records.status == Status.FINISHED).sum() < 200
     pending = result.records.status == Status.PENDING

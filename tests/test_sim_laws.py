@@ -100,10 +100,12 @@ def random_cluster(rng: np.random.Generator) -> Cluster:
     common["kv_blocks"] = int(rng.integers(110, 200)) // common["block_size"]
     roles = ROLES[rng.integers(len(ROLES))]
     engines = sorted(ENGINE_RULES)
-    replicas = tuple(Replica(COST, engine=engines[rng.integers(len(engines))], role=role, **common) for role in roles)
+    replicas = tuple(
+        Replica(step_cost=COST, engine=engines[rng.integers(len(engines))], role=role, **common) for role in roles
+    )
     failures = [(int(rng.integers(len(roles))), *np.cumsum(rng.random(2)).tolist()) for _ in range(rng.integers(3))]
     return Cluster(
-        replicas,
+        replicas=replicas,
         router=str(rng.choice(ROUTERS)),
         failures=tuple(Failure(*f) for f in failures),
         speed=tuple(SpeedChange(*rng.uniform(0.5, 2, 2)) for _ in range(rng.integers(3))),
@@ -187,7 +189,7 @@ def test_a_jump_is_the_sum_of_its_steps(window: float) -> None:
     """A run of decode steps, skipped in closed form, takes what StepCost.step says step by step, across a window's
     clip."""
     cost = linear_cost(window)
-    simulation = Simulation(make_requests([0.0], [10], [101]), Replica(cost), log_steps=1000)
+    simulation = Simulation(make_requests([0.0], [10], [101]), Replica(step_cost=cost), log_steps=1000)
     simulation.advance()
     result = simulation.result()
     steps = [cost.step(n_decode=1, context=11 + i) for i in range(100)]

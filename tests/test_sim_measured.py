@@ -33,10 +33,10 @@ def test_a_real_vllm_log_on_an_rtx_4090(shared: Path) -> None:
     ttft_s = np.mean([r["first_token_s"] - r["queued_s"] for r in rows])
     tpot_s = np.mean([(r["last_token_s"] - r["first_token_s"]) / max(r["output_tokens"] - 1, 1) for r in rows])
     scenario = Scenario(
-        model("Llama-3.1-8B"),
-        hardware("rtx-4090"),
-        Workload(trace=str(trace)),
-        Deployment(engine="vllm", tp=1, max_num_seqs=256, max_num_batched_tokens=2048),
+        model=model("Llama-3.1-8B"),
+        hardware=hardware("rtx-4090"),
+        workload=Workload(trace=str(trace)),
+        deployment=Deployment(engine="vllm", tp=1, max_num_seqs=256, max_num_batched_tokens=2048),
     )
 
     def errors(compute: float, memory: float) -> tuple[float, float]:
@@ -64,8 +64,8 @@ def steady_scenarios(n: int) -> list[Scenario]:
         name, machine, tp = pairs[rng.integers(len(pairs))]
         isl, osl = read_lengths(int(rng.integers(64, 3000)), "isl"), read_lengths(int(rng.integers(64, 600)), "osl")
         deployment = Deployment(engine="vllm", tp=tp, replicas=1, prefix_caching=False, max_num_seqs=256)
-        closed = Workload(isl, osl, concurrency=int(2 ** rng.uniform(0, 7)), rounds=12, start="staggered")
-        scenario = Scenario(model(name), hardware(machine), closed, deployment)
+        closed = Workload(isl=isl, osl=osl, concurrency=int(2 ** rng.uniform(0, 7)), rounds=12, start="staggered")
+        scenario = Scenario(model=model(name), hardware=hardware(machine), workload=closed, deployment=deployment)
         if rng.random() < 0.5:
             most = estimate(scenario.with_workload(concurrency=None, scenario="max-throughput")).requests_per_s
             rate = float(rng.uniform(0.1, 0.8) * most)

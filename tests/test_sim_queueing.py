@@ -36,7 +36,8 @@ def waits_s(arrival_s: Floats, steps: Floats, servers: int) -> Floats:
     """Times between arrival and service when `servers` sequences run at once (a fixed step does not slow with the
     batch)."""
     records = run(
-        make_requests(arrival_s, 1, steps), Replica(fixed_step(1 / STEPS), engine="orca", max_num_seqs=servers)
+        make_requests(arrival_s, 1, steps),
+        Replica(step_cost=fixed_step(1 / STEPS), engine="orca", max_num_seqs=servers),
     ).records
     return records.first_scheduled_s - records.arrival_s
 

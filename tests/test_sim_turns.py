@@ -78,7 +78,7 @@ def test_a_replica_that_dies_while_sequences_come_back_loses_none() -> None:
 
     dear = replace(BASE, swap_call_s_per_token=1e-3, swap_async=True, swap_reuse=True)
     for at in (0.5, 1.0, 1.7):
-        result = run(WORK, Cluster((dear, dear), failures=(Failure(0, at, at + 0.5),)))
+        result = run(WORK, Cluster(replicas=(dear, dear), failures=(Failure(0, at, at + 0.5),)))
         assert (result.records.status == 1).all()
 
 

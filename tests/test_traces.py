@@ -241,7 +241,11 @@ def published(monkeypatch):
     """One public trace whose bytes come from here instead of from the network."""
     content = AZURE.encode()
     trace = traces.PublicTrace(
-        "tiny", "a trace", "https://example.org/tiny.csv", "MIT", sha256=hashlib.sha256(content).hexdigest()
+        key="tiny",
+        title="a trace",
+        url="https://example.org/tiny.csv",
+        licence="MIT",
+        sha256=hashlib.sha256(content).hexdigest(),
     )
     monkeypatch.setattr(traces, "list_traces", lambda: [trace])
 
@@ -287,7 +291,11 @@ def test_without_a_network_the_error_says_how_to_go_on(published, tmp_path, monk
 
 def test_a_git_checksum_is_that_of_the_blob():
     trace = traces.PublicTrace(
-        "t", "t", "https://example.org/t.csv", "MIT", git_sha1="ce013625030ba8dba906f756967f9e9ca394464a"
+        key="t",
+        title="t",
+        url="https://example.org/t.csv",
+        licence="MIT",
+        git_sha1="ce013625030ba8dba906f756967f9e9ca394464a",
     )
     assert trace.matches(b"hello\n")  # git hash-object of "hello\n"
     assert not trace.matches(b"hello")

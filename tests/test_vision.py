@@ -74,11 +74,20 @@ def test_names_with_further_words_find_their_network_and_their_size():
 
 
 def test_layers_by_hand():
-    conv = Conv("c", 64, 128, 9, 1, 28, 28, 56 * 56)
+    conv = Conv(name="c", inputs=64, outputs=128, kernel=9, groups=1, height=28, width=28, in_pixels=56 * 56)
     assert (conv.macs, conv.params, conv.kind) == (128 * 28 * 28 * 64 * 9, 64 * 128 * 9, "conv")
-    assert Conv("d", 64, 64, 9, 64, 28, 28, 28 * 28).macs == 64 * 28 * 28 * 9
-    assert Conv("g", 64, 64, 9, 4, 28, 28, 28 * 28).kind == "grouped"
-    whole, halves = PatchAttention("a", 1, 197, 197, 12, 768), Product("p", 12, 197, 197, 64)
+    assert (
+        Conv(name="d", inputs=64, outputs=64, kernel=9, groups=64, height=28, width=28, in_pixels=28 * 28).macs
+        == 64 * 28 * 28 * 9
+    )
+    assert (
+        Conv(name="g", inputs=64, outputs=64, kernel=9, groups=4, height=28, width=28, in_pixels=28 * 28).kind
+        == "grouped"
+    )
+    whole, halves = (
+        PatchAttention(name="a", windows=1, queries=197, keys=197, heads=12, width=768),
+        Product("p", 12, 197, 197, 64),
+    )
     assert whole.macs == 2 * halves.macs
     stack = Stack(3, 15, 15)
     stack.conv(8, 3, 2)

@@ -65,8 +65,10 @@ def _result(requests, scheduled, first, last, steps, itl, end_s, intervals) -> R
     zeros = np.zeros(n, dtype=np.int64)
     small = np.zeros(n, dtype=np.int32)
     records = Records(
-        requests.arrival_s, scheduled, first, last, small, small, small, small, zeros, requests.output_tokens.copy(),
-        np.full(n, Status.FINISHED, dtype=np.int8),
+        arrival_s=requests.arrival_s, first_scheduled_s=scheduled, first_token_s=first, last_token_s=last,
+        replica=small, decode_replica=small, preemptions=small, requeues=small, cached_tokens=zeros,
+        tokens_out=requests.output_tokens.copy(),
+        status=np.full(n, Status.FINISHED, dtype=np.int8),
     )  # fmt: skip
     s = np.array(steps)
     width = end_s / intervals
@@ -77,10 +79,13 @@ def _result(requests, scheduled, first, last, steps, itl, end_s, intervals) -> R
         return np.bincount(cell, values * took, intervals) / width
 
     timeline = Timeline(
-        width, np.arange(intervals) * width, mean(s[:, 4] + s[:, 6]), mean(s[:, 9]), mean(s[:, 8]),
-        np.bincount(cell, s[:, 7], intervals) / width, np.bincount(cell, s[:, 4] + s[:, 6], intervals) / width,
-        np.bincount(cell, s[:, 7] + s[:, 4], intervals) / np.maximum(np.bincount(cell, minlength=intervals), 1),
-        100 + mean(np.full(len(s), 300.0)), np.ones(intervals),
+        interval_s=width, time_s=np.arange(intervals) * width, running=mean(s[:, 4] + s[:, 6]), waiting=mean(s[:, 9]),
+        kv_blocks=mean(s[:, 8]),
+        prefill_tokens_per_s=np.bincount(cell, s[:, 7], intervals) / width,
+        decode_tokens_per_s=np.bincount(cell, s[:, 4] + s[:, 6], intervals) / width,
+        step_tokens=np.bincount(cell, s[:, 7] + s[:, 4], intervals) / np.maximum(np.bincount(cell, minlength=intervals),
+        1),
+        power_w=100 + mean(np.full(len(s), 300.0)), replicas_up=np.ones(intervals),
     )  # fmt: skip
     one = {name: np.zeros(1, dtype=np.int64 if name in _COUNTS else np.float64) for name in Totals.__slots__}
     one["steps"][0], one["busy_s"][0], one["up_s"][0] = len(s), took.sum(), end_s
@@ -93,7 +98,13 @@ def _result(requests, scheduled, first, last, steps, itl, end_s, intervals) -> R
     one["request_s"][0] = (last - requests.arrival_s).sum()
     columns = [s[:, k].astype(np.float64 if k in (1, 2) else np.int64) for k in range(10)]
     return Result(
-        records, Totals(**one), timeline, itl, Steps(columns[0].astype(np.int32), *columns[1:]), float(end_s), True
+        records=records,
+        totals=Totals(**one),
+        timeline=timeline,
+        itl_counts=itl,
+        steps=Steps(**dict(zip(Steps.__slots__, (columns[0].astype(np.int32), *columns[1:]), strict=True))),
+        end_s=float(end_s),
+        complete=True,
     )
 
 

@@ -74,7 +74,19 @@ def _blank(name: str) -> Device:
         "scale_up": "PCIe 5 x16 (assumed)",
     }
     return Device(
-        name, name, "", "gpu", "other", 0.0, 0.0, {}, _TDP_W, _IDLE_SHARE * _TDP_W, pcie, pcie, sources=assumed
+        key=name,
+        name=name,
+        vendor="",
+        kind="gpu",
+        family="other",
+        memory_bytes=0.0,
+        memory_bytes_per_s=0.0,
+        peak_flops={},
+        tdp_w=_TDP_W,
+        idle_w=_IDLE_SHARE * _TDP_W,
+        scale_up=pcie,
+        host_link=pcie,
+        sources=assumed,
     )
 
 

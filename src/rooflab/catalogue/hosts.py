@@ -19,7 +19,7 @@ _DESKTOP_PREFIXES = ("rtx-", "rx-", "arc-", "radeon-", "titan-", "quadro-")
 _ON_ONE_BOARD = frozenset({"mcu", "fpga"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """A machine that holds `devices` devices, as the catalogue gives it.
 

@@ -56,7 +56,7 @@ _NO_TIME: Final = ("", "xxx", "none", "null", "nan")
 _ZONE: Final = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """The rows of a trace in order of time: seconds from the first (None: lengths only) and token counts.
 

@@ -23,7 +23,7 @@ _CHUNK_BYTES: Final = 1 << 18
 _TIMEOUT_S: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublicTrace:
     """A trace that others publish; `sha256` or `git_sha1` (of git's blob) is known, rows and bytes where the file was
     read."""
@@ -51,7 +51,7 @@ class PublicTrace:
 
 def list_traces() -> list[PublicTrace]:
     """Every public trace that can be fetched by name."""
-    return [PublicTrace(key, **row) for key, row in load("traces").items()]
+    return [PublicTrace(key=key, **row) for key, row in load("traces").items()]
 
 
 def public_trace(name: str, where: str = "trace") -> PublicTrace:

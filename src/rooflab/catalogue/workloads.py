@@ -38,7 +38,7 @@ _COARSE_CLOCK: Final = 0.2
 """Fraction of simultaneous arrivals above which a trace's clock is too coarse for gaps to mean anything."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadEntry:
     """A workload as fitted distributions, and where it comes from.
 

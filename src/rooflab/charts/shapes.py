@@ -14,7 +14,7 @@ from rooflab.charts.svg import Scale
 __all__ = ["Dot", "Roof", "Stack", "Step", "scatter", "spread", "stacks", "waterfall"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
     """A point of a scatter: radius in pixels, palette colour, hover title, and a name drawn beside it where there is
     room.

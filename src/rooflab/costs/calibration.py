@@ -111,7 +111,7 @@ _ENGINES: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelCalibration:
     """All kernel constants of one device under one engine.
 

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOverhead:
     """Seconds a step, a layer and a sequence; factors on all-reduces, launches and quantisation; kernels of its own;
     first-token terms.
@@ -100,7 +100,7 @@ class DeviceFactors:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServingCalibration:
     """Engine and device constants by key; `slow_host` and `eager` are added to any engine that runs so.
 

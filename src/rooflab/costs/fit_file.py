@@ -53,7 +53,7 @@ CURVE_TYPES: Mapping[str, type[Curve]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """Where one curve comes from: measured rows and error (median and p90 of |predicted/measured − 1|), or why it is
     assumed.

@@ -22,7 +22,7 @@ from rooflab.costs.quantity import Real, only_if
 __all__ = ["MoeCurve", "experts_touched", "moe_s"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoeCurve:
     """`t0_s` launches; `ec`, `em` shares of peak and bandwidth; `a` activation passes; `pad_tokens` an expert.
 

@@ -45,7 +45,7 @@ _LOWEST_CLOCK: Final = 0.05
 """Below this share of the boost clock no device runs; what still draws too much is stretched in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PowerCurve:
     """Shares: `loaded_idle` of the TDP; of the room above it `active` while kernels run, `compute`, `memory`, `link` at
     datasheet rates."""

@@ -40,7 +40,7 @@ class Price:
     link_bytes: Real
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """A device with everything that prices work on it: hardware, kernel curves, engine overhead, clock, joules a unit
     of work.

@@ -36,7 +36,7 @@ class Counts:
     kind: str = "conv"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VisionEstimate:
     """Images a second of all devices, seconds a batch, share of peak FLOP/s, the bound of the same work, and how it was
     found.

@@ -21,7 +21,7 @@ RUNNABLE: Final = "runnable"
 NOT_YET: Final = "not runnable yet"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A paper of the feed: facts of its card and whether it can be run."""
 
@@ -47,23 +47,36 @@ def entries() -> list[Entry]:
     runnable = set(keys())
     found = [
         Entry(
-            c.key,
-            c.seed,
-            c.name,
-            c.title,
-            c.date,
-            c.url,
-            c.kind,
-            c.saves,
-            c.does,
-            RUNNABLE if c.key in runnable else NOT_YET,
-            c.terms,
+            key=c.key,
+            seed=c.seed,
+            name=c.name,
+            title=c.title,
+            date=c.date,
+            url=c.url,
+            kind=c.kind,
+            saves=c.saves,
+            does=c.does,
+            status=RUNNABLE if c.key in runnable else NOT_YET,
+            terms=c.terms,
         )
         for c in cards()
     ]
     for key in sorted(runnable - {c.key for c in cards()}):
         p = paper(key)
-        found.append(Entry(p.key, p.seed, p.name or p.key, p.title, p.date, p.url, p.kind, p.saves, p.does, RUNNABLE))
+        found.append(
+            Entry(
+                key=p.key,
+                seed=p.seed,
+                name=p.name or p.key,
+                title=p.title,
+                date=p.date,
+                url=p.url,
+                kind=p.kind,
+                saves=p.saves,
+                does=p.does,
+                status=RUNNABLE,
+            )
+        )
     found.sort(key=lambda e: e.key)
     found.sort(key=lambda e: e.date, reverse=True)
     return found

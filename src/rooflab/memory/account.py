@@ -1,7 +1,7 @@
 """What must be resident on each device, and how many sequences the rest holds.
 
     memory · utilisation = weights + activations + workspace + engine reserve + [KV cache and states]
-    [KV cache and states] = utilisation · (memory − all others)     in TensorRT-LLM, whose setting is a share of what is free
+    [KV cache and states] = utilisation · (memory − all others)  in TensorRT-LLM: its setting is a share of what is free
 
 Offloaded weights leave two layers on the device (the one at work and the one that arrives) and fill their tier; a cache
 in host memory has what the weights leave of that.
@@ -45,7 +45,7 @@ _ACTIVATION_COPIES: Final = 4.0
 """Hidden-wide buffers that live at once in a block (input, residual, normed, output); assumed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryAccount:
     """Bytes on the fullest device of each deployment, (D,) arrays.
 

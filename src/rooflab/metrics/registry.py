@@ -26,7 +26,7 @@ STATISTICS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """A metric: `kind` groups it, `of` says who reports it, `needs` what must be known beyond model, hardware and
     workload."""
@@ -57,19 +57,35 @@ def _throughput() -> Iterator[Metric]:
         ("total_tokens_per_s", "tokens/s", "(prompt + generated tokens of finished requests) / the same time"),
         ("requests_per_s", "requests/s", "finished requests / the same time"),
     ):
-        yield Metric(name, unit, formula, "higher", "throughput", _SERVING)
-        yield Metric(f"{name}_per_gpu", f"{unit}/device", f"{name} / devices", "higher", "throughput", _SERVING)
+        yield Metric(name=name, unit=unit, formula=formula, better="higher", kind="throughput", of=_SERVING)
+        yield Metric(
+            name=f"{name}_per_gpu",
+            unit=f"{unit}/device",
+            formula=f"{name} / devices",
+            better="higher",
+            kind="throughput",
+            of=_SERVING,
+        )
     yield Metric(
-        "goodput_requests_per_s", "requests/s", "finished requests within every limit of their SLO / the same time",
-        "higher", "throughput",
-        _SERVING, ("slo",),
+        name="goodput_requests_per_s", unit="requests/s", formula="finished requests within every limit of their SLO / "
+                                                                  "the same time",
+        better="higher", kind="throughput",
+        of=_SERVING, needs=("slo",),
     )  # fmt: skip
     yield Metric(
-        "slo_attainment", "fraction", "requests within every limit of their SLO / requests that arrived (rejected ones "
+        name="slo_attainment", unit="fraction", formula="requests within every limit of their SLO / requests that "
+                                                        "arrived (rejected ones "
                                       "count as broken)",
-        "higher", "throughput", _SIMULATED, ("slo",),
+        better="higher", kind="throughput", of=_SIMULATED, needs=("slo",),
     )  # fmt: skip
-    yield Metric("duration_s", "s", "last token − first arrival", "lower", "throughput", _SIMULATED)
+    yield Metric(
+        name="duration_s",
+        unit="s",
+        formula="last token − first arrival",
+        better="lower",
+        kind="throughput",
+        of=_SIMULATED,
+    )
     for name, formula in (
         ("requests", "requests of the workload"),
         ("finished", "requests that got their last token"),
@@ -78,7 +94,7 @@ def _throughput() -> Iterator[Metric]:
         ("pending", "requests not released or not done when the run stopped"),
     ):
         better: Better = "lower" if name in ("rejected", "impossible", "pending") else "neither"
-        yield Metric(name, "requests", formula, better, "throughput", _SIMULATED)
+        yield Metric(name=name, unit="requests", formula=formula, better=better, kind="throughput", of=_SIMULATED)
 
 
 def _latency() -> Iterator[Metric]:
@@ -101,160 +117,310 @@ def _latency() -> Iterator[Metric]:
         for stat, words in STATISTICS.items():
             simulated_only = of == _SIMULATED or stat == "p999"
             yield Metric(
-                f"{name}_{stat}", "s", f"{words} of {formula}", "lower", "latency", _SIMULATED if simulated_only else of
+                name=f"{name}_{stat}",
+                unit="s",
+                formula=f"{words} of {formula}",
+                better="lower",
+                kind="latency",
+                of=_SIMULATED if simulated_only else of,
             )
 
 
 def _memory() -> Iterator[Metric]:
-    yield Metric("weights_bytes", "B", "weights resident on one device", "lower", "memory", _SERVING)
-    yield Metric("kv_bytes", "B", "KV cache and recurrent state in use on one device", "neither", "memory", _SERVING)
-    yield Metric("free_bytes", "B", "memory of one device − everything resident", "higher", "memory", _SERVING)
     yield Metric(
-        "kv_occupancy_mean", "fraction", "time average of KV blocks held / KV blocks", "neither", "memory", _SIMULATED
+        name="weights_bytes",
+        unit="B",
+        formula="weights resident on one device",
+        better="lower",
+        kind="memory",
+        of=_SERVING,
     )
     yield Metric(
-        "kv_occupancy_max",
-        "fraction",
-        "largest interval average of KV blocks held / KV blocks",
-        "neither",
-        "memory",
-        _SIMULATED,
+        name="kv_bytes",
+        unit="B",
+        formula="KV cache and recurrent state in use on one device",
+        better="neither",
+        kind="memory",
+        of=_SERVING,
     )
     yield Metric(
-        "cached_fraction",
-        "fraction",
-        "prompt tokens found in the prefix cache / prompt tokens looked up",
-        "higher",
-        "memory",
-        _SIMULATED,
+        name="free_bytes",
+        unit="B",
+        formula="memory of one device − everything resident",
+        better="higher",
+        kind="memory",
+        of=_SERVING,
     )
-    yield Metric("preemptions", "count", "sequences put back by KV pressure", "lower", "memory", _SIMULATED)
     yield Metric(
-        "recomputed_tokens",
-        "tokens",
-        "tokens computed again after a preemption or a failure",
-        "lower",
-        "memory",
-        _SIMULATED,
+        name="kv_occupancy_mean",
+        unit="fraction",
+        formula="time average of KV blocks held / KV blocks",
+        better="neither",
+        kind="memory",
+        of=_SIMULATED,
     )
-    yield Metric("swapped_tokens", "tokens", "tokens whose KV went to the host and back", "lower", "memory", _SIMULATED)
     yield Metric(
-        "transferred_tokens",
-        "tokens",
-        "tokens whose KV went from a prefill to a decode replica",
-        "neither",
-        "memory",
-        _SIMULATED,
+        name="kv_occupancy_max",
+        unit="fraction",
+        formula="largest interval average of KV blocks held / KV blocks",
+        better="neither",
+        kind="memory",
+        of=_SIMULATED,
+    )
+    yield Metric(
+        name="cached_fraction",
+        unit="fraction",
+        formula="prompt tokens found in the prefix cache / prompt tokens looked up",
+        better="higher",
+        kind="memory",
+        of=_SIMULATED,
+    )
+    yield Metric(
+        name="preemptions",
+        unit="count",
+        formula="sequences put back by KV pressure",
+        better="lower",
+        kind="memory",
+        of=_SIMULATED,
+    )
+    yield Metric(
+        name="recomputed_tokens",
+        unit="tokens",
+        formula="tokens computed again after a preemption or a failure",
+        better="lower",
+        kind="memory",
+        of=_SIMULATED,
+    )
+    yield Metric(
+        name="swapped_tokens",
+        unit="tokens",
+        formula="tokens whose KV went to the host and back",
+        better="lower",
+        kind="memory",
+        of=_SIMULATED,
+    )
+    yield Metric(
+        name="transferred_tokens",
+        unit="tokens",
+        formula="tokens whose KV went from a prefill to a decode replica",
+        better="neither",
+        kind="memory",
+        of=_SIMULATED,
     )
 
 
 def _load() -> Iterator[Metric]:
-    yield Metric("running", "requests", "time average of sequences in the batch", "neither", "load", _ESTIMATED)
     yield Metric(
-        "max_running", "requests", "sequences that fit: KV capacity and max_num_seqs", "higher", "load", _ESTIMATED
+        name="running",
+        unit="requests",
+        formula="time average of sequences in the batch",
+        better="neither",
+        kind="load",
+        of=_ESTIMATED,
     )
     yield Metric(
-        "running_mean",
-        "requests",
-        "time average of sequences in the batch, all replicas",
-        "neither",
-        "load",
-        _SIMULATED,
+        name="max_running",
+        unit="requests",
+        formula="sequences that fit: KV capacity and max_num_seqs",
+        better="higher",
+        kind="load",
+        of=_ESTIMATED,
     )
     yield Metric(
-        "waiting_mean", "requests", "time average of queued requests, all replicas", "lower", "load", _SIMULATED
+        name="running_mean",
+        unit="requests",
+        formula="time average of sequences in the batch, all replicas",
+        better="neither",
+        kind="load",
+        of=_SIMULATED,
     )
-    yield Metric("waiting_max", "requests", "largest interval average of queued requests", "lower", "load", _SIMULATED)
-    yield Metric("utilisation", "fraction", "time in engine steps / time up", "neither", "load", _SERVING)
-    yield Metric("saturated", "", "whether more requests come than can be served", "neither", "load", _ESTIMATED)
-    yield Metric("devices", "count", "devices in use", "lower", "load", _SERVING)
+    yield Metric(
+        name="waiting_mean",
+        unit="requests",
+        formula="time average of queued requests, all replicas",
+        better="lower",
+        kind="load",
+        of=_SIMULATED,
+    )
+    yield Metric(
+        name="waiting_max",
+        unit="requests",
+        formula="largest interval average of queued requests",
+        better="lower",
+        kind="load",
+        of=_SIMULATED,
+    )
+    yield Metric(
+        name="utilisation",
+        unit="fraction",
+        formula="time in engine steps / time up",
+        better="neither",
+        kind="load",
+        of=_SERVING,
+    )
+    yield Metric(
+        name="saturated",
+        unit="",
+        formula="whether more requests come than can be served",
+        better="neither",
+        kind="load",
+        of=_ESTIMATED,
+    )
+    yield Metric(name="devices", unit="count", formula="devices in use", better="lower", kind="load", of=_SERVING)
 
 
 def _energy_and_cost() -> Iterator[Metric]:
-    yield Metric("energy_j", "J", "energy of all devices, idle power included", "lower", "energy", _SIMULATED)
-    yield Metric("power_w", "W", "mean power of all devices", "lower", "energy", _ALL)
-    yield Metric("j_per_token", "J/token", "energy / generated tokens", "lower", "energy", _SERVING)
-    yield Metric("usd_per_hour", "USD/h", "devices · price of a device hour", "lower", "cost", _SERVING, ("price",))
     yield Metric(
-        "usd_per_mtok",
-        "USD/Mtoken",
-        "price of the devices while they generate a million tokens",
-        "lower",
-        "cost",
-        _SERVING,
-        ("price",),
+        name="energy_j",
+        unit="J",
+        formula="energy of all devices, idle power included",
+        better="lower",
+        kind="energy",
+        of=_SIMULATED,
+    )
+    yield Metric(name="power_w", unit="W", formula="mean power of all devices", better="lower", kind="energy", of=_ALL)
+    yield Metric(
+        name="j_per_token",
+        unit="J/token",
+        formula="energy / generated tokens",
+        better="lower",
+        kind="energy",
+        of=_SERVING,
     )
     yield Metric(
-        "gco2e_per_mtok", "gCO2e/Mtoken", "(devices + hosts) · PUE · carbon intensity of the grid, a million generated "
-                                          "tokens", "lower",
-        "cost", _SERVING, ("grid",),
+        name="usd_per_hour",
+        unit="USD/h",
+        formula="devices · price of a device hour",
+        better="lower",
+        kind="cost",
+        of=_SERVING,
+        needs=("price",),
+    )
+    yield Metric(
+        name="usd_per_mtok",
+        unit="USD/Mtoken",
+        formula="price of the devices while they generate a million tokens",
+        better="lower",
+        kind="cost",
+        of=_SERVING,
+        needs=("price",),
+    )
+    yield Metric(
+        name="gco2e_per_mtok", unit="gCO2e/Mtoken", formula="(devices + hosts) · PUE · carbon intensity of the grid, a "
+                                                            "million generated "
+                                          "tokens", better="lower",
+        kind="cost", of=_SERVING, needs=("grid",),
     )  # fmt: skip
 
 
 def _efficiency() -> Iterator[Metric]:
     yield Metric(
-        "mfu", "fraction", "FLOP/s that the model needs / peak FLOP/s", "higher", "efficiency", ("estimate", "train")
-    )
-    yield Metric("mbu", "fraction", "bytes moved / time / peak memory bandwidth", "higher", "efficiency", _ESTIMATED)
-    yield Metric(
-        "limit_ratio",
-        "fraction",
-        "physical limit of the same work / predicted time",
-        "higher",
-        "efficiency",
-        _ESTIMATED,
+        name="mfu",
+        unit="fraction",
+        formula="FLOP/s that the model needs / peak FLOP/s",
+        better="higher",
+        kind="efficiency",
+        of=("estimate", "train"),
     )
     yield Metric(
-        "limit_output_tokens_per_s_per_gpu", "tokens/s/device", "output_tokens_per_s_per_gpu / limit_ratio", "neither",
-        "efficiency",
-        _ESTIMATED,
+        name="mbu",
+        unit="fraction",
+        formula="bytes moved / time / peak memory bandwidth",
+        better="higher",
+        kind="efficiency",
+        of=_ESTIMATED,
+    )
+    yield Metric(
+        name="limit_ratio",
+        unit="fraction",
+        formula="physical limit of the same work / predicted time",
+        better="higher",
+        kind="efficiency",
+        of=_ESTIMATED,
+    )
+    yield Metric(
+        name="limit_output_tokens_per_s_per_gpu", unit="tokens/s/device",
+        formula="output_tokens_per_s_per_gpu / limit_ratio", better="neither",
+        kind="efficiency",
+        of=_ESTIMATED,
     )  # fmt: skip
-    yield Metric("bottleneck", "", "what a mean step spends most of its time on", "neither", "efficiency", _ESTIMATED)
+    yield Metric(
+        name="bottleneck",
+        unit="",
+        formula="what a mean step spends most of its time on",
+        better="neither",
+        kind="efficiency",
+        of=_ESTIMATED,
+    )
     for part in ("weights_bandwidth", "arithmetic", "attention", "communication", "host", "offload"):
         formula = f"time of a mean step spent on {part.replace('_', ' ')} / time of the step"
-        yield Metric(f"share_{part}", "fraction", formula, "neither", "efficiency", _ESTIMATED)
+        yield Metric(
+            name=f"share_{part}", unit="fraction", formula=formula, better="neither", kind="efficiency", of=_ESTIMATED
+        )
 
 
 def _fairness() -> Iterator[Metric]:
     yield Metric(
-        "fairness_jain", "fraction",
-        "Jain's index (Σx)² / (n Σx²) of the clients' service a second while they have requests waiting; prompt + 2 · "
+        name="fairness_jain", unit="fraction",
+        formula="Jain's index (Σx)² / (n Σx²) of the clients' service a second while they have requests waiting; "
+                "prompt + 2 · "
         "generated tokens",
-        "higher", "fairness", _SIMULATED, ("clients",),
+        better="higher", kind="fairness", of=_SIMULATED, needs=("clients",),
     )  # fmt: skip
     yield Metric(
-        "max_service_difference", "weighted tokens",
-        "largest difference in service between two clients over a stretch in which both have requests waiting (VTC, "
+        name="max_service_difference", unit="weighted tokens",
+        formula="largest difference in service between two clients over a stretch in which both have requests waiting "
+                "(VTC, "
         "Sheng et al. 2024)",
-        "lower", "fairness", _SIMULATED, ("clients",),
+        better="lower", kind="fairness", of=_SIMULATED, needs=("clients",),
     )  # fmt: skip
 
 
 def _training() -> Iterator[Metric]:
-    yield Metric("step_s", "s", "time of an optimiser step", "lower", "training", _TRAINED)
     yield Metric(
-        "tokens_per_s_per_gpu",
-        "tokens/s/device",
-        "tokens of a global batch / step_s / devices",
-        "higher",
-        "training",
-        _TRAINED,
+        name="step_s", unit="s", formula="time of an optimiser step", better="lower", kind="training", of=_TRAINED
     )
     yield Metric(
-        "tflops_per_gpu",
-        "TFLOP/s",
-        "FLOPs of the model (no recomputation) / step_s / devices / 1e12",
-        "higher",
-        "training",
-        _TRAINED,
+        name="tokens_per_s_per_gpu",
+        unit="tokens/s/device",
+        formula="tokens of a global batch / step_s / devices",
+        better="higher",
+        kind="training",
+        of=_TRAINED,
     )
     yield Metric(
-        "peak_memory_bytes", "B", "largest memory in use on a device during a step", "lower", "training", _TRAINED
+        name="tflops_per_gpu",
+        unit="TFLOP/s",
+        formula="FLOPs of the model (no recomputation) / step_s / devices / 1e12",
+        better="higher",
+        kind="training",
+        of=_TRAINED,
     )
     yield Metric(
-        "train_s", "s", "time of the whole run, failures and checkpoints included", "lower", "training", _TRAINED
+        name="peak_memory_bytes",
+        unit="B",
+        formula="largest memory in use on a device during a step",
+        better="lower",
+        kind="training",
+        of=_TRAINED,
     )
-    yield Metric("usd", "USD", "train_s · devices · price of a device hour", "lower", "training", _TRAINED, ("price",))
+    yield Metric(
+        name="train_s",
+        unit="s",
+        formula="time of the whole run, failures and checkpoints included",
+        better="lower",
+        kind="training",
+        of=_TRAINED,
+    )
+    yield Metric(
+        name="usd",
+        unit="USD",
+        formula="train_s · devices · price of a device hour",
+        better="lower",
+        kind="training",
+        of=_TRAINED,
+        needs=("price",),
+    )
 
 
 _GROUPS: Final = (_throughput, _latency, _memory, _load, _energy_and_cost, _efficiency, _fairness, _training)

@@ -14,7 +14,7 @@ __all__ = ["Conv", "ConvKind", "Layer", "Pass", "PatchAttention", "Product"]
 ConvKind = Literal["conv", "grouped", "depthwise", "linear", "attention", "pass"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conv:
     """A convolution of `inputs` to `outputs` channels in `groups`; `height`, `width` of its output, `kernel` = rows ·
     columns.
@@ -62,7 +62,7 @@ class Conv:
         return self.count * self.outputs * (self.inputs // self.groups * self.kernel + self.bias)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchAttention:
     """Softmax attention in `windows` of `queries` by `keys` tokens, `width` = heads · head size; scores stay on chip
     when `fused`."""

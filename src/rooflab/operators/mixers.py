@@ -36,7 +36,9 @@ def mixer_operators(
 
 
 def _proj(name: str, count: float, m: Real, n: Real, k: Real, formats: Formats) -> Gemm:
-    return Gemm(name, "attention", count, m, n, k, formats.weights, formats.activations)
+    return Gemm(
+        name=name, group="attention", count=count, m=m, n=n, k=k, weight=formats.weights, act=formats.activations
+    )
 
 
 @mixer_operators.register
@@ -55,15 +57,15 @@ def _attention(mixer: Attention, count: float, h: float, formats: Formats, split
         yield Elementwise("query and key norms", "attention", count, m * normed, 2.0, launches=2.0)
     window = float("inf") if mixer.window is None else float(mixer.window)
     yield AttentionOp(
-        ("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "")
+        name=("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "")
         + "attention",
-        "attention",
-        count,
-        heads,
-        kv_heads,
-        float(mixer.head_dim),
-        float(mixer.v_head_dim),
-        formats.kv,
+        group="attention",
+        count=count,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=float(mixer.head_dim),
+        v_head_dim=float(mixer.v_head_dim),
+        kv=formats.kv,
         # a token of a fixed chunk sees half of it on average
         window=(window + 1.0) / 2.0 if mixer.chunked else window,
         share=1.0 / np.asarray(split.dp, dtype=np.float64),
@@ -81,37 +83,37 @@ def _indexer(
     """Every rank scores all cached tokens: the indexer is replicated, its keys are one small vector a token."""
     if indexer.own:
         yield Gemm(
-            "indexer query",
-            "attention",
-            count,
-            m,
-            float(indexer.heads * indexer.head_dim),
-            q_in,
-            formats.weights,
-            formats.activations,
+            name="indexer query",
+            group="attention",
+            count=count,
+            m=m,
+            n=float(indexer.heads * indexer.head_dim),
+            k=q_in,
+            weight=formats.weights,
+            act=formats.activations,
         )
         yield Gemm(
-            "indexer key",
-            "attention",
-            count,
-            m,
-            float(indexer.head_dim + indexer.heads),
-            h,
-            formats.weights,
-            formats.activations,
+            name="indexer key",
+            group="attention",
+            count=count,
+            m=m,
+            n=float(indexer.head_dim + indexer.heads),
+            k=h,
+            weight=formats.weights,
+            act=formats.activations,
         )
         # norm and rotation of the key, quantisation of queries and keys, choice of the best tokens
         moved = 2.0 * (indexer.heads + 1.0) * indexer.head_dim * 2.0
         yield Elementwise("indexer passes", "attention", count, m * moved, 4.0, launches=4.0)
     yield AttentionOp(
-        "indexer",
-        "attention",
-        count,
-        float(indexer.heads),
-        1.0,
-        float(indexer.head_dim),
-        0.0,
-        formats.kv,
+        name="indexer",
+        group="attention",
+        count=count,
+        heads=float(indexer.heads),
+        kv_heads=1.0,
+        head_dim=float(indexer.head_dim),
+        v_head_dim=0.0,
+        kv=formats.kv,
         share=1.0 / np.asarray(split.dp, dtype=np.float64),
         context_share=1.0 / (np.asarray(split.cp, dtype=np.float64) * ratio),
         indexer=True,
@@ -129,15 +131,15 @@ def _latent(
     yield _proj("query up", count, m, heads * mixer.head_dim, q_in, formats)
     # the same FLOPs whether keys and values are expanded (prefill) or absorbed into query and output (decode)
     yield Gemm(
-        "key-value up",
-        "attention",
-        count,
-        m,
-        float(mixer.nope_dim + mixer.v_dim),
-        float(mixer.kv_rank),
-        formats.plain,
-        formats.plain,
-        heads,
+        name="key-value up",
+        group="attention",
+        count=count,
+        m=m,
+        n=float(mixer.nope_dim + mixer.v_dim),
+        k=float(mixer.kv_rank),
+        weight=formats.plain,
+        act=formats.plain,
+        batch=heads,
     )
     yield Elementwise(
         "rotary and cache write",
@@ -146,14 +148,14 @@ def _latent(
         m * (2.0 * heads * mixer.head_dim + mixer.kv_rank + mixer.rope_dim) * 2.0,
     )
     yield AttentionOp(
-        "latent attention",
-        "attention",
-        count,
-        heads,
-        heads,
-        float(mixer.head_dim),
-        float(mixer.v_dim),
-        formats.kv,
+        name="latent attention",
+        group="attention",
+        count=count,
+        heads=heads,
+        kv_heads=heads,
+        head_dim=float(mixer.head_dim),
+        v_head_dim=float(mixer.v_dim),
+        kv=formats.kv,
         window=float("inf") if mixer.window is None else float(mixer.window),
         share=1.0 / np.asarray(split.dp, dtype=np.float64),
         context_share=1.0 / np.asarray(split.cp, dtype=np.float64),
@@ -181,14 +183,14 @@ def _compressed(
     def attend(name: str, window: float, context_share: Real) -> AttentionOp:
         # key and value are one vector, so the cache is read once: half the elements of a separate pair
         return AttentionOp(
-            name,
-            "attention",
-            count,
-            heads,
-            one / 2.0,
-            d,
-            d,
-            formats.kv,
+            name=name,
+            group="attention",
+            count=count,
+            heads=heads,
+            kv_heads=one / 2.0,
+            head_dim=d,
+            v_head_dim=d,
+            kv=formats.kv,
             window=window,
             share=share,
             context_share=context_share,
@@ -213,16 +215,16 @@ def _linear(
     yield _proj("linear in", count, m, mixer.in_width / split.tp, h, formats)
     k_dim, v_dim, v_heads = float(mixer.k_dim), float(mixer.v_dim), mixer.v_heads / split.tp
     yield RecurrentOp(
-        "delta rule",
-        "attention",
-        count,
-        "gdn",
-        v_heads * k_dim * v_dim,
+        name="delta rule",
+        group="attention",
+        count=count,
+        kind="gdn",
+        state_elements=v_heads * k_dim * v_dim,
         # the convolution reads and writes q, k, v; the rule reads them and writes its output
-        (3.0 * mixer.conv_width / split.tp + value) * 2.0,
+        token_bytes=(3.0 * mixer.conv_width / split.tp + value) * 2.0,
         # three products with the state and four inside a chunk, half of them masked
-        v_heads * (6.0 * k_dim * v_dim + _SCAN_CHUNK * 2.0 * (k_dim + v_dim)),
-        1.0 / np.asarray(split.dp, dtype=np.float64),
+        flops_per_token=v_heads * (6.0 * k_dim * v_dim + _SCAN_CHUNK * 2.0 * (k_dim + v_dim)),
+        share=1.0 / np.asarray(split.dp, dtype=np.float64),
     )
     # decay and write strength of each head, and the gated norm of the output
     yield Elementwise("gates and gated norm", "attention", count, m * 3.0 * value * 2.0, 2.0, launches=2.0)
@@ -239,14 +241,14 @@ def _state_space(
     state = mixer.inner * mixer.state / split.tp
     heads = mixer.heads / split.tp
     yield RecurrentOp(
-        "state-space scan",
-        "attention",
-        count,
-        "mamba2",
-        state,
-        (mixer.conv_width / split.tp + inner) * 2.0,
+        name="state-space scan",
+        group="attention",
+        count=count,
+        kind="mamba2",
+        state_elements=state,
+        token_bytes=(mixer.conv_width / split.tp + inner) * 2.0,
         # two products with the state and two inside a chunk, half of them masked
-        4.0 * state + heads * _SCAN_CHUNK * (mixer.head_dim + mixer.state),
-        1.0 / np.asarray(split.dp, dtype=np.float64),
+        flops_per_token=4.0 * state + heads * _SCAN_CHUNK * (mixer.head_dim + mixer.state),
+        share=1.0 / np.asarray(split.dp, dtype=np.float64),
     )
     yield _proj("state-space out", count, m, h, inner, formats)

@@ -72,7 +72,17 @@ class Stack:
         self.height = (self.height - rows) // stride + 1 if valid else ceil(self.height / stride)
         self.width = (self.width - columns) // stride + 1 if valid else ceil(self.width / stride)
         self.layers.append(
-            Conv(name, self.channels, outputs, rows * columns, groups, self.height, self.width, before, bias=bias)
+            Conv(
+                name=name,
+                inputs=self.channels,
+                outputs=outputs,
+                kernel=rows * columns,
+                groups=groups,
+                height=self.height,
+                width=self.width,
+                in_pixels=before,
+                bias=bias,
+            )
         )
         self.channels = outputs
         if norm:
@@ -83,7 +93,18 @@ class Stack:
     def linear(self, outputs: int, *, bias: bool = True, act: bool = False, name: str = "linear") -> None:
         """A linear layer over every position (tokens)."""
         self.layers.append(
-            Conv(name, self.channels, outputs, 1, 1, self.height, self.width, self.pixels, tokens=True, bias=bias)
+            Conv(
+                name=name,
+                inputs=self.channels,
+                outputs=outputs,
+                kernel=1,
+                groups=1,
+                height=self.height,
+                width=self.width,
+                in_pixels=self.pixels,
+                tokens=True,
+                bias=bias,
+            )
         )
         self.channels = outputs
         if act:
@@ -115,17 +136,61 @@ class Stack:
         """Channel gates: mean of the image, two small layers, a product."""
         channels, pixels = self.channels, self.pixels
         self.layers.append(Pass("se", self.elements))
-        self.layers.append(Conv("se", channels, middle, 1, 1, 1, 1, 1, bias=bias))
-        self.layers.append(Conv("se", middle, channels, 1, 1, 1, 1, 1, bias=bias))
+        self.layers.append(
+            Conv(
+                name="se",
+                inputs=channels,
+                outputs=middle,
+                kernel=1,
+                groups=1,
+                height=1,
+                width=1,
+                in_pixels=1,
+                bias=bias,
+            )
+        )
+        self.layers.append(
+            Conv(
+                name="se",
+                inputs=middle,
+                outputs=channels,
+                kernel=1,
+                groups=1,
+                height=1,
+                width=1,
+                in_pixels=1,
+                bias=bias,
+            )
+        )
         self.layers.append(Pass("se", channels * pixels))
 
     def attention(self, heads: int, width: int, *, window: int = 0, fused: bool = True) -> None:
         """Softmax attention among all tokens, or in square windows of `window` positions a side."""
         if window:
             windows = ceil(self.height / window) * ceil(self.width / window)
-            self.layers.append(PatchAttention("attention", windows, window**2, window**2, heads, width, fused))
+            self.layers.append(
+                PatchAttention(
+                    name="attention",
+                    windows=windows,
+                    queries=window**2,
+                    keys=window**2,
+                    heads=heads,
+                    width=width,
+                    fused=fused,
+                )
+            )
         else:
-            self.layers.append(PatchAttention("attention", 1, self.pixels, self.pixels, heads, width, fused))
+            self.layers.append(
+                PatchAttention(
+                    name="attention",
+                    windows=1,
+                    queries=self.pixels,
+                    keys=self.pixels,
+                    heads=heads,
+                    width=width,
+                    fused=fused,
+                )
+            )
 
     def branch(self) -> Stack:
         """Another path from here; its layers are appended by `join`."""

@@ -102,7 +102,15 @@ def _conv(node: Any, shapes: Shapes, weights: set[str], out: tuple[int, ...]) ->
     before = shapes[node.input[0]]
     rows, columns = (out[2], out[3]) if len(out) == 4 else (prod(out[2:]), 1)
     return Conv(
-        "conv", before[1], out[1], prod(kernel[2:]), groups, rows, columns, prod(before[2:]), bias=len(node.input) > 2
+        name="conv",
+        inputs=before[1],
+        outputs=out[1],
+        kernel=prod(kernel[2:]),
+        groups=groups,
+        height=rows,
+        width=columns,
+        in_pixels=prod(before[2:]),
+        bias=len(node.input) > 2,
     )
 
 
@@ -112,7 +120,18 @@ def _matmul(node: Any, shapes: Shapes, weights: set[str], out: tuple[int, ...]) 
     if node.input[1] in weights or len(right) == 2:
         inputs = prod(right) // out[-1]
         rows = prod(out[:-1])
-        return Conv("linear", inputs, out[-1], 1, 1, rows, 1, rows, tokens=True, bias=bias)
+        return Conv(
+            name="linear",
+            inputs=inputs,
+            outputs=out[-1],
+            kernel=1,
+            groups=1,
+            height=rows,
+            width=1,
+            in_pixels=rows,
+            tokens=True,
+            bias=bias,
+        )
     return Product("product", prod(out[:-2]), out[-2], out[-1], left[-1])
 
 

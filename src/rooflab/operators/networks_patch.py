@@ -66,7 +66,7 @@ def _attention_pool(stack: Stack, heads: int, hidden: int) -> None:
     """One learned query reads all tokens, then a two-layer network (SigLIP)."""
     width, tokens = stack.channels, stack.pixels
     stack.linear(2 * width)
-    stack.layers.append(PatchAttention("pool", 1, 1, tokens, heads, width))
+    stack.layers.append(PatchAttention(name="pool", windows=1, queries=1, keys=tokens, heads=heads, width=width))
     stack.channels, stack.height, stack.width = width, 1, 1
     for outputs in (width, width, hidden, width):
         stack.linear(outputs)

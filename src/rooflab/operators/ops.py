@@ -32,7 +32,7 @@ Real: TypeAlias = float | NDArray[np.float64]
 Group = Literal["attention", "ffn", "experts", "norm", "embedding", "head", "comm", "transfer"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gemm:
     """`batch` products (m x k)(k x n); m counts tokens, n·k·batch weights in `weight` format."""
 
@@ -63,7 +63,7 @@ class Gemm:
         return self.weight_bytes + self.batch * self.m * (self.k * min(self.act.bytes, 2.0) + self.n * 2.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertGemm:
     """Routed experts of one layer on one rank; `tokens` are those of the whole expert-parallel group, `width` is after
     the split.
@@ -173,7 +173,7 @@ class Collective:
         return others * self.message_bytes * (2.0 if self.kind == "all_reduce" else 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionOp:
     """One attention kind on one rank, priced from sums over the batch (see `costs.step`).
 
@@ -231,7 +231,7 @@ class AttentionOp:
         return 2.0 * self.heads * (self.head_dim + self.v_head_dim)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecurrentOp:
     """A recurrent mixer on one rank: state read and written once per decoded token, a chunked scan over prompt
     tokens."""

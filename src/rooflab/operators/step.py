@@ -47,14 +47,14 @@ def _embedding(model: Model, formats: Formats, m: Real) -> Operator:
     if model.vision:
         v = model.vision
         return Gemm(
-            "patch embedding",
-            "embedding",
-            1.0,
-            m,
-            float(model.hidden),
-            float(v.channels * v.patch**2),
-            formats.plain,
-            formats.plain,
+            name="patch embedding",
+            group="embedding",
+            count=1.0,
+            m=m,
+            n=float(model.hidden),
+            k=float(v.channels * v.patch**2),
+            weight=formats.plain,
+            act=formats.plain,
         )
     return Elementwise("token embedding", "embedding", 1.0, m * model.hidden * 4.0)
 
@@ -62,7 +62,16 @@ def _embedding(model: Model, formats: Formats, m: Real) -> Operator:
 def _head(model: Model, formats: Formats, split: Split, rows: Real) -> Iterator[Operator]:
     width = float(model.vision.classes if model.vision else model.vocab)
     weight = formats.weights if formats.weights.name.startswith("q") else formats.plain
-    yield Gemm("head", "head", 1.0, rows, width / split.tp, float(model.hidden), weight, formats.plain)
+    yield Gemm(
+        name="head",
+        group="head",
+        count=1.0,
+        m=rows,
+        n=width / split.tp,
+        k=float(model.hidden),
+        weight=weight,
+        act=formats.plain,
+    )
     yield Elementwise("logits", "head", 1.0, rows * width / split.tp * 2.0 * 2.0, 2.0)
     yield Collective("logits gather", "head", 1.0, "all_gather", rows * width * 2.0, split.tp)
 
@@ -87,9 +96,13 @@ def _block(
 
 def _dense(ffn: Dense, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
     width, up = ffn.width / split.tp, float(ffn.matrices - 1)
-    yield Gemm("ffn up", "ffn", count, m, up * width, h, formats.weights, formats.activations)
+    yield Gemm(
+        name="ffn up", group="ffn", count=count, m=m, n=up * width, k=h, weight=formats.weights, act=formats.activations
+    )
     yield Elementwise("activation", "ffn", count, m * width * 2.0 * ffn.matrices)
-    yield Gemm("ffn down", "ffn", count, m, h, width, formats.weights, formats.activations)
+    yield Gemm(
+        name="ffn down", group="ffn", count=count, m=m, n=h, k=width, weight=formats.weights, act=formats.activations
+    )
     yield Collective("ffn all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
 
 
@@ -97,29 +110,74 @@ def _experts(
     ffn: Experts, count: float, h: float, formats: Formats, split: Split, tokens: Real, m: Real
 ) -> Iterator[Operator]:
     inner = float(ffn.latent or h)
-    yield Gemm("router", "experts", count, m, float(ffn.experts), h, formats.plain, formats.plain)
+    yield Gemm(
+        name="router",
+        group="experts",
+        count=count,
+        m=m,
+        n=float(ffn.experts),
+        k=h,
+        weight=formats.plain,
+        act=formats.plain,
+    )
     if ffn.latent:
-        yield Gemm("latent down", "experts", count, m, inner, h, formats.weights, formats.activations)
-        yield Gemm("latent up", "experts", count, m, h, inner, formats.weights, formats.activations)
+        yield Gemm(
+            name="latent down",
+            group="experts",
+            count=count,
+            m=m,
+            n=inner,
+            k=h,
+            weight=formats.weights,
+            act=formats.activations,
+        )
+        yield Gemm(
+            name="latent up",
+            group="experts",
+            count=count,
+            m=m,
+            n=h,
+            k=inner,
+            weight=formats.weights,
+            act=formats.activations,
+        )
     yield ExpertGemm(
-        "experts",
-        "experts",
-        count,
-        tokens + 0.0 * m,
-        inner,
-        ffn.width / split.expert_tp,
-        float(ffn.experts),
-        float(ffn.top_k),
-        split.ep,
-        float(ffn.matrices),
-        formats.experts,
-        formats.expert_activations,
+        name="experts",
+        group="experts",
+        count=count,
+        tokens=tokens + 0.0 * m,
+        hidden=inner,
+        width=ffn.width / split.expert_tp,
+        experts=float(ffn.experts),
+        top_k=float(ffn.top_k),
+        ep=split.ep,
+        matrices=float(ffn.matrices),
+        weight=formats.experts,
+        act=formats.expert_activations,
         gathered=np.where(np.asarray(split.dp, dtype=np.float64) > 1.0, 0.0, 1.0),
     )
     if ffn.shared_width:
         width, up = ffn.shared_width / split.tp, float(ffn.matrices - 1)
-        yield Gemm("shared expert up", "experts", count, m, up * width, h, formats.experts, formats.expert_activations)
-        yield Gemm("shared expert down", "experts", count, m, h, width, formats.experts, formats.expert_activations)
+        yield Gemm(
+            name="shared expert up",
+            group="experts",
+            count=count,
+            m=m,
+            n=up * width,
+            k=h,
+            weight=formats.experts,
+            act=formats.expert_activations,
+        )
+        yield Gemm(
+            name="shared expert down",
+            group="experts",
+            count=count,
+            m=m,
+            n=h,
+            k=width,
+            weight=formats.experts,
+            act=formats.expert_activations,
+        )
     yield from _expert_comm(ffn, count, inner, formats, split, m)
 
 

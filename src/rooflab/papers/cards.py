@@ -33,7 +33,7 @@ RESOURCES: Final = (
 """What a paper may save; "labour" is people's time and the effort of tuning or evaluating."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """A paper of the feed: `date` of the first version (``2024-08-22``, or the month where the day is not known).
 

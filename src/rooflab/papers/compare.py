@@ -53,7 +53,7 @@ class Change:
         return better / worse
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A technique on a scenario: metrics under the scenario's load (`changes`), capacity in tokens/s/device, why, and
     quality.
@@ -137,8 +137,9 @@ def compare(scenario: Scenario, technique: Technique) -> Comparison:
         if m in after.load
     )
     return Comparison(
-        technique, before, after, changes, _capacity(before, after), because(technique, before, after),
-        paper(technique.paper).quality_cost(technique, scenario.model), note,
+        technique=technique, before=before, after=after, changes=changes, capacity=_capacity(before, after),
+        because=because(technique, before, after),
+        quality=paper(technique.paper).quality_cost(technique, scenario.model), note=note,
     )  # fmt: skip
 
 

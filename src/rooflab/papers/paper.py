@@ -23,7 +23,7 @@ ClaimKind = Literal["executed", "modelled"]
 Figure = Callable[["Lab"], float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A published figure and the function that computes it.
 
@@ -84,7 +84,7 @@ class Analysis:
     because: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Paper:
     """One paper of the feed, with what its file adds: techniques, claims, scenarios, notes.
 
@@ -118,7 +118,10 @@ class Paper:
         from rooflab.papers.cards import card
 
         c = card(key)
-        return cls(key, c.title, c.url, c.date, c.kind, c.saves, c.does, c.seed, c.name, executed, modelled, assumed)
+        return cls(
+            key=key, title=c.title, url=c.url, date=c.date, kind=c.kind, saves=c.saves, does=c.does, seed=c.seed,
+            name=c.name, executed=executed, modelled=modelled, assumed=assumed,
+        )  # fmt: skip
 
     def technique(self, cls: type[T]) -> type[T]:
         """Register a technique of this paper (a class decorator)."""
@@ -156,20 +159,20 @@ class Paper:
                 raise InputError(f"two claims are called {name!r}", self.key)
             self.claims.append(
                 Claim(
-                    self.key,
-                    name,
-                    text,
-                    expect,
-                    tolerance,
-                    unit,
-                    source,
-                    kind,
-                    function,
-                    bound,
-                    dict(moves or {}),
-                    wider,
-                    note,
-                    calibrated,
+                    paper=self.key,
+                    id=name,
+                    text=text,
+                    expect=expect,
+                    tolerance=tolerance,
+                    unit=unit,
+                    source=source,
+                    kind=kind,
+                    function=function,
+                    bound=bound,
+                    moves=dict(moves or {}),
+                    wider=wider,
+                    note=note,
+                    calibrated=calibrated,
                 )
             )
             return function

@@ -37,7 +37,7 @@ from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
 
 paper = Paper(
-    "{key}",
+    key="{key}",
     title="The title of the paper",
     url="https://arxiv.org/abs/0000.00000",
     date="2026-01-31",

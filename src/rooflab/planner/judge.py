@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """Columns over candidates. `worst`: the largest ratio of a latency to its limit (or of the load to what is
     served)."""
@@ -41,7 +41,7 @@ class Judged:
             for name in ("fits", "overloaded", "worst", "feasible", "capacity", "length")
         }
         metrics = {name: np.concatenate([values, other.metrics[name]]) for name, values in self.metrics.items()}
-        return Judged(self.deployments + other.deployments, metrics, **columns)
+        return Judged(deployments=self.deployments + other.deployments, metrics=metrics, **columns)
 
 
 def judge(scenario: Scenario, deployments: list[Deployment]) -> Judged:
@@ -63,7 +63,14 @@ def judge_rows(scenarios: list[Scenario], deployments: list[Deployment]) -> Judg
         worst = np.where(overloaded, worst, np.maximum(worst, ratio))
     feasible = columns.fits & ~overloaded & (worst <= 1.0)
     return Judged(
-        list(deployments), columns.metrics, columns.fits, overloaded, worst, feasible, columns.capacity, columns.length
+        deployments=list(deployments),
+        metrics=columns.metrics,
+        fits=columns.fits,
+        overloaded=overloaded,
+        worst=worst,
+        feasible=feasible,
+        capacity=columns.capacity,
+        length=columns.length,
     )
 
 

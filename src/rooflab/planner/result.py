@@ -146,7 +146,7 @@ class Shift:
     violations: tuple[Violation, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Ranked `choices` (best first; empty when nothing meets the targets), and everything that explains them.
 

@@ -92,9 +92,10 @@ def plan(
         else nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
     )
     plan_ = Plan(
-        base, target, choices, by_devices, best_trades, rejected, points, metric, limit_of(choices), (),
-        len(space), len(order), message,
-        base.hardware.sources.get("usd_per_device_hour", money.price_source),
+        scenario=base, objective=target, choices=choices, by_devices=by_devices, front=best_trades, rejected=rejected,
+        points=points, latency_metric=metric, limit=limit_of(choices), sensitivity=(),
+        considered=len(space), feasible=len(order), message=message,
+        price_source=base.hardware.sources.get("usd_per_device_hour", money.price_source),
     )  # fmt: skip
     if not explain or not choices:
         return plan_

@@ -36,7 +36,7 @@ class Indexer:
         return q_in * self.heads * self.head_dim + hidden * self.head_dim + 2 * self.head_dim + hidden * self.heads
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
     """Softmax attention with `kv_heads` groups (MHA, GQA, MQA).
 
@@ -115,7 +115,7 @@ class Attention:
         return n + (self.heads if self.sinks else 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LatentAttention:
     """Multi-head latent attention (DeepSeek-V2, 2.1): the cache holds one compressed vector and one rotary key per
     token."""
@@ -173,7 +173,7 @@ class LatentAttention:
         return n + (self.indexer.parameters(hidden, self.q_rank or hidden) if self.indexer else 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompressedAttention:
     """Attention over a window of recent tokens and a compressed past (DeepSeek-V4).
 

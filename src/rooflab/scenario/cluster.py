@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """`replicas` engines of one role. Splits None are the deployment's; `hardware` None is a share of the scenario's.
 

@@ -72,7 +72,7 @@ class Overlap:
     comm: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """How a model is served.  An empty `engine` is the usual one for the hardware.
 

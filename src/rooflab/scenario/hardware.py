@@ -38,7 +38,7 @@ class Tier:
     bytes_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One accelerator or processor.
 
@@ -101,7 +101,7 @@ _WIDENS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
     """`count` devices of one kind in hosts of `devices_per_host`.
 

@@ -60,7 +60,7 @@ class Dense:
         return self.parameters(hidden)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
     """A mixture of `experts` feed-forwards of `width`, `top_k` of them per token, and shared ones of `shared_width` in
     all.
@@ -158,7 +158,7 @@ class Vision:
         return (self.image // self.patch) ** 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A transformer (or hybrid) as shapes.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["LinearAttention", "StateSpace"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinearAttention:
     """Gated linear attention with a delta rule (Gated DeltaNet, Kimi Delta Attention): a d_k x d_v state per value
     head.
@@ -74,7 +74,7 @@ class LinearAttention:
         return n + self.conv_width * self.conv + self.v_dim + value * hidden
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateSpace:
     """Mamba-2 (state-space duality): `heads` x `head_dim` channels, each with `state` numbers; B and C shared by
     `groups`.

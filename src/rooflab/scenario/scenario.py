@@ -20,7 +20,7 @@ __all__ = ["FIELDS", "Resolvers", "Scenario", "read_file", "read_scenario"]
 FIELDS: Final = ("model", "hardware", "workload", "deployment", "techniques", "slo", "name")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A model, on hardware, under a workload, in a deployment, with service levels.
 

@@ -23,7 +23,7 @@ _FOUR: Final = Lengths("fixed", 4.0, 0.0, 4.0, 4.0)
 _NO_TIME: Final = Lengths("fixed", 0.0, 0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sessions:
     """Requests that follow one another: chats with people who think, agents with tools that run.
 

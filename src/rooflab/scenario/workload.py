@@ -30,7 +30,7 @@ _PROBES: Final = 64
 Mode = Literal["open", "closed", "static", "max-throughput", "trace"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """Requests of `isl` prompt and `osl` generated tokens, arriving in one of five ways.
 

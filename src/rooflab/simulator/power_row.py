@@ -60,7 +60,7 @@ class Caps:
 NO_CAPS: Final = Caps()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """Servers of one or more classes.
 

@@ -47,7 +47,7 @@ class PolicyConformance:
     def simulate(self, requests: Requests, **limits: int) -> Result:
         """A run on one replica with a step of a second."""
         shape: dict[str, Any] = {"block_size": 4, "kv_blocks": 40, "max_num_seqs": 3, **limits}
-        return run(requests, Replica(fixed_step(1.0), policy=type(self).policy, **shape))
+        return run(requests, Replica(step_cost=fixed_step(1.0), policy=type(self).policy, **shape))
 
     def test_everyone_is_served(self) -> None:
         """No request is lost or starved for good."""

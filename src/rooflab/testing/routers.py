@@ -40,8 +40,10 @@ class RouterConformance:
 
     def simulate(self, *failures: Failure, seed: int = 0) -> Result:
         """A run on three replicas with a step of a second."""
-        replica = Replica(fixed_step(1.0), block_size=4, kv_blocks=60, max_num_seqs=4, prefix_caching=True)
-        return run(self.requests, Cluster((replica,) * 3, router=type(self).router, failures=failures), seed=seed)
+        replica = Replica(step_cost=fixed_step(1.0), block_size=4, kv_blocks=60, max_num_seqs=4, prefix_caching=True)
+        return run(
+            self.requests, Cluster(replicas=(replica,) * 3, router=type(self).router, failures=failures), seed=seed
+        )
 
     def test_everyone_is_served(self) -> None:
         """Every request goes to a replica and finishes there."""

@@ -22,7 +22,7 @@ from rooflab.scenario.scenario import Scenario
 __all__ = ["OperatorRow", "breakdown", "step_rows"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorRow:
     """One operator in one phase, per device, all its occurrences in the depth of the model.
 
@@ -110,7 +110,21 @@ def step_rows(
         merged[row.name] = _add(merged[row.name], row) if row.name in merged else row
     host_s = overhead.fixed_s + overhead.layer_s * scenario.model.layers + overhead.sequence_s * (n_decode + n_prefill)
     rows = sorted((r for r in merged.values() if r.seconds > 0), key=lambda r: -r.seconds)
-    rows.append(OperatorRow("host", "host", phase, host_s, 0.0, 0.0, 0.0, 0.0, 0.0, "host", overhead.provenance))
+    rows.append(
+        OperatorRow(
+            name="host",
+            group="host",
+            phase=phase,
+            seconds=host_s,
+            share=0.0,
+            flops=0.0,
+            bytes=0.0,
+            link_bytes=0.0,
+            limit_s=0.0,
+            bound_by="host",
+            provenance=overhead.provenance,
+        )
+    )
     total = sum(r.seconds for r in rows)
     return [_with_share(r, total) for r in rows]
 
@@ -124,9 +138,10 @@ def _add(a: OperatorRow, b: OperatorRow) -> OperatorRow:
     """Two runs of the same operator as one row; the longer one says what bounds it."""
     longer = a if a.seconds >= b.seconds else b
     return OperatorRow(
-        a.name, a.group, a.phase, a.seconds + b.seconds, 0.0, a.flops + b.flops, a.bytes + b.bytes,
-        a.link_bytes + b.link_bytes,
-        a.limit_s + b.limit_s, longer.bound_by, longer.provenance,
+        name=a.name, group=a.group, phase=a.phase, seconds=a.seconds + b.seconds, share=0.0, flops=a.flops + b.flops,
+        bytes=a.bytes + b.bytes,
+        link_bytes=a.link_bytes + b.link_bytes,
+        limit_s=a.limit_s + b.limit_s, bound_by=longer.bound_by, provenance=longer.provenance,
     )  # fmt: skip
 
 
@@ -152,7 +167,19 @@ def _row(op: Operator, phase: str, bench: Bench, formats: Formats, split: Split,
     limits = {"compute": compute_s, "memory": memory_s, "link": link_s}
     limit_s = max(limits.values())
     bound_by = max(limits, key=lambda k: limits[k]) if limit_s > 0.3 * seconds else "launch"
-    return OperatorRow(op.name, op.group, phase, seconds, 0.0, flops, moved, link, limit_s, bound_by, provenance)
+    return OperatorRow(
+        name=op.name,
+        group=op.group,
+        phase=phase,
+        seconds=seconds,
+        share=0.0,
+        flops=flops,
+        bytes=moved,
+        link_bytes=link,
+        limit_s=limit_s,
+        bound_by=bound_by,
+        provenance=provenance,
+    )
 
 
 def _mixer_row(
@@ -178,5 +205,15 @@ def _mixer_row(
     limit_s = max(compute_s, memory_s)
     bound_by = "launch" if launch_s > 0.5 * seconds else "compute" if compute_s > memory_s else "memory"
     return OperatorRow(
-        op.name, op.group, phase, seconds, 0.0, flops, moved, 0.0, limit_s, bound_by, bench.kernels.provenance
+        name=op.name,
+        group=op.group,
+        phase=phase,
+        seconds=seconds,
+        share=0.0,
+        flops=flops,
+        bytes=moved,
+        link_bytes=0.0,
+        limit_s=limit_s,
+        bound_by=bound_by,
+        provenance=bench.kernels.provenance,
     )

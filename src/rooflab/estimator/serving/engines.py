@@ -308,27 +308,17 @@ def _memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAc
             return tuple((b[which], window) for b, window in value)
         return value[which]
 
-    return MemoryAccount(*(rows(getattr(memory, f)) for f in MemoryAccount.__dataclass_fields__))
+    return MemoryAccount(**{f: rows(getattr(memory, f)) for f in MemoryAccount.__dataclass_fields__})
 
 
 def _solve(t: _Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
     """Outcomes of all rows, each by its mode."""
     osl = np.maximum(t.osl, 1.0)
-    columns = (
-        t.isl,
-        t.prompt,
-        osl,
-        t.chunk,
-        t.chunked,
-        t.lanes,
-        t.balance,
-        t.yields,
-        t.causal,
-        t.beams,
-        t.isl_cv,
-        t.relay,
-    )
-    case = Case(which, *columns, encoder)
+    case = Case(
+        which=which, isl=t.isl, prompt=t.prompt, osl=osl, chunk=t.chunk, chunked=t.chunked, lanes=t.lanes,
+        stage_balance=t.balance, yields=t.yields, causal=t.causal, beams=t.beams, isl_cv=t.isl_cv, relay=t.relay,
+        encoder=encoder,
+    )  # fmt: skip
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
     static, closed, opened = (t.mode == i for i in range(3))

@@ -41,7 +41,7 @@ Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One engine's load per row: index into the step costs, mean prompt and output, chunk (tokens a step), causal or
     not.

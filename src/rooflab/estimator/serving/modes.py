@@ -43,7 +43,7 @@ _NORMAL: Final = {"p50": 0.0, "p90": 1.2816, "p99": 2.3263}  # standard normal q
 _ROUNDS: Final = 12  # fixed-point rounds of the open loop; the error shrinks by the load at each
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Per engine: sequences running and in flight, requests/s, latencies by statistic, mean step's work, energy and
     bound.

@@ -89,7 +89,14 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     isl, osl = w.mean_prompt_tokens, w.mean_output_tokens
     servers, engines = (float(sum(d.replicas or 1 for _, _, d in some)) for some in (prefill, parts))
     alone = [
-        estimate(Scenario(scenario.model, h, Workload(_lengths(isl), _lengths(1.0), batch=1), replace(d, replicas=1)))
+        estimate(
+            Scenario(
+                model=scenario.model,
+                hardware=h,
+                workload=Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=1),
+                deployment=replace(d, replicas=1),
+            )
+        )
         for _, h, d in prefill
     ]
     service_s = float(np.mean([e.metrics["ttft_s_mean"] for e in alone]))
@@ -148,9 +155,11 @@ def _decode_alone(scenario: Scenario, hardware: Hardware, deployment: Deployment
     """A decode pool with `running` sequences in all; their prompts come with their cache."""
     isl, osl = scenario.workload.mean_prompt_tokens, scenario.workload.mean_output_tokens
     load = Workload(
-        _lengths(isl), _lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0)
+        isl=_lengths(isl), osl=_lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0)
     )
-    return Scenario(scenario.model, hardware, load, replace(deployment, prefix_caching=True))
+    return Scenario(
+        model=scenario.model, hardware=hardware, workload=load, deployment=replace(deployment, prefix_caching=True)
+    )
 
 
 def _batch(
@@ -162,9 +171,16 @@ def _batch(
 
     _, hardware, d = prefill[0]
     together = max(int(d.max_num_batched_tokens * d.dp // max(isl, 1.0)), 1)
-    load = Workload(_lengths(isl), _lengths(1.0), batch=together)
+    load = Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=together)
     found = estimate_many(
-        [Scenario(scenario.model, hardware, load, replace(d, replicas=1, max_num_seqs=max(d.max_num_seqs, together)))]
+        [
+            Scenario(
+                model=scenario.model,
+                hardware=hardware,
+                workload=load,
+                deployment=replace(d, replicas=1, max_num_seqs=max(d.max_num_seqs, together)),
+            )
+        ]
     )[0]
     if not isinstance(found, Estimate) or found.metrics["ttft_s_mean"] / together >= service_s:
         return 1.0, service_s

@@ -81,7 +81,13 @@ def measured_device(machine: Hardware) -> MeasuredDevice:
     d = machine.device
     peaks = {compute: d.peak(compute) for compute in ("bf16", "fp8", "fp4", "int8")}
     return MeasuredDevice(
-        d.key, "", peaks, d.memory_bytes_per_s, max(d.scale_up.bytes_per_s, 1.0), d.scale_up.topology, d.l2_bytes
+        key=d.key,
+        folder="",
+        peak_flops=peaks,
+        memory_bytes_per_s=d.memory_bytes_per_s,
+        link_bytes_per_s=max(d.scale_up.bytes_per_s, 1.0),
+        link_topology=d.scale_up.topology,
+        l2_bytes=d.l2_bytes,
     )
 
 

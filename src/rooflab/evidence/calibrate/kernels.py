@@ -143,16 +143,23 @@ def _fit(group: KernelRows) -> tuple[Stage, Curve | None]:
     found = find(times_at, priors, rows.seconds, shapes, _NOISE)
     constants = tuple(
         Constant(
-            owner, s.name, s.value(p.mean), s.value(x), s.deviation(p.mean, p.width), s.deviation(x, d),
-            found.reasons.get(i, ""),
-            found.alike.get(i, ()),
+            owner=owner, name=s.name, shipped=s.value(p.mean), value=s.value(x),
+            prior_deviation=s.deviation(p.mean, p.width), deviation=s.deviation(x, d),
+            refused=found.reasons.get(i, ""),
+            stands_for=found.alike.get(i, ()),
         )
         for i,
         (s, p, x,
         d) in enumerate(zip(scales, priors.values(), found.theta.tolist(), found.deviation.tolist(), strict=True))
     )  # fmt: skip
     stage = Stage(
-        f"{owner}, kernel timings", group.ids, found.before, found.after, found.left_out, found.better, constants
+        name=f"{owner}, kernel timings",
+        rows=group.ids,
+        before=found.before,
+        after=found.after,
+        left_out=found.left_out,
+        kept=found.better,
+        constants=constants,
     )
     return stage, curve_at(found.theta) if found.better else None
 
@@ -184,7 +191,15 @@ def _with(table: ServingCalibration, group: KernelRows, curve: Curve, stage: Sta
     """The calibration with one more curve of a device."""
     key = group.hardware.device.key
     before = table.kernels.get(key)
-    fit = Fit(key, group.engine, "fitted", len(group.ids), stage.after[0], stage.after[1], mine=True)
+    fit = Fit(
+        device=key,
+        engine=group.engine,
+        provenance="fitted",
+        rows=len(group.ids),
+        median_error=stage.after[0],
+        p90_error=stage.after[1],
+        mine=True,
+    )
     places = [group.key, "all_to_all"] if group.key == "moe_all_to_all" else [group.key]
     curves = {**(before.curves if before else {}), **{(group.engine, place): (curve, fit) for place in places}}
     return replace(table, kernels={**table.kernels, key: OwnKernels(curves, f"kernel timings of {date}", date)})

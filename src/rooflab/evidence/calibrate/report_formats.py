@@ -20,7 +20,7 @@ __all__ = ["READERS", "Run", "aiperf_csv"]
 _NUMBER: Final = (int, float)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run of a load generator.
 
@@ -67,7 +67,7 @@ def _figures(**found: float | None) -> dict[str, float]:
 def _run(
     tool: str, model: str, date: str, load: str, isl: float | None, osl: float | None, figures: Mapping[str, float]
 ) -> Run:
-    return Run(tool, model, date[:7], load, isl or 0.0, osl or 0.0, figures)
+    return Run(tool=tool, model=model, date=date[:7], load=load, isl=isl or 0.0, osl=osl or 0.0, figures=figures)
 
 
 def _vllm(content: Mapping[str, Any]) -> list[Run]:

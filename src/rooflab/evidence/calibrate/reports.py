@@ -19,7 +19,7 @@ from rooflab.evidence.rows.tables import COLUMNS, Row
 __all__ = ["Given", "Run", "is_report", "read_report", "rows_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """What a report does not know, in the columns of the rows; "" where the report's own value stands."""
 

@@ -21,7 +21,7 @@ _AUDIT_S: Final = 2.0
 """Seconds a claim's audit may spend on inputs beyond the first that moves it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One published figure: what was expected, what came out, and whether it can be believed."""
 
@@ -94,21 +94,21 @@ def check_paper(name: str, *, audited: bool = True) -> list[Row]:
     for left in p.left_out:
         rows.append(
             Row(
-                p.key,
-                p.seed,
-                left.id,
-                left.text,
-                left.expect,
-                left.unit,
-                "near",
-                None,
-                None,
-                None,
-                "not-modelled",
-                "",
-                False,
-                "",
-                left.reason,
+                paper=p.key,
+                seed=p.seed,
+                claim=left.id,
+                text=left.text,
+                expected=left.expect,
+                unit=left.unit,
+                bound="near",
+                got=None,
+                error=None,
+                tolerance=None,
+                status="not-modelled",
+                kind="",
+                audited=False,
+                source="",
+                reason=left.reason,
             )
         )
     return rows
@@ -139,9 +139,10 @@ def _row(
     finite = math.isfinite(got)
     seconds = round(time.perf_counter() - started, 3)
     return Row(
-        p.key, p.seed, c.id, c.text, c.expect, c.unit, c.bound, got if finite else None,
-        c.error(got) if finite else None, c.tolerance,
-        status, c.kind, audited, c.source, reason, moved, seconds,
+        paper=p.key, seed=p.seed, claim=c.id, text=c.text, expected=c.expect, unit=c.unit, bound=c.bound,
+        got=got if finite else None,
+        error=c.error(got) if finite else None, tolerance=c.tolerance,
+        status=status, kind=c.kind, audited=audited, source=c.source, reason=reason, moved_by=moved, seconds=seconds,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ _FOLDS: Final = 20
 """Most times that a fit is done again without some of the rows; more configurations are left out in as many parts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
     """One constant: where it belongs, shipped and fitted value, its standard deviation before and after the rows; why
     it was refused.
@@ -61,7 +61,7 @@ class Constant:
         return not self.refused
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One fit: its rows, median and p90 error before, after, and after with each configuration left out in turn; kept
     or not."""
@@ -75,7 +75,7 @@ class Stage:
     constants: tuple[Constant, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """Result of `find`, by position of the priors: constants, which are fitted, why the others are not, standard
     deviations.
@@ -174,7 +174,17 @@ def _judged(
     deviation = width.copy()
     deviation[kept] = best.deviation
     reasons = {i: r for i, r in best.reasons.items() if i not in kept}
-    found = Found(best.theta, best.kept, reasons, deviation, best.alike, before, after, left_out, better)
+    found = Found(
+        theta=best.theta,
+        kept=best.kept,
+        reasons=reasons,
+        deviation=deviation,
+        alike=best.alike,
+        before=before,
+        after=after,
+        left_out=left_out,
+        better=better,
+    )
     if better:
         return found
     start = np.array([p.mean for p in priors.values()])
@@ -183,7 +193,17 @@ def _judged(
         refused = dict.fromkeys(range(len(start)), _ONE_RUN) | flat
     else:
         refused = dict.fromkeys(range(len(start)), _NO_BETTER) | reasons
-    return Found(start, (), refused, width, {}, before, after, left_out, False)
+    return Found(
+        theta=start,
+        kept=(),
+        reasons=refused,
+        deviation=width,
+        alike={},
+        before=before,
+        after=after,
+        left_out=left_out,
+        better=False,
+    )
 
 
 def stage_of(name: str, rows: Sequence[str], found: Found, priors: Mapping[str, Prior]) -> Stage:
@@ -194,9 +214,26 @@ def stage_of(name: str, rows: Sequence[str], found: Found, priors: Mapping[str, 
         deviation, refused = found.deviation[i].item(), found.reasons.get(i, "")
         alike = found.alike.get(i, ())
         constants.append(
-            Constant(owner, short, prior.mean, found.theta[i].item(), prior.width, deviation, refused, alike)
+            Constant(
+                owner=owner,
+                name=short,
+                shipped=prior.mean,
+                value=found.theta[i].item(),
+                prior_deviation=prior.width,
+                deviation=deviation,
+                refused=refused,
+                stands_for=alike,
+            )
         )
-    return Stage(name, tuple(rows), found.before, found.after, found.left_out, found.better, tuple(constants))
+    return Stage(
+        name=name,
+        rows=tuple(rows),
+        before=found.before,
+        after=found.after,
+        left_out=found.left_out,
+        kept=found.better,
+        constants=tuple(constants),
+    )
 
 
 _NO_ROW: Final = "no row depends on it"

@@ -23,7 +23,7 @@ Columns = dict[str, NDArray[Any]]
 FRAMEWORKS: Final = ("vllm", "sglang", "trtllm")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredDevice:
     """A device with tables, and the datasheet figures that its shares are fitted against (those of the catalogue).
 
@@ -58,7 +58,13 @@ def _device(
 ) -> MeasuredDevice:
     peaks = {"bf16": bf16 * 1e12, "fp8": fp8 * 1e12, "fp4": fp4 * 1e12, "int8": int8 * 1e12}
     return MeasuredDevice(
-        key, folder, {k: v for k, v in peaks.items() if v}, bw_gbs * 1e9, link_gbs * 1e9, topology, l2_mb * 1e6
+        key=key,
+        folder=folder,
+        peak_flops={k: v for k, v in peaks.items() if v},
+        memory_bytes_per_s=bw_gbs * 1e9,
+        link_bytes_per_s=link_gbs * 1e9,
+        link_topology=topology,
+        l2_bytes=l2_mb * 1e6,
     )
 
 

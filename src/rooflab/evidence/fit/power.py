@@ -97,7 +97,17 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
     columns = []
     for i in range(len(_SHARES)):
         a, c, m, link = (1e-3 if j == i else 0.0 for j in range(len(_SHARES)))
-        with assumed(PowerCurve(0.0, a, c, m, link, "assumed", "one share alone")):
+        with assumed(
+            PowerCurve(
+                loaded_idle=0.0,
+                active=a,
+                compute=c,
+                memory=m,
+                link=link,
+                provenance="assumed",
+                source="one share alone",
+            )
+        ):
             columns.append(estimate_many([s for _, _, s in asked]))
     found = []
     for (config, values, scenario), results in zip(asked, zip(*columns, strict=True), strict=True):
@@ -191,7 +201,15 @@ def curve_of(rows: Sequence[ServingPower], family: str) -> PowerCurve:
     idle = _LOADED_IDLE.get(family, _IDLE)
     pool = [r for r in rows if r.family == family] if family in _LOADED_IDLE else rows
     active, compute, memory, link = (float(share) for share in fit_curve(pool, idle))
-    return PowerCurve(idle, active, compute, memory, link, "fitted", "ML.ENERGY")
+    return PowerCurve(
+        loaded_idle=idle,
+        active=active,
+        compute=compute,
+        memory=memory,
+        link=link,
+        provenance="fitted",
+        source="ML.ENERGY",
+    )
 
 
 def predicted_share(shares: Array, loaded_idle: float, rows: Sequence[ServingPower], *, measured_time: bool) -> Array:

@@ -137,7 +137,7 @@ class FitRow:
         return (self.source, self.model, self.gpu)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """Constants, rows, median and p90 error in sample and held out, held-out predictions (times) of all rows given,
     constants by group left out."""
@@ -212,14 +212,14 @@ def fit_group(
     out = _held_out(rows, line, priors, apply, without) if held_out else np.full(len(rows), np.nan)
     held = _ape(out[np.array([r.fitted for r in rows])], measured) if held_out else error
     return Fit(
-        dict(zip(priors, theta.tolist(), strict=True)),
-        len(told),
-        float(np.nanmedian(error)),
-        float(np.nanquantile(error, 0.9)),
-        float(np.nanmedian(held)),
-        float(np.nanquantile(held, 0.9)),
-        out,
-        without,
+        values=dict(zip(priors, theta.tolist(), strict=True)),
+        rows=len(told),
+        median=float(np.nanmedian(error)),
+        p90=float(np.nanquantile(error, 0.9)),
+        held_out_median=float(np.nanmedian(held)),
+        held_out_p90=float(np.nanquantile(held, 0.9)),
+        held_out=out,
+        without=without,
     )
 
 

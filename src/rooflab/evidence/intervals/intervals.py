@@ -50,7 +50,7 @@ _ENERGY: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """A metric's value with its 90 % interval [low, high] in the metric's unit.
 
@@ -83,7 +83,7 @@ class Interval:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalTable:
     """Spreads by domain, stretches by pool, and the evidence by key: rows and their median held-out error.
 
@@ -138,14 +138,14 @@ class IntervalTable:
         names = {f"{k.shape}|{k.device}|{k.engine}|{k.kind}": k for k in evidence}
         spreads = {k: Spread(*row) for k, row in content["domains"].items()}
         return cls(
-            content["date"],
-            content["rows"],
-            spreads,
-            evidence,
-            Neighbours.of(names),
-            content["coverage"],
-            content["stretch_outside"],
-            content.get("stretch", {}),
+            date=content["date"],
+            rows=content["rows"],
+            spreads=spreads,
+            evidence=evidence,
+            neighbours=Neighbours.of(names),
+            coverage=content["coverage"],
+            stretch=content["stretch_outside"],
+            levels=content.get("stretch", {}),
         )
 
 
@@ -181,7 +181,8 @@ def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[s
             # a price an hour over a throughput: the throughput's interval turned over
             low, high = value * math.exp(-spread.high), value * math.exp(-spread.low)
         out[metric] = Interval(
-            value, low, high, provenance, VERDICTS[near], rows, error, domain, spread.rows, spread.median_error
+            value=value, low=low, high=high, provenance=provenance, verdict=VERDICTS[near], evidence_rows=rows,
+            evidence_error=error, domain=domain, domain_rows=spread.rows, domain_error=spread.median_error
         )  # fmt: skip
     return out
 

@@ -82,7 +82,13 @@ def make_table(rows: Sequence[Scored], date: str) -> IntervalTable:
             errors.setdefault(r.key, []).append(r.error)
     evidence = {k: (len(v), float(np.median(v))) for k, v in sorted(errors.items(), key=lambda item: str(item[0]))}
     return IntervalTable(
-        date, len(rows), spreads(ratios), evidence, Neighbours.of({}), coverage, levels=levels_of(ratios)
+        date=date,
+        rows=len(rows),
+        spreads=spreads(ratios),
+        evidence=evidence,
+        neighbours=Neighbours.of({}),
+        coverage=coverage,
+        levels=levels_of(ratios),
     )
 
 

@@ -38,7 +38,7 @@ METRICS: Final = ("energy_per_image", "energy_per_video", "avg_power_all_gpus", 
 FACTORS: Final = ("linear", "attention", "activations", "launch", "link", "sync", "pixels")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Denoiser:
     """Parameters, blocks, width; pixels a token a side; frames a latent frame; text tokens; passes a step;
     attention."""
@@ -55,19 +55,27 @@ class Denoiser:
 
 # from the models' public configurations
 _DENOISERS: Final = {
-    "SANA1.5_1.6B_1024px_diffusers": Denoiser(1.6e9, 20, 2240, 32, 1, 0, 2, attends=False),
-    "SANA1.5_4.8B_1024px_diffusers": Denoiser(4.72e9, 60, 2240, 32, 1, 0, 2, attends=False),
-    "stable-diffusion-3.5-medium": Denoiser(2.24e9, 24, 1536, 16, 1, 333, 2),
-    "stable-diffusion-3.5-large": Denoiser(8.05e9, 38, 2432, 16, 1, 333, 2),
-    "FLUX.1-dev": Denoiser(11.9e9, 57, 3072, 16, 1, 512, 1),
-    "PixArt-Sigma-XL-2-1024-MS": Denoiser(0.61e9, 28, 1152, 16, 1, 0, 2),
-    "HunyuanDiT-v1.2-Diffusers": Denoiser(1.5e9, 40, 1408, 16, 1, 0, 2),
-    "CogVideoX-2b": Denoiser(1.69e9, 30, 1920, 16, 4, 226, 2),
-    "CogVideoX-5b": Denoiser(5.57e9, 42, 3072, 16, 4, 226, 2),
-    "CogVideoX1.5-5B": Denoiser(5.57e9, 42, 3072, 16, 8, 226, 2),
-    "Wan2.1-T2V-1.3B-Diffusers": Denoiser(1.42e9, 30, 1536, 16, 4, 0, 2),
-    "Wan2.1-T2V-14B-Diffusers": Denoiser(14.3e9, 40, 5120, 16, 4, 0, 2),
-    "HunyuanVideo": Denoiser(12.8e9, 60, 3072, 16, 4, 256, 1),
+    "SANA1.5_1.6B_1024px_diffusers": Denoiser(
+        params=1.6e9, layers=20, width=2240, patch=32, frames=1, text=0, passes=2, attends=False
+    ),
+    "SANA1.5_4.8B_1024px_diffusers": Denoiser(
+        params=4.72e9, layers=60, width=2240, patch=32, frames=1, text=0, passes=2, attends=False
+    ),
+    "stable-diffusion-3.5-medium": Denoiser(
+        params=2.24e9, layers=24, width=1536, patch=16, frames=1, text=333, passes=2
+    ),
+    "stable-diffusion-3.5-large": Denoiser(
+        params=8.05e9, layers=38, width=2432, patch=16, frames=1, text=333, passes=2
+    ),
+    "FLUX.1-dev": Denoiser(params=11.9e9, layers=57, width=3072, patch=16, frames=1, text=512, passes=1),
+    "PixArt-Sigma-XL-2-1024-MS": Denoiser(params=0.61e9, layers=28, width=1152, patch=16, frames=1, text=0, passes=2),
+    "HunyuanDiT-v1.2-Diffusers": Denoiser(params=1.5e9, layers=40, width=1408, patch=16, frames=1, text=0, passes=2),
+    "CogVideoX-2b": Denoiser(params=1.69e9, layers=30, width=1920, patch=16, frames=4, text=226, passes=2),
+    "CogVideoX-5b": Denoiser(params=5.57e9, layers=42, width=3072, patch=16, frames=4, text=226, passes=2),
+    "CogVideoX1.5-5B": Denoiser(params=5.57e9, layers=42, width=3072, patch=16, frames=8, text=226, passes=2),
+    "Wan2.1-T2V-1.3B-Diffusers": Denoiser(params=1.42e9, layers=30, width=1536, patch=16, frames=4, text=0, passes=2),
+    "Wan2.1-T2V-14B-Diffusers": Denoiser(params=14.3e9, layers=40, width=5120, patch=16, frames=4, text=0, passes=2),
+    "HunyuanVideo": Denoiser(params=12.8e9, layers=60, width=3072, patch=16, frames=4, text=256, passes=1),
 }
 
 

@@ -152,10 +152,12 @@ def candidates(
     stages = _STAGES if row["date"] >= _PIPELINES_SINCE else (1,)
     return tuple(
         Scenario(
-            shape,
-            machine,
-            workload,
-            replace(base, **split, scheduler=scheduler, max_num_batched_tokens=tokens, max_num_seqs=_MOST_SEQUENCES),
+            model=shape,
+            hardware=machine,
+            workload=workload,
+            deployment=replace(
+                base, **split, scheduler=scheduler, max_num_batched_tokens=tokens, max_num_seqs=_MOST_SEQUENCES
+            ),
             slo=slo,
         )
         for split in _splits(machine.count, shape, stages)

@@ -100,12 +100,21 @@ def question(row: Mapping[str, str]) -> Question:
     if "disagg" in row["scenario"]:
         pooled = _pooled(row, shape, base)
         machine = replace(machine, count=sum(_devices(p) for p in pooled.pools))
-        return Question(row["id"], (Scenario(shape, machine, workload, pooled),), metric, factor, value)
+        return Question(
+            row["id"],
+            (Scenario(model=shape, hardware=machine, workload=workload, deployment=pooled),),
+            metric,
+            factor,
+            value,
+        )
     if mlperf.is_mlperf(row) and not row["tp"].strip():
         scenarios = mlperf.candidates(row, shape, machine, workload, base)
         return Question(row["id"], scenarios, metric, factor, value, mlperf.stated_rate(row))
     splits = _splits(row, gpus, shape)
-    scenarios = tuple(Scenario(shape, machine, workload, replace(base, **split)) for split in splits)
+    scenarios = tuple(
+        Scenario(model=shape, hardware=machine, workload=workload, deployment=replace(base, **split))
+        for split in splits
+    )
     return Question(row["id"], scenarios, metric, factor, value)
 
 
@@ -224,7 +233,7 @@ def _pooled(row: Mapping[str, str], shape: Model, base: Deployment) -> Deploymen
         if adp == 1 and ep == tp > _WIDEST_TENSOR:
             ranks, dp = 1, tp
         spread = shape.is_moe and ep <= ranks * dp and (ranks * dp) % ep == 0
-        pools.append(Pool(role, workers, tp=ranks, dp=dp, ep=ep if spread else 1))
+        pools.append(Pool(role=role, replicas=workers, tp=ranks, dp=dp, ep=ep if spread else 1))
     return replace(base, tp=pools[0].tp, pools=tuple(pools), prefix_caching=True)
 
 

@@ -36,7 +36,7 @@ _TRANSFORMERS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VisionQuestion:
     """A row as a question: network, machine, batch, precision, and the measured images a second."""
 

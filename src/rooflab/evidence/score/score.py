@@ -26,7 +26,7 @@ UNFAIR: Final = ("SUSPECT", "queueing time", "reference of its series")
 """Beginnings of the reasons for which a row is not scored by the rules of its table."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
     """One row with its prediction, both in the row's unit (of the whole system).
 
@@ -162,10 +162,12 @@ _SETUP: Final = (
 def _scored(row: Row, q: Question, value: float, labels: _Labels) -> Scored:
     key, provenance, domain = labels.of(q)
     return Scored(
-        q.id, row["source"], key.engine, key.device, q.scenarios[0].model.name, row["scenario"], row["metric"],
-        key.kind,
-        f"{row['source']}|{key.shape}|{key.device}", value, q.measured, provenance, domain, key,
-        "|".join(row[c].lower() for c in _SETUP),
+        id=q.id, source=row["source"], engine=key.engine, gpu=key.device, model=q.scenarios[0].model.name,
+        scenario=row["scenario"], metric=row["metric"],
+        kind=key.kind,
+        group=f"{row['source']}|{key.shape}|{key.device}", predicted=value, measured=q.measured, provenance=provenance,
+        domain=domain, key=key,
+        setup="|".join(row[c].lower() for c in _SETUP),
     )  # fmt: skip
 
 
@@ -228,7 +230,8 @@ def _plain(row: Row, kind: str, group: str, predicted: float, measured: float, p
     gpu = row.get("gpu") or row.get("device", "")
     engine = row.get("framework") or (f"torch {row['torch']}" if row.get("torch") else "")
     return Scored(
-        row["id"], row["source"], engine, gpu, row["model"], row.get("task", ""), row["metric"], "",
-        f"{row['source']}|{group}",
-        predicted, measured, provenance, domain, None,
+        id=row["id"], source=row["source"], engine=engine, gpu=gpu, model=row["model"], scenario=row.get("task", ""),
+        metric=row["metric"], kind="",
+        group=f"{row['source']}|{group}",
+        predicted=predicted, measured=measured, provenance=provenance, domain=domain, key=None,
     )  # fmt: skip

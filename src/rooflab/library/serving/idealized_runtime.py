@@ -131,7 +131,13 @@ def token_time(lab: Lab) -> float:
 
 def _prompt_time(lab: Lab, prompt: int) -> float:
     s = _megatron(lab, "gpt3-175b", 8)
-    changed = Scenario(s.model, s.hardware, s.workload, s.deployment, rewrites=(ScoresInMemory(prompt),))
+    changed = Scenario(
+        model=s.model,
+        hardware=s.hardware,
+        workload=s.workload,
+        deployment=s.deployment,
+        rewrites=(ScoresInMemory(prompt),),
+    )
     return _prompt_s(lab.step_cost(changed), prompt)
 
 

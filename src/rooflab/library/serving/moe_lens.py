@@ -65,8 +65,28 @@ class SeparateExperts:
             return (op,)
         rows, here, up = op.tokens * op.top_k / op.experts, op.experts / op.ep, op.matrices - 1.0
         return (
-            Gemm("experts up", op.group, op.count, rows, up * op.width, op.hidden, op.weight, op.act, batch=here),
-            Gemm("experts down", op.group, op.count, rows, op.hidden, op.width, op.weight, op.act, batch=here),
+            Gemm(
+                name="experts up",
+                group=op.group,
+                count=op.count,
+                m=rows,
+                n=up * op.width,
+                k=op.hidden,
+                weight=op.weight,
+                act=op.act,
+                batch=here,
+            ),
+            Gemm(
+                name="experts down",
+                group=op.group,
+                count=op.count,
+                m=rows,
+                n=op.hidden,
+                k=op.width,
+                weight=op.weight,
+                act=op.act,
+                batch=here,
+            ),
         )
 
 

@@ -161,7 +161,15 @@ class _Trial:
 
         self.group, p = two_classes(0.5, servers), site.phases
         tables = [np.array([x, x]) for x in (p.prompt_s, p.token_s, p.prompt_w, p.token_w, p.idle_w)]
-        self.row = Row(self.group, tables[0], tables[1], tables[2], tables[3], tables[4], site.servers * p.rated_w)
+        self.row = Row(
+            group=self.group,
+            prompt_s=tables[0],
+            token_s=tables[1],
+            prompt_w=tables[2],
+            token_w=tables[3],
+            idle_w=tables[4],
+            budget_w=site.servers * p.rated_w,
+        )
         self.jobs, self._site = site.jobs.take(servers), site
 
     @cached_property

@@ -95,7 +95,7 @@ class Splitwise(Technique):
         short = f"{own} engines of {each} {have.device.name} need {each * own}; there are {have.count}"
         require(each * own <= have.count, short + " (a smaller tp, or decode_hardware, makes room)")
         d = replace(d, tp=d.tp or each // (d.pp * d.dp * d.cp), replicas=None)
-        pools = (Pool("prefill", self.prefill), self._decode_pool(have, each))
+        pools = (Pool(role="prefill", replicas=self.prefill), self._decode_pool(have, each))
         other = pools[1].hardware or have
         rate = _link(have, other, each * own)
         require(rate > 0, f"{have.device.name} has no link over which a cache could reach another engine")
@@ -109,13 +109,13 @@ class Splitwise(Technique):
 
     def _decode_pool(self, have: Hardware, each: int) -> Pool:
         if not self.decode_hardware and self.decode_power == 1:
-            return Pool("decode", self.decode)
+            return Pool(role="decode", replicas=self.decode)
         count = each * self.decode
         its = (
             hardware(f"{count} x {self.decode_hardware}", "splitwise.decode_hardware") if self.decode_hardware else have
         )
         cap = self.decode_power * its.device.tdp_w if self.decode_power < 1 else None
-        return Pool("decode", self.decode, hardware=replace(its, count=count, power_limit_w=cap))
+        return Pool(role="decode", replicas=self.decode, hardware=replace(its, count=count, power_limit_w=cap))
 
     def __str__(self) -> str:
         plain = type(self)(self.prefill, self.decode).parameters()

@@ -55,7 +55,7 @@ def pareto_card(plan: Plan) -> str:
     tokens = "output tokens" if metric == "tpot_s_p99" else "tokens"
     name = "TPOT p99" if metric == "tpot_s_p99" else "end-to-end mean"
     dots = [
-        Dot(x, y, f"{p.label}, {p.devices} GPUs: {_x(x, priced)}, {name} "
+        Dot(x=x, y=y, title=f"{p.label}, {p.devices} GPUs: {_x(x, priced)}, {name} "
                   f"{format_seconds(y)}{'' if p.meets else ' (misses a target)'}",
             radius=3.5, kind="solid" if p.meets else "hollow")
         for p, x, y in points
@@ -67,20 +67,29 @@ def pareto_card(plan: Plan) -> str:
         if plan.scenario.workload.mode == "max-throughput":
             same = plan.best is not None and c.deployment == plan.best.deployment
             label = "" if same else f"{split_label(c.deployment)}, {c.deployment.max_num_seqs} seqs"
-        dots.append(Dot(x, y, f"{c.label}: {_x(x, priced)}, {name} {format_seconds(y)}", 1, 5.0, label))
+        dots.append(
+            Dot(
+                x=x,
+                y=y,
+                title=f"{c.label}: {_x(x, priced)}, {name} {format_seconds(y)}",
+                colour=1,
+                radius=5.0,
+                name=label,
+            )
+        )
     if plan.best is not None:
         m = plan.best.metrics
         x, y = float(m[x_metric]), float(m[metric])
         if x > 0 and math.isfinite(x):
             dots.append(
                 Dot(
-                    x,
-                    y,
-                    f"chosen: {plan.best.label}: {_x(x, priced)}, {name} {format_seconds(y)}",
-                    2,
-                    6.5,
-                    _brief(plan.best),
-                    "chosen",
+                    x=x,
+                    y=y,
+                    title=f"chosen: {plan.best.label}: {_x(x, priced)}, {name} {format_seconds(y)}",
+                    colour=2,
+                    radius=6.5,
+                    name=_brief(plan.best),
+                    kind="chosen",
                 )
             )
     limits = [
@@ -88,13 +97,14 @@ def pareto_card(plan: Plan) -> str:
         for key, limit in plan.scenario.slo
         if SLO.metric(key) == metric
     ]
+    rate = "output tokens" if tokens == "output tokens" else "requests"
     drawn = scatter(
         dots,
         roofs=[Roof([(x, y) for _, x, y in front], "Pareto front", colour=1)] if len(front) > 1 else [],
         marks=limits,
         x=spread([d.x for d in dots]),
         y=spread([d.y for d in dots] + [v for v, _ in limits]),
-        x_label=f"USD per million {tokens}" if priced else f"{'output tokens' if tokens == 'output tokens' else 'requests'}/s per GPU",
+        x_label=f"USD per million {tokens}" if priced else f"{rate}/s per GPU",
         y_label=name,
         label="cost against latency",
         x_text=(lambda v: f"${v:g}") if priced else (lambda v: f"{v:,g}"),
@@ -138,11 +148,12 @@ def roofline_card(choice: Choice) -> str:
     longest = max((r.share for r in rows), default=1.0)
     dots = [
         Dot(
-            r.intensity, r.achieved_flops,
-            f"{r.phase}: {r.name}, {format_seconds(r.seconds)} ({r.share * 100:.0f} % of the step), "
+            x=r.intensity, y=r.achieved_flops,
+            title=f"{r.phase}: {r.name}, {format_seconds(r.seconds)} ({r.share * 100:.0f} % of the step), "
             f"{significant(r.intensity)} FLOP/B, "
             f"{format_quantity(r.achieved_flops, 'FLOP/s')}, bound by {r.bound_by}; {r.provenance}",
-            phases.index(r.phase), max(13 * math.sqrt(r.share / longest), 2.5), r.name if r.share > 0.04 else "",
+            colour=phases.index(r.phase), radius=max(13 * math.sqrt(r.share / longest), 2.5),
+            name=r.name if r.share > 0.04 else "",
         )
         for r in rows
     ]  # fmt: skip

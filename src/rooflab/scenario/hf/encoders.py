@@ -16,7 +16,16 @@ def _attention(
     hidden, heads = c.count(*HIDDEN), c.count(*(heads_keys or HEADS))
     width = hidden // heads
     kv_heads = c.count(*KV_HEADS, default=heads)
-    return Attention(heads, kv_heads, width, width, causal=causal, qkv_bias=biased, out_bias=biased, k_bias=k_bias)
+    return Attention(
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=width,
+        v_head_dim=width,
+        causal=causal,
+        qkv_bias=biased,
+        out_bias=biased,
+        k_bias=k_bias,
+    )
 
 
 def read_bert(c: Config, name: str) -> Model:
@@ -49,7 +58,7 @@ def read_t5(c: Config, name: str) -> Model:
     heads, width = c.count(*HEADS), c.count("d_kv")
     gated = c.text("feed_forward_proj", "relu").startswith("gated")
     ffn = Dense(c.count("d_ff"), gated)
-    own = Attention(heads, heads, width, width)
+    own = Attention(heads=heads, kv_heads=heads, head_dim=width, v_head_dim=width)
     layers = c.count("num_layers")
     model_type = c.text("model_type")
     return Model(
@@ -91,7 +100,10 @@ def read_bart(c: Config, name: str) -> Model:
         vocab=c.count("vocab_size"),
         runs=(Run(c.count("decoder_layers"), decoder),),
         encoder=(
-            Run(c.count("encoder_layers"), Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True)),
+            Run(
+                c.count("encoder_layers"),
+                Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True),
+            ),
         ),
         tied=c.flag("tie_word_embeddings", True),
         positions=positions + offset if learned else 0,
@@ -120,7 +132,10 @@ def read_whisper(c: Config, name: str) -> Model:
         vocab=c.count("vocab_size"),
         runs=(Run(c.count("decoder_layers"), decoder),),
         encoder=(
-            Run(c.count("encoder_layers"), Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True)),
+            Run(
+                c.count("encoder_layers"),
+                Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True),
+            ),
         ),
         tied=True,
         positions=context,

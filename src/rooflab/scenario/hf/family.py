@@ -9,7 +9,7 @@ from typing import Final, Literal
 __all__ = ["FAMILIES", "Family"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """Defaults of a family's blocks; keys in a config override them where the family has such a key.
 

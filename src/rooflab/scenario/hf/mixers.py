@@ -122,10 +122,10 @@ def softmax(c: Config, family: Family, kind: str = "full", layer: int = 0) -> At
     indexer = _block_indexer(c, layer)
     qkv_bias, out_bias = _biases(c, family)
     return Attention(
-        heads,
-        kv_heads,
-        head_dim,
-        v_dim,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        v_head_dim=v_dim,
         window=indexer.top_k if indexer else _window(c, kind),
         qkv_bias=qkv_bias,
         out_bias=out_bias,
@@ -249,7 +249,13 @@ def _linear(c: Config) -> LinearAttention:
         heads, width = kda.count("num_heads"), kda.count("head_dim")
         full = kda.flag("use_full_rank_gate")
         return LinearAttention(
-            heads, heads, width, width, kda.count("short_conv_kernel_size"), gate_rank=width, full_output_gate=full
+            k_heads=heads,
+            v_heads=heads,
+            k_dim=width,
+            v_dim=width,
+            conv=kda.count("short_conv_kernel_size"),
+            gate_rank=width,
+            full_output_gate=full,
         )
     return LinearAttention(
         k_heads=c.count("linear_num_key_heads"),

@@ -93,7 +93,12 @@ def read_deci(c: Config, family: Family, name: str) -> Model:
     blocks = []
     for i in range(layers):
         kv_heads = base.kv_heads if per_layer is None else int(per_layer[i])
-        blocks.append(Block((Attention(base.heads, kv_heads, base.head_dim, base.v_head_dim),), dense(c, family)))
+        blocks.append(
+            Block(
+                (Attention(heads=base.heads, kv_heads=kv_heads, head_dim=base.head_dim, v_head_dim=base.v_head_dim),),
+                dense(c, family),
+            )
+        )
     return assemble(c, family, name, blocks)
 
 
@@ -124,7 +129,11 @@ def _nas_block(c: Config, listed: object, where: str) -> Block:
             width = c.count("head_dim", default=hidden // heads)
             mixers = (
                 Attention(
-                    heads, heads // attention.count("n_heads_in_group"), width, width, attention.maybe("window_length")
+                    heads=heads,
+                    kv_heads=heads // attention.count("n_heads_in_group"),
+                    head_dim=width,
+                    v_head_dim=width,
+                    window=attention.maybe("window_length"),
                 ),
             )
     if not ffn.flag("no_op"):

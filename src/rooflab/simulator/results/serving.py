@@ -29,7 +29,7 @@ LATENCIES: Final = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
 _LEVELS: Final = (0.5, 0.9, 0.99, 0.999)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServingResult:
     """What a run means: metrics by name (also as attributes, ``result.ttft_s_p99``), by class, by client and over time.
 

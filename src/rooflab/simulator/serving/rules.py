@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRules:
     """How an engine forms a step; see the module. `watermark` is the share of blocks that admission leaves free,
     `budgeted` False lifts the token budget, `estimate` (start, least, fall a step) is SGLang's new-token ratio (start

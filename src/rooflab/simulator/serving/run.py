@@ -87,7 +87,7 @@ class Simulation:
     ) -> None:
         if isinstance(cluster, Replica):
             cluster = (cluster,)
-        self._cluster = cluster if isinstance(cluster, Cluster) else Cluster(tuple(cluster))
+        self._cluster = cluster if isinstance(cluster, Cluster) else Cluster(replicas=tuple(cluster))
         self._lanes, self._replica_of = _lanes(self._cluster.replicas)
         self._key = _pointer([r.policy for r in self._lanes], key_signature)
         self._route = _pointer([self._cluster.router], route_signature)
@@ -399,7 +399,13 @@ def _unpack(sim: state.Sim, replica_of: npt.NDArray[np.int64], n_replicas: int) 
         **{f: log[f].copy() for f in STEP_FIELDS if f != "replica"}, replica=replica_of[log.replica].astype(np.int32)
     )
     return Result(
-        records, Totals(**columns), _timeline(sim), sim.itl.copy(), steps, float(g.now_s), bool(g.ended == g.n_jobs)
+        records=records,
+        totals=Totals(**columns),
+        timeline=_timeline(sim),
+        itl_counts=sim.itl.copy(),
+        steps=steps,
+        end_s=float(g.now_s),
+        complete=bool(g.ended == g.n_jobs),
     )
 
 

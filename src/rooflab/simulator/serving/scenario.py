@@ -74,7 +74,7 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deploy
         if failure.replica >= len(replicas):
             raise InputError(f"there is no replica {failure.replica} (0 to {len(replicas) - 1})", "deployment.failures")
     cluster = Cluster(
-        tuple(replicas),
+        replicas=tuple(replicas),
         router=d.router,
         spill_tokens=d.spill_tokens or 0,
         failures=tuple(Failure(f.replica, f.at_s, f.until_s) for f in d.failures),
@@ -202,8 +202,8 @@ def simulate(
     devices = sum(d.devices_per_replica for _, d in owners)
     prices = [bill(h).usd_per_device_hour * d.devices_per_replica for h, d in owners]
     return ServingResult(
-        requests,
-        result,
+        requests=requests,
+        run=result,
         slo=scenario.slo,
         classes=workload.classes,
         devices=devices,

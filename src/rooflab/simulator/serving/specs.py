@@ -15,7 +15,7 @@ __all__ = ["Autoscale", "Cluster", "Failure", "Replica", "SpeedChange"]
 Role = Literal["both", "prefill", "decode"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
     """One engine.
 
@@ -122,7 +122,7 @@ class Autoscale:
     every_s: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """Replicas behind a router. `balance_gap` and `balance_ratio`: when prefix affinity gives way to load (see
     router.py).

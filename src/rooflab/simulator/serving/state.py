@@ -123,7 +123,7 @@ STEP_DTYPE: Final = _dtype(
 )
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Sim:
     """Everything. R replicas, N jobs, Q waiting lines (R times clients under "fair", then limbo and timers).
 

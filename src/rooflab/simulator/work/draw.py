@@ -82,7 +82,7 @@ def make_work(workload: Workload, *, slo: SLO = NO_SLO, block_tokens: int = 16) 
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
     """Requests before they have times: conversation, turn within it, lengths and who asks."""
 
@@ -96,7 +96,7 @@ class _Rows:
     prefix: I64
 
     def take(self, order: npt.NDArray[np.intp] | slice) -> _Rows:
-        return _Rows(*(getattr(self, name)[order] for name in self.__slots__))
+        return _Rows(**{name: getattr(self, name)[order] for name in self.__slots__})
 
 
 def _rows(workload: Workload, n: int) -> _Rows:
@@ -159,7 +159,16 @@ def _drawn(workload: Workload, session: I64, turn: I64) -> _Rows:
         adapter[stream(seed, "adapter use").random(count) >= adapters.share] = -1
     clients = workload.clients
     client = pick(stream(seed, "clients"), count, clients.count, clients.skew, clients.shares)
-    return _Rows(session, turn, isl, osl, klass, client[session], adapter[session], prefix)
+    return _Rows(
+        session=session,
+        turn=turn,
+        input_tokens=isl,
+        output_tokens=osl,
+        klass=klass,
+        client=client[session],
+        adapter=adapter[session],
+        prefix=prefix,
+    )
 
 
 def _alike(sessions: Sessions, z: F64, shared: F64, turns: F64, session: I64) -> F64:

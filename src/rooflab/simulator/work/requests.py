@@ -59,7 +59,7 @@ class Status(IntEnum):
     """Longer than every replica's KV cache or model length."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
     """N requests as columns; build with `make_requests`, which checks and fills what is not given.
 
@@ -163,7 +163,7 @@ def _check(requests: Requests) -> None:
         raise InputError("prefix_start needs one entry a request and the total at its end", "requests.prefix_start")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """What became of each request, in the order of `Requests`; times are NaN where the event did not happen.
 
@@ -194,7 +194,7 @@ TIMELINE_FIELDS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """The system over time, in intervals of `interval_s` that start at `time_s`; all replicas together.
 
@@ -228,7 +228,7 @@ STEP_FIELDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
     """A log of engine steps, one row a step or a run of `steps` equal decode steps; empty unless asked for.
 
@@ -259,7 +259,7 @@ TOTAL_FIELDS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """Sums over the run, one entry a replica.
 
@@ -295,7 +295,7 @@ class Totals:
         return float(getattr(self, name).sum())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """A run: records, totals, timeline, the inter-token latency histogram (counts between ITL_EDGES_S) and steps.
 

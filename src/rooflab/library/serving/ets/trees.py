@@ -24,7 +24,7 @@ I64 = npt.NDArray[np.int64]
 _DIRECTIONS = 24
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
     """The process. `step_tokens` and `steps` are means; `ideas` a step, popular ∝ rank^−skew; `noise` that of the
     judge."""
@@ -59,7 +59,7 @@ Select = Callable[[Frontier, int], I64]
 """(frontier, width left) → continuations of each leaf."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Grown:
     """A finished tree: `parent`, `tokens`, `score`, `right` by node (0 is the prompt), `born` its depth, who ended a
     path, and for each step the leaves that were open and how many continuations each got."""
@@ -123,7 +123,7 @@ def grow(growth: Growth, width: int, select: Select, seed: int) -> Grown:
     """Grow one tree: ask `select` for continuations at every depth until all paths have ended."""
     question = _Question(growth, seed)
     rng = np.random.default_rng([seed, 2])
-    tree = Grown([-1], [question.prompt_tokens], [1.0], [True], [0], [0])
+    tree = Grown(parent=[-1], tokens=[question.prompt_tokens], score=[1.0], right=[True], wrong_at=[0], born=[0])
     leaves = np.zeros(1, dtype=np.int64)
     texts = np.zeros((1, _DIRECTIONS))
     grudge, used = np.zeros(1), np.zeros(1)
