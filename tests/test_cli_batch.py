@@ -83,9 +83,7 @@ def test_equal_parts_are_read_once() -> None:
 
 
 def test_flags_win_over_lines() -> None:
-    reader = ScenarioReader(
-        Given("", {"workload.concurrency": "1"}, {"workload.concurrency": "--concurrency"})
-    )
+    reader = ScenarioReader(Given("", {"workload.concurrency": "1"}, {"workload.concurrency": "--concurrency"}))
     source = lines(*[{"model": "Llama-3.1-8B", "hardware": "h100-sxm", "workload": {"rate": r}} for r in (1, 2)])
     first, second = answers(source, reader)
     assert first == second

@@ -59,7 +59,9 @@ def test_a_worse_model_breaks_bounds(tmp_path: Path) -> None:
     bounds = record_bounds(found)["bounds"]
     assert breaches(found, bounds) == []
     slow = active()
-    with using(type(slow)(name="slow", engines=slow.engines, devices={"h100-sxm": DeviceFactors(memory=0.3, compute=0.3)})):
+    with using(
+        type(slow)(name="slow", engines=slow.engines, devices={"h100-sxm": DeviceFactors(memory=0.3, compute=0.3)})
+    ):
         worse = validate(tmp_path / "rows.csv")
     assert {b.name for b in breaches(worse, bounds)} >= {"all", "mine", "h100-sxm"}
     assert breaches(Validation("", found.total, found.rows[:5], {}), bounds)[0].figure == "rows"

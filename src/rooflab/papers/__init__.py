@@ -6,8 +6,8 @@ How to add one, in six steps (docs/how-to/add-a-paper.md walks through them with
 1. ``rooflab papers new KEY`` writes the file; built-in ones live in `rooflab.library.serving`, where every module is a
    paper and is named as its key. Others ship theirs in the entry-point group ``rooflab.papers``: ``KEY =
    "their.module"`` or the name of a package whose modules are papers.
-2. ``paper = Paper.from_card("KEY")`` for a paper of the feed, ``Paper(key="KEY", title=…, url=…, date=…, …)`` for another.
-   `paper.executed`, `modelled` and `assumed` say what is which.
+2. ``paper = Paper.from_card("KEY")`` for a paper of the feed, ``Paper(key="KEY", title=…, url=…, date=…, …)`` for
+   another. `paper.executed`, `modelled` and `assumed` say what is which.
 3. A technique is a subclass of `Technique` with typed parameters (`PositiveInt`, `Fraction`, …), decorated with
    ``@paper.technique``. `apply` returns a new scenario, through the general fields and hooks only, or raises
    `Infeasible` with the reason why it does not apply. Where outputs change, set `changes_outputs` and state the
