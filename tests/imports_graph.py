@@ -51,6 +51,8 @@ def _of(module: str, tree: ast.Module) -> Iterator[Import]:
         for inner in ast.walk(node)
     }
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    # the package whose data files are read: a folder, not code
+    folders = {id(node.args[0]) for node in ast.walk(tree) if isinstance(node, ast.Call) and _files(node.func)}
     for node in ast.walk(tree):
         how = "types" if id(node) in types else "statement"
         if isinstance(node, ast.Import):
@@ -64,7 +66,7 @@ def _of(module: str, tree: ast.Module) -> Iterator[Import]:
                     inner = f"{node.module}.{alias.name}"
                     whole = inner in modules()
                     yield Import(module, inner if whole else node.module, "" if whole else alias.name, how, node.lineno)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs | folders:
             named = node.value.partition(":")[0]
             if DOTTED.fullmatch(named) and named in modules():
                 yield Import(module, named, "", "string", node.lineno)
@@ -72,6 +74,10 @@ def _of(module: str, tree: ast.Module) -> Iterator[Import]:
 
 def _checking(test: ast.expr) -> bool:
     return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+
+
+def _files(function: ast.expr) -> bool:
+    return getattr(function, "id", "") == "files" or getattr(function, "attr", "") == "files"
 
 
 def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import rooflab as rl
-from rooflab.api import apply_techniques
 from rooflab.estimator.serving.answer import Estimate
+from rooflab.papers.apply import apply_techniques
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rooflab import api
 from rooflab.evidence.claims.audit import Labs, audit, reads_its_answer
 from rooflab.evidence.claims.check import check_paper, counts
 from rooflab.papers.lab import Lab
@@ -28,7 +29,7 @@ def _claim(function, expect=1857.0, moves=None) -> Claim:
 
 
 def _verdict(claim: Claim):
-    labs = Labs()
+    labs = Labs(api.engines())
     lab = labs.get()
     got = float(claim.function(lab))
     return audit(claim, got, tuple(lab.asked), labs)
@@ -126,7 +127,7 @@ def test_errors_of_figures_ranges_and_bounds(expect, bound, got, error) -> None:
 
 
 def test_check_reports_every_figure() -> None:
-    rows = check_paper("llm_viewer")
+    rows = check_paper("llm_viewer", api.engines())
     assert {r.status for r in rows} == {"reproduced"}
     assert all(r.audited for r in rows)
     assert counts(rows)["reproduced"] == len(rows) == 8

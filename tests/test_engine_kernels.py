@@ -152,7 +152,7 @@ def test_truth_rows_of_several_cards_are_answered() -> None:
         pytest.skip("no truth rows here")
     import csv
 
-    from rooflab.estimator.serving.engines import estimate_many
+    from rooflab.estimator.serving.front import estimate_many
 
     with path.open(encoding="utf-8", newline="") as file:
         rows = [

@@ -14,7 +14,7 @@ from rooflab.catalogue.models import model
 from rooflab.costs.engine_constants import ServingCalibration, using
 from rooflab.errors import InputError, RooflabError
 from rooflab.estimator.serving.breakdown import breakdown
-from rooflab.estimator.serving.engines import estimate, estimate_many
+from rooflab.estimator.serving.front import estimate, estimate_many
 from rooflab.evidence.rows.serving import Unsupported, question
 from rooflab.scenario.deployment import read_deployment
 from rooflab.scenario.scenario import Scenario

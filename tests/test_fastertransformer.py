@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rooflab import api
 from rooflab.papers.lab import Lab
 
 ONE_GPU = {
@@ -55,7 +56,7 @@ def errors(lab: Lab, model: str, gpus: int, column: int, table: str) -> list[flo
 
 @pytest.fixture(scope="module")
 def signed() -> np.ndarray:
-    lab = Lab()
+    lab = Lab(api.engines())
     all_rows: list[float] = []
     for model, table in ONE_GPU.items():
         all_rows += errors(lab, model, 1, 0, table)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from rooflab.errors import InputError
+from rooflab.extras import REQUIREMENTS, needed
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("numpy", "numba", "rich", "yaml", "scipy", "pyarrow", "pandas")
@@ -67,3 +71,12 @@ def test_rooms_import_only_downwards() -> None:
     from importlinter.cli import lint_imports
 
     assert lint_imports(config_filename=str(ROOT / ".importlinter"), no_cache=True) == 0
+
+
+def test_missing_libraries_are_named_with_the_versions_of_the_extras() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    optional = {requirement for group in project["optional-dependencies"].values() for requirement in group}
+    assert set(REQUIREMENTS.values()) <= optional
+    hint = "ets: solving needs scipy: pip install 'scipy>="
+    with pytest.raises(InputError, match=hint), needed("scipy", "solving", "ets"):
+        raise ImportError

@@ -13,7 +13,7 @@ from scenarios import scenarios
 
 from rooflab.costs.compile import compile_steps
 from rooflab.errors import Infeasible, RooflabError
-from rooflab.estimator.serving.engines import estimate, estimate_many
+from rooflab.estimator.serving.front import estimate, estimate_many
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario
 

@@ -9,7 +9,7 @@ from rooflab.metrics.registry import METRICS, STATISTICS, metric
 from rooflab.scenario.slo import SLO, SLO_KEYS
 from rooflab.scenario.workload import read_workload
 from rooflab.simulator.results.serving import ServingResult
-from rooflab.simulator.work.draw import make_work
+from rooflab.simulator.work.make import make_work
 from tests.toy_engine import toy_run
 
 DESIGN_SERVING = (

@@ -12,7 +12,7 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.compile import compile_steps
-from rooflab.estimator.serving.engines import estimate
+from rooflab.estimator.serving.front import estimate
 from rooflab.estimator.serving.pools import decode_pool, estimate_pools
 from rooflab.evidence.rows.recipes import recipe_cache
 from rooflab.memory.account import account

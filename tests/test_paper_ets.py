@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("scipy")
 
 import rooflab as rl
+from rooflab import api
 from rooflab.errors import Infeasible
 from rooflab.library.serving.ets import paper as ets
 from rooflab.library.serving.ets.trees import Growth, ancestors, grow
@@ -80,10 +81,10 @@ def test_requests_follow_the_tree() -> None:
 
 def test_readers_scenario() -> None:
     chat = rl.load("examples/chat-70b.yaml")
-    found = {name: value for name, value, _ in ets.on_scenario(Lab(), chat).figures}
+    found = {name: value for name, value, _ in ets.on_scenario(Lab(api.engines()), chat).figures}
     assert found["cache reduction"] > 1.2
     assert found["throughput gain"] > 0.9
     with pytest.raises(Infeasible, match="too short"):
-        ets.on_scenario(Lab(), chat.with_workload(osl=Lengths("fixed", 16.0)))
+        ets.on_scenario(Lab(api.engines()), chat.with_workload(osl=Lengths("fixed", 16.0)))
     with pytest.raises(Infeasible, match="no decoder"):
-        ets.on_scenario(Lab(), rl.load("examples/bert.yaml"))
+        ets.on_scenario(Lab(api.engines()), rl.load("examples/bert.yaml"))

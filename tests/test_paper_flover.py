@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import rooflab as rl
+from rooflab import api
 from rooflab.errors import Infeasible
 from rooflab.library.serving.flover import Flover, moves
+from rooflab.papers.lab import Lab
 from rooflab.papers.run import run_paper
 from rooflab.scenario.scenario import Scenario
 
@@ -24,7 +26,7 @@ def served(**deployment: object) -> Scenario:
 
 def test_it_helps_static_batches_and_instances() -> None:
     for deployment in ({}, {"scheduler": "orca", "batching": "separate"}):
-        outcome = run_paper("flover", served(**deployment), {})
+        outcome = run_paper("flover", served(**deployment), {}, Lab(api.engines()))
         e2e = next(c for c in outcome.comparisons[0][1].changes if c.metric == "e2e_s_p99")
         assert e2e.gain > 1
 
@@ -118,7 +120,6 @@ def test_the_audit_looks_behind_partial_arguments() -> None:
     from functools import partial
 
     from rooflab.evidence.claims.audit import reads_its_answer
-    from rooflab.papers.lab import Lab
     from rooflab.papers.paper import Paper
 
     def handed(lab: Lab, value: float) -> float:

@@ -16,6 +16,7 @@ from rooflab.library.serving.inference_hyperparameters import (
     static_landscape,
     static_seconds,
 )
+from rooflab.papers.lab import Lab
 from rooflab.papers.run import run_paper
 
 
@@ -52,7 +53,7 @@ def test_runs_on_a_readers_scenario_and_refuses_with_a_reason() -> None:
         "hardware": "2 x l40s",
         "workload": {"isl": 1000, "osl": 100, "concurrency": 64},
     }
-    outcome = run_paper("inference_hyperparameters", api.load(fields), {})
+    outcome = run_paper("inference_hyperparameters", api.load(fields), {}, Lab(api.engines()))
     ((_, compared),) = outcome.comparisons
     assert compared.capacity.gain >= 1.0
     assert outcome.analyses[0][1].figures

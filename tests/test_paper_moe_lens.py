@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import rooflab as rl
+from rooflab import api
 from rooflab.costs.compile import compile_steps
 from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
 from rooflab.library.serving.moe_lens import MoeLens, SeparateExperts, limit, pme, run_batch
 from rooflab.memory.account import account
+from rooflab.papers.lab import Lab
 from rooflab.papers.run import run_paper
 from rooflab.scenario.scenario import Scenario
 
@@ -97,7 +99,7 @@ def test_the_technique_fits_what_does_not_fit() -> None:
     s = mixtral()
     with pytest.raises(Infeasible):
         rl.estimate(s)
-    outcome = run_paper("moe_lens", s, {})
+    outcome = run_paper("moe_lens", s, {}, Lab(api.engines()))
     comparison = outcome.comparisons[0][1]
     assert comparison.before is None
     assert comparison.after.load["output_tokens_per_s"] > 100

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import rooflab as rl
+from rooflab import api
 from rooflab.errors import Infeasible
 from rooflab.library.serving.polca import SHARES, Polca, phases
+from rooflab.papers.lab import Lab
 from rooflab.papers.run import run_paper
 from rooflab.simulator.power_row import Caps, Jobs, Row, Rule, diurnal_jobs, quantiles, run_row, two_classes
 
@@ -109,7 +111,7 @@ def test_clocks_save_power_in_prompts_and_cost_little_in_tokens() -> None:
 
 
 def test_a_readers_row_carries_more_servers() -> None:
-    outcome = run_paper("polca", rl.load(CHAT), {"clock": SHARES[3]})
+    outcome = run_paper("polca", rl.load(CHAT), {"clock": SHARES[3]}, Lab(api.engines()))
     power = next(c for c in outcome.comparisons[0][1].changes if c.metric == "power_w")
     assert power.after < power.before
     figures = {name: value for name, value, _ in outcome.analyses[0][1].figures}

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from rooflab import api
 from rooflab.costs.compile import compile_steps
 from rooflab.costs.engine_constants import active, using
 from rooflab.deploy.complete import complete
@@ -14,7 +15,7 @@ from rooflab.papers.lab import Lab
 
 def _attention_ms(kv: str, ops: float, context: int) -> float:
     """One layer of Llama-2-7B on A100, 64 sequences."""
-    s = Lab().scenario(
+    s = Lab(api.engines()).scenario(
         model="meta-llama/Llama-2-7b-hf",
         hardware="a100-80gb-sxm",
         workload={"isl": 1024, "osl": 512, "batch": 64},
@@ -40,7 +41,7 @@ def test_the_baseline_is_priced_without_rows_of_the_same_table() -> None:
     assert {k: v for k, v in rest.engines.items() if k != "trtllm@2023/dense"} == {
         k: v for k, v in active().engines.items() if k != "trtllm@2023/dense"
     }
-    lab, found = Lab(), []
+    lab, found = Lab(api.engines()), []
     for table in (active(), rest):
         with using(table):
             found.append(qserve._best_baseline(lab, "c3", qserve._TRT))
@@ -50,7 +51,7 @@ def test_the_baseline_is_priced_without_rows_of_the_same_table() -> None:
 def test_a_static_baseline_holds_whole_sequences() -> None:
     held = []
     for prompt in (1024, 128):
-        s = Lab().scenario(
+        s = Lab(api.engines()).scenario(
             model="Qwen/Qwen1.5-72B",
             hardware="l40s",
             workload={"isl": prompt, "osl": 512, "batch": 1},

@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 import rooflab as rl
+from rooflab import api
 from rooflab.errors import Infeasible, InputError
 from rooflab.inputs.disturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.papers.lab import Lab
@@ -114,7 +115,7 @@ def test_quality_is_published_interpolated_or_unknown() -> None:
     for model, delta in (("meta-llama/Llama-2-7b-hf", 0.3), ("meta-llama/Llama-2-70b-hf", 0.1)):
         p.quality(model=model, task="WikiText-2", delta=delta, unit="ppl", source="table")
     technique = next(iter(p.techniques.values()))()
-    lab = Lab()
+    lab = Lab(api.engines())
     exact, between, outside = (
         p.quality_cost(technique, lab.model(m)) for m in ("llama-2-7b", "llama-2-13b", "llama-3.1-405b")
     )
@@ -140,7 +141,7 @@ def test_every_input_changes_the_scenario_once(name: str, chat: Scenario) -> Non
 
 
 def test_lab_scales_data_by_name() -> None:
-    lab = Lab(Perturbation("data: sizes", 2.0))
+    lab = Lab(api.engines(), Perturbation("data: sizes", 2.0))
     assert lab.data("sizes", {"a": [1, 2.5], "b": True}) == {"a": [2, 5.0], "b": True}
     assert lab.data("other", 3) == 3
     assert list(lab.asked) == ["data: sizes", "data: other"]

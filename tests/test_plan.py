@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.errors import InputError
-from rooflab.estimator.serving.engines import estimate, evaluate, evaluate_columns
+from rooflab.estimator.serving.engines import evaluate, evaluate_columns
+from rooflab.estimator.serving.front import estimate
 from rooflab.planner.result import Plan
 from rooflab.planner.search import QUALITY_WORTH, plan
 from rooflab.planner.space import candidates, quality, space_of

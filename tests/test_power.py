@@ -26,7 +26,7 @@ from rooflab.costs.power import (
     power_curve,
     throttle,
 )
-from rooflab.estimator.serving.engines import estimate
+from rooflab.estimator.serving.front import estimate
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload, read_lengths

@@ -22,7 +22,7 @@ from rooflab.simulator.results.fairness import fairness, service_over_time
 from rooflab.simulator.results.perfetto import trace_events, write_perfetto
 from rooflab.simulator.results.records import record_columns, write_records
 from rooflab.simulator.results.serving import ServingResult, statistics
-from rooflab.simulator.work.draw import make_work
+from rooflab.simulator.work.make import make_work
 from rooflab.simulator.work.requests import (
     ITL_EDGES_S,
     TOTAL_FIELDS,
@@ -276,7 +276,7 @@ def test_records_as_parquet(result, tmp_path):
 
 def test_parquet_without_pyarrow_says_what_to_install(result, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"pip install 'rooflab\[data\]'"):
+    with pytest.raises(InputError, match=r"pip install 'pyarrow>=15,<27'"):
         write_records(result, tmp_path / "r.parquet")
     with pytest.raises(InputError, match=r"\.csv, \.jsonl or \.parquet"):
         write_records(result, tmp_path / "r.xlsx")

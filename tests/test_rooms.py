@@ -11,7 +11,7 @@ from imports_graph import Import, circles, imports, modules
 ROOMS = (
     ("errors",),
     ("units",),
-    ("files",),
+    ("files", "extras"),
     ("search", "statistics", "numerics"),
     ("metrics",),
     ("charts", "scenario"),
@@ -28,7 +28,10 @@ ROOMS = (
 )
 """From the ground up: a room imports those above it in this list; rooms of one line do not import each other."""
 BY_STRING = {"rooflab", "rooflab.papers.registry", "rooflab.cli.main"}
-"""Files that may import by string: the package face, the registry of papers, the table of commands."""
+"""Files that may import by string, and by string upwards: the package face, the registry of papers (which names the
+built-in shelf, as an entry point would), the table of commands."""
+LABELS = {("rooflab.evidence.rows.labels", "qserve")}
+"""Strings that are a paper's key and mean something else: the engine that rows of published tables name."""
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 
@@ -52,15 +55,13 @@ def test_rooms_import_only_downwards() -> None:
         and room(i.imported) != room(i.importer)
         and not (room(i.imported) in LEVEL and LEVEL[room(i.imported)] < LEVEL[room(i.importer)])
         and i.imported != "rooflab"
+        and not (i.how == "string" and i.importer in BY_STRING)
     ]
     assert wrong == []
 
 
 def test_nothing_but_the_face_imports_the_face() -> None:
-    allowed = {"rooflab.__main__"}
-    wrong = [
-        told(i) for i in imports() if i.imported == "rooflab" and i.name != "__version__" and i.importer not in allowed
-    ]
+    wrong = [told(i) for i in imports() if i.imported == "rooflab" and i.name != "__version__"]
     assert wrong == []
 
 
@@ -80,7 +81,7 @@ def test_imports_by_string_stand_in_three_files() -> None:
         for m, path in modules().items()
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, (ast.Name, ast.Attribute))
-        and (getattr(node, "id", "") or getattr(node, "attr", "")) in ("import_module", "__import__")
+        and (getattr(node, "id", "") or getattr(node, "attr", "")) in ("import_module", "__import__", "find_spec")
     }
     assert users <= BY_STRING
 
@@ -118,7 +119,7 @@ def test_no_file_names_a_paper() -> None:
         if room(module) == "library":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Constant) and node.value in keys:
+            if isinstance(node, ast.Constant) and node.value in keys and (module, node.value) not in LABELS:
                 wrong.append(f"{module}:{node.lineno} names {node.value}")
     assert wrong == []
 

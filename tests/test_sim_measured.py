@@ -12,7 +12,7 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.costs.engine_constants import using
 from rooflab.errors import RooflabError
-from rooflab.estimator.serving.engines import estimate
+from rooflab.estimator.serving.front import estimate
 from rooflab.evidence.fit.serving import with_device
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario

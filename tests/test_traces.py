@@ -17,7 +17,7 @@ from rooflab.catalogue.trace_prefixes import continuations, prompt_blocks
 from rooflab.catalogue.workloads import resolve
 from rooflab.errors import InputError
 from rooflab.scenario.workload import read_workload
-from rooflab.simulator.work.draw import make_work
+from rooflab.simulator.work.make import make_work
 from rooflab.simulator.work.replay import repeat, trace_requests
 from rooflab.simulator.work.requests import OPEN, SHARED
 

@@ -17,8 +17,9 @@ from rooflab.scenario.lengths import Lengths, read_lengths, read_times, value_at
 from rooflab.scenario.slo import read_slo
 from rooflab.scenario.workload import Workload, read_workload
 from rooflab.simulator.work.arrivals import arrival_times
-from rooflab.simulator.work.draw import make_work, request_count
+from rooflab.simulator.work.draw import request_count
 from rooflab.simulator.work.lengths import correlated, stream, to_counts, to_values
+from rooflab.simulator.work.make import make_work
 from rooflab.simulator.work.requests import OPEN, SHARED, Requests
 
 MANY = 200_000

@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rooflab.errors import InputError, RooflabError, unknown
-from rooflab.scenario.scenario import Resolvers, Scenario, read_file, read_scenario
+from rooflab.errors import RooflabError
+from rooflab.papers.apply import load, read
+from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rooflab.estimator.serving.answer import Estimate
+    from rooflab.papers.lab import Engines
     from rooflab.planner.result import Plan
     from rooflab.simulator.results.serving import ServingResult
 
-__all__ = ["apply_techniques", "estimate", "estimate_many", "load", "plan", "read", "simulate"]
-
-
-def load(source: str | Path | Mapping[str, Any] | Scenario) -> Scenario:
-    """A scenario from a YAML or JSON file, or from a mapping with the same fields; its techniques are applied.
-
-    A relative path inside a file (a model's config, a trace) is looked for beside that file first.
-    Raises InputError that names the file, the field, the value and the nearest valid ones.
-    """
-    if isinstance(source, Scenario):
-        return source
-    if isinstance(source, Mapping):
-        return read(source)
-    path = Path(source)
-    fields = read_file(path)
-    with inside(path):
-        return read(beside(fields, path.parent))
-
-
-def read(fields: Mapping[str, Any]) -> Scenario:
-    """A scenario from its fields: names looked up in the catalogue, techniques applied in their order."""
-    from rooflab.catalogue.hardware import hardware
-    from rooflab.catalogue.models import model
-    from rooflab.catalogue.workloads import resolve
-
-    return apply_techniques(read_scenario(fields, Resolvers(model, hardware, resolve)))
+__all__ = ["engines", "estimate", "estimate_many", "load", "plan", "read", "simulate"]
 
 
 def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
@@ -50,7 +25,7 @@ def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
 
     Raises InputError for an impossible split, Infeasible when it does not fit.
     """
-    from rooflab.estimator.serving.engines import estimate as solve
+    from rooflab.estimator.serving.front import estimate as solve
 
     return solve(load(scenario))
 
@@ -61,7 +36,7 @@ def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError
 
     A scenario that cannot be done yields the error that `estimate` would raise.
     """
-    from rooflab.estimator.serving.engines import estimate_many as solve
+    from rooflab.estimator.serving.front import estimate_many as solve
 
     return solve(list(scenarios))
 
@@ -84,52 +59,8 @@ def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) ->
     return solve(load(scenario), **options)
 
 
-def apply_techniques(scenario: Scenario) -> Scenario:
-    """The scenario with the techniques that its file names applied, in their order.
+def engines() -> Engines:
+    """What a lab asks (`rooflab.papers.lab.Lab`): the engines with the planner, which stands above the papers."""
+    from rooflab.papers.engines import engines as below
 
-    Raises InputError for a technique that no paper offers.
-    """
-    if not scenario.techniques:
-        return scenario
-    registry = _techniques()
-    for i, (key, parameters) in enumerate(scenario.techniques):
-        if key not in registry:
-            raise unknown("technique", key, registry, f"techniques[{i}]")
-        scenario = scenario | registry[key](**dict(parameters))
-    return scenario
-
-
-def _techniques() -> Mapping[str, Any]:
-    """Techniques by key, from the registry of papers; empty as long as there is none."""
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    if find_spec("rooflab.papers.registry") is None:
-        return {}
-    found: Mapping[str, Any] = import_module("rooflab.papers.registry").techniques()
-    return found
-
-
-@contextmanager
-def inside(path: str | Path) -> Iterator[None]:
-    """Errors of a field that are raised in this block get the file's name in front."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(error.message, f"{path}: {error.where}" if error.where else str(path)) from None
-
-
-def beside(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """`fields` with relative paths of model and trace pointing into `folder`, where there is such a file."""
-    changed = dict(fields)
-    if isinstance(fields.get("model"), str) and fields["model"].strip():
-        changed["model"] = _near(fields["model"], folder)
-    workload = fields.get("workload")
-    if isinstance(workload, Mapping) and isinstance(workload.get("trace"), str):
-        changed["workload"] = {**workload, "trace": _near(workload["trace"], folder)}
-    return changed
-
-
-def _near(text: str, folder: Path) -> str:
-    path = folder / text
-    return str(path) if not Path(text).is_absolute() and (path.is_file() or (path / "config.json").is_file()) else text
+    return replace(below(), plan=plan)

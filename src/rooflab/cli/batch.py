@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from rooflab.api import apply_techniques, beside
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.catalogue.workloads import resolve
@@ -27,6 +26,7 @@ from rooflab.estimator.serving.answer import BOTTLENECKS
 from rooflab.estimator.serving.engines import Columns, evaluate_columns
 from rooflab.estimator.serving.groups import Group, groups_of
 from rooflab.memory.explain import Misfit
+from rooflab.papers.apply import apply_techniques, beside
 from rooflab.scenario.deployment import Deployment, read_deployment
 from rooflab.scenario.scenario import Resolvers, Scenario, read_scenario
 from rooflab.scenario.slo import read_slo

@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-import rooflab
+from rooflab import __version__
 from rooflab.errors import RooflabError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -60,7 +60,7 @@ class _Lazy(click.Group):
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(rooflab.__version__, prog_name="rooflab")
+@click.version_option(__version__, prog_name="rooflab")
 def cli() -> None:
     """Predict, simulate and plan AI serving: a model, on hardware, under a workload, in a deployment.
 

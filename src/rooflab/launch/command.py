@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rooflab.errors import InputError, unknown
 from rooflab.launch.label import split_label
@@ -18,20 +18,16 @@ from rooflab.operators.formats import Formats, formats_of
 from rooflab.scenario.deployment import ENGINES, Deployment
 from rooflab.scenario.scenario import Scenario
 
-if TYPE_CHECKING:
-    from rooflab.planner.result import Choice
-
 __all__ = ["EMITTERS", "arguments", "context_length", "hosts_per_engine", "launch_command"]
 
 _PORT: Final = 8000
 
 
-def launch_command(choice: Choice | Scenario, engine: str | None = None) -> str:
-    """The command that starts one engine of a choice (or of a completed scenario), one flag a line, comments first.
+def launch_command(scenario: Scenario, engine: str | None = None) -> str:
+    """The command that starts one engine of a completed scenario, one flag a line, comments first.
 
-    `engine`: "vllm", "sglang", "trtllm" or "llamacpp"; the choice's own by default.  Raises InputError for others.
+    `engine`: "vllm", "sglang", "trtllm" or "llamacpp"; the deployment's own by default.  Raises InputError for others.
     """
-    scenario = _scenario(choice)
     engine = _engine(scenario, engine)
     words, files, notes = EMITTERS[engine](scenario)
     lines = [f"# {note}" for note in _notes(scenario, engine) + notes]
@@ -40,15 +36,10 @@ def launch_command(choice: Choice | Scenario, engine: str | None = None) -> str:
     return "\n".join([*lines, _wrapped(words)])
 
 
-def arguments(choice: Choice | Scenario, engine: str | None = None) -> tuple[list[str], dict[str, str]]:
+def arguments(scenario: Scenario, engine: str | None = None) -> tuple[list[str], dict[str, str]]:
     """The command as words, and the files that it reads by name."""
-    scenario = _scenario(choice)
     words, files, _ = EMITTERS[_engine(scenario, engine)](scenario)
     return words, files
-
-
-def _scenario(choice: Choice | Scenario) -> Scenario:
-    return choice if isinstance(choice, Scenario) else choice.scenario
 
 
 def _engine(scenario: Scenario, engine: str | None) -> str:

@@ -6,15 +6,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rooflab.errors import InputError
 from rooflab.launch.command import arguments, hosts_per_engine
 from rooflab.scenario.deployment import ENGINES
 from rooflab.scenario.scenario import Scenario
-
-if TYPE_CHECKING:
-    from rooflab.planner.result import Choice
 
 __all__ = ["kubernetes"]
 
@@ -37,15 +34,14 @@ _PORT: Final = 8000
 _RAY: Final = "/vllm-workspace/examples/online_serving/multi-node-serving.sh"
 
 
-def kubernetes(choice: Choice | Scenario) -> str:
-    """The manifest (YAML documents) that runs every replica of a choice.
+def kubernetes(scenario: Scenario) -> str:
+    """The manifest (YAML documents) that runs every replica of a completed scenario.
 
     A Deployment with `replicas` pods of one engine each and a Service on port 8000; where an engine spans hosts, a
     LeaderWorkerSet (vLLM only).  Raises InputError for devices without a device plugin.
     """
     import yaml
 
-    scenario = choice if isinstance(choice, Scenario) else choice.scenario
     engine = scenario.deployment.engine
     words, files = arguments(scenario)
     name = _name(scenario)

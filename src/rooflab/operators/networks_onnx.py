@@ -1,6 +1,6 @@
 """ONNX graphs as networks: shapes are inferred, convolutions and products become layers, the rest streaming passes.
 
-Needs the extra `onnx` (``pip install rooflab[onnx]``).  Symbolic sizes are taken as 1 where they are the batch; any
+Needs the library `onnx`.  Symbolic sizes are taken as 1 where they are the batch; any
 other unknown size is an error that names the node.
 """
 
@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+from rooflab import extras
 from rooflab.errors import InputError
 from rooflab.operators.conv import Conv, Layer, Pass, Product
 from rooflab.operators.networks import Network
@@ -53,10 +54,8 @@ def network_from_onnx(path: str | Path) -> Network:
 
 
 def _load(path: Path) -> Any:
-    try:
+    with extras.needed("onnx", "reading it", str(path)):
         import onnx
-    except ImportError:
-        raise InputError("reading ONNX needs the extra onnx: pip install 'rooflab[onnx]'", str(path)) from None
     if not path.is_file():
         raise InputError("no such file", str(path))
     try:

@@ -25,8 +25,7 @@ Techniques are also attributes here: ``rooflab.papers.splitwise(prefill=2, decod
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rooflab.papers.lab import Lab
@@ -39,19 +38,12 @@ __all__ = [
     "Technique", "Techniques",
 ]  # fmt: skip
 
-_HOMES: Final = {
-    "Analysis": "paper",
-    "Claim": "paper",
-    "Paper": "paper",
-    "Lab": "lab",
-    "QualityCost": "quality",
-    **dict.fromkeys(("Count", "Fraction", "PositiveFloat", "PositiveInt", "Technique", "Techniques"), "technique"),
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"rooflab.papers.{_HOMES[name]}"), name)
+    if name in __all__:
+        from rooflab.papers import lab, paper, quality, technique
+
+        return next(getattr(home, name) for home in (paper, lab, quality, technique) if name in home.__all__)
     if name.startswith("_"):
         raise AttributeError(name)
     from rooflab.papers.registry import techniques

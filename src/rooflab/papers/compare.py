@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rooflab import api
 from rooflab.errors import Infeasible, RooflabError
+from rooflab.estimator.serving.front import estimate, estimate_many
 from rooflab.papers.quality import QualityCost
 from rooflab.papers.registry import paper
 from rooflab.papers.technique import Technique
@@ -91,13 +91,13 @@ def at_capacity(scenario: Scenario) -> Scenario:
 def measure(scenario: Scenario, engine: str = "estimate") -> Measured:
     """Metrics of `scenario` by closed form or by simulation. Raises Infeasible when it does not fit."""
     if engine == "estimate":
-        found = api.estimate(scenario)
-        full = (
-            api.estimate(at_capacity(scenario)).metrics if scenario.workload.mode != "max-throughput" else found.metrics
-        )
+        found = estimate(scenario)
+        full = estimate(at_capacity(scenario)).metrics if scenario.workload.mode != "max-throughput" else found.metrics
         return Measured(found.scenario, dict(found.metrics), dict(full))
     asked = scenario if scenario.workload.requests else scenario.with_workload(requests=SIMULATED_REQUESTS)
-    result = api.simulate(asked)
+    from rooflab.simulator.serving.scenario import simulate  # what needs no simulation must not wait for the compiler
+
+    result = simulate(asked)
     load = dict(result.metrics)
     return Measured(getattr(result, "scenario", asked), load, {})
 
@@ -112,7 +112,7 @@ def settled(scenario: Scenario) -> Scenario:
         return scenario
     most = min(scenario.hardware.count, scenario.hardware.devices_per_host)
     tried = [scenario.with_deployment(tp=2**i) for i in range(most.bit_length()) if 2**i <= most]
-    found = api.estimate_many([at_capacity(t) for t in tried])
+    found = estimate_many([at_capacity(t) for t in tried])
     fitting = [
         (e.metrics["output_tokens_per_s_per_gpu"], -i) for i, e in enumerate(found) if not isinstance(e, RooflabError)
     ]

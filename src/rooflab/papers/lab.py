@@ -6,34 +6,51 @@ The audit hands a claim another lab, in which one physical input is halved or do
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rooflab import api
 from rooflab.inputs.disturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
-from rooflab.scenario.scenario import Scenario
-from rooflab.scenario.technique import Technique
+from rooflab.scenario.scenario import Scenario, Technique
 
 if TYPE_CHECKING:
     from rooflab.costs.step import StepCost
     from rooflab.estimator.serving.answer import Estimate
     from rooflab.estimator.serving.breakdown import OperatorRow
 
-__all__ = ["Lab"]
+__all__ = ["Engines", "Lab"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """What a lab asks, handed to it.
+
+    `load` reads a scenario from a file or from fields, `estimate` and `simulate` give its metrics, `plan` searches
+    deployments; `step_cost` prices a step of one engine, `operators` lists what a step of one phase under a load runs.
+    """
+
+    load: Callable[[Any], Scenario]
+    estimate: Callable[[Scenario], Estimate]
+    simulate: Callable[..., Any]
+    plan: Callable[..., Any]
+    step_cost: Callable[[Scenario], StepCost]
+    operators: Callable[..., list[OperatorRow]]
 
 
 class Lab:
     """Scenarios, hardware, models, engines and data for a claim.
 
-    What it hands over is scaled by its `perturbation`, if it has one; `asked` names the inputs that were handed over
-    since `forget`, which are those that the audit can vary. Results are cached by what they depend on.
+    It asks the `engines` that it was handed. What it hands over is scaled by its `perturbation`, if it has one; `asked`
+    names the inputs that were handed over since `forget`, which are those that the audit can vary. Results are cached
+    by what they depend on.
     """
 
-    def __init__(self, perturbation: Perturbation | None = None) -> None:
+    def __init__(self, engines: Engines, perturbation: Perturbation | None = None) -> None:
+        self.engines = engines
         self.perturbation = perturbation
         self.asked: dict[str, None] = {}
         self._results: dict[Any, Any] = {}
@@ -45,7 +62,7 @@ class Lab:
     def scenario(self, fields: Mapping[str, Any] | str | Path | None = None, **more: Any) -> Scenario:
         """A scenario from its fields, as a file has them: ``lab.scenario(model="…", hardware="8 x a100",
         workload={…})``."""
-        made = api.load(fields if isinstance(fields, (str, Path)) else {**(fields or {}), **more})
+        made = self.engines.load(fields if isinstance(fields, (str, Path)) else {**(fields or {}), **more})
         return self._changed(made)
 
     def hardware(self, spec: Any) -> Hardware:
@@ -77,7 +94,7 @@ class Lab:
         changed = self._changed(scenario)
         if technique is not None:
             changed = changed | technique
-        return self.cached(("estimate", changed), lambda: api.estimate(changed))
+        return self.cached(("estimate", changed), lambda: self.engines.estimate(changed))
 
     def simulate(self, scenario: Scenario, technique: Technique | None = None, **options: Any) -> Any:
         """Event-by-event metrics; options are those of `rooflab.simulate`."""
@@ -85,38 +102,28 @@ class Lab:
         if technique is not None:
             changed = changed | technique
         return self.cached(
-            ("simulate", changed, tuple(sorted(options.items()))), lambda: api.simulate(changed, **options)
+            ("simulate", changed, tuple(sorted(options.items()))), lambda: self.engines.simulate(changed, **options)
         )
 
     def plan(self, scenario: Scenario, **options: Any) -> Any:
         """The best deployments; options are those of `rooflab.plan`."""
         changed = self._changed(scenario)
-        return self.cached(("plan", changed, repr(sorted(options.items()))), lambda: api.plan(changed, **options))
+        return self.cached(
+            ("plan", changed, repr(sorted(options.items()))), lambda: self.engines.plan(changed, **options)
+        )
 
     def step_cost(self, scenario: Scenario) -> StepCost:
         """The price of a step of one engine of `scenario`, its deployment completed."""
         changed = self._changed(scenario)
-
-        def compiled() -> StepCost:
-            from rooflab.costs.compile import compile_steps
-            from rooflab.deploy.complete import complete
-
-            s = complete(changed)
-            return compile_steps(s.model, s.hardware, [s.deployment], s.rewrites)[0]
-
-        return self.cached(("step", changed), compiled)
+        return self.cached(("step", changed), lambda: self.engines.step_cost(changed))
 
     def operators(self, scenario: Scenario, phase: str = "decode", **load: float) -> list[OperatorRow]:
         """Operators of one step of `scenario`, longest first; `load` as in `StepCost.step`."""
         changed = self._changed(scenario)
-
-        def rows() -> list[OperatorRow]:
-            from rooflab.deploy.complete import complete
-            from rooflab.estimator.serving.breakdown import step_rows
-
-            return step_rows(complete(changed), phase, **load)
-
-        return self.cached(("operators", changed, phase, tuple(sorted(load.items()))), rows)
+        return self.cached(
+            ("operators", changed, phase, tuple(sorted(load.items()))),
+            lambda: self.engines.operators(changed, phase, **load),
+        )
 
     def cached(self, key: Any, compute: Callable[[], T]) -> T:
         """The result under `key`, computed once in this lab; a claim's own costly steps may use it, too."""

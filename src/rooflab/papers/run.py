@@ -32,8 +32,8 @@ class Outcome:
         return compared + [{"setup": name} | _analysis(a) for name, a in self.analyses]
 
 
-def run_paper(key: str, scenario: Scenario | None, settings: Mapping[str, Any], variant: str = "") -> Outcome:
-    """The technique `variant` (the paper's first) with `settings` on `scenario`, or on each setup of the paper.
+def run_paper(key: str, scenario: Scenario | None, settings: Mapping[str, Any], lab: Lab, variant: str = "") -> Outcome:
+    """The technique `variant` (the paper's first) with `settings` on `scenario`, or in `lab` on each setup of its own.
 
     Without settings the variant that helps most is taken. Raises Infeasible, with the reason, where it does not apply.
     """
@@ -44,7 +44,6 @@ def run_paper(key: str, scenario: Scenario | None, settings: Mapping[str, Any], 
         raise Infeasible(f"{key} has no technique, so nothing to set")
     if not p.techniques and p.analyse is None:
         raise Infeasible(f"{key} is about no technique for a scenario; rooflab papers check {key} runs what it does")
-    lab = Lab()
     if scenario is not None:
         tried = {"your scenario": scenario}
     elif p.setups:

@@ -33,7 +33,7 @@ from typing import (
 
 from rooflab.errors import Infeasible, InputError, unknown
 from rooflab.scenario.scenario import Scenario
-from rooflab.scenario.technique import Technique as TechniqueProtocol
+from rooflab.scenario.scenario import Technique as TechniqueProtocol
 
 __all__ = [
     "Count",

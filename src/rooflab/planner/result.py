@@ -72,13 +72,13 @@ class Choice:
         """The command that starts one replica (see `rooflab.launch.command`)."""
         from rooflab.launch.command import launch_command
 
-        return launch_command(self, engine)
+        return launch_command(self.scenario, engine)
 
     def kubernetes(self) -> str:
-        """A manifest that runs all replicas (see `rooflab.launch.command`)."""
+        """A manifest that runs all replicas (see `rooflab.launch.kubernetes`)."""
         from rooflab.launch.kubernetes import kubernetes
 
-        return kubernetes(self)
+        return kubernetes(self.scenario)
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""

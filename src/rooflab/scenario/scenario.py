@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from rooflab.errors import InputError, unknown
 from rooflab.scenario.deployment import Deployment, read_deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.slo import SLO, read_slo
-from rooflab.scenario.technique import Technique, TechniqueCall
 from rooflab.scenario.workload import Workload, read_workload
 
-__all__ = ["FIELDS", "Resolvers", "Scenario", "read_file", "read_scenario"]
+__all__ = ["FIELDS", "Resolvers", "Scenario", "Technique", "TechniqueCall", "read_file", "read_scenario"]
 
 FIELDS: Final = ("model", "hardware", "workload", "deployment", "techniques", "slo", "name")
+
+TechniqueCall = tuple[str, tuple[tuple[str, Any], ...]]
+"""A technique as a scenario file names it: its key and its parameters."""
+
+
+@runtime_checkable
+class Technique(Protocol):
+    """Changes a scenario and nothing else; called when a scenario is composed (``scenario | technique``)."""
+
+    def apply(self, scenario: Scenario) -> Scenario:
+        """The scenario with the technique in it. Raises Infeasible, with the reason, where it does not apply."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

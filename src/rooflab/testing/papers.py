@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
+from rooflab.api import engines
 from rooflab.evidence.claims.audit import Labs, audit
 from rooflab.papers.cards import KINDS, RESOURCES
 from rooflab.papers.lab import Lab
@@ -78,19 +79,19 @@ class PaperConformance:
 
     def test_setups_are_scenarios(self) -> None:
         """The paper's own scenarios can be read and estimated or refused."""
-        lab = Lab()
+        lab = Lab(engines())
         for name, make in self.paper.setups.items():
             assert isinstance(make(lab), Scenario), name
 
     def test_claims_run_and_are_audited(self) -> None:
         """Every claim gives a figure, the same twice, and passes the audit (agreeing is for `papers check` to say)."""
-        labs = Labs()
+        labs = Labs(engines())
         for claim in self.paper.claims:
             lab = labs.get()
             got = float(claim.function(lab))
             asked = tuple(lab.asked)
             assert math.isfinite(got), claim.id
-            assert float(claim.function(Lab())) == got, f"{claim.id} gives another figure the second time"
+            assert float(claim.function(Lab(engines()))) == got, f"{claim.id} gives another figure the second time"
             verdict = audit(claim, got, asked, labs, budget_s=0.0)
             assert verdict.passed, f"{claim.id}: {verdict.reason}"
 

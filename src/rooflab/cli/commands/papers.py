@@ -81,10 +81,11 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
     found = entry(key)
     if found.status != RUNNABLE:
         return _show_card(found, as_json)
+    from rooflab.api import engines
     from rooflab.evidence.claims.check import check_paper
     from rooflab.papers.registry import paper
 
-    rows = check_paper(found.key, audited=False)
+    rows = check_paper(found.key, engines(), audited=False)
     p = paper(found.key)
     if as_json:
         techniques = [
@@ -126,7 +127,9 @@ def run(key: str, settings: tuple[str, ...], variant: str, given: Given, as_json
 
     Exit status 1 when it does not apply or does not fit, with the reason.
     """
+    from rooflab.api import engines
     from rooflab.feed.listing import RUNNABLE, entry
+    from rooflab.papers.lab import Lab
     from rooflab.papers.run import run_paper
 
     found = entry(key)
@@ -135,7 +138,8 @@ def run(key: str, settings: tuple[str, ...], variant: str, given: Given, as_json
         return 1
     own = not given.path and not given.fields
     with given.located():
-        outcome = run_paper(found.key, None if own else given.scenario(), dict(_setting(s) for s in settings), variant)
+        scenario = None if own else given.scenario()
+        outcome = run_paper(found.key, scenario, dict(_setting(s) for s in settings), Lab(engines()), variant)
     if as_json:
         return _json(outcome.record())
     from rooflab.report.text.papers import show_run
@@ -164,13 +168,14 @@ def check_claims(keys: tuple[str, ...], workers: int | None, as_json: bool, quie
 
     Exit status 1 when a claim fails.
     """
+    from rooflab.api import engines
     from rooflab.evidence.claims.check import check
 
     def said(name: str, rows: list[Row]) -> None:
         if not quiet and not as_json:
             click.echo(f"{name}: {sum(r.status == 'reproduced' for r in rows)} of {len(rows)}", err=True)
 
-    rows = check(keys, workers=workers, each=said)
+    rows = check(keys, engines=engines(), workers=workers, each=said)
     failed = int(any(r.status == "failing" for r in rows))
     if as_json:
         _json([r.record() for r in rows])

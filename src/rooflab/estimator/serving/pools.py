@@ -20,9 +20,10 @@ import numpy as np
 
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.deploy.bill import bill
-from rooflab.deploy.complete import complete_deployment, resident_tokens
-from rooflab.errors import InputError
+from rooflab.deploy.pools import pool_parts
+from rooflab.errors import InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
+from rooflab.estimator.serving.engines import estimate_engines
 from rooflab.memory.account import account
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
@@ -30,40 +31,12 @@ from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Lengths, Workload
 
-__all__ = ["decode_pool", "estimate_pools", "pool_parts"]
+__all__ = ["decode_pool", "estimate_pools"]
 
 _ROUNDS = 30
 _POINTS = (
     16  # numbers of sequences at which the decode pool is priced; between them its time per token is nearly a line
 )
-
-
-def pool_parts(scenario: Scenario) -> list[tuple[Pool, Hardware, Deployment]]:
-    """Each pool with its hardware and completed deployment. Raises InputError when the pools want more devices than
-    there are."""
-    length, cross = resident_tokens(scenario.model, scenario.workload)
-    out: list[tuple[Pool, Hardware, Deployment]] = []
-    left = scenario.hardware.count
-    for i, pool in enumerate(scenario.deployment.pools):
-        own = {k: getattr(pool, k) for k in ("tp", "pp", "ep", "dp") if getattr(pool, k) is not None}
-        base = replace(scenario.deployment, pools=(), replicas=pool.replicas, **own)
-        if pool.hardware is not None:
-            hardware = pool.hardware
-        else:
-            splits = (
-                base
-                if base.tp
-                else complete_deployment(scenario.model, scenario.hardware, replace(base, replicas=1), length, cross)
-            )
-            wanted = splits.devices_per_replica * pool.replicas
-            if wanted > left:
-                what = f"{pool.role} takes {wanted} devices; {left} of the {scenario.hardware.count} are left"
-                raise InputError(what, f"deployment.pools[{i}].replicas")
-            left -= wanted
-            base, hardware = splits, replace(scenario.hardware, count=wanted)
-        done = complete_deployment(scenario.model, hardware, replace(base, replicas=pool.replicas), length, cross)
-        out.append((pool, hardware, done))
-    return out
 
 
 def _lengths(tokens: float) -> Lengths:
@@ -76,8 +49,6 @@ def estimate_pools(scenario: Scenario) -> Estimate:
 
     Raises Infeasible when a pool does not fit, InputError for a static batch, which has no use for pools.
     """
-    from rooflab.estimator.serving.engines import estimate, estimate_many
-
     w = scenario.workload
     if w.mode == "static":
         raise InputError("a static batch has no use for prefill and decode pools", "deployment.pools")
@@ -89,7 +60,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     isl, osl = w.mean_prompt_tokens, w.mean_output_tokens
     servers, engines = (float(sum(d.replicas or 1 for _, _, d in some)) for some in (prefill, parts))
     alone = [
-        estimate(
+        _estimate(
             Scenario(
                 model=scenario.model,
                 hardware=h,
@@ -108,14 +79,14 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     def loaded(running: float) -> Scenario:
         return _decode_alone(scenario, decode[0][1], decode[0][2], running)
 
-    probe = estimate(loaded(1.0))
+    probe = _estimate(loaded(1.0))
     capacity = probe.metrics["max_running"]
     users = float(w.concurrency) if w.concurrency else float("inf")
     first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
     rate, most_prompts = w.rate or 0.0, servers * together / batch_s
     running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
     points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
-    curve = [e.metrics["tpot_s_mean"] for e in estimate_many([loaded(n) for n in points]) if isinstance(e, Estimate)]
+    curve = [e.metrics["tpot_s_mean"] for e in estimate_engines([loaded(n) for n in points]) if isinstance(e, Estimate)]
     for _ in range(_ROUNDS):
         tpot_s = float(np.interp(running, points[: len(curve)], curve))
         if w.mode in ("open", "trace"):
@@ -139,9 +110,16 @@ def estimate_pools(scenario: Scenario) -> Estimate:
             running = wanted
             break
         running = (running + wanted) / 2
-    pool = estimate(loaded(max(running, 1.0)))
+    pool = _estimate(loaded(max(running, 1.0)))
     requests = pace if not saturated else min(most_prompts, capacity / max(osl * tpot_s, 1e-12))
     return _assemble(scenario, parts, pool, alone, requests, ttft_s, running, saturated, load)
+
+
+def _estimate(scenario: Scenario) -> Estimate:
+    (result,) = estimate_engines([scenario])
+    if isinstance(result, RooflabError):
+        raise result
+    return result
 
 
 def decode_pool(scenario: Scenario) -> Scenario:
@@ -167,12 +145,10 @@ def _batch(
 ) -> tuple[float, float]:
     """Prompts that a prefill engine takes in one step, and the step's seconds; one alone where batching does not
     pay."""
-    from rooflab.estimator.serving.engines import estimate_many
-
     _, hardware, d = prefill[0]
     together = max(int(d.max_num_batched_tokens * d.dp // max(isl, 1.0)), 1)
     load = Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=together)
-    found = estimate_many(
+    found = estimate_engines(
         [
             Scenario(
                 model=scenario.model,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rooflab.costs.engine_constants import ServingCalibration, using
 from rooflab.costs.power import PowerCurve, assumed, limit_w, loaded_idle_w, power_curve
 from rooflab.errors import RooflabError
-from rooflab.estimator.serving.engines import estimate_many
+from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.calibrate.rows import ENERGY, configuration, scenario_of, source_of
 from rooflab.evidence.fit.identify import FEWEST, Stage, find, stage_of
 from rooflab.evidence.fit.serving import FitRow, Prior, predict, times

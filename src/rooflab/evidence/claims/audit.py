@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from rooflab.errors import RooflabError
 from rooflab.inputs.disturb import Perturbation
-from rooflab.papers.lab import Lab
+from rooflab.papers.lab import Engines, Lab
 from rooflab.papers.paper import Claim
 
 __all__ = ["Audit", "Labs", "audit", "reads_its_answer"]
@@ -47,14 +47,15 @@ class Audit:
 
 
 class Labs:
-    """Labs by perturbation, so that claims of a paper share what each has computed."""
+    """Labs by perturbation, so that claims of a paper share what each has computed; all ask the same `engines`."""
 
-    def __init__(self) -> None:
+    def __init__(self, engines: Engines) -> None:
+        self.engines = engines
         self._labs: dict[Perturbation | None, Lab] = {}
 
     def get(self, perturbation: Perturbation | None = None) -> Lab:
         """The lab with `perturbation` (or none), its record empty."""
-        lab = self._labs.setdefault(perturbation, Lab(perturbation))
+        lab = self._labs.setdefault(perturbation, Lab(self.engines, perturbation))
         lab.forget()
         return lab
 

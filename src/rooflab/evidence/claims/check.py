@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from rooflab.errors import RooflabError
 from rooflab.evidence.claims.audit import Audit, Labs, audit
+from rooflab.papers.lab import Engines
 from rooflab.papers.paper import Claim, Paper
 from rooflab.papers.registry import keys, normal, paper
 
@@ -49,9 +50,13 @@ class Row:
 
 
 def check(
-    names: Sequence[str] = (), *, workers: int | None = None, each: Callable[[str, list[Row]], None] | None = None
+    names: Sequence[str] = (),
+    *,
+    engines: Engines,
+    workers: int | None = None,
+    each: Callable[[str, list[Row]], None] | None = None,
 ) -> list[Row]:
-    """Recompute and audit every claim of the papers `names` (all), in order of key.
+    """Recompute and audit every claim of the papers `names` (all), in order of key, by `engines`.
 
     Papers are spread over `workers` processes (default: the machine's cores, one for a single paper). `each` is called
     with a paper's key and rows as soon as they are there.
@@ -63,7 +68,7 @@ def check(
     n = min(workers or os.cpu_count() or 1, len(wanted))
     if n <= 1:
         for name in wanted:
-            found[name] = check_paper(name)
+            found[name] = check_paper(name, engines)
             if each:
                 each(name, found[name])
     else:
@@ -76,7 +81,7 @@ def check(
             slowest_first = sorted(
                 wanted, key=lambda name: not any(t.engine == "simulate" for t in paper(name).techniques.values())
             )
-            running = {pool.submit(check_paper, name): name for name in slowest_first}
+            running = {pool.submit(check_paper, name, engines): name for name in slowest_first}
             for done in as_completed(running):
                 name = running[done]
                 found[name] = done.result()
@@ -85,11 +90,11 @@ def check(
     return [row for name in wanted for row in found[name]]
 
 
-def check_paper(name: str, *, audited: bool = True) -> list[Row]:
+def check_paper(name: str, engines: Engines, *, audited: bool = True) -> list[Row]:
     """Rows of one paper: its claims, then what is not modelled. Without the audit figures are there sooner, and prove
     less."""
     p = paper(name)
-    labs = Labs()
+    labs = Labs(engines)
     rows = [_claim(p, c, labs, audited) for c in p.claims]
     for left in p.left_out:
         rows.append(

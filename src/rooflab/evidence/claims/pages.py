@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rooflab.evidence.claims.check import Row, check_paper, counts
 from rooflab.files import write_text
+from rooflab.papers.engines import engines
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.registry import keys, paper
@@ -67,7 +68,7 @@ def page(p: Paper, rows: Sequence[Row]) -> str:
         lines += ["", "Elsewhere the cost is unknown, or interpolated between models of the same family.", ""]
     lines += [*_claims(rows), ""]
     if p.plot is not None:
-        lines += [p.plot(Lab()).svg(), ""]
+        lines += [p.plot(Lab(engines())).svg(), ""]
     return "\n".join(lines)
 
 
@@ -147,7 +148,7 @@ def write(names: Sequence[str], folder: str | Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [paper(name) for name in names or keys()]
-    rows: dict[str, Sequence[Row]] = {p.key: check_paper(p.key) for p in wanted}
+    rows: dict[str, Sequence[Row]] = {p.key: check_paper(p.key, engines()) for p in wanted}
     written = []
     for p in wanted:
         path = folder / f"{p.key}.md"

@@ -17,6 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rooflab import extras
+
 __all__ = ["FRAMEWORKS", "MEASURED", "Columns", "MeasuredDevice", "concatenate", "newest_by", "select", "versions"]
 
 Columns = dict[str, NDArray[Any]]
@@ -144,8 +146,8 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def _read(path: Path) -> Columns:
-    from pyarrow import parquet
-
+    with extras.needed("pyarrow", "reading it", str(path)):
+        from pyarrow import parquet
     table = parquet.read_table(path)
     columns: Columns = {}
     for name in table.column_names:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from rooflab.costs.power import ClockLaw, PowerCurve, assumed
 from rooflab.errors import RooflabError
-from rooflab.estimator.serving.engines import estimate_many
+from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.rows.energy import OldRuns, question
 from rooflab.evidence.rows.energy_series import Series, predict, series_of
 from rooflab.evidence.rows.serving import Unsupported

@@ -14,7 +14,7 @@ from typing import Final
 
 from rooflab.errors import RooflabError
 from rooflab.estimator.serving.answer import Estimate
-from rooflab.estimator.serving.engines import estimate_many
+from rooflab.estimator.serving.front import estimate_many
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["Choice", "best_of"]

@@ -21,7 +21,7 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.costs.power import clock_law, loaded_idle_w
 from rooflab.errors import InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
-from rooflab.estimator.serving.engines import estimate_many
+from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.rows import diffusion as diffusion_rows
 from rooflab.evidence.rows.energy_series import predict, series_of
 from rooflab.evidence.rows.serving import TASKS, Unsupported

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final
 
 from rooflab.errors import RooflabError
-from rooflab.estimator.serving.engines import estimate_many
+from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.fit.serving import predict
 from rooflab.evidence.intervals.likeness import Domain, Key, domain_of, family_of, key_of, provenance_of
 from rooflab.evidence.rows.mlperf import with_stated_loads
@@ -187,17 +185,15 @@ def _why_not(q: Question, value: float) -> str:
     return f"impossible deployment{f' ({where})' if where else ''}: {getattr(errors[0], 'message', errors[0])}"
 
 
-_READERS: Final = {"energy": "rooflab.evidence.rows.energy", "training": "rooflab.evidence.training_rows"}
-"""Modules whose ``answers(rows)`` predicts the rows of a kind: (answers, reasons by id)."""
-
-
 def _other(kind: str, rows: Sequence[Row]) -> tuple[list[Scored], dict[str, str]]:
     """Rows of a kind that has a reader of its own."""
     if kind == "vision":
         return _vision(rows)
-    if find_spec(_READERS[kind]) is None:
+    if kind != "energy":
         return [], {row["id"]: f"{kind} rows are not modelled" for row in rows}
-    answers, reasons = import_module(_READERS[kind]).answers(rows)
+    from rooflab.evidence.rows import energy
+
+    answers, reasons = energy.answers(rows)
     by_id = {row["id"]: row for row in rows}
     scored = []
     for a in answers:

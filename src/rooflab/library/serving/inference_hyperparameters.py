@@ -225,7 +225,7 @@ def _scenario(lab: Lab, model: str, gpu: str) -> Scenario:
 def _requests(lab: Lab, scenario: Scenario) -> tuple[Counts, Counts]:
     """Prompts and answers; the tasks of one problem are the same function without another line, so their prompts are as
     long."""
-    from rooflab.simulator.work.draw import make_work
+    from rooflab.simulator.work.make import make_work
 
     work = lab.cached(("requests", scenario.workload), lambda: make_work(scenario.workload))
     problems = max(lab.data("problems", 164), 1)
@@ -309,7 +309,7 @@ def tune(lab: Lab, scenario: Scenario) -> Analysis:
     """Both landscapes of the scenario's requests on its hardware, and what keeping another GPU's best setting would
     cost."""
     from rooflab.catalogue.hardware import hardware
-    from rooflab.simulator.work.draw import make_work
+    from rooflab.simulator.work.make import make_work
 
     require(scenario.model.kind == "decoder", f"{scenario.model.name} keeps no running batch to size")
     base = replace(scenario.with_deployment(pools=(), replicas=None, tp=None), hardware=scenario.hardware)

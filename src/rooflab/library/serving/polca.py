@@ -137,7 +137,7 @@ def phases(scenario: Scenario, clocks: Sequence[float] = SHARES) -> Phases:
 
 def _in_flight(s: Scenario) -> float:
     """Sequences that an engine has in flight: those asked for, or those of the steady state."""
-    from rooflab.estimator.serving.engines import estimate
+    from rooflab.estimator.serving.front import estimate
 
     if s.workload.batch:
         return float(s.workload.batch)
@@ -246,7 +246,7 @@ def row_of(lab: Lab, scenario: Scenario) -> Analysis:
     require(
         scenario.hardware.device.kind == "gpu", f"{scenario.hardware.device.name} offers no clock to lock out of band"
     )
-    from rooflab.estimator.serving.engines import estimate
+    from rooflab.estimator.serving.front import estimate
 
     p = phases(scenario)
     busy = 0.7

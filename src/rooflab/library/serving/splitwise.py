@@ -25,8 +25,8 @@ from rooflab.catalogue.hardware import hardware
 from rooflab.charts.plot import Plot, Series
 from rooflab.costs.step import StepCost, StepCosts
 from rooflab.deploy.complete import complete
+from rooflab.deploy.pools import pool_parts
 from rooflab.errors import RooflabError
-from rooflab.estimator.serving.pools import pool_parts
 from rooflab.memory.account import account
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper

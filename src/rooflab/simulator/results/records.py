@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rooflab import extras
 from rooflab.errors import InputError
 from rooflab.files import replaced
 from rooflab.simulator.results.serving import LATENCIES, ServingResult
@@ -116,13 +117,9 @@ def _cell(value: Any, nothing: str) -> Any:
 
 
 def _write_parquet(columns: dict[str, npt.NDArray[Any]], path: str | Path) -> None:
-    try:
+    with extras.needed("pyarrow", "Parquet (unlike .csv and .jsonl)", str(path)):
         import pyarrow as pa
         import pyarrow.parquet as pq
-    except ImportError:
-        raise InputError(
-            "Parquet needs pyarrow: pip install 'rooflab[data]'; or write .csv or .jsonl", str(path)
-        ) from None
     table = pa.table({name: pa.array(c, from_pandas=True) for name, c in columns.items()})
     with replaced(path, "wb") as file:
         pq.write_table(table, file)

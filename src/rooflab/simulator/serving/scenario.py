@@ -17,8 +17,8 @@ from rooflab.costs.compile import compile_steps
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import complete, resident_tokens
+from rooflab.deploy.pools import pool_parts
 from rooflab.errors import Infeasible, InputError
-from rooflab.estimator.serving.pools import pool_parts
 from rooflab.memory.account import account
 from rooflab.memory.explain import does_not_fit
 from rooflab.scenario.cluster import Pool
@@ -29,7 +29,7 @@ from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.results.serving import ServingResult
 from rooflab.simulator.serving.run import run
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
-from rooflab.simulator.work.draw import make_work
+from rooflab.simulator.work.make import make_work
 from rooflab.simulator.work.requests import Result
 
 __all__ = ["ENGINE_SCHEDULERS", "cluster_of", "saturation", "simulate"]

@@ -19,16 +19,16 @@ from rooflab.scenario.traffic import Prefixes, Sessions
 from rooflab.scenario.workload import Workload
 from rooflab.simulator.work.arrivals import arrival_times
 from rooflab.simulator.work.lengths import correlated, pick, stream, to_counts, to_values
+from rooflab.simulator.work.owed import deadlines, predicted, priorities
 from rooflab.simulator.work.prefixes import block_size_for, chain_blocks
 from rooflab.simulator.work.requests import OPEN, SHARED, Requests, make_requests
 
-__all__ = ["NO_SLO", "deadlines", "make_work", "predicted", "priorities", "request_count"]
+__all__ = ["drawn_work", "request_count"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
-NO_SLO: Final = SLO()
 OPEN_REQUESTS: Final = 10_000
 """Requests of an open-loop or offline run that does not say how many."""
 
@@ -45,16 +45,8 @@ def request_count(workload: Workload) -> int:
     return OPEN_REQUESTS
 
 
-def make_work(workload: Workload, *, slo: SLO = NO_SLO, block_tokens: int = 16) -> Requests:
-    """The requests of `workload` (resolved: no `like` left open). `slo` gives deadlines to classes without their own.
-
-    Prompts are cut into blocks of `block_tokens`, or 2, 4, ... times as many where there would be too many.
-    Same workload, same bytes; a larger `requests` begins with the same draws.
-    """
-    if workload.trace is not None:
-        from rooflab.simulator.work.replay import trace_work
-
-        return trace_work(workload, slo=slo)
+def drawn_work(workload: Workload, *, slo: SLO, block_tokens: int) -> Requests:
+    """The requests of a workload without a trace (resolved: no `like` left open), as `make_work` has them."""
     n = request_count(workload)
     rows = _rows(workload, n)
     _check_rate(workload)
@@ -323,34 +315,3 @@ def _staggered(workload: Workload, output: I64, first: npt.NDArray[np.bool_]) ->
     left = output[first] * (1 - stream(workload.seed, "stagger").random(int(first.sum())))
     out[first] = np.maximum(np.ceil(left).astype(np.int64), 1)
     return out
-
-
-def priorities(workload: Workload, klass: I32) -> I32:
-    """The priority of each request's class."""
-    if not workload.classes:
-        return np.zeros(len(klass), dtype=np.int32)
-    return np.array([c.priority for c in workload.classes], dtype=np.int32)[klass]
-
-
-def deadlines(workload: Workload, klass: I32, slo: SLO) -> F64:
-    """Seconds from arrival to the deadline: the tightest TTFT limit of the class (or of the scenario), else its
-    tightest e2e limit."""
-
-    def of(limits: SLO) -> float:
-        for metric in ("ttft_", "e2e_"):
-            found = [limit for key, limit in limits if key.startswith(metric)]
-            if found:
-                return min(found)
-        return float("inf")
-
-    return np.array([of(c.slo or slo) for c in workload.classes] or [of(slo)])[klass]
-
-
-def predicted(workload: Workload, output: I64) -> I64:
-    """Guesses of the output lengths: the truth times a lognormal factor of mean 1 and coefficient of variation
-    `predict_cv`."""
-    if workload.predict_cv == 0:
-        return output
-    z = stream(workload.seed, "predictions").standard_normal(len(output))
-    guess = output * to_values(Lengths("lognormal", 1.0, workload.predict_cv, 0.0), z)
-    return np.maximum((guess + 0.5).astype(np.int64), 1)

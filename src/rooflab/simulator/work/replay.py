@@ -17,6 +17,7 @@ from rooflab.scenario.slo import SLO
 from rooflab.scenario.workload import Workload
 from rooflab.simulator.work.arrivals import arrival_times
 from rooflab.simulator.work.lengths import pick, stream
+from rooflab.simulator.work.owed import deadlines, predicted, priorities
 from rooflab.simulator.work.requests import OPEN, SHARED, Requests, make_requests
 
 __all__ = ["repeat", "trace_requests", "trace_work"]
@@ -49,15 +50,13 @@ def _whole_blocks(trace: Trace, start: I64, block: I64) -> tuple[I64, I64]:
     return np.concatenate(([0], np.cumsum(keep))), block[position < np.repeat(keep, have)]
 
 
-def trace_work(workload: Workload, *, slo: SLO | None = None) -> Requests:
+def trace_work(workload: Workload, *, slo: SLO) -> Requests:
     """The requests of a workload with a trace, cut or repeated to `requests`.
 
     They come on the trace's clock stretched to `rate`; by the workload's arrival process where the trace has lengths
     only; `concurrency` at a time; or all at once for a batch or a max-throughput run.  Classes, clients and adapters
     are drawn for each request. Raises InputError for lengths only without any of these.
     """
-    from rooflab.simulator.work.draw import NO_SLO, deadlines, predicted, priorities
-
     assert workload.trace is not None
     path = Path(workload.trace)
     trace = _cached(path, path.stat().st_mtime_ns if path.exists() else 0)
@@ -80,7 +79,7 @@ def trace_work(workload: Workload, *, slo: SLO | None = None) -> Requests:
         client=pick(stream(seed, "clients"), n, clients.count, clients.skew, clients.shares),
         adapter=adapter,
         priority=priorities(workload, klass),
-        deadline_s=deadlines(workload, klass, slo or NO_SLO),
+        deadline_s=deadlines(workload, klass, slo),
         predicted_tokens=predicted(workload, requests.output_tokens),
     )
 

@@ -19,13 +19,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from rooflab import extras
 from rooflab.charts.plot import Plot, Series
-from rooflab.errors import Infeasible, InputError
+from rooflab.errors import Infeasible
 from rooflab.library.serving.ets.trees import Frontier, Grown, Growth, ancestors, grow
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
@@ -86,24 +87,17 @@ def clusters(texts: F64, cut: float = CUT) -> I64:
     """Number of the cluster of each text, from 0. Raises InputError without SciPy."""
     if len(texts) < 2:
         return np.zeros(len(texts), dtype=np.int64)
-    hierarchy = _scipy("scipy.cluster.hierarchy")
+    with extras.needed("scipy", "clustering texts", "ets"):
+        from scipy.cluster import hierarchy
     found = hierarchy.fcluster(hierarchy.linkage(texts, method="average", metric="cosine"), cut, criterion="distance")
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
-
-
-def _scipy(module: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise InputError("solving it needs SciPy: pip install 'rooflab[opt]'", "ets") from error
 
 
 def keep(parent: I64, leaves: I64, value: F64, group: I64, weights: Weights) -> npt.NDArray[np.bool_]:
     """Which leaves to keep: the integer program. `parent` by node (−1: none), `value` a leaf's share of the width,
     `group` its cluster."""
-    optimize, sparse = _scipy("scipy.optimize"), _scipy("scipy.sparse")
+    with extras.needed("scipy", "the integer program", "ets"):
+        from scipy import optimize, sparse
     above = ancestors(parent, leaves)
     place = {int(node): len(leaves) + j for j, node in enumerate(above)}
     n, m, k = len(leaves), len(above), int(group.max()) + 1

@@ -63,7 +63,7 @@ def _lengths(scenario: Scenario) -> tuple[tuple[int, int], ...]:
     """Lengths of the first requests of a workload, as many as a trace takes."""
     from dataclasses import replace
 
-    from rooflab.simulator.work.draw import make_work
+    from rooflab.simulator.work.make import make_work
 
     w = replace(scenario.workload, requests=_ALLOCATOR_SEQUENCES)
     work = make_work(w, slo=scenario.slo)

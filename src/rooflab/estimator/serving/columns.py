@@ -1,0 +1,159 @@
+"""Scenarios that share a model as columns: what arrives, what engines are set to, what memory holds, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.costs.engine_constants import engine_overhead
+from rooflab.estimator.serving.first_token import Admission
+from rooflab.memory.account import MemoryAccount
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.model import Model
+from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.workload import Workload
+
+__all__ = ["MODES", "Table", "memory_rows", "representatives"]
+
+Array = npt.NDArray[np.float64]
+
+MODES: Final = ("static", "closed", "open")
+_UNCHUNKED: Final = ("fastertransformer", "transformers", "pytorch", "onnxruntime")
+"""Engines that always prefill whole prompts."""
+
+
+_RESERVING: Final = ("trtllm", "fastertransformer", "trtllm-guaranteed-no-evict")
+"""Engines, and schedulers by name, that admit a request only when its longest answer fits."""
+_RELAYING: Final = ("llamacpp",)
+"""Engines whose layer split works on several micro-batches of one prompt at once, a stage each."""
+
+
+class Table:
+    """Workload and limits of each scenario as columns."""
+
+    def __init__(
+        self,
+        scenarios: Sequence[Scenario],
+        distinct: list[Deployment],
+        which: npt.NDArray[np.intp],
+        model: Model,
+        memory: MemoryAccount,
+    ):
+        seen: dict[int, int] = {}
+        of = np.array([seen.setdefault(id(s.workload), len(seen)) for s in scenarios], dtype=np.intp)
+        by_id = {id(s.workload): s.workload for s in scenarios}
+        w = [by_id[key] for key in seen]
+        self.scenarios, self.model, self.memory_rows = scenarios, model, memory
+
+        def column(values: Sequence[Any]) -> Array:
+            out: Array = np.array(values, dtype=np.float64)[of]
+            return out
+
+        def by_deployment(values: Sequence[Any]) -> Array:
+            out: Array = np.array(values, dtype=np.float64)[which]
+            return out
+
+        prompt = column([x.mean_prompt_tokens for x in w])
+        reused = column([x.mean_reused_tokens for x in w]) * by_deployment([d.prefix_caching for d in distinct])
+        self.isl = np.maximum(prompt - reused, 1.0)
+        # what an encoder reads never enters the decoder's own cache
+        self.prompt = prompt if model.kind == "decoder" else np.zeros_like(prompt)
+        self.osl = column([x.mean_output_tokens for x in w]) * (model.kind not in ("encoder", "vision"))
+        if model.vision:
+            self.isl = np.full_like(self.isl, model.vision.patches + 1.0)
+        self._loads(w, column)
+        self._limits(distinct, which, by_deployment)
+        cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
+        self.length = self.prompt + self.osl * self.beams
+        self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
+        # a running engine holds sequences at all stages of their growth: on average half the output is there
+        # ... unless admission reserves room for the whole answer (TensorRT-LLM's guaranteed-no-evict, static engines)
+        held = np.where(np.array([(d.scheduler or d.engine) in _RESERVING for d in distinct])[which], 1.0, 0.5)
+        self.capacity_steady = np.where(
+            memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * self.beams * held, cross), 1e9), 0.0
+        )
+        self.causal = np.full(len(scenarios), model.kind == "decoder")
+
+    def _loads(self, w: list[Workload], column: Callable[[Sequence[Any]], Array]) -> None:
+        """Columns of what arrives."""
+        self.isl_cv, self.osl_cv = column([x.spread("isl") for x in w]), column([x.spread("osl") for x in w])
+        self.beams = column([x.beams for x in w])
+        self.arrivals_cv = column(
+            [x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w]
+        )
+        self.rounds = column([x.rounds for x in w])
+        self.burst = column([x.start == "burst" for x in w]) > 0
+        modes = ["static" if x.mode == "static" else "open" if x.mode in ("open", "trace") else "closed" for x in w]
+        self.mode = column([MODES.index(m) for m in modes])
+        wanted = [x.concurrency or 0 for x in w]
+        self.users = column(wanted)
+        self.rate = column([x.rate or 0.0 for x in w])
+        self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
+
+    def _limits(
+        self, distinct: list[Deployment], which: npt.NDArray[np.intp], by_deployment: Callable[[Sequence[Any]], Array]
+    ) -> None:
+        """Columns of what engines are set to and add."""
+        self.replicas = by_deployment([d.replicas for d in distinct])
+        self.devices = by_deployment([d.devices for d in distinct])
+        self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
+        engines = [d.engine for d in distinct]
+        engines_used, engine_row = representatives(
+            distinct, attrgetter("engine", "engine_version", "host", "cuda_graphs")
+        )
+        family = self.scenarios[0].hardware.device.family
+        overheads = [engine_overhead(d, moe=self.model.is_moe, family=family) for d in engines_used]
+        self.frontend_s = np.array([o.frontend_s for o in overheads])[engine_row][which]
+        self.frontend_user_s = np.array([o.frontend_user_s for o in overheads])[engine_row][which]
+        self.convoy = np.array([o.convoy for o in overheads])[engine_row][which]
+        # engines without a scheduler take the whole batch in one step
+        whole = np.array([e in _UNCHUNKED or self.model.kind != "decoder" for e in engines])[which]
+        self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
+        self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
+        self._admission = [
+            by_deployment(values)
+            for values in zip(*((d.admit_every, d.batch_wait_steps) for d in distinct), strict=True)
+        ]
+        self.lanes = by_deployment([d.pp for d in distinct])
+        layers = self.model.layers
+        self.balance = by_deployment([layers / (-(-layers // d.pp) * d.pp) for d in distinct])
+        self.relay = np.where(
+            by_deployment([d.engine in _RELAYING for d in distinct]), np.maximum(self.lanes * self.balance, 1.0), 1.0
+        )
+        self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
+
+    def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:
+        """The scheduler's settings for taking up prompts, of `rows`."""
+        return Admission(*(column[rows] for column in self._admission))
+
+
+def memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:
+    """The account of each row."""
+
+    def rows(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple((b[which], window) for b, window in value)
+        return value[which]
+
+    return MemoryAccount(**{f: rows(getattr(memory, f)) for f in MemoryAccount.__dataclass_fields__})
+
+
+def representatives(
+    distinct: list[Deployment], key: Callable[[Deployment], Any]
+) -> tuple[list[Deployment], npt.NDArray[np.intp]]:
+    """One deployment for each value of `key`, and which of them stands for each of `distinct`."""
+    place: dict[Any, int] = {}
+    first: list[Deployment] = []
+    rows = np.empty(len(distinct), dtype=np.intp)
+    for i, d in enumerate(distinct):
+        k = key(d)
+        row = place.get(k)
+        if row is None:
+            row = place[k] = len(first)
+            first.append(d)
+        rows[i] = row
+    return first, rows

@@ -1,0 +1,28 @@
+"""Libraries that only some questions need: imported where they are used, and named with how to install them where they
+are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rooflab.errors import InputError
+
+__all__ = ["REQUIREMENTS", "needed"]
+
+REQUIREMENTS: Final = {"onnx": "onnx>=1.16,<2", "pyarrow": "pyarrow>=15,<27", "scipy": "scipy>=1.13,<2"}
+"""Library -> the versions that pip is asked for, as in the extras of the package."""
+
+
+@contextmanager
+def needed(library: str, what: str, where: str = "") -> Iterator[None]:
+    """Around a late import of `library`: InputError at `where` that says what to install for `what` if it is missing.
+
+    with needed("scipy", "the integer program", "ets"):
+        from scipy import optimize
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"{what} needs {library}: pip install '{REQUIREMENTS[library]}'", where) from error

@@ -1,0 +1,80 @@
+"""A scenario as a file has it: names looked up in the catalogue, and the techniques that it names applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rooflab.errors import InputError, unknown
+from rooflab.scenario.scenario import Resolvers, Scenario, read_file, read_scenario
+
+__all__ = ["apply_techniques", "beside", "inside", "load", "read"]
+
+
+def load(source: str | Path | Mapping[str, Any] | Scenario) -> Scenario:
+    """A scenario from a YAML or JSON file, or from a mapping with the same fields; its techniques are applied.
+
+    A relative path inside a file (a model's config, a trace) is looked for beside that file first.
+    Raises InputError that names the file, the field, the value and the nearest valid ones.
+    """
+    if isinstance(source, Scenario):
+        return source
+    if isinstance(source, Mapping):
+        return read(source)
+    path = Path(source)
+    fields = read_file(path)
+    with inside(path):
+        return read(beside(fields, path.parent))
+
+
+def read(fields: Mapping[str, Any]) -> Scenario:
+    """A scenario from its fields: names looked up in the catalogue, techniques applied in their order."""
+    from rooflab.catalogue.hardware import hardware
+    from rooflab.catalogue.models import model
+    from rooflab.catalogue.workloads import resolve
+
+    return apply_techniques(read_scenario(fields, Resolvers(model, hardware, resolve)))
+
+
+def apply_techniques(scenario: Scenario) -> Scenario:
+    """The scenario with the techniques that its file names applied, in their order.
+
+    Raises InputError for a technique that no paper offers.
+    """
+    if not scenario.techniques:
+        return scenario
+    from rooflab.papers.registry import techniques
+
+    registry = techniques()
+    for i, (key, parameters) in enumerate(scenario.techniques):
+        if key not in registry:
+            raise unknown("technique", key, registry, f"techniques[{i}]")
+        scenario = scenario | registry[key](**dict(parameters))
+    return scenario
+
+
+@contextmanager
+def inside(path: str | Path) -> Iterator[None]:
+    """Errors of a field that are raised in this block get the file's name in front."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.message, f"{path}: {error.where}" if error.where else str(path)) from None
+
+
+def beside(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """`fields` with relative paths of model and trace pointing into `folder`, where there is such a file."""
+    changed = dict(fields)
+    if isinstance(fields.get("model"), str) and fields["model"].strip():
+        changed["model"] = _near(fields["model"], folder)
+    workload = fields.get("workload")
+    if isinstance(workload, Mapping) and isinstance(workload.get("trace"), str):
+        changed["workload"] = {**workload, "trace": _near(workload["trace"], folder)}
+    return changed
+
+
+def _near(text: str, folder: Path) -> str:
+    path = folder / text
+    return str(path) if not Path(text).is_absolute() and (path.is_file() or (path / "config.json").is_file()) else text
