@@ -27,6 +27,7 @@ from rooflab.files import write_text
 from rooflab.scenario.lengths import Lengths, quantiles
 from rooflab.scenario.traffic import Sessions
 from rooflab.scenario.workload import Workload
+from rooflab.search.highest import Bracket, arithmetic, narrow
 
 __all__ = ["WorkloadEntry", "fit_quantiles", "fit_trace", "list_workloads", "resolve", "save_entry", "workload_entry"]
 
@@ -303,11 +304,7 @@ def _fit_longer(isl: Lengths, turns: Lengths, alike: float, common_tokens: int, 
         tokens = tokens[np.lexsort((tokens, session))]
         return float((tokens[:-1][~first[1:]].sum() + common_tokens * first.sum()) / tokens.sum())
 
-    low, high = 0.0, 1.0
-    for _ in range(10):
-        middle = (low + high) / 2
-        low, high = (middle, high) if repeats(middle) < reused else (low, middle)
-    return round((low + high) / 2, 3)
+    return round(narrow(lambda longer: repeats(longer) < reused, Bracket(0.0, 1.0, arithmetic), calls=10).middle, 3)
 
 
 def _at_ranks(lengths: Lengths, scores: F64) -> F64:

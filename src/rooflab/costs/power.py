@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.scenario.hardware import Device, Hardware
+from rooflab.search.highest import Bracket, arithmetic, narrow
 
 __all__ = [
     "CLOCKS", "ClockLaw", "PowerCurve", "allowed", "assumed", "capped_job", "clock_law", "limit_w", "loaded_idle_w",
@@ -201,12 +202,12 @@ def capped_job(
     def work(f: float) -> float:
         return dynamic_w * float(law.energy(f) / law.energy(from_clock))
 
-    low, high = _LOWEST_CLOCK, min(clock, 1.0)
+    def within(f: float) -> bool:
+        return work(f) / stretch(f) <= room_w
+
     room_w = max(law.regulation * limit_w - idle_w, 1e-3 * limit_w)
-    if work(high) / stretch(high) > room_w:
-        for _ in range(50):
-            middle = (low + high) / 2
-            low, high = (middle, high) if work(middle) / stretch(middle) <= room_w else (low, middle)
-        high = low
-    time = max(stretch(high), work(high) / room_w)
-    return time, min(idle_w + work(high) / time, max(limit_w, idle_w))
+    at = min(clock, 1.0)
+    if not within(at):
+        at = narrow(within, Bracket(_LOWEST_CLOCK, at, arithmetic), calls=50).holds
+    time = max(stretch(at), work(at) / room_w)
+    return time, min(idle_w + work(at) / time, max(limit_w, idle_w))

@@ -13,6 +13,7 @@ from rooflab.planner.objective import Objective
 from rooflab.planner.result import Point
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
+from rooflab.search import front as pareto
 
 __all__ = ["cloud", "front"]
 
@@ -32,11 +33,7 @@ def front(judged: Judged, rows: Sequence[int], target: Objective, metric: str) -
     if target.metric == metric:
         cost = m["devices"][at] / np.maximum(m["requests_per_s"][at], 1e-12)
     latency = m[metric][at]
-    best, out = np.inf, []
-    for k in np.lexsort((latency, cost)):
-        if latency[k] < best * (1 - 1e-6):
-            best = float(latency[k])
-            out.append(int(at[k]))
+    out = [int(at[k]) for k in pareto.front(np.column_stack((cost, latency)), tolerance=1e-6)]
     if len(out) > _FRONT:  # spread evenly over the range of latencies
         logs = np.log([m[metric][i] for i in out])
         wanted = np.linspace(logs[0], logs[-1], _FRONT)

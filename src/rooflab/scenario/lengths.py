@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from rooflab import units
 from rooflab.errors import InputError, unknown
 from rooflab.scenario import fields
+from rooflab.search.highest import Bracket, arithmetic, narrow
 
 __all__ = ["Lengths", "quantiles", "read_lengths", "read_times", "underlying", "value_at"]
 
@@ -167,21 +168,21 @@ def underlying(lengths: Lengths) -> tuple[float, float]:
         if low <= 0 and math.isinf(high):
             return mean, 0.0
         most = mean * 1e6 if math.isfinite(high) else mean
-        return _bisect(lambda s: _exponential_moments(s, low, high)[0] - mean, mean * 1e-6, most), 0.0
+        return _zero(lambda s: _exponential_moments(s, low, high)[0] - mean, mean * 1e-6, most), 0.0
     assert lengths.kind == "lognormal"
     sigma = math.log1p(lengths.cv**2) ** 0.5
     if sigma == 0 or (low <= 0 and math.isinf(high)):
         return math.log(mean) - sigma**2 / 2, sigma
 
     def mu(s: float) -> float:
-        return _bisect(
+        return _zero(
             lambda m: _lognormal_moments(m, s, low, high)[0] - mean,
             math.log(mean) - 40 * s - 1,
             math.log(mean) + 40 * s + 1,
         )
 
     wanted = mean**2 * (1 + lengths.cv**2)
-    sigma = _bisect(lambda s: _lognormal_moments(mu(s), s, low, high)[1] - wanted, sigma * 0.2, max(6.0, sigma * 3))
+    sigma = _zero(lambda s: _lognormal_moments(mu(s), s, low, high)[1] - wanted, sigma * 0.2, max(6.0, sigma * 3))
     return mu(sigma), sigma
 
 
@@ -209,11 +210,6 @@ def _phi(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
-def _bisect(f: Callable[[float], float], low: float, high: float) -> float:
+def _zero(f: Callable[[float], float], low: float, high: float) -> float:
     """The zero of a rising function between `low` and `high`."""
-    for _ in range(80):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if f(middle) < 0 else (low, middle)
-    return (low + high) / 2
+    return narrow(lambda x: f(x) < 0, Bracket(low, high, arithmetic), calls=80).middle

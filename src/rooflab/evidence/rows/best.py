@@ -16,6 +16,7 @@ from rooflab.errors import RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.front import estimate_many
 from rooflab.scenario.scenario import Scenario
+from rooflab.search.highest import Bracket, arithmetic
 
 __all__ = ["Choice", "best_of"]
 
@@ -33,12 +34,11 @@ class Choice:
 
 @dataclass(slots=True)
 class _Search:
-    """A candidate under limits: the rates known to be legal and illegal, and the estimate at the legal one."""
+    """A candidate under limits: rates that are legal and illegal, and the estimate at the legal one."""
 
     choice: int
     scenario: Scenario
-    low: float
-    high: float
+    rates: Bracket[float]
     found: Estimate | None = None
 
 
@@ -52,7 +52,7 @@ def best_of(choices: Sequence[Choice]) -> list[Estimate | None]:
         if isinstance(found, RooflabError):
             continue
         if s.slo and s.workload.mode == "max-throughput":
-            searches.append(_Search(i, s, 0.0, found.metrics["requests_per_s"]))
+            searches.append(_Search(i, s, Bracket(0.0, found.metrics["requests_per_s"], arithmetic)))
         best[i] = _better(best[i], found)
     for search in _searched(searches, len(choices)):
         best[search.choice] = search.found
@@ -72,24 +72,19 @@ def _searched(searches: list[_Search], choices: int) -> list[_Search]:
     """The search of greatest legal rate of each choice that has a legal one."""
     running = searches
     for _ in range(_HALVINGS):
-        rates = [(s.low + s.high) / 2 for s in running]
-        tried = estimate_many(
-            [s.scenario.with_workload(scenario=None, rate=rate) for s, rate in zip(running, rates, strict=True)]
-        )
+        tried = estimate_many([s.scenario.with_workload(scenario=None, rate=s.rates.middle) for s in running])
         reached = [0.0] * choices
-        for s, rate, found in zip(running, rates, tried, strict=True):
-            if isinstance(found, Estimate) and not found.saturated and not found.meets():
-                s.low, s.found = rate, found
-            else:
-                s.high = rate
-            reached[s.choice] = max(reached[s.choice], s.low)
+        for s, found in zip(running, tried, strict=True):
+            legal = isinstance(found, Estimate) and not found.saturated and not found.meets()
+            s.rates, s.found = s.rates.told(legal), found if isinstance(found, Estimate) and legal else s.found
+            reached[s.choice] = max(reached[s.choice], s.rates.holds)
         # what cannot reach the best so far is left
-        running = [s for s in running if s.high > reached[s.choice]]
-    legal: dict[int, _Search] = {}
+        running = [s for s in running if s.rates.fails > reached[s.choice]]
+    best: dict[int, _Search] = {}
     for s in searches:
-        if s.found is not None and (s.choice not in legal or s.low > legal[s.choice].low):
-            legal[s.choice] = s
-    return list(legal.values())
+        if s.found is not None and (s.choice not in best or s.rates.holds > best[s.choice].rates.holds):
+            best[s.choice] = s
+    return list(best.values())
 
 
 def _at_stated_rates(choices: Sequence[Choice], best: list[Estimate | None]) -> list[Estimate | None]:

@@ -24,6 +24,7 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import Fraction, Technique, require
 from rooflab.scenario.scenario import Scenario
+from rooflab.search.highest import highest, whole
 
 if TYPE_CHECKING:
     from rooflab.simulator.power_row import Caps, RowResult
@@ -230,13 +231,8 @@ class _Site:
 
     def extra(self) -> float:
         """Largest share of servers more that the policy carries without a brake and within every service level."""
-        low, high = self.servers, self.most
-        if not self.trial(low).fine:
-            return 0.0
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.trial(middle).fine else (low, middle)
-        return low / self.servers - 1.0
+        found = highest(lambda servers: self.trial(servers).fine, self.servers, self.most, halve=whole)
+        return 0.0 if found is None else found / self.servers - 1.0
 
 
 @paper.analysis

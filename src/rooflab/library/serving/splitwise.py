@@ -36,6 +36,7 @@ from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.lengths import value_at
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
+from rooflab.search.highest import highest, whole
 
 __all__ = ["Splitwise", "highest_rate", "paper", "slow_downs"]
 
@@ -210,16 +211,9 @@ def slow_downs(result: Any, alone: StepCost) -> dict[str, npt.NDArray[np.float64
 
 
 def highest_rate(holds: Callable[[float], bool], step: float, most: float, above: float = 0.0) -> float:
-    """The highest multiple of `step` beyond `above` and up to `most` that holds, by bisection; `above` if the next one
-    fails."""
-    low, high = round(above / step), round(most / step)
-    if not holds((low + 1) * step):
-        return above
-    low += 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle * step) else (low, middle)
-    return low * step
+    """The highest multiple of `step` beyond `above` and below `most` that holds; `above` if the next one fails."""
+    found = highest(lambda steps: holds(steps * step), round(above / step) + 1, round(most / step), halve=whole)
+    return above if found is None else found * step
 
 
 _BLOOM, _LLAMA = "bigscience/bloom", "meta-llama/Llama-2-70b-hf"
