@@ -28,7 +28,7 @@ def _shortcut(stack: Stack, outputs: int, stride: int, *, pooled: bool) -> None:
 
 @builder
 def resnet(
-    stack: Stack, layers: Sequence[int], block: str = "bottleneck", groups: int = 1, base: int = 64,
+    stack: Stack, *, layers: Sequence[int], block: str = "bottleneck", groups: int = 1, base: int = 64,
     stem: Sequence[int] = (),
     pooled: bool = False, se: float = 0.0, width: int = 1,
 ) -> None:  # fmt: skip
@@ -75,7 +75,7 @@ def regnet_widths(depth: int, w0: float, wa: float, wm: float, group: int) -> li
 
 
 @builder
-def regnet(stack: Stack, depth: int, w0: float, wa: float, wm: float, group: int, se: float = 0.0) -> None:
+def regnet(stack: Stack, *, depth: int, w0: float, wa: float, wm: float, group: int, se: float = 0.0) -> None:
     """RegNetX, and RegNetY with `se` 0.25 of a block's inputs (Radosavovic et al. 2020)."""
     stack.conv(32, 3, 2)
     for width, count, size in regnet_widths(depth, w0, wa, wm, group):
@@ -93,7 +93,7 @@ def regnet(stack: Stack, depth: int, w0: float, wa: float, wm: float, group: int
 
 
 @builder
-def vgg(stack: Stack, stages: Sequence[int], norm: bool = False) -> None:
+def vgg(stack: Stack, *, stages: Sequence[int], norm: bool = False) -> None:
     """VGG (Simonyan and Zisserman 2014): 3 × 3 convolutions, pools, three linear layers."""
     for stage, depth in enumerate(stages):
         for _ in range(depth):
@@ -105,7 +105,7 @@ def vgg(stack: Stack, stages: Sequence[int], norm: bool = False) -> None:
 
 
 @builder
-def repvgg(stack: Stack, depths: Sequence[int], widths: Sequence[float], groups: int = 1) -> None:
+def repvgg(stack: Stack, *, depths: Sequence[int], widths: Sequence[float], groups: int = 1) -> None:
     """RepVGG as deployed (Ding et al. 2021): plain 3 × 3 convolutions; `groups` in every second layer."""
     stack.conv(min(64, int(64 * widths[0])), 3, 2, norm=False, bias=True)
     layer = 1
@@ -118,7 +118,7 @@ def repvgg(stack: Stack, depths: Sequence[int], widths: Sequence[float], groups:
 
 
 @builder
-def densenet(stack: Stack, growth: int, stem: int, blocks: Sequence[int]) -> None:
+def densenet(stack: Stack, *, growth: int, stem: int, blocks: Sequence[int]) -> None:
     """DenseNet-BC (Huang et al. 2016): every layer reads all before it in its block."""
     stack.conv(stem, 7, 2)
     stack.pool(3, 2)
@@ -140,7 +140,7 @@ def densenet(stack: Stack, growth: int, stem: int, blocks: Sequence[int]) -> Non
 
 
 @builder
-def convnext(stack: Stack, depths: Sequence[int], width: int, grn: bool = False) -> None:
+def convnext(stack: Stack, *, depths: Sequence[int], width: int, grn: bool = False) -> None:
     """ConvNeXt (Liu et al. 2022) and V2 (`grn`: response normalisation in place of the learned scale)."""
     stack.conv(width, 4, 4, act=False, valid=True, bias=True)
     for stage, depth in enumerate(depths):
@@ -164,7 +164,7 @@ def convnext(stack: Stack, depths: Sequence[int], width: int, grn: bool = False)
 
 
 @builder
-def xception(stack: Stack, middle: int = 8, aligned: bool = False) -> None:
+def xception(stack: Stack, *, middle: int = 8, aligned: bool = False) -> None:
     """Xception (Chollet 2016), or its aligned form with strided separable convolutions (DeepLabV3+)."""
 
     def separable(outputs: int, stride: int = 1) -> None:

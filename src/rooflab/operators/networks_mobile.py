@@ -11,7 +11,7 @@ __all__ = ["efficientnet", "inverted", "mobilenet_v1", "mobilenet_v3"]
 
 
 def inverted(
-    stack: Stack, outputs: int, kernel: int, stride: int, middle: int, squeeze: int = 0, *, fused: bool = False
+    stack: Stack, outputs: int, kernel: int, stride: int, *, middle: int, squeeze: int = 0, fused: bool = False
 ) -> None:
     """An inverted residual: widen to `middle`, filter by depth, gate by `squeeze` channels, narrow; `fused`: the first
     two are one."""
@@ -36,7 +36,7 @@ def inverted(
 
 @builder
 def efficientnet(
-    stack: Stack, stages: Sequence[Sequence[float]], stem: int = 32, head: int = 1280, width: float = 1.0,
+    stack: Stack, *, stages: Sequence[Sequence[float]], stem: int = 32, head: int = 1280, width: float = 1.0,
     depth: float = 1.0,
     se: float = 0.25, fixed_ends: bool = False, fixed_head: bool = False, least: float = 0.9, nearest: bool = False,
 ) -> None:  # fmt: skip
@@ -58,14 +58,15 @@ def efficientnet(
             inputs = stack.channels
             middle = round_channels(inputs * expansion) if expansion != 1 else inputs
             squeeze = round(inputs * gated) if gated else 0
-            inverted(stack, outputs, int(kernel), int(stride) if index == 0 else 1, middle, squeeze, fused=fused)
+            step = int(stride) if index == 0 else 1
+            inverted(stack, outputs, int(kernel), step, middle=middle, squeeze=squeeze, fused=fused)
     wide = fixed_ends or fixed_head
     stack.conv(head if wide else round_channels(head * width, least=least), 1)
     stack.classify()
 
 
 @builder
-def mobilenet_v1(stack: Stack, width: float = 1.0) -> None:
+def mobilenet_v1(stack: Stack, *, width: float = 1.0) -> None:
     """MobileNet (Howard et al. 2017): depthwise separable convolutions."""
     stack.conv(round_channels(32 * width), 3, 2)
     plan = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *(((512, 1),) * 5), (1024, 2), (1024, 1))
@@ -78,6 +79,7 @@ def mobilenet_v1(stack: Stack, width: float = 1.0) -> None:
 @builder
 def mobilenet_v3(
     stack: Stack,
+    *,
     blocks: Sequence[Sequence[float]],
     last: int,
     head: int,
@@ -94,7 +96,8 @@ def mobilenet_v3(
             middle = inputs if expansion == 1 else round_channels(inputs * expansion)
             squeeze = round_channels(middle / 4) if gated and not minimal else 0
             size = 3 if minimal else int(kernel)
-            inverted(stack, round_channels(channels * width), size, int(stride) if index == 0 else 1, middle, squeeze)
+            step = int(stride) if index == 0 else 1
+            inverted(stack, round_channels(channels * width), size, step, middle=middle, squeeze=squeeze)
     stack.conv(round_channels(last * width), 1)
     stack.pool(stack.height, stack.height)
     stack.conv(head if width <= 1 else round_channels(head * width), 1, norm=False, bias=True)

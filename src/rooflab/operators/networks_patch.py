@@ -44,7 +44,7 @@ def _encoder_block(
 
 @builder
 def vit(
-    stack: Stack, patch: int, width: int, depth: int, heads: int, ratio: float = 4.0, extra: int = 1,
+    stack: Stack, *, patch: int, width: int, depth: int, heads: int, ratio: float = 4.0, extra: int = 1,
     gated: bool = False,
     scaled: bool = False, pooled_by_attention: bool = False, classes: int = 1000,
 ) -> None:  # fmt: skip
@@ -75,6 +75,7 @@ def _attention_pool(stack: Stack, heads: int, hidden: int) -> None:
 @builder
 def swin(
     stack: Stack,
+    *,
     width: int,
     depths: Sequence[int],
     heads: Sequence[int],
@@ -102,7 +103,7 @@ def swin(
 
 
 @builder
-def mixer(stack: Stack, patch: int, width: int, depth: int, token_ratio: float = 0.5, ratio: float = 4.0) -> None:
+def mixer(stack: Stack, *, patch: int, width: int, depth: int, token_ratio: float = 0.5, ratio: float = 4.0) -> None:
     """MLP-Mixer (Tolstikhin et al. 2021): linear layers across patches, then across channels."""
     stack.conv(width, patch, patch, norm=False, act=False, valid=True, bias=True)
     tokens = stack.pixels

@@ -16,6 +16,7 @@ import numpy as np
 from rooflab.operators.formats import Formats
 from rooflab.operators.mixers import mixer_operators
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Operator, Real
+from rooflab.operators.place import Place
 from rooflab.operators.split import Split
 from rooflab.scenario.model import Block, Dense, Experts, Model
 
@@ -35,7 +36,17 @@ def step_operators(model: Model, formats: Formats, split: Split, tokens: Real, r
     m = split.tokens_here(tokens)
     operators: list[Operator] = [_embedding(model, formats, m)]
     for run in model.runs:
-        operators += _block(run.block, float(run.count), model.hidden, formats, split, tokens, m)
+        operators += _block(
+            run.block,
+            Place(
+                count=float(run.count),
+                hidden=float(model.hidden),
+                formats=formats,
+                split=split,
+                tokens=tokens,
+                here=m,
+            ),
+        )
     crossings = np.maximum(np.asarray(split.pp, dtype=np.float64) - 1.0, 0.0)
     operators.append(Collective("pipeline send", "comm", crossings, "send", m * model.hidden * 2.0, split.pp))
     if model.head:
@@ -76,76 +87,42 @@ def _head(model: Model, formats: Formats, split: Split, rows: Real) -> Iterator[
     yield Collective("logits gather", "head", 1.0, "all_gather", rows * width * 2.0, split.tp)
 
 
-def _block(
-    block: Block, count: float, hidden: int, formats: Formats, split: Split, tokens: Real, m: Real
-) -> Iterator[Operator]:
-    h = float(hidden)
+def _block(block: Block, place: Place) -> Iterator[Operator]:
     for mixer in block.mixers:
-        yield from mixer_operators(mixer, count, h, formats, split, m)
+        yield from mixer_operators(mixer, place)
         if not block.parallel:
-            yield Collective("mixer all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
+            yield place.all_reduce("mixer all-reduce")
     if isinstance(block.ffn, Dense):
-        yield from _dense(block.ffn, count, h, formats, split, m)
+        yield from _dense(block.ffn, place)
     elif isinstance(block.ffn, Experts):
-        yield from _experts(block.ffn, count, h, formats, split, tokens, m)
+        yield from _experts(block.ffn, place)
     elif block.parallel:
-        yield Collective("mixer all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
+        yield place.all_reduce("mixer all-reduce")
     parts = len(block.mixers) + (block.ffn is not None)
-    yield Elementwise("norms and residuals", "norm", count, m * h * 2.0 * HIDDEN_PASSES * parts / 2.0)
+    passes = place.hidden_bytes * HIDDEN_PASSES * parts / 2.0
+    yield Elementwise("norms and residuals", "norm", place.count, passes)
 
 
-def _dense(ffn: Dense, count: float, h: float, formats: Formats, split: Split, m: Real) -> Iterator[Operator]:
-    width, up = ffn.width / split.tp, float(ffn.matrices - 1)
-    yield Gemm(
-        name="ffn up", group="ffn", count=count, m=m, n=up * width, k=h, weight=formats.weights, act=formats.activations
-    )
-    yield Elementwise("activation", "ffn", count, m * width * 2.0 * ffn.matrices)
-    yield Gemm(
-        name="ffn down", group="ffn", count=count, m=m, n=h, k=width, weight=formats.weights, act=formats.activations
-    )
-    yield Collective("ffn all-reduce", "comm", count, "all_reduce", m * h * 2.0, split.tp)
+def _dense(ffn: Dense, place: Place) -> Iterator[Operator]:
+    width, up = ffn.width / place.split.tp, float(ffn.matrices - 1)
+    yield place.product("ffn", "ffn up", n=up * width, k=place.hidden)
+    yield Elementwise("activation", "ffn", place.count, place.here * width * 2.0 * ffn.matrices)
+    yield place.product("ffn", "ffn down", n=place.hidden, k=width)
+    yield place.all_reduce("ffn all-reduce")
 
 
-def _experts(
-    ffn: Experts, count: float, h: float, formats: Formats, split: Split, tokens: Real, m: Real
-) -> Iterator[Operator]:
-    inner = float(ffn.latent or h)
-    yield Gemm(
-        name="router",
-        group="experts",
-        count=count,
-        m=m,
-        n=float(ffn.experts),
-        k=h,
-        weight=formats.plain,
-        act=formats.plain,
-    )
+def _experts(ffn: Experts, place: Place) -> Iterator[Operator]:
+    formats, split, hidden = place.formats, place.split, place.hidden
+    inner = float(ffn.latent or hidden)
+    yield place.product("experts", "router", n=float(ffn.experts), k=hidden, weight=formats.plain, act=formats.plain)
     if ffn.latent:
-        yield Gemm(
-            name="latent down",
-            group="experts",
-            count=count,
-            m=m,
-            n=inner,
-            k=h,
-            weight=formats.weights,
-            act=formats.activations,
-        )
-        yield Gemm(
-            name="latent up",
-            group="experts",
-            count=count,
-            m=m,
-            n=h,
-            k=inner,
-            weight=formats.weights,
-            act=formats.activations,
-        )
+        yield place.product("experts", "latent down", n=inner, k=hidden)
+        yield place.product("experts", "latent up", n=hidden, k=inner)
     yield ExpertGemm(
         name="experts",
         group="experts",
-        count=count,
-        tokens=tokens + 0.0 * m,
+        count=place.count,
+        tokens=place.tokens + 0.0 * place.here,
         hidden=inner,
         width=ffn.width / split.expert_tp,
         experts=float(ffn.experts),
@@ -158,42 +135,24 @@ def _experts(
     )
     if ffn.shared_width:
         width, up = ffn.shared_width / split.tp, float(ffn.matrices - 1)
-        yield Gemm(
-            name="shared expert up",
-            group="experts",
-            count=count,
-            m=m,
-            n=up * width,
-            k=h,
-            weight=formats.experts,
-            act=formats.expert_activations,
-        )
-        yield Gemm(
-            name="shared expert down",
-            group="experts",
-            count=count,
-            m=m,
-            n=h,
-            k=width,
-            weight=formats.experts,
-            act=formats.expert_activations,
-        )
-    yield from _expert_comm(ffn, count, inner, formats, split, m)
+        weight, act = formats.experts, formats.expert_activations
+        yield place.product("experts", "shared expert up", n=up * width, k=hidden, weight=weight, act=act)
+        yield place.product("experts", "shared expert down", n=hidden, k=width, weight=weight, act=act)
+    yield from _expert_comm(ffn, inner, place)
 
 
-def _expert_comm(
-    ffn: Experts, count: float, inner: float, formats: Formats, split: Split, m: Real
-) -> Iterator[Operator]:
+def _expert_comm(ffn: Experts, inner: float, place: Place) -> Iterator[Operator]:
     """Without data-parallel attention every rank has all tokens and the sum is one all-reduce; with it, tokens travel.
 
     A token goes once to each of the other ranks that hold one of its experts, (n − 1)·(1 − (1 − 1/n)^K) of n.
     """
+    count, split, m = place.count, place.split, place.here
     travels = np.asarray(split.dp, dtype=np.float64) > 1.0
     ranks = np.asarray(split.ep, dtype=np.float64)
     reached = (ranks - 1.0) * -np.expm1(ffn.top_k * np.log1p(-1.0 / np.maximum(ranks, 1.0 + 1e-12)))
     here = np.where(travels, 0.0, m * inner * 2.0)
     sent = np.where(travels, m / split.tp * np.maximum(reached, 0.0) * inner, 0.0)
-    dispatch_bytes = 1.0 if formats.expert_activations.bits <= 8 else 2.0
+    dispatch_bytes = 1.0 if place.formats.expert_activations.bits <= 8 else 2.0
     yield Collective("experts all-reduce", "comm", count, "all_reduce", here, split.tp)
     yield Collective("expert dispatch", "comm", count, "all_to_all", sent * dispatch_bytes, split.ep)
     yield Collective("expert combine", "comm", count, "all_to_all", sent * 2.0, split.ep)
