@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, StepCost, fixed_step
+from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, StepCost, fixed_step
 from rooflab.simulator.serving.rules import ENGINE_RULES
 from rooflab.simulator.serving.run import Simulation
 from rooflab.simulator.serving.specs import Cluster, Replica
@@ -34,7 +34,7 @@ def cost() -> StepCost:
     tables[QUANTITIES.index("linear_s")] = np.maximum(8e-3, GRID * 2.5e-5)
     tables[QUANTITIES.index("linear_j")] = 1 + GRID * 0.02
     for field, value in (("dec_launch_s", 1e-4), ("dec_ctx_s", 2e-8), ("pre_area_s", 1e-10), ("dec_ctx_j", 1e-5)):
-        kinds[0, KIND_FIELDS.index(field)] = value
+        kinds[0, ATTENTION_FIELDS.index(field)] = value
     scalars[SCALARS.index("idle_w")] = 300.0
     return StepCost(tables, kinds, scalars)
 

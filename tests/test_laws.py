@@ -123,7 +123,7 @@ def test_pricing_many_splits_at_once_is_pricing_each(scenario: Scenario) -> None
     for i, deployment in enumerate(splits):
         alone = compile_steps(scenario.model, wide, [deployment])[0]
         np.testing.assert_allclose(together[i].tables, alone.tables, rtol=1e-12)
-        np.testing.assert_allclose(together[i].kinds, alone.kinds, rtol=1e-12)
+        np.testing.assert_allclose(together[i].attention, alone.attention, rtol=1e-12)
 
 
 def test_faster_links_never_slow_a_split(hardware_of: Hardware) -> None:

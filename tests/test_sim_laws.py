@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, StepCost, fixed_step
+from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, StepCost, fixed_step
 from rooflab.simulator.serving import state
 from rooflab.simulator.serving.router import ROUTERS
 from rooflab.simulator.serving.rules import ENGINE_RULES, POLICIES
@@ -22,7 +22,7 @@ from rooflab.simulator.work.requests import Requests, Result, Status, make_reque
 def linear_cost(window: float = np.inf) -> StepCost:
     """Seconds and joules that grow with tokens and context; attention clipped at `window`."""
     base = fixed_step(0.002)
-    tables, kinds, scalars = base.tables.copy(), base.kinds.copy(), base.scalars.copy()
+    tables, kinds, scalars = base.tables.copy(), base.attention.copy(), base.scalars.copy()
     tables[QUANTITIES.index("linear_s")] = 1e-3 + GRID * 2e-5
     tables[QUANTITIES.index("linear_j")] = 0.5 + GRID * 0.01
     for field, value in (
@@ -32,7 +32,7 @@ def linear_cost(window: float = np.inf) -> StepCost:
         ("pre_area_s", 1e-8),
         ("pre_token_j", 1e-3),
     ):
-        kinds[0, KIND_FIELDS.index(field)] = value
+        kinds[0, ATTENTION_FIELDS.index(field)] = value
     scalars[SCALARS.index("idle_w")] = 100.0
     return StepCost(tables, kinds, scalars)
 

@@ -244,7 +244,7 @@ def test_a_lower_clock_starts_with_the_next_step() -> None:
     scalars = np.where(
         np.array(SCALARS) == "stream_s", 1.0, np.where(np.array(SCALARS) == "host_fixed_s", 0.0, SECOND.scalars)
     )
-    device = Replica(step_cost=StepCost(SECOND.tables, SECOND.kinds, scalars), kv_blocks=100)
+    device = Replica(step_cost=StepCost(SECOND.tables, SECOND.attention, scalars), kv_blocks=100)
     result = go(make_requests([0.0], [4], [5]), device, speed=(SpeedChange(2.5, 2.0),))
     assert result.steps.end_s.tolist() == [1, 3, 7]
 

@@ -11,11 +11,11 @@ import numpy as np
 from rooflab.costs.attention import DecodeTerms, decode_terms, mla_decode_terms
 from rooflab.costs.power import CLOCKS, allowed, throttle
 from rooflab.costs.price import Bench
-from rooflab.costs.step import KIND_FIELDS
+from rooflab.costs.step import ATTENTION_FIELDS
 from rooflab.operators.formats import Formats
 from rooflab.operators.ops import AttentionOp, Real, RecurrentOp
 
-__all__ = ["kind_row"]
+__all__ = ["attention_row"]
 
 _STATE_BYTES = 4.0
 """Recurrent states are kept in fp32 by the engines' kernels."""
@@ -29,11 +29,11 @@ _TIMED = ("dec_seq", "dec_ctx", "pre_token", "pre_area")
 """Coefficients that have both seconds and joules."""
 
 
-def kind_row(
+def attention_row(
     op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float = 0.0
 ) -> dict[str, Real]:
     """Coefficients of one mixer on one rank, all its layers together, at the clock that the power limit allows; keys
-    are KIND_FIELDS.
+    are ATTENTION_FIELDS.
 
     A cross-attention reads the `cross_tokens` of the encoder whatever the context, so its tokens move to the sequence's
     coefficient.
@@ -58,7 +58,7 @@ def kind_row(
 
 
 def _at_clock(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float) -> dict[str, Real]:
-    row: dict[str, Real] = dict.fromkeys(KIND_FIELDS, 0.0)
+    row: dict[str, Real] = dict.fromkeys(ATTENTION_FIELDS, 0.0)
     row |= _recurrent(op, bench) if isinstance(op, RecurrentOp) else _attention(op, bench, formats)
     for unit in _TIMED:
         row[f"{unit}_j"] = row[f"{unit}_j"] + bench.active_w * row[f"{unit}_s"]
@@ -68,7 +68,7 @@ def _at_clock(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cro
             row[f"dec_ctx_{unit}"] = row[f"dec_ctx_{unit}"] * 0.0
     if isinstance(op, AttentionOp) and op.phases != "both":
         absent = "pre_" if op.phases == "decode" else "dec_"
-        row |= {name: 0.0 for name in KIND_FIELDS if name.startswith(absent)}
+        row |= {name: 0.0 for name in ATTENTION_FIELDS if name.startswith(absent)}
     return row
 
 

@@ -20,7 +20,7 @@ from rooflab.costs.fit_file import Curve, Fit, FitFile, Provenance, load_fit_fil
 from rooflab.costs.gemm import GemmCurve
 from rooflab.costs.moe import MoeCurve
 from rooflab.costs.recurrent import RecurrentCurve
-from rooflab.costs.user_kernels import OwnKernels, own_kernels
+from rooflab.costs.user_kernels import UserKernels, user_kernels
 from rooflab.scenario.hardware import Device, Link
 
 __all__ = ["GEMM_COMPUTE", "TABLED_FAMILIES", "KernelCalibration", "calibration_for", "engine_key", "link_curves"]
@@ -217,11 +217,11 @@ def calibration_for(device: Device, engine: str = "") -> KernelCalibration:
 
     What the calibration in force has of the device's kernels lies over the shipped curves.
     """
-    return _calibration_for(device, engine, own_kernels(device.key))
+    return _calibration_for(device, engine, user_kernels(device.key))
 
 
 @lru_cache(maxsize=256)
-def _calibration_for(device: Device, engine: str, own: OwnKernels | None) -> KernelCalibration:
+def _calibration_for(device: Device, engine: str, own: UserKernels | None) -> KernelCalibration:
     name, rule = _choose(device)
     file, engine = load_fit_file(name), engine_key(engine)
     look = _Lookup(file, engine, own)
@@ -230,9 +230,8 @@ def _calibration_for(device: Device, engine: str, own: OwnKernels | None) -> Ker
     links = _link_file(device, file)
     names = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
     if links is None:
-        scale_up = replace(
-            link_curves(device.scale_up), **{name: curve for name in names if (curve := look.own_one(name)) is not None}
-        )
+        timed = {name: curve for name in names if (curve := look.user_curve(name)) is not None}
+        scale_up = replace(link_curves(device.scale_up), **timed)
     else:
         scale_up = CollectiveCurves(**{name: look.one(name, links) for name in names})
     covered = own is not None and own.covers
@@ -265,7 +264,7 @@ def _calibration_for(device: Device, engine: str, own: OwnKernels | None) -> Ker
 class _Lookup:
     """Finds curves among the user's own, in a file, then in the general assumptions, and notes where each came from."""
 
-    def __init__(self, file: FitFile, engine: str, own: OwnKernels | None = None) -> None:
+    def __init__(self, file: FitFile, engine: str, own: UserKernels | None = None) -> None:
         self.file, self.engine, self.own = file, engine, own
         self.fits: dict[str, Fit] = {}
 
@@ -276,7 +275,7 @@ class _Lookup:
     def _mine(self, key: str) -> tuple[Curve, Fit] | None:
         return self.own.find(self.engine, key) if self.own else None
 
-    def own_one(self, key: str) -> Any:
+    def user_curve(self, key: str) -> Any:
         """The user's own curve of `key`, or None."""
         found = self._mine(key)
         return self._take(key, found) if found else None

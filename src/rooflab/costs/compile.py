@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.costs.attention_rows import kind_row
+from rooflab.costs.attention_rows import attention_row
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
 from rooflab.costs.separate import separate
-from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, Array, StepCosts
+from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, Array, StepCosts
 from rooflab.operators.formats import Formats, formats_of
 from rooflab.operators.offload import offloaded
 from rooflab.operators.ops import AttentionOp, Operator, RecurrentOp, Transfer
@@ -32,6 +32,7 @@ __all__ = ["Rewrite", "compile_steps", "price_operators"]
 Rewrite = Callable[[Sequence[Operator]], Sequence[Operator]]
 """A technique at operator depth: the operators of a step, rewritten."""
 
+_A = {name: i for i, name in enumerate(ATTENTION_FIELDS)}
 _Q = {name: i for i, name in enumerate(QUANTITIES)}
 _S = {name: i for i, name in enumerate(SCALARS)}
 
@@ -62,11 +63,11 @@ def compile_steps(
     first = parts[0][1]
     out = StepCosts(
         np.empty((len(deployments), *first.tables.shape[1:])),
-        np.empty((len(deployments), *first.kinds.shape[1:])),
+        np.empty((len(deployments), *first.attention.shape[1:])),
         np.empty((len(deployments), len(SCALARS))),
     )
     for rows, part in parts:
-        out.tables[rows], out.kinds[rows], out.scalars[rows] = part.tables, part.kinds, part.scalars
+        out.tables[rows], out.attention[rows], out.scalars[rows] = part.tables, part.attention, part.scalars
     return out
 
 
@@ -75,7 +76,8 @@ def _column(values: Sequence[int]) -> Array:
 
 
 def price_operators(operators: Sequence[Operator], bench: Bench) -> list[tuple[Operator, Price]]:
-    """Prices of all operators that a token count alone prices; attention and recurrent mixers are priced by `kinds`."""
+    """Prices of all operators that a token count alone prices; attention and recurrent mixers are priced by
+    `attention_rows`."""
     return [(op, price(op, bench)) for op in operators if not isinstance(op, (AttentionOp, RecurrentOp))]
 
 
@@ -104,13 +106,11 @@ def _compile_group(
     n = len(deployments)
     ranks = np.asarray(split.ranks)
     tables = np.zeros((n, len(QUANTITIES), len(GRID)))
-    kinds, streams = [], np.zeros((n, 2))
+    rows, streams = [], np.zeros((n, 2))
     for op in operators:
         if isinstance(op, (AttentionOp, RecurrentOp)):
-            row = kind_row(op, bench, formats, cross_tokens)
-            kinds.append(
-                {k: np.broadcast_to(np.asarray(v, dtype=np.float64).reshape(-1), (n,)) for k, v in row.items()}
-            )
+            row = attention_row(op, bench, formats, cross_tokens)
+            rows.append({k: np.broadcast_to(np.asarray(v, dtype=np.float64).reshape(-1), (n,)) for k, v in row.items()})
             continue
         p = price(op, bench)
         if isinstance(op, Transfer):
@@ -119,15 +119,15 @@ def _compile_group(
             continue
         _add(tables, op, p, ranks)
 
-    kind_array = np.zeros((n, max(len(kinds), 1), len(KIND_FIELDS)))
-    kind_array[:, :, 0] = np.inf
-    whole = {name for name in KIND_FIELDS if name.endswith(("_j", "_bytes", "_flops"))}
-    for j, coefficients in enumerate(kinds):
-        for c, name in enumerate(KIND_FIELDS):
-            kind_array[:, j, c] = coefficients[name] * (ranks[:, 0] if name in whole else 1.0)
-    kind_array[:, 0, KIND_FIELDS.index("pre_launch_s")] += overhead.prompt_s
-    scalars = _scalars(model, hardware, deployments, formats, bench, streams)
-    costs = _with_drafting(StepCosts(tables, _merge(kind_array), scalars), d0)
+    attention = np.zeros((n, max(len(rows), 1), len(ATTENTION_FIELDS)))
+    attention[:, :, _A["window"]] = np.inf
+    whole = {name for name in ATTENTION_FIELDS if name.endswith(("_j", "_bytes", "_flops"))}
+    for j, coefficients in enumerate(rows):
+        for c, name in enumerate(ATTENTION_FIELDS):
+            attention[:, j, c] = coefficients[name] * (ranks[:, 0] if name in whole else 1.0)
+    attention[:, 0, _A["pre_launch_s"]] += overhead.prompt_s
+    scalars = _scalars(model, hardware, deployments, formats=formats, bench=bench, streams=streams)
+    costs = _with_drafting(StepCosts(tables, _merge(attention), scalars), d0)
     return separate(costs) if d0.batching == "separate" else costs
 
 
@@ -143,21 +143,21 @@ def _add(tables: Array, op: Operator, p: Price, ranks: Array) -> None:
         tables[:, _Q["comm_bytes"]] += p.link_bytes * ranks
 
 
-def _merge(kinds: Array) -> Array:
-    """Kinds with the same window are one: prices add (the same attention in different runs of blocks)."""
-    windows = kinds[0, :, 0]
-    if any((kinds[:, :, 0] != windows).ravel()):
-        return kinds
+def _merge(attention: Array) -> Array:
+    """Rows with the same window are one: prices add (the same attention in different runs of blocks)."""
+    windows = attention[0, :, _A["window"]]
+    if any((attention[:, :, _A["window"]] != windows).ravel()):
+        return attention
     distinct = list(dict.fromkeys(windows.tolist()))
-    out = np.empty((len(kinds), len(distinct), kinds.shape[2]))
+    out = np.empty((len(attention), len(distinct), attention.shape[2]))
     for j, window in enumerate(distinct):
-        out[:, j] = kinds[:, windows == window].sum(axis=1)
-        out[:, j, 0] = window
+        out[:, j] = attention[:, windows == window].sum(axis=1)
+        out[:, j, _A["window"]] = window
     return out
 
 
 def _scalars(
-    model: Model, hardware: Hardware, deployments: list[Deployment], formats: Formats, bench: Bench, streams: Array
+    model: Model, hardware: Hardware, deployments: list[Deployment], *, formats: Formats, bench: Bench, streams: Array
 ) -> Array:
     device, d0 = hardware.device, deployments[0]
     devices = np.array([d.devices_per_replica for d in deployments], dtype=np.float64)

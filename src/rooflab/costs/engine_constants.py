@@ -36,7 +36,7 @@ from typing import Any, Final
 
 from rooflab.costs.calibration import TABLED_FAMILIES
 from rooflab.costs.power import PowerCurve, using_curves
-from rooflab.costs.user_kernels import OwnKernels, using_kernels
+from rooflab.costs.user_kernels import UserKernels, using_kernels
 from rooflab.costs.user_kernels_file import check_parts, checked, read_kernels, read_power
 from rooflab.errors import InputError
 from rooflab.scenario.deployment import Deployment
@@ -114,7 +114,7 @@ class ServingCalibration:
     slow_host: EngineOverhead = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
     eager_layer_s: float = 1e-4
     power: Mapping[str, PowerCurve] = field(default_factory=dict)
-    kernels: Mapping[str, OwnKernels] = field(default_factory=dict)
+    kernels: Mapping[str, UserKernels] = field(default_factory=dict)
 
     def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
         """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine,

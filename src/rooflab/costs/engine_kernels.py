@@ -11,10 +11,10 @@ from rooflab.costs.calibration import KernelCalibration, calibration_for
 from rooflab.costs.engine_constants import DeviceFactors, EngineOverhead
 from rooflab.costs.gemm import GemmCurve, smooth_max
 from rooflab.costs.moe import MoeCurve
-from rooflab.costs.user_kernels import OwnKernels
+from rooflab.costs.user_kernels import UserKernels
 from rooflab.scenario.hardware import Device
 
-__all__ = ["served"]
+__all__ = ["engine_kernels"]
 
 _READ_CORNER: Final = 4.0
 """How sharp the corner is between a device's memory and an engine's reads in flight; modelling choice (a maximum has no
@@ -58,8 +58,8 @@ _TIMED: Final = _Shares()
 
 
 @lru_cache(maxsize=512)
-def served(
-    device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors, own: OwnKernels | None = None
+def engine_kernels(
+    device: Device, engine: str, overhead: EngineOverhead, factors: DeviceFactors, own: UserKernels | None = None
 ) -> KernelCalibration:
     """The curves of `device` under `engine`: launch floors by `launch`, quantisation by `quantise`, shares by the
     factors of both.

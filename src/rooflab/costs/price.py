@@ -10,11 +10,11 @@ from rooflab.costs import collective as comm
 from rooflab.costs.calibration import GEMM_COMPUTE, KernelCalibration
 from rooflab.costs.elementwise import elementwise_s
 from rooflab.costs.engine_constants import EngineOverhead, device_factors
-from rooflab.costs.engine_kernels import served
+from rooflab.costs.engine_kernels import engine_kernels
 from rooflab.costs.gemm import batched_gemm_s
 from rooflab.costs.moe import experts_touched, moe_s
 from rooflab.costs.power import CLOCKS, ClockLaw, allowed, clock_law, limit_w, loaded_idle_w, power_curve, throttle
-from rooflab.costs.user_kernels import own_kernels
+from rooflab.costs.user_kernels import user_kernels
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
@@ -112,7 +112,7 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
     room_w = device.tdp_w - idle_w
     return Bench(
         hardware=hardware,
-        kernels=served(device, engine, overhead, device_factors(device), own_kernels(device.key)),
+        kernels=engine_kernels(device, engine, overhead, device_factors(device), user_kernels(device.key)),
         overhead=overhead,
         clock=clock,
         j_per_tdp_flop=curve.compute * room_w * energy,

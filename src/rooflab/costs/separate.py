@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, SCALARS, Array, StepCosts
+from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, Array, StepCosts
 
 __all__ = ["separate"]
 
 _Q = {name: i for i, name in enumerate(QUANTITIES)}
-_K = {name: i for i, name in enumerate(KIND_FIELDS)}
+_A = {name: i for i, name in enumerate(ATTENTION_FIELDS)}
 _PARTS = ("linear", "comm", "head")
 
 
 def separate(costs: StepCosts) -> StepCosts:
     """`costs` with what one sequence's step takes moved from the tables (shared) to the coefficients of a sequence."""
-    tables, kinds = costs.tables.copy(), costs.kinds.copy()
+    tables, attention = costs.tables.copy(), costs.attention.copy()
     fed = costs.scalars[:, SCALARS.index("tokens_per_decode")]
     shared = {}
     for unit in ("s", "j", "bytes"):
@@ -31,12 +31,12 @@ def separate(costs: StepCosts) -> StepCosts:
             (_taken(tables, _Q[f"{part}_{unit}"], fed) for part in _PARTS if unit != "bytes" or part != "comm"),
             0.0 * fed,
         )
-    kinds[:, :, _K["dec_seq_s"]] += kinds[:, :, _K["dec_launch_s"]]
-    kinds[:, :, _K["dec_launch_s"]] = 0.0
+    attention[:, :, _A["dec_seq_s"]] += attention[:, :, _A["dec_launch_s"]]
+    attention[:, :, _A["dec_launch_s"]] = 0.0
     for unit, value in shared.items():
-        kinds[:, 0, _K[f"dec_seq_{unit}"]] += value
-    kinds[:, 0, _K["pre_launch_s"]] += shared["s"]
-    return StepCosts(tables, kinds, costs.scalars)
+        attention[:, 0, _A[f"dec_seq_{unit}"]] += value
+    attention[:, 0, _A["pre_launch_s"]] += shared["s"]
+    return StepCosts(tables, attention, costs.scalars)
 
 
 def _taken(tables: Array, row: int, fed: Array) -> Array:

@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GRID", "KIND_FIELDS", "QUANTITIES", "SCALARS", "StepCost", "StepCosts", "StepResult", "fixed_step"]
+__all__ = ["GRID", "ATTENTION_FIELDS", "QUANTITIES", "SCALARS", "StepCost", "StepCosts", "StepResult", "fixed_step"]
 
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -47,13 +47,13 @@ QUANTITIES: Final = (
 )  # fmt: skip
 """Rows of `tables`: seconds, dynamic joules (beyond idle, all devices) and work (all devices)."""
 
-KIND_FIELDS: Final = (
+ATTENTION_FIELDS: Final = (
     "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s",
     "dec_seq_j", "dec_ctx_j", "pre_token_j", "pre_area_j",
     "dec_seq_bytes", "dec_ctx_bytes", "dec_ctx_flops", "dec_seq_flops", "pre_token_bytes", "pre_area_flops",
     "pre_token_flops",
 )  # fmt: skip
-"""Columns of `kinds`, one row an attention kind; a kind without a window has window = inf."""
+"""Columns of `attention`, one row an attention kind; a kind without a window has window = inf."""
 
 SCALARS: Final = (
     "host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "attention_beside", "stream_s", "stream_j",
@@ -69,7 +69,7 @@ _BY_TOKENS: Final[Index] = np.array(
     [_Q[name] for name in ("linear_s", "linear_j", "linear_flops", "linear_bytes", "comm_s", "comm_j", "comm_bytes")]
 )
 _BY_ROWS: Final[Index] = np.array([_Q[name] for name in ("head_s", "head_j", "head_flops", "head_bytes")])
-_K: Final = {name: i for i, name in enumerate(KIND_FIELDS)}
+_A: Final = {name: i for i, name in enumerate(ATTENTION_FIELDS)}
 _S: Final = {name: i for i, name in enumerate(SCALARS)}
 
 
@@ -92,18 +92,18 @@ class StepResult(NamedTuple):
 class StepCosts:
     """Step prices of D deployments.
 
-    `tables` (D, len(QUANTITIES), len(GRID)), `kinds` (D, K, len(KIND_FIELDS)), `scalars` (D, len(SCALARS)).
+    `tables` (D, len(QUANTITIES), len(GRID)), `attention` (D, K, len(ATTENTION_FIELDS)), `scalars` (D, len(SCALARS)).
     """
 
     tables: Array
-    kinds: Array
+    attention: Array
     scalars: Array
 
     def __len__(self) -> int:
         return len(self.tables)
 
     def __getitem__(self, i: int) -> StepCost:
-        return StepCost(self.tables[i], self.kinds[i], self.scalars[i])
+        return StepCost(self.tables[i], self.attention[i], self.scalars[i])
 
     def scalar(self, name: str, which: npt.NDArray[np.intp]) -> Array:
         """Column `name` of the scalars for the deployments `which`."""
@@ -127,7 +127,7 @@ class StepCosts:
         for each running sequence's token and one for each prompt.
         """
         s = self.scalars[which]
-        kinds = self.kinds[which]
+        kinds = self.attention[which]
         fed = n_decode * s[:, _S["tokens_per_decode"]]
         linear, linear_j, linear_flops, linear_bytes, comm, comm_j, comm_bytes = self._interpolate(
             which, fed + prefill_tokens, _BY_TOKENS
@@ -137,7 +137,7 @@ class StepCosts:
         )
 
         def kind(name: str) -> Array:
-            out: Array = kinds[:, :, _K[name]]
+            out: Array = kinds[:, :, _A[name]]
             return out
 
         window = kind("window")
@@ -213,16 +213,16 @@ class StepCosts:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """The step price of one deployment: `tables` (len(QUANTITIES), len(GRID)), `kinds` (K, len(KIND_FIELDS)), `scalars`
-    (len(SCALARS))."""
+    """The step price of one deployment: `tables` (len(QUANTITIES), len(GRID)), `attention` (K, len(ATTENTION_FIELDS)),
+    `scalars` (len(SCALARS))."""
 
     tables: Array
-    kinds: Array
+    attention: Array
     scalars: Array
 
     def stack(self) -> StepCosts:
         """This one as a stack of one."""
-        return StepCosts(self.tables[None], self.kinds[None], self.scalars[None])
+        return StepCosts(self.tables[None], self.attention[None], self.scalars[None])
 
     def scalar(self, name: str) -> float:
         """The scalar called `name`."""
@@ -264,11 +264,11 @@ class StepCost:
 def fixed_step(seconds: float) -> StepCost:
     """A step that takes `seconds` whatever it holds: for queueing theory and hand-worked logs."""
     tables = np.zeros((len(QUANTITIES), len(GRID)))
-    kinds = np.zeros((1, len(KIND_FIELDS)))
-    kinds[0, _K["window"]] = np.inf
+    attention = np.zeros((1, len(ATTENTION_FIELDS)))
+    attention[0, _A["window"]] = np.inf
     scalars = np.zeros(len(SCALARS))
     scalars[_S["host_fixed_s"]] = seconds
     scalars[_S["tokens_per_decode"]] = 1.0
     for name in ("peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s", "dynamic_limit_w"):
         scalars[_S[name]] = np.inf
-    return StepCost(tables, kinds, scalars)
+    return StepCost(tables, attention, scalars)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from rooflab.costs.fit_file import Curve, Fit
 
-__all__ = ["OwnKernels", "own_kernels", "using_kernels"]
+__all__ = ["UserKernels", "user_kernels", "using_kernels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OwnKernels:
+class UserKernels:
     """Curves of one device by (engine, kernel key), with their fits; `source` and `fitted` say whence and when.
 
     Two are the same only if they are one object, so that prices can be kept by it.
@@ -34,16 +34,16 @@ class OwnKernels:
         return {"gemm", "decode"} <= kinds
 
 
-_IN_FORCE: ContextVar[Mapping[str, OwnKernels] | None] = ContextVar("rooflab_own_kernels", default=None)
+_IN_FORCE: ContextVar[Mapping[str, UserKernels] | None] = ContextVar("rooflab_user_kernels", default=None)
 
 
-def own_kernels(device: str) -> OwnKernels | None:
+def user_kernels(device: str) -> UserKernels | None:
     """The user's own curves of the device called `device`, if the calibration in force has any."""
     return (_IN_FORCE.get() or {}).get(device)
 
 
 @contextmanager
-def using_kernels(kernels: Mapping[str, OwnKernels]) -> Iterator[None]:
+def using_kernels(kernels: Mapping[str, UserKernels]) -> Iterator[None]:
     """Price with `kernels` (by device key) over the shipped curves inside the block."""
     token = _IN_FORCE.set(kernels)
     try:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rooflab.costs.fit_file import CURVE_TYPES, parse_fit_file
 from rooflab.costs.power import PowerCurve
-from rooflab.costs.user_kernels import OwnKernels
+from rooflab.costs.user_kernels import UserKernels
 from rooflab.errors import InputError, unknown
 
 __all__ = ["check_parts", "checked", "read_kernels", "read_power"]
@@ -91,7 +91,7 @@ def read_power(content: Mapping[str, Any], where: str) -> dict[str, PowerCurve]:
     return out
 
 
-def read_kernels(content: Mapping[str, Any], where: str) -> dict[str, OwnKernels]:
+def read_kernels(content: Mapping[str, Any], where: str) -> dict[str, UserKernels]:
     """The user's own kernel curves by device. Raises InputError."""
     out = {}
     for device, entry in content.get("kernels", {}).items():
@@ -111,5 +111,5 @@ def read_kernels(content: Mapping[str, Any], where: str) -> dict[str, OwnKernels
         mine = {
             place: (curve, replace(fit, provenance="fitted", mine=True)) for place, (curve, fit) in file.curves.items()
         }
-        out[device] = OwnKernels(mine, file.source, str(entry.get("fitted", "")))
+        out[device] = UserKernels(mine, file.source, str(entry.get("fitted", "")))
     return out

@@ -89,7 +89,7 @@ def layers_s(table: LayerTable, factors: Array, peak_flops: float, bytes_per_s: 
 
 
 def counts_s(
-    macs: Array, activation_bytes: Array, weight_bytes: Array, factors: Array, peak_flops: Array, bytes_per_s: Array
+    macs: Array, activation_bytes: Array, weight_bytes: Array, factors: Array, *, peak_flops: Array, bytes_per_s: Array
 ) -> Array:
     """Seconds of whole networks from their counts, a batch at a time; `factors` in the order of COUNT_FACTORS."""
     compute, activations, weights, launch_us, q = factors

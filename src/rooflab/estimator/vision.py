@@ -83,8 +83,8 @@ def estimate_vision(
                 np.array(network.activations * batch * element_bytes),
                 np.array(network.params * element_bytes),
                 factors,
-                np.array(peak),
-                np.array(bandwidth),
+                peak_flops=np.array(peak),
+                bytes_per_s=np.array(bandwidth),
             )
         )
     bound_s = max(2.0 * network.macs * batch / peak, network.params * element_bytes / bandwidth)

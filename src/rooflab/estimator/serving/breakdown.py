@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.costs.attention_rows import kind_row
+from rooflab.costs.attention_rows import attention_row
 from rooflab.costs.compile import Rewrite
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.costs.price import Bench, bench_for, compute_of, price
-from rooflab.costs.step import KIND_FIELDS
+from rooflab.costs.step import ATTENTION_FIELDS
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.operators.formats import Formats, formats_of
 from rooflab.operators.ops import AttentionOp, ExpertGemm, Gemm, Operator, RecurrentOp
@@ -185,8 +185,8 @@ def _row(op: Operator, phase: str, bench: Bench, formats: Formats, split: Split,
 def _mixer_row(
     op: AttentionOp | RecurrentOp, phase: str, bench: Bench, formats: Formats, load: dict[str, float]
 ) -> OperatorRow:
-    row = {name: _one(value) for name, value in kind_row(op, bench, formats).items()}
-    assert set(row) == set(KIND_FIELDS)
+    row = {name: _one(value) for name, value in attention_row(op, bench, formats).items()}
+    assert set(row) == set(ATTENTION_FIELDS)
     n, q, window = load["n_decode"], load["prefill_tokens"], row["window"]
     seen = n * min(load["context"] / n, window) if n else 0.0
     pairs = load["area"] if window == float("inf") else min(load["area"], q * window)

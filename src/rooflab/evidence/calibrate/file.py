@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rooflab.costs.engine_constants import shipped
-from rooflab.costs.user_kernels import OwnKernels
+from rooflab.costs.user_kernels import UserKernels
 from rooflab.evidence.calibrate.calibrate import Calibration, Stage
 from rooflab.evidence.calibrate.data import Source
 from rooflab.evidence.fit.serving import FitRow
@@ -44,7 +44,7 @@ def record(
     }
 
 
-def _kernels_record(own: OwnKernels) -> dict[str, Any]:
+def _kernels_record(own: UserKernels) -> dict[str, Any]:
     curves: dict[str, dict[str, Any]] = {}
     for (engine, key), (curve, fit) in own.curves.items():
         errors = {"rows": fit.rows, "median": round(fit.median_error, 4), "p90": round(fit.p90_error, 4)}

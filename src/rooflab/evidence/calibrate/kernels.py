@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rooflab.costs.calibration import calibration_for
 from rooflab.costs.engine_constants import ServingCalibration, using
 from rooflab.costs.fit_file import CURVE_TYPES, Curve, Fit
-from rooflab.costs.user_kernels import OwnKernels
+from rooflab.costs.user_kernels import UserKernels
 from rooflab.evidence.calibrate.kernel_csv import KernelRows, measured_device
 from rooflab.evidence.fit.identify import FEWEST, Constant, Stage, find
 from rooflab.evidence.fit.kernels import form_of, predict
@@ -202,4 +202,4 @@ def _with(table: ServingCalibration, group: KernelRows, curve: Curve, stage: Sta
     )
     places = [group.key, "all_to_all"] if group.key == "moe_all_to_all" else [group.key]
     curves = {**(before.curves if before else {}), **{(group.engine, place): (curve, fit) for place in places}}
-    return replace(table, kernels={**table.kernels, key: OwnKernels(curves, f"kernel timings of {date}", date)})
+    return replace(table, kernels={**table.kernels, key: UserKernels(curves, f"kernel timings of {date}", date)})

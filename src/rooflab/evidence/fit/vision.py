@@ -71,7 +71,8 @@ def counts_model(asked: Sequence[VisionQuestion]) -> Model:
     macs = np.array([q.network.macs for q in asked]) * batches
     moved = np.array([q.network.activations for q in asked]) * batches * settings[:, 2]
     weights = np.array([q.network.params for q in asked]) * settings[:, 2]
-    return lambda factors: batches / counts_s(macs, moved, weights, factors, settings[:, 0], settings[:, 1])
+    peaks, bandwidths = settings[:, 0], settings[:, 1]
+    return lambda factors: batches / counts_s(macs, moved, weights, factors, peak_flops=peaks, bytes_per_s=bandwidths)
 
 
 def fit_factors(model: Model, measured: Array, prior: Array, least: Array, pull: float = _PULL) -> Array:

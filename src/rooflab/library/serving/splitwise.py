@@ -191,7 +191,7 @@ def slow_downs(result: Any, alone: StepCost) -> dict[str, npt.NDArray[np.float64
     prompt, output = (
         np.asarray(x, dtype=np.float64) for x in (result.requests.input_tokens, result.requests.output_tokens)
     )
-    cost, none = StepCosts(alone.tables[None], alone.kinds[None], alone.scalars[None]), np.zeros(len(prompt))
+    cost, none = StepCosts(alone.tables[None], alone.attention[None], alone.scalars[None]), np.zeros(len(prompt))
     which = np.zeros(len(prompt), dtype=np.intp)
     area = prompt * (prompt + 1) / 2
     first_s = cost.step(

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.costs.step import GRID, KIND_FIELDS, QUANTITIES, StepCost
+from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, StepCost
 from rooflab.simulator.serving.compiled import compiled
 
 __all__ = ["price", "stack"]
@@ -80,11 +80,11 @@ def stack(costs: Sequence[StepCost], max_tokens: int) -> tuple[Array, Array, Arr
         by_rows[-1] = np.concatenate(
             [by_rows[-1], np.stack([far["head_s"], far["head_j"], far["head_bytes"] / memory], axis=1)]
         )
-    most = max(len(cost.kinds) for cost in costs)
+    most = max(len(cost.attention) for cost in costs)
     kinds = np.zeros((len(costs), most, len(_KIND)))
     kinds[:, :, 0] = np.inf
     for c, cost in enumerate(costs):
-        kinds[c, : len(cost.kinds)] = cost.kinds[:, [KIND_FIELDS.index(f) for f in _KIND]]
+        kinds[c, : len(cost.attention)] = cost.attention[:, [ATTENTION_FIELDS.index(f) for f in _KIND]]
     scalars = np.array([[cost.scalar(name) for name in _SCALAR] for cost in costs])
     return np.array(by_tokens), np.array(by_rows), np.append(float(top), beyond), kinds, scalars
 
