@@ -49,8 +49,8 @@ quick = settings(max_examples=60, deadline=None)
 
 
 @quick
-@given(gemm_curves, size, size, size, width_bytes, width_bytes, peak, rate, more)
-def test_gemm_obeys_the_roofline(curve, m, n, k, wb, ab, flops, bw, factor):
+@given(curve=gemm_curves, m=size, n=size, k=size, wb=width_bytes, ab=width_bytes, flops=peak, bw=rate, factor=more)
+def test_gemm_obeys_the_roofline(*, curve, m, n, k, wb, ab, flops, bw, factor):
     def price(m=m, n=n, k=k, flops=flops, bw=bw):
         return gemm_s(m, n, k, weight_bytes=wb, act_bytes=ab, peak_flops=flops, bytes_per_s=bw, curve=curve)
 
@@ -87,17 +87,17 @@ def test_gemm_floor_and_ceiling_are_the_launch_and_the_peak():
 
 @quick
 @given(
-    decode_curves,
-    size,
-    st.integers(1, 1 << 22),
-    st.sampled_from([1, 2, 4, 8]),
-    st.integers(1, 16),
-    width_bytes,
-    peak,
-    rate,
-    more,
+    curve=decode_curves,
+    batch=size,
+    context=st.integers(1, 1 << 22),
+    kv=st.sampled_from([1, 2, 4, 8]),
+    group=st.integers(1, 16),
+    kv_bytes=width_bytes,
+    flops=peak,
+    bw=rate,
+    factor=more,
 )
-def test_decode_attention_obeys_the_roofline(curve, batch, context, kv, group, kv_bytes, flops, bw, factor):
+def test_decode_attention_obeys_the_roofline(*, curve, batch, context, kv, group, kv_bytes, flops, bw, factor):
     def price(batch=batch, context=context, heads=kv * group, flops=flops, bw=bw):
         return decode_attention_s(
             batch,
@@ -155,9 +155,15 @@ def test_mla_cache_does_not_shrink_with_heads():
 
 @quick
 @given(
-    prefill_curves, st.integers(1, 1 << 14), st.integers(0, 1 << 14), st.sampled_from([64, 128, 256]), peak, rate, more
+    curve=prefill_curves,
+    new=st.integers(1, 1 << 14),
+    prior=st.integers(0, 1 << 14),
+    dim=st.sampled_from([64, 128, 256]),
+    flops=peak,
+    bw=rate,
+    factor=more,
 )
-def test_prefill_attention_obeys_the_roofline(curve, new, prior, dim, flops, bw, factor):
+def test_prefill_attention_obeys_the_roofline(*, curve, new, prior, dim, flops, bw, factor):
     def price(new=new, flops=flops, bw=bw):
         pairs = causal_pairs(new, prior)
         return prefill_attention_s(
@@ -199,16 +205,16 @@ def test_mla_prefill_is_attention_with_its_own_head_sizes():
 
 @quick
 @given(
-    moe_curves,
-    st.integers(1, 1 << 14),
-    st.sampled_from([8, 64, 256]),
-    st.integers(1, 8),
-    st.sampled_from([1, 2, 8]),
-    peak,
-    rate,
-    more,
+    curve=moe_curves,
+    tokens=st.integers(1, 1 << 14),
+    experts=st.sampled_from([8, 64, 256]),
+    top_k=st.integers(1, 8),
+    ep=st.sampled_from([1, 2, 8]),
+    flops=peak,
+    bw=rate,
+    factor=more,
 )
-def test_moe_obeys_the_roofline(curve, tokens, experts, top_k, ep, flops, bw, factor):
+def test_moe_obeys_the_roofline(*, curve, tokens, experts, top_k, ep, flops, bw, factor):
     def price(tokens=tokens, flops=flops, bw=bw, **other):
         return moe_s(
             tokens, hidden=2048, width=768, experts=experts, top_k=top_k, ep=ep, weight_bytes=2.0, peak_flops=flops,

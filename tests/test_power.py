@@ -61,9 +61,14 @@ def served(
 
 @quick
 @given(
-    laws, st.floats(20.0, 100.0), st.floats(0.0, 400.0), st.floats(0.2, 1.0), st.floats(0.3, 1.0), st.floats(0.0, 0.5)
+    law=laws,
+    idle_w=st.floats(20.0, 100.0),
+    dynamic_w=st.floats(0.0, 400.0),
+    share=st.floats(0.2, 1.0),
+    clock=st.floats(0.3, 1.0),
+    lower=st.floats(0.0, 0.5),
 )
-def test_a_capped_job_stays_under_its_cap_and_above_idle(law, idle_w, dynamic_w, share, clock, lower):
+def test_a_capped_job_stays_under_its_cap_and_above_idle(*, law, idle_w, dynamic_w, share, clock, lower):
     power_w = idle_w + dynamic_w
     cap_w = idle_w + 5 + share * dynamic_w
     time, watts = capped_job(law, idle_w, power_w=power_w, limit_w=cap_w, clock=clock)
