@@ -26,7 +26,7 @@ def scenario(name: str, on: str, **load: float) -> Scenario:
         model=model(name),
         hardware=hardware(on),
         workload=read_workload({"isl": 1024, "osl": 512} | load),
-        deployment=Deployment(engine="vllm"),
+        deployment=Deployment.of(engine="vllm"),
         slo=SLO,
     )
 
@@ -48,7 +48,7 @@ def main() -> None:
     wide = scenario("Llama-3.1-70B", "64 x h100-sxm", rate=40.0)
     rows = candidates(wide, limit=60_000)[:20_000]
     chosen = space_of(wide).base
-    assert chosen.engine == "vllm"
+    assert chosen.runtime.engine == "vllm"
     for name, work in (
         ("plan Llama-3.1-70B, 8 x H100, 4 requests/s", lambda: plan(chat)),
         ("plan Llama-3.1-70B, 8 x H100, max-throughput", lambda: plan(open_ended)),

@@ -28,7 +28,7 @@ def scenarios(draw: st.DrawFn, modes: tuple[str, ...] = ("static", "closed", "op
     """A scenario whose split is valid; it may not fit."""
     tp, pp = draw(st.sampled_from((1, 2, 4, 8))), draw(st.sampled_from((1, 1, 2, 4)))
     weights = draw(st.sampled_from((None, "fp8", "int4")))
-    deployment = Deployment(
+    deployment = Deployment.of(
         engine=draw(st.sampled_from(("vllm", "sglang", "trtllm", "ideal"))),
         tp=tp,
         pp=pp,

@@ -118,7 +118,7 @@ def test_every_tool_reports_the_same_run(content: dict[str, Any], loads: list[st
     asked, reasons = fit_rows(rows)
     assert len(asked) + len(reasons) == len(rows)
     assert not any("cannot" in r for r in reasons.values())
-    assert {a.question.scenarios[0].deployment.tp for a in asked} == {8}
+    assert {a.question.scenarios[0].deployment.split.tp for a in asked} == {8}
 
 
 def test_results_appended_line_by_line(tmp_path: Path) -> None:

@@ -188,9 +188,9 @@ def leaderboard(**given: str) -> dict[str, str]:
 
 def test_a_mixture_of_the_leaderboard_shares_attention_over_all_its_devices():
     s = question(leaderboard())
-    assert (s.deployment.tp, s.deployment.ep, s.deployment.dp) == (8, 8, 1)
+    assert (s.deployment.split.tp, s.deployment.split.ep, s.deployment.split.dp) == (8, 8, 1)
     # Qwen's FP8 releases are scaled by blocks, and prompts of a chat differ much
-    assert s.deployment.weights == "fp8-block"
+    assert s.deployment.formats.weights == "fp8-block"
     assert s.workload.isl.cv > 1
 
 

@@ -15,7 +15,7 @@ from rooflab.costs.engine_constants import EngineOverhead, active, engine_overhe
 from rooflab.costs.price import bench_for
 from rooflab.errors import RooflabError
 from rooflab.evidence.rows.serving import Unsupported, question
-from rooflab.operators.split import Split
+from rooflab.operators.split import Degrees
 from rooflab.scenario.deployment import Deployment
 
 
@@ -72,8 +72,8 @@ def test_reads_in_flight_cap_what_memory_gives() -> None:
 def test_factors_on_tables_say_nothing_of_devices_without() -> None:
     mine = EngineOverhead(arithmetic=3.0, unpacking=3.0, memory=0.5, read_s_per_byte=1e-12, launch=1.2)
     with using(replace(active(), engines={"llamacpp": mine})):
-        deployment = Deployment(engine="llamacpp")
-        here, there = (engine_overhead(deployment, moe=False, family=f) for f in ("ampere", "apple"))
+        deployment = Deployment.of(engine="llamacpp")
+        here, there = (engine_overhead(deployment.runtime, moe=False, family=f) for f in ("ampere", "apple"))
     assert (here.arithmetic, here.read_s_per_byte) == (3.0, 1e-12)
     assert (there.arithmetic, there.unpacking, there.memory, there.read_s_per_byte, there.launch) == (
         1.0,
@@ -95,8 +95,8 @@ def test_micro_batches_of_a_prompt_follow_each_other_through_the_stages() -> Non
 
 def test_fp16_sums_double_the_rate_of_geforce_cards_only() -> None:
     def peak(device: str, engine: str) -> float:
-        d = Deployment(engine=engine)
-        return bench_for(hardware({"device": device}), engine, engine_overhead(d, moe=False)).datasheet("fp16")
+        d = Deployment.of(engine=engine)
+        return bench_for(hardware({"device": device}), engine, engine_overhead(d.runtime, moe=False)).datasheet("fp16")
 
     assert peak("rtx-4090", "llamacpp") == pytest.approx(330e12, rel=0.01)
     assert peak("rtx-4090", "vllm") == pytest.approx(165e12, rel=0.01)
@@ -104,7 +104,7 @@ def test_fp16_sums_double_the_rate_of_geforce_cards_only() -> None:
 
 
 def test_heads_pad_over_cores() -> None:
-    padded = Split(16.0, 1.0, 1.0, 1.0, 1.0, padded=2.0)
+    padded = Degrees(16.0, 1.0, 1.0, 1.0, 1.0, padded=2.0)
     assert padded.heads_here(40) == 4.0  # 64 heads over 32 cores
     assert padded.kv_heads_here(8) == 2.0  # one a core
     plain = replace(padded, padded=0.0)
@@ -124,7 +124,7 @@ ROW = {
 @pytest.mark.parametrize("split", [{"tp": "", "pp": "4"}, {"tp": "4", "pp": "1"}])
 def test_cards_of_llama_cpp_are_stages(split: dict[str, str]) -> None:
     scenarios = question({**ROW, **split}).scenarios
-    assert [(s.deployment.tp, s.deployment.pp) for s in scenarios] == [(1, 4)]
+    assert [(s.deployment.split.tp, s.deployment.split.pp) for s in scenarios] == [(1, 4)]
 
 
 def test_values_that_the_table_calls_anomalous_are_not_scored() -> None:
@@ -141,9 +141,9 @@ def test_llama_cpp_is_split_by_layers_unless_told() -> None:
         "deployment": {"engine": "llamacpp", "weights": "q4_k_m"},
     }
     chosen = rl.estimate(scenario).scenario.deployment
-    assert (chosen.tp, chosen.pp) == (1, 4)
+    assert (chosen.split.tp, chosen.split.pp) == (1, 4)
     told = rl.estimate({**scenario, "deployment": {**scenario["deployment"], "tp": 4}}).scenario.deployment
-    assert (told.tp, told.pp) == (4, 1)
+    assert (told.split.tp, told.split.pp) == (4, 1)
 
 
 def test_truth_rows_of_several_cards_are_answered() -> None:

@@ -115,10 +115,14 @@ def test_the_open_loop_at_capacity_is_the_max_throughput() -> None:
 def test_open_fields_are_chosen() -> None:
     e = estimate(scenario("Llama-3.1-70B", "8 x h100-sxm", {"rate": 1}))
     d = e.scenario.deployment
-    assert (d.engine, d.tp, d.replicas) == ("vllm", 4, 2)  # tp 2 would hold the weights and 16 sequences
-    assert estimate(scenario("Llama-3.1-8B", "M3 Max", {"batch": 1})).scenario.deployment.engine == "llamacpp"
+    assert (d.runtime.engine, d.split.tp, d.cluster.replicas) == (
+        "vllm",
+        4,
+        2,
+    )  # tp 2 would hold the weights and 16 sequences
+    assert estimate(scenario("Llama-3.1-8B", "M3 Max", {"batch": 1})).scenario.deployment.runtime.engine == "llamacpp"
     two_hosts = estimate(scenario("DeepSeek-V3", "16 x h100", {"concurrency": 8})).scenario.deployment
-    assert (two_hosts.tp, two_hosts.pp, two_hosts.replicas) == (8, 2, 1)
+    assert (two_hosts.split.tp, two_hosts.split.pp, two_hosts.cluster.replicas) == (8, 2, 1)
 
 
 def test_more_devices_than_there_are_is_an_error() -> None:

@@ -117,7 +117,7 @@ def test_step_time_grows_with_sequences_and_context(scenario: Scenario, n: int, 
 @settings(max_examples=20)
 @given(scenarios(("max",)))
 def test_pricing_many_splits_at_once_is_pricing_each(scenario: Scenario) -> None:
-    splits = [replace(scenario.deployment, tp=tp) for tp in (1, 2, 4, 8)]
+    splits = [scenario.deployment.changed(tp=tp) for tp in (1, 2, 4, 8)]
     wide = replace(scenario.hardware, count=8)
     together = compile_steps(scenario.model, wide, splits)
     for i, deployment in enumerate(splits):
@@ -136,7 +136,7 @@ def test_faster_links_never_slow_a_split(hardware_of: Hardware) -> None:
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0):
         link = replace(device.scale_up, bytes_per_s=device.scale_up.bytes_per_s * factor)
         machine = replace(hardware_of, device=replace(device, scale_up=link))
-        costs = compile_steps(shape, machine, [Deployment(engine="vllm", tp=8)])[0]
+        costs = compile_steps(shape, machine, [Deployment.of(engine="vllm", tp=8)])[0]
         times.append(float(costs.step(n_decode=256, context=256 * 1024).seconds[0]))
     assert times == sorted(times, reverse=True)
 

@@ -18,7 +18,7 @@ H100 = hardware("8 x h100-sxm")
 
 
 def one(name: str, machine=H100, **fields: object):
-    return account(model(name), machine, [Deployment(engine="vllm", **{"tp": 1, **fields})])
+    return account(model(name), machine, [Deployment.of(engine="vllm", **{"tp": 1, **fields})])
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_without_limits_the_most_throughput_wins() -> None:
 def test_what_the_rules_fix() -> None:
     asked = question(ROW)
     assert {s.workload.beams for s in asked.scenarios} == {4}
-    assert {s.deployment.pp for s in asked.scenarios} == {1}, "no submission of v4.1 used pipelines"
+    assert {s.deployment.split.pp for s in asked.scenarios} == {1}, "no submission of v4.1 used pipelines"
     assert question(ROW | {"scenario": "server", "metric": "req_s", "osl": ""}).scenarios[0].slo.limits == (
         ("e2e_p99", 20.0),
     )
@@ -104,9 +104,9 @@ def test_what_the_rules_fix() -> None:
     tokens = question(later)
     assert tokens.metric == "output_tokens_per_s", "summaries of v5.1 count these tokens as queries"
     assert tokens.scenarios[0].workload.osl.mean == 129.0
-    assert {s.deployment.pp for s in tokens.scenarios} == {1, 2}
+    assert {s.deployment.split.pp for s in tokens.scenarios} == {1, 2}
     mixture = question(ROW | {"model": "mixtral-8x7b", "osl": "145"})
-    assert any(s.deployment.dp > 1 and s.deployment.ep == s.deployment.dp for s in mixture.scenarios)
+    assert any(s.deployment.split.dp > 1 and s.deployment.split.ep == s.deployment.split.dp for s in mixture.scenarios)
 
 
 def test_latencies_are_those_of_their_own_load() -> None:

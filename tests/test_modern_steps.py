@@ -3,8 +3,6 @@ memory shares."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -18,7 +16,7 @@ from rooflab.evidence.rows.recipes import recipe_cache
 from rooflab.memory.account import account
 from rooflab.operators.formats import formats_of
 from rooflab.operators.ops import Elementwise
-from rooflab.operators.split import Split
+from rooflab.operators.split import Degrees
 from rooflab.operators.step import step_operators
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
@@ -28,7 +26,7 @@ from rooflab.scenario.workload import Workload, read_lengths
 
 def test_every_data_parallel_rank_schedules_its_own_sequences() -> None:
     shape, machine = model("deepseek-ai/DeepSeek-V3"), hardware("8 x b200-sxm")
-    spread = [Deployment(engine="trtllm", tp=8 // dp, dp=dp, ep=8) for dp in (1, 8)]
+    spread = [Deployment.of(engine="trtllm", tp=8 // dp, dp=dp, ep=8) for dp in (1, 8)]
     costs = compile_steps(shape, machine, spread)
     one, eight = costs.scalar("host_seq_s", np.arange(2))
     assert eight == pytest.approx(one / 8)
@@ -38,8 +36,8 @@ def test_every_data_parallel_rank_schedules_its_own_sequences() -> None:
 @pytest.mark.parametrize(("name", "launches"), [("Qwen/Qwen3-32B", 2.0), ("meta-llama/Llama-3.1-70B", 0.0)])
 def test_norms_of_queries_and_keys_launch_kernels_of_their_own(name: str, launches: float) -> None:
     shape, machine = model(name), hardware("h100-sxm")
-    formats = formats_of(shape, machine.device, Deployment(engine="vllm", tp=1))
-    operators = step_operators(shape, formats, Split(1.0, 1.0, 1.0, 1.0, 1.0), np.array([[8.0]]), np.array([[8.0]]))
+    formats = formats_of(shape, machine.device, Deployment.of(engine="vllm", tp=1))
+    operators = step_operators(shape, formats, Degrees(1.0, 1.0, 1.0, 1.0, 1.0), np.array([[8.0]]), np.array([[8.0]]))
     assert sum(op.launches * op.count for op in operators if isinstance(op, Elementwise)) == launches * shape.layers
 
 
@@ -51,9 +49,9 @@ def test_exchanges_are_faster_over_a_rack_than_the_general_kernels_of_a_host() -
 
 def test_tensorrt_llm_shares_what_weights_leave_and_vllm_shares_memory() -> None:
     shape, machine = model("meta-llama/Llama-3.1-70B"), hardware("h100-sxm")
-    ours = {e: Deployment(engine=e, tp=1, weights="fp8", kv="fp8", max_num_seqs=256) for e in ("vllm", "trtllm")}
+    ours = {e: Deployment.of(engine=e, tp=1, weights="fp8", kv="fp8", max_num_seqs=256) for e in ("vllm", "trtllm")}
     free = {e: float(account(shape, machine, [d]).free_bytes[0]) for e, d in ours.items()}
-    whole = account(shape, machine, [replace(ours["vllm"], gpu_memory_utilization=1.0)])
+    whole = account(shape, machine, [ours["vllm"].changed(gpu_memory_utilization=1.0)])
     assert free["trtllm"] == pytest.approx(0.9 * float(whole.free_bytes[0]))
     assert free["vllm"] < free["trtllm"]
     assert float(account(shape, machine, [ours["trtllm"]]).capacity_bytes[0]) <= machine.device.memory_bytes
@@ -66,7 +64,7 @@ def test_a_decode_pool_alone_keeps_the_pace_of_the_whole() -> None:
         model=model("meta-llama/Llama-3.1-70B"),
         hardware=hardware("8 x h100-sxm"),
         workload=load,
-        deployment=Deployment(engine="vllm", pools=pools),
+        deployment=Deployment.of(engine="vllm", pools=pools),
     )
     alone = estimate(decode_pool(whole))
     assert alone.metrics["tpot_s_mean"] == pytest.approx(estimate_pools(whole).metrics["tpot_s_mean"], rel=0.02)

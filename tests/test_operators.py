@@ -14,18 +14,18 @@ from rooflab.costs.price import compute_of, format_key
 from rooflab.errors import InputError
 from rooflab.operators.formats import formats_of
 from rooflab.operators.ops import AttentionOp, Collective, ExpertGemm, Gemm
-from rooflab.operators.split import Split, check_split
+from rooflab.operators.split import Degrees, check_split
 from rooflab.operators.step import step_operators
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.dtype import dtype
 from rooflab.scenario.model import Model
 
 H100 = hardware("8 x h100-sxm")
-ALONE = Split(1.0, 1.0, 1.0, 1.0, 1.0)
+ALONE = Degrees(1.0, 1.0, 1.0, 1.0, 1.0)
 
 
-def operators(shape: Model, split: Split = ALONE, tokens: float = 1.0, **fields: object):
-    deployment = Deployment(engine="vllm", tp=1, **fields)
+def operators(shape: Model, split: Degrees = ALONE, tokens: float = 1.0, **fields: object):
+    deployment = Deployment.of(engine="vllm", tp=1, **fields)
     return step_operators(shape, formats_of(shape, H100.device, deployment), split, tokens, tokens)
 
 
@@ -91,7 +91,7 @@ def test_expert_parallelism_conserves_expert_work() -> None:
 def test_tokens_travel_only_under_data_parallel_attention() -> None:
     shape = model("DeepSeek-V3")
 
-    def sent(split: Split) -> float:
+    def sent(split: Degrees) -> float:
         ops = operators(shape, split, 256.0)
         return sum(
             float(np.asarray(op.message_bytes)) for op in ops if isinstance(op, Collective) and op.kind == "all_to_all"
@@ -135,13 +135,13 @@ def test_which_curve_and_arithmetic_price_a_product(weights: str, activations: s
 
 def test_fp8_weights_compute_in_fp8_only_where_the_device_can() -> None:
     shape = model("Llama-3.1-8B")
-    deployment = Deployment(engine="vllm", tp=1, weights="fp8")
+    deployment = Deployment.of(engine="vllm", tp=1, weights="fp8")
     assert formats_of(shape, H100.device, deployment).activations.name == "fp8"
     assert formats_of(shape, hardware("a100").device, deployment).activations.name == "bf16"
 
 
 def test_gpt_oss_keeps_attention_in_16_bits() -> None:
-    formats = formats_of(model("gpt-oss-120b"), H100.device, Deployment(engine="vllm", tp=1))
+    formats = formats_of(model("gpt-oss-120b"), H100.device, Deployment.of(engine="vllm", tp=1))
     assert (formats.weights.name, formats.experts.name) == ("bf16", "mxfp4")
 
 
@@ -161,12 +161,12 @@ def test_gpt_oss_keeps_attention_in_16_bits() -> None:
 )
 def test_impossible_splits_name_the_nearest_valid_degree(name: str, fields: dict[str, int], message: str) -> None:
     with pytest.raises(InputError) as error:
-        check_split(model(name), Deployment(engine="vllm", **fields))
+        check_split(model(name), Deployment.of(engine="vllm", **fields))
     assert str(error.value).startswith(message)
 
 
 def test_a_rewrite_changes_the_step_and_nothing_else() -> None:
-    shape, deployment = model("Llama-3.1-8B"), Deployment(engine="vllm", tp=1)
+    shape, deployment = model("Llama-3.1-8B"), Deployment.of(engine="vllm", tp=1)
     plain = compile_steps(shape, H100, [deployment])[0].step(n_decode=8, context=8192)
 
     def drop_norms(ops):
@@ -180,7 +180,7 @@ def test_a_rewrite_changes_the_step_and_nothing_else() -> None:
 
 def test_sliding_layers_stop_reading_at_their_window() -> None:
     shape = model("gpt-oss-20b")
-    cost = compile_steps(shape, H100, [Deployment(engine="vllm", tp=1)])[0]
+    cost = compile_steps(shape, H100, [Deployment.of(engine="vllm", tp=1)])[0]
     growth = [
         cost.step(n_decode=1, context=c + 1000).bytes[0] - cost.step(n_decode=1, context=c).bytes[0]
         for c in (0, 100_000)

@@ -71,7 +71,7 @@ def test_both_engines_price_an_overlapped_step_alike(monkeypatch: pytest.MonkeyP
 
 
 def test_overlap_is_read_and_checked() -> None:
-    assert api.read(FIELDS | {"deployment": {"overlap": {"comm": 0.5}}}).deployment.overlap.comm == 0.5
+    assert api.read(FIELDS | {"deployment": {"overlap": {"comm": 0.5}}}).deployment.runtime.overlap.comm == 0.5
     with pytest.raises(InputError, match=r"deployment.overlap.comm: 2 is out of range"):
         api.read(FIELDS | {"deployment": {"overlap": {"comm": 2}}})
 

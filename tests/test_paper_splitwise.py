@@ -46,7 +46,7 @@ def test_long_caches_travel_behind_the_layers_and_short_ones_at_once() -> None:
     hidden, whole = (api.simulate(far | Splitwise(layerwise=x)).metrics["tpot_s_mean"] for x in (True, False))
     plain = api.simulate(far).metrics["tpot_s_mean"]
     assert plain + 0.007 < hidden < plain + 0.010 < plain + 0.025 < whole
-    near = (chat(rate="1/s") | Splitwise(1, 1)).deployment.transfer
+    near = (chat(rate="1/s") | Splitwise(1, 1)).deployment.cluster.transfer
     assert not near.layerwise
 
 
@@ -57,9 +57,9 @@ def test_a_capped_decode_pool_draws_less() -> None:
 
 
 def test_engines_are_sized_to_the_pools_and_other_hardware_may_decode() -> None:
-    assert (chat(rate="5/s") | Splitwise(1, 3)).deployment.tp == 1
-    assert (chat(rate="5/s") | Splitwise(1, 1)).deployment.tp == 2
-    pool = (chat(rate="5/s") | Splitwise(1, 2, decode_hardware="a100-80gb-sxm")).deployment.pools[1]
+    assert (chat(rate="5/s") | Splitwise(1, 3)).deployment.split.tp == 1
+    assert (chat(rate="5/s") | Splitwise(1, 1)).deployment.split.tp == 2
+    pool = (chat(rate="5/s") | Splitwise(1, 2, decode_hardware="a100-80gb-sxm")).deployment.cluster.pools[1]
     assert pool.hardware is not None
     assert (pool.hardware.device.key, pool.hardware.count) == ("a100-sxm-80gb", 8)
 

@@ -57,7 +57,7 @@ def test_built_in_papers_conform(key: str) -> None:
 
 def test_technique_changes_the_scenario_and_says_so(chat: Scenario) -> None:
     changed = chat | Toy(cut=2)
-    assert changed.deployment.kv == "fp8"
+    assert changed.deployment.formats.kv == "fp8"
     assert changed.techniques == (("toy", (("cut", 2), ("how", "fast"), ("share", 0.5))),)
     assert chat.techniques == ()
 
@@ -67,7 +67,7 @@ def test_techniques_compose_in_order(chat: Scenario) -> None:
     assert isinstance(both, Techniques)
     changed = chat | both
     assert [key for key, _ in changed.techniques] == ["toy", "weight_bits"]
-    assert changed.deployment.weights == "int8"
+    assert changed.deployment.formats.weights == "int8"
     assert str(both) == "toy(cut=1, share=0.5, how=fast) | weight_bits(bits=8, cache_bits=16)"
 
 
@@ -100,7 +100,7 @@ def test_scenario_file_applies_techniques() -> None:
         "techniques": [{"weight_bits": {"bits": 8}}],
     }  # fmt: skip
     loaded = rl.load(fields)
-    assert loaded.deployment.weights == "int8"
+    assert loaded.deployment.formats.weights == "int8"
     assert [key for key, _ in loaded.techniques] == ["weight_bits"]
 
 

@@ -103,7 +103,7 @@ def test_max_throughput_fills_the_latency_target() -> None:
     p = plan(case("Llama-3.1-70B", "8 x h100-sxm", {"tpot_p99": "50 ms"}), fixed=(), explain=False)
     assert p.best is not None
     assert p.best.devices == 8
-    one_more = p.best.scenario.with_deployment(max_num_seqs=round(p.best.deployment.max_num_seqs * 1.2))
+    one_more = p.best.scenario.with_deployment(max_num_seqs=round(p.best.deployment.limits.max_num_seqs * 1.2))
     assert estimate(one_more).metrics["tpot_s_p99"] > 0.050
     assert [c.devices for c in p.by_devices if c.devices & (c.devices - 1) == 0] == [1, 2, 4, 8]
 
@@ -112,9 +112,10 @@ def test_fields_that_the_scenario_sets_stay() -> None:
     p = plan(
         case(deployment={"tp": 2, "weights": "bf16", "max_num_seqs": 48}, rate=2.0), fixed=("kv", "pp"), explain=False
     )
-    assert {(c.deployment.tp, c.deployment.weights, c.deployment.max_num_seqs, c.deployment.kv) for c in p.choices} == {
-        (2, "bf16", 48, None)
-    }
+    assert {
+        (c.deployment.split.tp, c.deployment.formats.weights, c.deployment.limits.max_num_seqs, c.deployment.formats.kv)
+        for c in p.choices
+    } == {(2, "bf16", 48, None)}
     with pytest.raises(InputError, match=r"fixed: no searched field called 'tensor'"):
         plan(case(), fixed=("tensor",))
     with pytest.raises(InputError, match=r"deployment.tp: 3 does not divide the 32 attention heads"):
@@ -133,7 +134,7 @@ def test_formats_follow_the_device_the_checkpoint_and_the_options() -> None:
     assert space_of(hopper, formats=("bf16",)).weights == (None,)
     d = space_of(hopper).base
     assert quality(hopper, d) == "as the checkpoint"
-    assert quality(hopper, replace(d, weights="fp8", kv="fp8")) == "unknown: fp8 weights, fp8 KV cache"
+    assert quality(hopper, d.changed(weights="fp8", kv="fp8")) == "unknown: fp8 weights, fp8 KV cache"
 
 
 def test_ties_keep_the_checkpoints_formats() -> None:
@@ -144,11 +145,12 @@ def test_ties_keep_the_checkpoints_formats() -> None:
 
 
 def test_mixtures_of_experts_try_expert_and_attention_data_parallelism() -> None:
-    splits = {(d.tp, d.dp, d.ep) for d in candidates(case("DeepSeek-V3", "16 x h200", rate=1.0))}
+    splits = {(d.split.tp, d.split.dp, d.split.ep) for d in candidates(case("DeepSeek-V3", "16 x h200", rate=1.0))}
     assert {(1, 16, 16), (8, 1, 8), (2, 8, 16), (8, 1, 1)} <= splits
     assert all(ep in (1, (tp or 1) * dp) for tp, dp, ep in splits)
     one_engine = {
-        (d.tp, d.dp) for d in candidates(case("DeepSeek-V3", "16 x h200", deployment={"engine": "trtllm"}, rate=1.0))
+        (d.split.tp, d.split.dp)
+        for d in candidates(case("DeepSeek-V3", "16 x h200", deployment={"engine": "trtllm"}, rate=1.0))
     }
     assert all(tp == 1 or dp == 1 for tp, dp in one_engine)
 
@@ -247,8 +249,8 @@ def test_other_kinds_of_models_and_machines() -> None:
     assert plan(case("ViT-L", "1 x a100", batch=32)).best is not None
     mac = plan(case("Llama-3.1-8B", "M3 Max", isl=512, osl=128, concurrency=2), quantise=True)
     assert mac.best is not None
-    assert mac.best.deployment.engine == "llamacpp"
-    assert mac.best.deployment.max_num_seqs == 2
+    assert mac.best.deployment.runtime.engine == "llamacpp"
+    assert mac.best.deployment.limits.max_num_seqs == 2
     with pytest.raises(InputError, match="no time per output token"):
         plan(case("bert-large", "1 x a100", {"tpot_p99": "100 ms"}, isl=384, osl=1, rate=50.0))
 
@@ -259,7 +261,7 @@ def test_large_clusters_thin_replicas_and_fill_them_in() -> None:
     assert len(space) <= 8000
     p = plan(s, limit=8000, explain=False)
     assert p.best is not None
-    one_less = p.best.scenario.with_deployment(replicas=(p.best.deployment.replicas or 1) - 1)
+    one_less = p.best.scenario.with_deployment(replicas=(p.best.deployment.cluster.replicas or 1) - 1)
     again = estimate(one_less)
     assert again.saturated or again.metrics["tpot_s_p99"] > 0.050
 

@@ -54,7 +54,7 @@ def served(
             model=model("meta-llama/Llama-3.1-8B-Instruct"),
             hardware=hardware(spec),
             workload=work,
-            deployment=Deployment(engine="vllm", tp=1),
+            deployment=Deployment.of(engine="vllm", tp=1),
         )
     )
 
@@ -186,7 +186,7 @@ def test_a_pipeline_as_a_whole_stays_under_the_limit(pp):
             model=model("meta-llama/Llama-3.1-8B-Instruct"),
             hardware=machine,
             workload=work,
-            deployment=Deployment(engine="vllm", tp=1, pp=pp),
+            deployment=Deployment.of(engine="vllm", tp=1, pp=pp),
         )
     )
     assert result.power_w <= pp * 600.0 * ABOUT

@@ -36,7 +36,7 @@ def test_a_real_vllm_log_on_an_rtx_4090(shared: Path) -> None:
         model=model("Llama-3.1-8B"),
         hardware=hardware("rtx-4090"),
         workload=Workload(trace=str(trace)),
-        deployment=Deployment(engine="vllm", tp=1, max_num_seqs=256, max_num_batched_tokens=2048),
+        deployment=Deployment.of(engine="vllm", tp=1, max_num_seqs=256, max_num_batched_tokens=2048),
     )
 
     def errors(compute: float, memory: float) -> tuple[float, float]:
@@ -63,7 +63,7 @@ def steady_scenarios(n: int) -> list[Scenario]:
     while len(out) < n:
         name, machine, tp = pairs[rng.integers(len(pairs))]
         isl, osl = read_lengths(int(rng.integers(64, 3000)), "isl"), read_lengths(int(rng.integers(64, 600)), "osl")
-        deployment = Deployment(engine="vllm", tp=tp, replicas=1, prefix_caching=False, max_num_seqs=256)
+        deployment = Deployment.of(engine="vllm", tp=tp, replicas=1, prefix_caching=False, max_num_seqs=256)
         closed = Workload(isl=isl, osl=osl, concurrency=int(2 ** rng.uniform(0, 7)), rounds=12, start="staggered")
         scenario = Scenario(model=model(name), hardware=hardware(machine), workload=closed, deployment=deployment)
         if rng.random() < 0.5:

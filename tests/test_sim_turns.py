@@ -92,8 +92,8 @@ def test_scenario_says_it() -> None:
         },
     }  # fmt: skip
     s = rl.load(fields)
-    assert s.deployment.swap is not None
-    assert s.deployment.swap.call_s == pytest.approx(5e-6)
+    assert s.deployment.limits.swap is not None
+    assert s.deployment.limits.swap.call_s == pytest.approx(5e-6)
     assert rl.simulate(s).metrics["requests_per_s"] > 0
     with pytest.raises(InputError, match="steps"):
         rl.load({**fields, "deployment": {"rotation": {"pattern": "random"}}})

@@ -111,11 +111,11 @@ def _workloads() -> list[dict[str, Any]]:
 
 def _engines() -> list[dict[str, Any]]:
     from rooflab.costs.engine_constants import engine_overhead
-    from rooflab.scenario.deployment import ENGINES, Deployment
+    from rooflab.scenario.runtime import ENGINES, Runtime
 
     rows = []
     for key, name in ENGINES.items():
-        found = engine_overhead(Deployment(engine=key), moe=False)
+        found = engine_overhead(Runtime(engine=key), moe=False)
         rows.append(
             {
                 "key": key,

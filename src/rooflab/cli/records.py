@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from rooflab.scenario.deployment import Deployment
@@ -15,12 +15,11 @@ _ALWAYS = frozenset({"engine", "tp", "pp", "replicas"})
 def deployment_record(deployment: Deployment) -> dict[str, Any]:
     """The plain fields of a deployment that were given or chosen; they can be read back as the deployment of a scenario
     file."""
-    plain = Deployment()
+    plain = Deployment().flat()
     out: dict[str, Any] = {}
-    for f in fields(Deployment):
-        value = getattr(deployment, f.name)
-        if f.name in ("speculation", "overlap") and value is not None:
-            out[f.name] = asdict(value)
-        elif isinstance(value, (str, int, float)) and (f.name in _ALWAYS or value != getattr(plain, f.name)):
-            out[f.name] = value
+    for name, value in deployment.flat().items():
+        if name in ("speculation", "overlap") and value is not None:
+            out[name] = asdict(value)
+        elif isinstance(value, (str, int, float)) and (name in _ALWAYS or value != plain[name]):
+            out[name] = value
     return out

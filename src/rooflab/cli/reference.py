@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from textwrap import dedent
@@ -137,9 +137,11 @@ def _scenario() -> str:
         + "; `tiers` lists memories behind the",
         "device's own (`dram`, `nvme`, or `{name, size, bandwidth}`).\n",
         "## workload\n",
-        _fields(Workload, "workload", list(WORKLOAD_READERS)),
+        _fields(
+            "workload", WORKLOAD_READERS, {f.name: f.default for f in fields(Workload) if f.default is not MISSING}
+        ),
         "## deployment\n",
-        _fields(Deployment, "deployment", list(DEPLOYMENT_READERS)),
+        _fields("deployment", DEPLOYMENT_READERS, Deployment().flat()),
         "## slo\n",
         "Upper limits on latency, `--slo KEY=TIME`; a bare `ttft`, `tpot` or `e2e` means its 99th percentile:",
         ", ".join(f"`{key}`" for key in SLO_KEYS) + ".\n",
@@ -157,8 +159,7 @@ def _row(noun: str, name: str) -> tuple[str, str, str]:
     return f"`{name}`", shown, flag.help
 
 
-def _fields(noun: type, name: str, readers: list[str]) -> str:
-    defaults: dict[str, Any] = {f.name: f.default for f in fields(noun) if f.default is not MISSING}
+def _fields(name: str, readers: Iterable[str], defaults: Mapping[str, Any]) -> str:
     rows = []
     for field in readers:
         shown, flag, what = _row(name, field)

@@ -12,7 +12,7 @@ from rooflab.costs.attention import DecodeTerms, decode_terms, mla_decode_terms
 from rooflab.costs.power import CLOCKS, allowed, throttle
 from rooflab.costs.price import Bench
 from rooflab.costs.step import ATTENTION_FIELDS
-from rooflab.operators.formats import Formats
+from rooflab.operators.formats import StepFormats
 from rooflab.operators.ops import AttentionOp, Real, RecurrentOp
 
 __all__ = ["attention_row"]
@@ -30,7 +30,7 @@ _TIMED = ("dec_seq", "dec_ctx", "pre_token", "pre_area")
 
 
 def attention_row(
-    op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float = 0.0
+    op: AttentionOp | RecurrentOp, bench: Bench, formats: StepFormats, cross_tokens: float = 0.0
 ) -> dict[str, Real]:
     """Coefficients of one mixer on one rank, all its layers together, at the clock that the power limit allows; keys
     are ATTENTION_FIELDS.
@@ -57,7 +57,9 @@ def attention_row(
     return row
 
 
-def _at_clock(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cross_tokens: float) -> dict[str, Real]:
+def _at_clock(
+    op: AttentionOp | RecurrentOp, bench: Bench, formats: StepFormats, cross_tokens: float
+) -> dict[str, Real]:
     row: dict[str, Real] = dict.fromkeys(ATTENTION_FIELDS, 0.0)
     row |= _recurrent(op, bench) if isinstance(op, RecurrentOp) else _attention(op, bench, formats)
     for unit in _TIMED:
@@ -72,7 +74,7 @@ def _at_clock(op: AttentionOp | RecurrentOp, bench: Bench, formats: Formats, cro
     return row
 
 
-def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Real]:
+def _attention(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str, Real]:
     if op.on_host:
         return _on_host(op, bench, formats)
     device, kernels = bench.device, bench.kernels
@@ -133,7 +135,7 @@ def _attention(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Rea
     }
 
 
-def _on_host(op: AttentionOp, bench: Bench, formats: Formats) -> dict[str, Real]:
+def _on_host(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str, Real]:
     """Decoding attends on the CPU, at the rate at which it reads its memory; queries, outputs and new cache cross the
     host link.
 

@@ -1,6 +1,6 @@
 """Deployments → `StepCosts`: every operator priced at every token count of the grid, for many splits at once.
 
-Deployments that share formats, engine and host differ only in their degrees of parallelism, which are arrays
+Deployments that share formats and runtime differ only in their degrees of parallelism, which are arrays
 in the operators' shapes; each such group is one pass over the operator list.
 """
 
@@ -18,12 +18,12 @@ from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
 from rooflab.costs.separate import separate
 from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, Array, StepCosts
-from rooflab.operators.formats import Formats, formats_of
+from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.operators.offload import offloaded
 from rooflab.operators.ops import AttentionOp, Operator, RecurrentOp, Transfer
-from rooflab.operators.split import PADDING_ENGINES, Split
+from rooflab.operators.split import PADDING_ENGINES, Degrees
 from rooflab.operators.step import step_operators
-from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.deployment import Priced
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 
@@ -40,7 +40,7 @@ _S = {name: i for i, name in enumerate(SCALARS)}
 def compile_steps(
     model: Model,
     hardware: Hardware,
-    deployments: Sequence[Deployment],
+    deployments: Sequence[Priced],
     rewrites: Sequence[Rewrite] = (),
     cross_tokens: float = 0.0,
 ) -> StepCosts:
@@ -50,12 +50,7 @@ def compile_steps(
     """
     groups: dict[Any, list[int]] = {}
     for i, d in enumerate(deployments):
-        key = (
-            formats_of(model, hardware.device, d), d.engine, d.engine_version, d.host, d.cuda_graphs, d.speculation,
-            d.overlap,
-            d.batching, d.offload,
-        )  # fmt: skip
-        groups.setdefault(key, []).append(i)
+        groups.setdefault((formats_of(model, hardware.device, d), d.runtime), []).append(i)
     parts = [
         (rows, _compile_group(model, hardware, [deployments[i] for i in rows], rewrites, cross_tokens))
         for rows in groups.values()
@@ -82,26 +77,26 @@ def price_operators(operators: Sequence[Operator], bench: Bench) -> list[tuple[O
 
 
 def _compile_group(
-    model: Model, hardware: Hardware, deployments: list[Deployment], rewrites: Sequence[Rewrite], cross_tokens: float
+    model: Model, hardware: Hardware, deployments: list[Priced], rewrites: Sequence[Rewrite], cross_tokens: float
 ) -> StepCosts:
     d0 = deployments[0]
     formats = formats_of(model, hardware.device, d0)
-    overhead = engine_overhead(d0, moe=model.is_moe, family=hardware.device.family)
-    bench = bench_for(hardware, d0.engine, overhead)
-    split = Split(
-        tp=_column([d.tp or 1 for d in deployments]),
-        pp=_column([d.pp for d in deployments]),
-        ep=_column([d.ep or 1 for d in deployments]),
-        dp=_column([d.dp for d in deployments]),
-        cp=_column([d.cp for d in deployments]),
-        padded=float(hardware.device.dies) if d0.engine in PADDING_ENGINES else 0.0,
+    overhead = engine_overhead(d0.runtime, moe=model.is_moe, family=hardware.device.family)
+    bench = bench_for(hardware, d0.runtime.engine, overhead)
+    split = Degrees(
+        tp=_column([d.split.tp or 1 for d in deployments]),
+        pp=_column([d.split.pp for d in deployments]),
+        ep=_column([d.split.ep or 1 for d in deployments]),
+        dp=_column([d.split.dp for d in deployments]),
+        cp=_column([d.split.cp for d in deployments]),
+        padded=float(hardware.device.dies) if d0.runtime.engine in PADDING_ENGINES else 0.0,
     )
     grid = GRID[None, :]
     operators: Sequence[Operator] = step_operators(model, formats, split, grid, grid)
     for rewrite in rewrites:
         operators = rewrite(operators)
-    if d0.offload is not None:
-        operators = offloaded(operators, d0.offload)
+    if d0.runtime.offload is not None:
+        operators = offloaded(operators, d0.runtime.offload)
 
     n = len(deployments)
     ranks = np.asarray(split.ranks)
@@ -128,7 +123,7 @@ def _compile_group(
     attention[:, 0, _A["pre_launch_s"]] += overhead.prompt_s
     scalars = _scalars(model, hardware, deployments, formats=formats, bench=bench, streams=streams)
     costs = _with_drafting(StepCosts(tables, _merge(attention), scalars), d0)
-    return separate(costs) if d0.batching == "separate" else costs
+    return separate(costs) if d0.runtime.batching == "separate" else costs
 
 
 def _add(tables: Array, op: Operator, p: Price, ranks: Array) -> None:
@@ -157,10 +152,10 @@ def _merge(attention: Array) -> Array:
 
 
 def _scalars(
-    model: Model, hardware: Hardware, deployments: list[Deployment], *, formats: Formats, bench: Bench, streams: Array
+    model: Model, hardware: Hardware, deployments: list[Priced], *, formats: StepFormats, bench: Bench, streams: Array
 ) -> Array:
     device, d0 = hardware.device, deployments[0]
-    devices = np.array([d.devices_per_replica for d in deployments], dtype=np.float64)
+    devices = np.array([d.split.devices_per_replica for d in deployments], dtype=np.float64)
     pairs = [(formats.weights, formats.activations), (formats.plain, formats.plain)]
     if model.is_moe:
         pairs.append((formats.experts, formats.expert_activations))
@@ -168,14 +163,19 @@ def _scalars(
     scalars = np.zeros((len(deployments), len(SCALARS)))
     scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers
     # every data-parallel rank schedules and samples its own sequences
-    scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s / np.array([d.dp for d in deployments], dtype=np.float64)
-    if d0.overlap is not None:
-        scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = d0.overlap.attention, d0.overlap.comm
-    scalars[:, _S["attention_beside"]] = d0.offload is not None and d0.offload.attention == "cpu"
+    scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s / np.array(
+        [d.split.dp for d in deployments], dtype=np.float64
+    )
+    if d0.runtime.overlap is not None:
+        scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = (
+            d0.runtime.overlap.attention,
+            d0.runtime.overlap.comm,
+        )
+    scalars[:, _S["attention_beside"]] = d0.runtime.offload is not None and d0.runtime.offload.attention == "cpu"
     scalars[:, _S["stream_s"]], scalars[:, _S["stream_j"]] = streams[:, 0], streams[:, 1]
     scalars[:, _S["idle_w"]] = devices * idle_w
     scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w(hardware) - idle_w, 0.0)
-    scalars[:, _S["tokens_per_decode"]] = 1.0 + (d0.speculation.tokens if d0.speculation else 0)
+    scalars[:, _S["tokens_per_decode"]] = 1.0 + (d0.runtime.speculation.tokens if d0.runtime.speculation else 0)
     scalars[:, _S["peak_flops"]] = devices * max(bench.datasheet(compute_of(w, a)) for w, a in pairs)
     scalars[:, _S["peak_bytes_per_s"]] = devices * device.memory_bytes_per_s
     scalars[:, _S["peak_link_bytes_per_s"]] = devices * max(
@@ -184,9 +184,9 @@ def _scalars(
     return scalars
 
 
-def _with_drafting(costs: StepCosts, deployment: Deployment) -> StepCosts:
+def _with_drafting(costs: StepCosts, deployment: Priced) -> StepCosts:
     """Add the time of drafting: `tokens` draft steps, each a share of the target's decode step, linear in sequences."""
-    if deployment.speculation is None:
+    if deployment.runtime.speculation is None:
         return costs
     which = np.arange(len(costs))
     zeros = np.zeros(len(costs))
@@ -198,7 +198,7 @@ def _with_drafting(costs: StepCosts, deployment: Deployment) -> StepCosts:
             which, n_decode=zeros + n, context=zeros + n * 1024.0, n_prefill=zeros, prefill_tokens=zeros, area=zeros
         ).seconds
 
-    share = deployment.speculation.tokens * deployment.speculation.draft_share
+    share = deployment.runtime.speculation.tokens * deployment.runtime.speculation.draft_share
     one, many = decode_s(1.0), decode_s(64.0)
     scalars = costs.scalars.copy()
     scalars[:, _S["host_fixed_s"]] += share * (one - (many - one) / 63.0)

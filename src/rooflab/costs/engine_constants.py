@@ -39,8 +39,8 @@ from rooflab.costs.power import PowerCurve, using_curves
 from rooflab.costs.user_kernels import UserKernels, using_kernels
 from rooflab.costs.user_kernels_file import check_parts, checked, read_kernels, read_power
 from rooflab.errors import InputError
-from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Device
+from rooflab.scenario.runtime import Runtime
 
 __all__ = [
     "DeviceFactors",
@@ -222,23 +222,23 @@ def using(calibration: ServingCalibration) -> Iterator[ServingCalibration]:
         _ACTIVE.reset(token)
 
 
-def engine_overhead(deployment: Deployment, *, moe: bool, family: str = "") -> EngineOverhead:
+def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineOverhead:
     """The constants of a deployment's engine: its generation, kind of model, kind of host, and the backend of a device
     family."""
     table = active()
-    generation, kind = era(deployment.engine, deployment.engine_version), "moe" if moe else "dense"
-    if deployment.host == "slow":
-        own = f"{deployment.engine}@{generation}/{kind}:slow host"
+    generation, kind = era(runtime.engine, runtime.engine_version), "moe" if moe else "dense"
+    if runtime.host == "slow":
+        own = f"{runtime.engine}@{generation}/{kind}:slow host"
         slow = table.engines.get(f"{own}:{family}") or table.engines.get(own)
         if slow is not None:
-            return replace(slow, narrow_sums=deployment.engine in _NARROW_SUMS)
-    found = table.engine(deployment.engine, generation, kind, family)
+            return replace(slow, narrow_sums=runtime.engine in _NARROW_SUMS)
+    found = table.engine(runtime.engine, generation, kind, family)
     fixed_s, layer_s, sequence_s = found.fixed_s, found.layer_s, found.sequence_s
-    if deployment.host == "slow":
+    if runtime.host == "slow":
         fixed_s, sequence_s = fixed_s + table.slow_host.fixed_s, sequence_s + table.slow_host.sequence_s
-    if not deployment.cuda_graphs and not found.eager:
+    if not runtime.cuda_graphs and not found.eager:
         layer_s += table.eager_layer_s
-    narrow = deployment.engine in _NARROW_SUMS
+    narrow = runtime.engine in _NARROW_SUMS
     return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, narrow_sums=narrow)
 
 

@@ -67,22 +67,22 @@ def complete_deployment(
 ) -> Deployment:
     """The deployment with engine, splits and replicas chosen and checked; that it fits is checked only where `tp` was
     open."""
-    if not deployment.engine:
-        deployment = replace(deployment, engine=default_engine(model, hardware))
+    if not deployment.runtime.engine:
+        deployment = deployment.changed(engine=default_engine(model, hardware))
     _check_offload(model, hardware, deployment)
-    if deployment.tp is None:
+    if deployment.split.tp is None:
         deployment = _with_tp(model, hardware, deployment, length, cross)
-    if deployment.ep is None:
-        deployment = replace(deployment, ep=1)
+    if deployment.split.ep is None:
+        deployment = deployment.changed(ep=1)
     check_split(model, deployment)
     _check_devices(hardware, deployment)
-    if deployment.replicas is None:
-        deployment = replace(deployment, replicas=max(hardware.count // deployment.devices_per_replica, 1))
+    if deployment.cluster.replicas is None:
+        deployment = deployment.changed(replicas=max(hardware.count // deployment.split.devices_per_replica, 1))
     return deployment
 
 
 def _check_offload(model: Model, hardware: Hardware, deployment: Deployment) -> None:
-    offload = deployment.offload
+    offload = deployment.runtime.offload
     if offload is None:
         return
     tiers = {t.name: t for t in hardware.tiers}
@@ -98,12 +98,13 @@ def _check_offload(model: Model, hardware: Hardware, deployment: Deployment) -> 
 
 
 def _check_devices(hardware: Hardware, deployment: Deployment) -> None:
-    per, replicas = deployment.devices_per_replica, deployment.replicas or 1
+    split, replicas = deployment.split, deployment.cluster.replicas or 1
+    per = split.devices_per_replica
     if per * replicas > hardware.count:
         raise InputError(
-            f"tp {deployment.tp} x pp {deployment.pp} x dp {deployment.dp} x cp {deployment.cp} x replicas {replicas} "
+            f"tp {split.tp} x pp {split.pp} x dp {split.dp} x cp {split.cp} x replicas {replicas} "
             f"is {per * replicas} devices; the hardware has {hardware.count}",
-            "deployment.replicas" if deployment.replicas and per <= hardware.count else "deployment.tp",
+            "deployment.replicas" if deployment.cluster.replicas and per <= hardware.count else "deployment.tp",
         )
     if per > 1 and hardware.device.scale_up.topology == "none":
         raise InputError(f"{hardware.device.key} devices are not joined by any link; use replicas", "deployment.tp")
@@ -112,22 +113,26 @@ def _check_devices(hardware: Hardware, deployment: Deployment) -> None:
 def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float) -> Deployment:
     """The smallest split that fits: tensor parallelism inside a host, then pipeline stages over hosts; llama.cpp has
     stages alone."""
-    other = deployment.pp * deployment.dp * deployment.cp
+    other = deployment.split.pp * deployment.split.dp * deployment.split.cp
     joined = hardware.device.scale_up.topology != "none"
     most = max(min(hardware.count // other, hardware.devices_per_host), 1) if joined else 1
     inside = sorted(range(1, most + 1), key=lambda t: ((t & (t - 1)) != 0, t))
     widest = max(t for t in inside if not t & (t - 1))
-    trials = [(deployment.pp, tp) for tp in inside]
-    if deployment.engine in _BY_LAYERS and deployment.pp == 1:
+    trials = [(deployment.split.pp, tp) for tp in inside]
+    if deployment.runtime.engine in _BY_LAYERS and deployment.split.pp == 1:
         trials = (
-            [(pp, 1) for pp in range(1, hardware.count // (deployment.dp * deployment.cp) + 1)] if joined else [(1, 1)]
+            [(pp, 1) for pp in range(1, hardware.count // (deployment.split.dp * deployment.split.cp) + 1)]
+            if joined
+            else [(1, 1)]
         )
-    elif deployment.pp == 1:
-        trials += [(pp, widest) for pp in range(2, hardware.count // (widest * deployment.dp * deployment.cp) + 1)]
+    elif deployment.split.pp == 1:
+        trials += [
+            (pp, widest) for pp in range(2, hardware.count // (widest * deployment.split.dp * deployment.split.cp) + 1)
+        ]
     valid, fitting = [], []
     for pp, tp in trials:
-        trial = replace(deployment, tp=tp, pp=pp)
-        if trial.devices_per_replica > hardware.count or split_problem(model, trial):
+        trial = deployment.changed(tp=tp, pp=pp)
+        if trial.split.devices_per_replica > hardware.count or split_problem(model, trial):
             continue
         valid.append(trial)
         memory = account(model, hardware, [trial])
@@ -138,10 +143,10 @@ def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: f
     if fitting:
         return fitting[0]
     if not valid:  # nothing can be cut at all: let the check say why for the plainest split
-        check_split(model, replace(deployment, tp=1))
+        check_split(model, deployment.changed(tp=1))
         raise InputError(
-            f"no split of {model.name} over {hardware.count} devices agrees with dp {deployment.dp}, cp "
-            f"{deployment.cp}",
+            f"no split of {model.name} over {hardware.count} devices agrees with dp {deployment.split.dp}, cp "
+            f"{deployment.split.cp}",
             "deployment",
         )
-    raise Infeasible(does_not_fit(model, hardware, max(valid, key=lambda d: d.devices_per_replica), length))
+    raise Infeasible(does_not_fit(model, hardware, max(valid, key=lambda d: d.split.devices_per_replica), length))

@@ -20,23 +20,23 @@ def pool_parts(scenario: Scenario) -> list[tuple[Pool, Hardware, Deployment]]:
     length, cross = resident_tokens(scenario.model, scenario.workload)
     out: list[tuple[Pool, Hardware, Deployment]] = []
     left = scenario.hardware.count
-    for i, pool in enumerate(scenario.deployment.pools):
+    for i, pool in enumerate(scenario.deployment.cluster.pools):
         own = {k: getattr(pool, k) for k in ("tp", "pp", "ep", "dp") if getattr(pool, k) is not None}
-        base = replace(scenario.deployment, pools=(), replicas=pool.replicas, **own)
+        base = scenario.deployment.changed(pools=(), replicas=pool.replicas, **own)
         if pool.hardware is not None:
             hardware = pool.hardware
         else:
             splits = (
                 base
-                if base.tp
-                else complete_deployment(scenario.model, scenario.hardware, replace(base, replicas=1), length, cross)
+                if base.split.tp
+                else complete_deployment(scenario.model, scenario.hardware, base.changed(replicas=1), length, cross)
             )
-            wanted = splits.devices_per_replica * pool.replicas
+            wanted = splits.split.devices_per_replica * pool.replicas
             if wanted > left:
                 what = f"{pool.role} takes {wanted} devices; {left} of the {scenario.hardware.count} are left"
                 raise InputError(what, f"deployment.pools[{i}].replicas")
             left -= wanted
             base, hardware = splits, replace(scenario.hardware, count=wanted)
-        done = complete_deployment(scenario.model, hardware, replace(base, replicas=pool.replicas), length, cross)
+        done = complete_deployment(scenario.model, hardware, base.changed(replicas=pool.replicas), length, cross)
         out.append((pool, hardware, done))
     return out

@@ -14,8 +14,9 @@ from typing import Final
 from rooflab.errors import InputError, unknown
 from rooflab.launch.label import split_label
 from rooflab.memory.account import account
-from rooflab.operators.formats import Formats, formats_of
-from rooflab.scenario.deployment import ENGINES, Deployment
+from rooflab.operators.formats import StepFormats, formats_of
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["EMITTERS", "arguments", "context_length", "hosts_per_engine", "launch_command"]
@@ -43,10 +44,10 @@ def arguments(scenario: Scenario, engine: str | None = None) -> tuple[list[str],
 
 
 def _engine(scenario: Scenario, engine: str | None) -> str:
-    name = engine or scenario.deployment.engine
+    name = engine or scenario.deployment.runtime.engine
     if name not in EMITTERS:
         raise unknown("engine with a launch command", name, EMITTERS, "engine")
-    if scenario.deployment.cp > 1:
+    if scenario.deployment.split.cp > 1:
         raise InputError(
             f"context parallelism over further devices has no flag in {ENGINES[name]}; set cp to 1", "deployment.cp"
         )
@@ -70,10 +71,10 @@ def _is_number(word: str) -> bool:
 def _notes(scenario: Scenario, engine: str) -> list[str]:
     d = scenario.deployment
     notes = []
-    if engine != d.engine:
-        notes.append(f"priced as {ENGINES.get(d.engine, d.engine)}; {ENGINES[engine]} may differ")
-    if (d.replicas or 1) > 1:
-        notes.append(f"one of {d.replicas} engines ({split_label(d)}); put a load balancer in front")
+    if engine != d.runtime.engine:
+        notes.append(f"priced as {ENGINES.get(d.runtime.engine, d.runtime.engine)}; {ENGINES[engine]} may differ")
+    if (d.cluster.replicas or 1) > 1:
+        notes.append(f"one of {d.cluster.replicas} engines ({split_label(d)}); put a load balancer in front")
     if hosts_per_engine(scenario) > 1:
         notes.append(f"spans {hosts_per_engine(scenario)} hosts; start it as the engine's multi-node guide says")
     return notes
@@ -81,15 +82,15 @@ def _notes(scenario: Scenario, engine: str) -> list[str]:
 
 def hosts_per_engine(scenario: Scenario) -> int:
     """Hosts that one engine spans."""
-    return -(-scenario.deployment.devices_per_replica // scenario.hardware.devices_per_host)
+    return -(-scenario.deployment.split.devices_per_replica // scenario.hardware.devices_per_host)
 
 
 def context_length(scenario: Scenario) -> int | None:
     """Tokens that the longest request needs, in steps of 1,024, at most the model's own; None where lengths have no
     end."""
     d, w, most = scenario.deployment, scenario.workload, scenario.model.max_context
-    if d.max_model_len:
-        return d.max_model_len
+    if d.limits.max_model_len:
+        return d.limits.max_model_len
     longest = max(w.isl.high, w.mean_prompt_tokens) + max(w.osl.high, w.mean_output_tokens)
     if longest == float("inf") or w.classes or w.sessions:
         return None
@@ -97,14 +98,18 @@ def context_length(scenario: Scenario) -> int | None:
     return min(tokens, most) if most else tokens
 
 
-def _formats(scenario: Scenario) -> Formats:
+def _formats(scenario: Scenario) -> StepFormats:
     return formats_of(scenario.model, scenario.hardware.device, scenario.deployment)
 
 
 def _asked_weights(scenario: Scenario) -> str | None:
     """The weight format where it is not the checkpoint's own."""
     d, m = scenario.deployment, scenario.model
-    return None if d.weights in (None, m.dtype, m.expert_dtype) or d.weights in ("bf16", "fp16") else d.weights
+    return (
+        None
+        if d.formats.weights in (None, m.dtype, m.expert_dtype) or d.formats.weights in ("bf16", "fp16")
+        else d.formats.weights
+    )
 
 
 def _quantisation(scenario: Scenario) -> tuple[list[str], list[str]]:
@@ -121,26 +126,31 @@ def _quantisation(scenario: Scenario) -> tuple[list[str], list[str]]:
 def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d = s.deployment
     quantisation, notes = _quantisation(s)
-    words = ["vllm", "serve", s.model.served_name, "--port", str(_PORT), "--tensor-parallel-size", str(d.tp)]
-    words += _above_one("--pipeline-parallel-size", d.pp) + _above_one("--data-parallel-size", d.dp)
-    words += ["--enable-expert-parallel"] if (d.ep or 1) > 1 else []
+    words = ["vllm", "serve", s.model.served_name, "--port", str(_PORT), "--tensor-parallel-size", str(d.split.tp)]
+    words += _above_one("--pipeline-parallel-size", d.split.pp) + _above_one("--data-parallel-size", d.split.dp)
+    words += ["--enable-expert-parallel"] if (d.split.ep or 1) > 1 else []
     words += quantisation
-    words += ["--kv-cache-dtype", "fp8"] if d.kv and d.kv.startswith("fp8") else []
-    words += ["--max-num-seqs", str(d.max_num_seqs), "--max-num-batched-tokens", str(d.max_num_batched_tokens)]
+    words += ["--kv-cache-dtype", "fp8"] if d.formats.kv and d.formats.kv.startswith("fp8") else []
+    words += [
+        "--max-num-seqs",
+        str(d.limits.max_num_seqs),
+        "--max-num-batched-tokens",
+        str(d.limits.max_num_batched_tokens),
+    ]
     length = context_length(s)
-    if not d.chunked_prefill:  # a whole prompt must fit into a step
-        length = min(length or d.max_num_batched_tokens, d.max_num_batched_tokens)
-    words += [*_given("--max-model-len", length), "--gpu-memory-utilization", f"{d.gpu_memory_utilization:g}"]
-    words += [] if d.block_size == 16 else ["--block-size", str(d.block_size)]
-    words += [] if d.chunked_prefill else ["--no-enable-chunked-prefill"]
-    words += [] if d.prefix_caching else ["--no-enable-prefix-caching"]
-    words += [] if d.cuda_graphs else ["--enforce-eager"]
-    if d.speculation is not None:
+    if not d.limits.chunked_prefill:  # a whole prompt must fit into a step
+        length = min(length or d.limits.max_num_batched_tokens, d.limits.max_num_batched_tokens)
+    words += [*_given("--max-model-len", length), "--gpu-memory-utilization", f"{d.limits.gpu_memory_utilization:g}"]
+    words += [] if d.limits.block_size == 16 else ["--block-size", str(d.limits.block_size)]
+    words += [] if d.limits.chunked_prefill else ["--no-enable-chunked-prefill"]
+    words += [] if d.limits.prefix_caching else ["--no-enable-prefix-caching"]
+    words += [] if d.runtime.cuda_graphs else ["--enforce-eager"]
+    if d.runtime.speculation is not None:
         draft = {"method": "mtp"} if s.model.mtp_layers else {"model": "DRAFT-MODEL"}
         notes += [] if s.model.mtp_layers else ["put the draft model's name in place of DRAFT-MODEL"]
-        words += ["--speculative-config", json.dumps(draft | {"num_speculative_tokens": d.speculation.tokens})]
+        words += ["--speculative-config", json.dumps(draft | {"num_speculative_tokens": d.runtime.speculation.tokens})]
     if hosts_per_engine(s) > 1:
-        words += ["--distributed-executor-backend", "ray"] if d.dp == 1 else ["--data-parallel-backend", "ray"]
+        words += ["--distributed-executor-backend", "ray"] if d.split.dp == 1 else ["--data-parallel-backend", "ray"]
     return words, {}, notes
 
 
@@ -148,20 +158,20 @@ def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d = s.deployment
     quantisation, notes = _quantisation(s)
     words = ["python", "-m", "sglang.launch_server", "--model-path", s.model.served_name, "--port", str(_PORT)]
-    words += ["--tp", str((d.tp or 1) * d.dp)]
-    words += _above_one("--pp-size", d.pp)
-    words += ["--dp", str(d.dp), "--enable-dp-attention"] if d.dp > 1 else []
-    words += _above_one("--ep-size", d.ep or 1) + quantisation
-    words += ["--kv-cache-dtype", "fp8_e4m3"] if d.kv and d.kv.startswith("fp8") else []
+    words += ["--tp", str((d.split.tp or 1) * d.split.dp)]
+    words += _above_one("--pp-size", d.split.pp)
+    words += ["--dp", str(d.split.dp), "--enable-dp-attention"] if d.split.dp > 1 else []
+    words += _above_one("--ep-size", d.split.ep or 1) + quantisation
+    words += ["--kv-cache-dtype", "fp8_e4m3"] if d.formats.kv and d.formats.kv.startswith("fp8") else []
     # both limits are shared out over data-parallel ranks
-    chunk = d.max_num_batched_tokens * d.dp if d.chunked_prefill else -1
-    words += ["--max-running-requests", str(d.max_num_seqs * d.dp), "--chunked-prefill-size", str(chunk)]
-    words += _above_one("--scheduler-recv-interval", d.admit_every)
+    chunk = d.limits.max_num_batched_tokens * d.split.dp if d.limits.chunked_prefill else -1
+    words += ["--max-running-requests", str(d.limits.max_num_seqs * d.split.dp), "--chunked-prefill-size", str(chunk)]
+    words += _above_one("--scheduler-recv-interval", d.limits.admit_every)
     words += [*_given("--context-length", context_length(s)), "--mem-fraction-static", f"{_static_fraction(s):.2f}"]
-    words += [] if d.prefix_caching else ["--disable-radix-cache"]
-    words += [] if d.cuda_graphs else ["--disable-cuda-graph"]
-    if d.speculation is not None:
-        k = d.speculation.tokens
+    words += [] if d.limits.prefix_caching else ["--disable-radix-cache"]
+    words += [] if d.runtime.cuda_graphs else ["--disable-cuda-graph"]
+    if d.runtime.speculation is not None:
+        k = d.runtime.speculation.tokens
         words += [
             "--speculative-algorithm",
             "EAGLE",
@@ -184,30 +194,33 @@ def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     import yaml
 
     d = s.deployment
-    if d.dp > 1 and (d.tp or 1) > 1:
+    if d.split.dp > 1 and (d.split.tp or 1) > 1:
         raise InputError("TensorRT-LLM's attention DP takes every rank of a stage; use tp 1 with it", "deployment.tp")
-    ranks = (d.tp or 1) * d.dp
+    ranks = (d.split.tp or 1) * d.split.dp
     words = ["trtllm-serve", s.model.served_name, "--port", str(_PORT), "--tp_size", str(ranks)]
-    words += _above_one("--pp_size", d.pp) + _above_one("--ep_size", d.ep or 1)
-    words += ["--max_batch_size", str(d.max_num_seqs), "--max_num_tokens", str(d.max_num_batched_tokens)]
+    words += _above_one("--pp_size", d.split.pp) + _above_one("--ep_size", d.split.ep or 1)
+    words += ["--max_batch_size", str(d.limits.max_num_seqs), "--max_num_tokens", str(d.limits.max_num_batched_tokens)]
     words += [
         *_given("--max_seq_len", context_length(s)),
         "--kv_cache_free_gpu_memory_fraction",
-        f"{d.gpu_memory_utilization:.2f}",
+        f"{d.limits.gpu_memory_utilization:.2f}",
     ]
-    cache: dict[str, object] = {"enable_block_reuse": d.prefix_caching}
-    if d.kv and d.kv.startswith("fp8"):
+    cache: dict[str, object] = {"enable_block_reuse": d.limits.prefix_caching}
+    if d.formats.kv and d.formats.kv.startswith("fp8"):
         cache["dtype"] = "fp8"
-    options: dict[str, object] = {"enable_chunked_prefill": d.chunked_prefill, "kv_cache_config": cache}
-    if d.dp > 1:
+    options: dict[str, object] = {"enable_chunked_prefill": d.limits.chunked_prefill, "kv_cache_config": cache}
+    if d.split.dp > 1:
         options["enable_attention_dp"] = True
-    if not d.cuda_graphs:
+    if not d.runtime.cuda_graphs:
         options["cuda_graph_config"] = None
-    if d.batch_wait_steps:
-        options |= {"batch_wait_timeout_iters": d.batch_wait_steps, "batch_wait_max_tokens_ratio": 0.9}
+    if d.limits.batch_wait_steps:
+        options |= {"batch_wait_timeout_iters": d.limits.batch_wait_steps, "batch_wait_max_tokens_ratio": 0.9}
     notes = []
-    if d.speculation is not None:
-        options["speculative_config"] = {"decoding_type": "MTP", "num_nextn_predict_layers": d.speculation.tokens}
+    if d.runtime.speculation is not None:
+        options["speculative_config"] = {
+            "decoding_type": "MTP",
+            "num_nextn_predict_layers": d.runtime.speculation.tokens,
+        }
         notes += (
             []
             if s.model.mtp_layers
@@ -246,18 +259,18 @@ def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
         "-ngl",
         layers,
         "-c",
-        str(each * d.max_num_seqs),
+        str(each * d.limits.max_num_seqs),
         "-np",
-        str(d.max_num_seqs),
+        str(d.limits.max_num_seqs),
     ]
-    words += ["-ctk", "q8_0", "-ctv", "q8_0"] if d.kv in ("q8_0", "int8", "fp8") else []
-    words += ["-sm", "layer"] if d.devices_per_replica > 1 else []
+    words += ["-ctk", "q8_0", "-ctv", "q8_0"] if d.formats.kv in ("q8_0", "int8", "fp8") else []
+    words += ["-sm", "layer"] if d.split.devices_per_replica > 1 else []
     return (
         words,
         {},
         [
             f"convert {s.model.served_name} to GGUF {gguf}, or download it so; the context is shared by "
-            f"{d.max_num_seqs} slots"
+            f"{d.limits.max_num_seqs} slots"
         ],
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rooflab.errors import InputError
 from rooflab.launch.command import arguments, hosts_per_engine
-from rooflab.scenario.deployment import ENGINES
+from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["kubernetes"]
@@ -42,7 +42,7 @@ def kubernetes(scenario: Scenario) -> str:
     """
     import yaml
 
-    engine = scenario.deployment.engine
+    engine = scenario.deployment.runtime.engine
     words, files = arguments(scenario)
     name = _name(scenario)
     labels = {"app": name}
@@ -60,14 +60,14 @@ def kubernetes(scenario: Scenario) -> str:
             )
         documents.append(_leader_workers(scenario, name, labels, words, hosts))
     else:
-        pod = _pod(scenario, name, words, files, scenario.deployment.devices_per_replica)
+        pod = _pod(scenario, name, words, files, scenario.deployment.split.devices_per_replica)
         documents.append(
             {
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
                 "metadata": {"name": name, "labels": labels},
                 "spec": {
-                    "replicas": scenario.deployment.replicas,
+                    "replicas": scenario.deployment.cluster.replicas,
                     "selector": {"matchLabels": labels},
                     "template": {"metadata": {"labels": labels}, "spec": pod},
                 },
@@ -89,7 +89,7 @@ def kubernetes(scenario: Scenario) -> str:
 def _name(scenario: Scenario) -> str:
     """A DNS label from the model's name."""
     text = re.sub(r"[^a-z0-9]+", "-", scenario.model.served_name.rsplit("/", 1)[-1].lower()).strip("-")
-    return f"{scenario.deployment.engine}-{text}"[:50].strip("-")
+    return f"{scenario.deployment.runtime.engine}-{text}"[:50].strip("-")
 
 
 def _resource(scenario: Scenario) -> str | None:
@@ -105,7 +105,7 @@ def _resource(scenario: Scenario) -> str | None:
 
 
 def _pod(scenario: Scenario, name: str, words: list[str], files: dict[str, str], devices: int) -> dict[str, Any]:
-    engine = scenario.deployment.engine
+    engine = scenario.deployment.runtime.engine
     images = _ROCM_IMAGES if scenario.hardware.device.vendor.lower() == "amd" and engine in _ROCM_IMAGES else _IMAGES
     where = {f: f"/etc/rooflab/{f}" for f in files}
     container: dict[str, Any] = {
@@ -137,7 +137,7 @@ def _listening(engine: str, words: list[str]) -> list[str]:
 def _leader_workers(
     scenario: Scenario, name: str, labels: dict[str, str], words: list[str], hosts: int
 ) -> dict[str, Any]:
-    devices = -(-scenario.deployment.devices_per_replica // hosts)
+    devices = -(-scenario.deployment.split.devices_per_replica // hosts)
     leader = _pod(scenario, name, words, {}, devices)
     leader["containers"][0]["command"] = [
         "sh", "-c", f"bash {_RAY} leader --ray_cluster_size=$(LWS_GROUP_SIZE); {shlex.join(words)}",
@@ -150,7 +150,7 @@ def _leader_workers(
         "kind": "LeaderWorkerSet",
         "metadata": {"name": name, "labels": labels},
         "spec": {
-            "replicas": scenario.deployment.replicas,
+            "replicas": scenario.deployment.cluster.replicas,
             "leaderWorkerTemplate": {
                 "size": hosts,
                 "restartPolicy": "RecreateGroupOnPodRestart",

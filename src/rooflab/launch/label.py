@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from rooflab.operators.formats import formats_of
-from rooflab.scenario.deployment import ENGINES, Deployment
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import format_seconds, significant
 
@@ -34,11 +35,11 @@ SEARCHED: Final = (
 def deployment_label(scenario: Scenario) -> str:
     """Engine, formats, split, replicas and limits: ``vLLM fp8 TP4 × 2  256 seqs  chunk 2k``."""
     d = scenario.deployment
-    parts = [f"{ENGINES.get(d.engine, d.engine)} {formats_label(scenario)} {split_label(d)}"]
+    parts = [f"{ENGINES.get(d.runtime.engine, d.runtime.engine)} {formats_label(scenario)} {split_label(d)}"]
     if scenario.model.kind == "decoder":
-        parts.append(f"{d.max_num_seqs} {'seq' if d.max_num_seqs == 1 else 'seqs'}")
-    if scenario.model.kind == "decoder" and d.engine in SCHEDULING:
-        parts.append(f"chunk {_kilo(d.max_num_batched_tokens)}" if d.chunked_prefill else "whole prompts")
+        parts.append(f"{d.limits.max_num_seqs} {'seq' if d.limits.max_num_seqs == 1 else 'seqs'}")
+    if scenario.model.kind == "decoder" and d.runtime.engine in SCHEDULING:
+        parts.append(f"chunk {_kilo(d.limits.max_num_batched_tokens)}" if d.limits.chunked_prefill else "whole prompts")
     return "  ".join(parts)
 
 
@@ -57,10 +58,10 @@ def formats_label(scenario: Scenario) -> str:
 
 def split_label(d: Deployment) -> str:
     """Degrees above one, and replicas: ``TP4 PP2 × 2``."""
-    tp = d.tp or 1
-    degrees = [("TP", tp), ("PP", d.pp), ("DP", d.dp), ("EP", d.ep or 1), ("CP", d.cp)]
+    tp = d.split.tp or 1
+    degrees = [("TP", tp), ("PP", d.split.pp), ("DP", d.split.dp), ("EP", d.split.ep or 1), ("CP", d.split.cp)]
     named = [f"{name}{n}" for name, n in degrees if n > 1] or ["TP1"]
-    return " ".join(named) + (f" × {d.replicas}" if (d.replicas or 1) > 1 else "")
+    return " ".join(named) + (f" × {d.cluster.replicas}" if (d.cluster.replicas or 1) > 1 else "")
 
 
 def _kilo(tokens: int) -> str:

@@ -21,12 +21,12 @@ from typing import Final
 
 import numpy as np
 
-from rooflab.operators.formats import Formats, formats_of
+from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.operators.offload import stored_bytes
-from rooflab.operators.split import Split
+from rooflab.operators.split import Degrees
 from rooflab.operators.step import step_operators
 from rooflab.scenario.attention import Attention
-from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.deployment import Held
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Experts, LinearAttention, Model, StateSpace
 
@@ -89,7 +89,7 @@ class MemoryAccount:
             return np.where(size > 0, np.maximum(self.free_bytes, 0.0) / np.maximum(size, 1e-9), np.inf) * self.dp
 
 
-def account(model: Model, hardware: Hardware, deployments: Sequence[Deployment]) -> MemoryAccount:
+def account(model: Model, hardware: Hardware, deployments: Sequence[Held]) -> MemoryAccount:
     """The memory account of `deployments` (with `tp` chosen)."""
     parts = [_one(model, hardware, d, formats_of(model, hardware.device, d)) for d in deployments]
     columns = {name: np.array([p[name] for p in parts], dtype=np.float64) for name in parts[0]}
@@ -108,12 +108,14 @@ def _window(mixer: object) -> float | None:
     return float("inf")
 
 
-def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> dict[str, float]:
-    device, tp = hardware.device, d.tp or 1
-    layers, edge = _weights_bytes(model, formats, tp, d.pp, d.ep or 1, d.dp, d.cp)
+def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dict[str, float]:
+    device, tp = hardware.device, d.split.tp or 1
+    layers, edge = _weights_bytes(model, formats, tp, d.split.pp, d.split.ep or 1, d.split.dp, d.split.cp)
     # streamed: the layer at work and the one that arrives
     held = (
-        layers if d.offload is None or d.offload.weights is None else 2.0 * layers / _stage_layers(model.layers, d.pp)
+        layers
+        if d.runtime.offload is None or d.runtime.offload.weights is None
+        else 2.0 * layers / _stage_layers(model.layers, d.split.pp)
     )
     weights = held + edge
     reserve = min(_RESERVE_BYTES.get(device.kind, float("inf")), _RESERVE_SHARE * device.memory_bytes)
@@ -126,13 +128,13 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
         "activations_bytes": activations,
         "reserve_bytes": reserve,
         "free_bytes": _free_bytes(hardware, d, left, layers),
-        "dp": float(d.dp),
-        "cp": float(d.cp),
+        "dp": float(d.split.dp),
+        "cp": float(d.split.cp),
         "state_bytes": 0.0,
         "cross_bytes": 0.0,
     }
     for run in model.runs:
-        layers = _stage_layers(run.count, d.pp)
+        layers = _stage_layers(run.count, d.split.pp)
         for mixer in run.block.mixers:
             if isinstance(mixer, Attention):
                 here = max(mixer.kv_heads / tp, 1.0) / mixer.kv_heads
@@ -152,28 +154,28 @@ def _one(model: Model, hardware: Hardware, d: Deployment, formats: Formats) -> d
     return out
 
 
-def _left_bytes(d: Deployment, memory_bytes: float, taken_bytes: float) -> float:
+def _left_bytes(d: Held, memory_bytes: float, taken_bytes: float) -> float:
     """What `taken_bytes` leave on the device: of the engine's share of memory, or, in TensorRT-LLM, the share of what
     they leave."""
     # devices of a host whose memory is the host's own share it with the system: utilisation covers that too
-    if d.engine != "trtllm":
-        return memory_bytes * d.gpu_memory_utilization - taken_bytes
+    if d.runtime.engine != "trtllm":
+        return memory_bytes * d.limits.gpu_memory_utilization - taken_bytes
     left = memory_bytes - taken_bytes
-    return left * d.gpu_memory_utilization if left > 0 else left
+    return left * d.limits.gpu_memory_utilization if left > 0 else left
 
 
-def _free_bytes(hardware: Hardware, d: Deployment, on_device: float, layers: float) -> float:
+def _free_bytes(hardware: Hardware, d: Held, on_device: float, layers: float) -> float:
     """Bytes left for cache and states of `on_device` on the device and in the tiers; negative where something does not
     fit."""
-    if d.offload is None:
+    if d.runtime.offload is None:
         return on_device
-    weights, left = d.offload.weights, {t.name: t.bytes for t in hardware.tiers}
+    weights, left = d.runtime.offload.weights, {t.name: t.bytes for t in hardware.tiers}
     if weights is not None:
         left[weights] = left.get(weights, 0.0) - layers
     missing = min([on_device, *left.values(), 0.0])
     if missing < 0.0:
         return missing
-    return left.get("dram", 0.0) if d.offload.kv else on_device
+    return left.get("dram", 0.0) if d.runtime.offload.kv else on_device
 
 
 def _stage_layers(count: int, pp: int) -> float:
@@ -182,10 +184,12 @@ def _stage_layers(count: int, pp: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _weights_bytes(model: Model, formats: Formats, tp: int, pp: int, ep: int, dp: int, cp: int) -> tuple[float, float]:
+def _weights_bytes(
+    model: Model, formats: StepFormats, tp: int, pp: int, ep: int, dp: int, cp: int
+) -> tuple[float, float]:
     """Bytes of one rank's layers, and of its embedding and head, from its operators at a token count that needs all of
     them."""
-    split = Split(float(tp), 1.0, float(ep), float(dp), float(cp))
+    split = Degrees(float(tp), 1.0, float(ep), float(dp), float(cp))
     layers, edge = 0.0, 0.0
     for op in step_operators(model, formats, split, 1.0, 1.0):
         size = float(np.asarray(stored_bytes(op)))
@@ -202,20 +206,22 @@ def _weights_bytes(model: Model, formats: Formats, tp: int, pp: int, ep: int, dp
     return float((layers + encoder) * depth), float(edge / min(pp, 2))
 
 
-def _activation_bytes(model: Model, d: Deployment) -> float:
+def _activation_bytes(model: Model, d: Held) -> float:
     """Peak of live activations of the largest step and the fp32 logits of its sequences."""
-    tokens = d.max_num_batched_tokens / (d.dp * d.cp)
+    tokens = d.limits.max_num_batched_tokens / (d.split.dp * d.split.cp)
     width = 0.0
     for run in model.runs:
         ffn = run.block.ffn
         if isinstance(ffn, Experts):
             # permuted copies of each token for its experts, processed in chunks by every engine
             width = max(
-                width, ffn.top_k * 2.0 * (ffn.latent or model.hidden) / 4.0 + ffn.width * ffn.top_k / (d.tp or 1)
+                width, ffn.top_k * 2.0 * (ffn.latent or model.hidden) / 4.0 + ffn.width * ffn.top_k / (d.split.tp or 1)
             )
         elif ffn is not None:
-            width = max(width, ffn.width * (ffn.matrices - 1.0) / (d.tp or 1))
+            width = max(width, ffn.width * (ffn.matrices - 1.0) / (d.split.tp or 1))
     logits = (
-        min(d.max_num_seqs, d.max_num_batched_tokens) * model.vocab * 4.0 if model.head and not model.vision else 0.0
+        min(d.limits.max_num_seqs, d.limits.max_num_batched_tokens) * model.vocab * 4.0
+        if model.head and not model.vision
+        else 0.0
     )
-    return tokens * (_ACTIVATION_COPIES * model.hidden + width) * 2.0 + logits / (d.tp or 1) / d.dp
+    return tokens * (_ACTIVATION_COPIES * model.hidden + width) * 2.0 + logits / (d.split.tp or 1) / d.split.dp

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Misfit:
         """The line of `does_not_fit`."""
         model, hardware, deployment = self.model, self.hardware, self.deployment
         memory = self._memory
-        devices = deployment.devices_per_replica
+        devices = deployment.split.devices_per_replica
         formats = formats_of(model, hardware.device, deployment)
         weights = float(memory.weights_bytes[0])
         name = formats.experts.name if model.is_moe else formats.weights.name
@@ -47,7 +46,9 @@ class Misfit:
 
         held = f"{devices} x {hardware.device.key} hold {size(hardware.device.memory_bytes)}"
         need = f"{model.name} {name} needs {size(weights)} of weights, {held}"
-        if deployment.offload is not None and (tier := deployment.offload.weights or deployment.offload.kv):
+        if deployment.runtime.offload is not None and (
+            tier := deployment.runtime.offload.weights or deployment.runtime.offload.kv
+        ):
             held_behind = next((t.bytes for t in hardware.tiers if t.name == tier), 0.0)
             need = (
                 f"{model.name} {name} beside {size(held_behind)} of {tier} keeps {size(weights)} of weights on "
@@ -88,9 +89,9 @@ class Misfit:
 
     def _wider(self) -> Iterator[tuple[int, _Room]]:
         """Wider tensor parallelism within a host."""
-        tp, hardware = self.deployment.tp or 0, self.hardware
+        tp, hardware = self.deployment.split.tp or 0, self.hardware
         for wider in (2, 4, 8, 16, 32, 64):
-            devices = self.deployment.devices_per_replica // max(tp, 1) * wider
+            devices = self.deployment.split.devices_per_replica // max(tp, 1) * wider
             if 0 < tp < wider <= hardware.devices_per_host and devices <= max(
                 hardware.count, hardware.devices_per_host
             ):
@@ -101,19 +102,19 @@ class Misfit:
     def _deeper(self) -> Iterator[tuple[int, _Room]]:
         """More pipeline stages, on as many more devices."""
         for times in (2, 3, 4, 6, 8, 16):
-            room = self._room(pp=self.deployment.pp * times)
+            room = self._room(pp=self.deployment.split.pp * times)
             if room.possible:
-                yield self.deployment.pp * times, room
+                yield self.deployment.split.pp * times, room
 
     def _room(self, **changes: Any) -> _Room:
         """What a changed deployment has room for; kept, since every length asks the same."""
         place = tuple(changes.items())
         known = self._rooms.get(place)
         if known is None:
-            trial = replace(self.deployment, **changes)
+            trial = self.deployment.changed(**changes)
             possible = "weights" in changes or not split_problem(self.model, trial)
             memory = account(self.model, self.hardware, [trial]) if possible else None
-            known = self._rooms[place] = _Room(possible, trial.devices_per_replica, memory)
+            known = self._rooms[place] = _Room(possible, trial.split.devices_per_replica, memory)
         return known
 
 

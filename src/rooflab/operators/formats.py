@@ -1,21 +1,22 @@
-"""Which number formats a deployment really computes in: the checkpoint's, the user's, and what the device can do."""
+"""Which number formats a step really computes in: the checkpoint's, the user's, and what the device can do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.deployment import Priced
 from rooflab.scenario.dtype import DType, dtype
+from rooflab.scenario.formats import Formats
 from rooflab.scenario.hardware import Device
 from rooflab.scenario.model import Model
 
-__all__ = ["Formats", "formats_of"]
+__all__ = ["StepFormats", "formats_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Formats:
-    """Formats of one deployment: linear layers, routed experts, KV cache, and everything that is never quantised
+class StepFormats:
+    """Formats of a step: linear layers, routed experts, KV cache, and everything that is never quantised
     (`plain`)."""
 
     weights: DType
@@ -26,8 +27,7 @@ class Formats:
     plain: DType
 
 
-@lru_cache(maxsize=4096)
-def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
+def formats_of(model: Model, device: Device, deployment: Priced) -> StepFormats:
     """Formats from, in this order, the deployment, the checkpoint, and the engine's defaults.
 
     Activations follow the weights where the device computes in that format (fp8 weights on Hopper: fp8;
@@ -36,31 +36,34 @@ def formats_of(model: Model, device: Device, deployment: Deployment) -> Formats:
     cache. Accelerators serve checkpoints stored in fp32 as bf16, as engines do by default.
     A checkpoint whose experts alone are quantised keeps its attention in 16 bits.
     """
+    return _formats(model, device, deployment.formats, deployment.runtime.engine)
+
+
+@lru_cache(maxsize=4096)
+def _formats(model: Model, device: Device, asked: Formats, engine: str) -> StepFormats:
     stored = "bf16" if model.dtype == "fp32" and device.kind in ("gpu", "npu", "tpu") else model.dtype
-    named = dtype(deployment.weights) if deployment.weights else dtype(stored)
+    named = dtype(asked.weights) if asked.weights else dtype(stored)
     plain = named if named.name in ("fp16", "fp32") else dtype("bf16")
-    split_checkpoint = model.expert_dtype is not None and deployment.weights in (None, model.expert_dtype)
-    if deployment.experts:
-        experts = dtype(deployment.experts)
+    split_checkpoint = model.expert_dtype is not None and asked.weights in (None, model.expert_dtype)
+    if asked.experts:
+        experts = dtype(asked.experts)
     elif split_checkpoint and model.expert_dtype:
         experts = dtype(model.expert_dtype)
     else:
         experts = named
     weights = dtype(stored) if split_checkpoint else named
-    given = dtype(deployment.activations) if deployment.activations else None
-    if deployment.kv:
-        kv = dtype(deployment.kv)
-    elif deployment.engine == "trtllm" and experts.name in ("fp8", "fp8-block", "nvfp4"):
+    given = dtype(asked.activations) if asked.activations else None
+    if asked.kv:
+        kv = dtype(asked.kv)
+    elif engine == "trtllm" and experts.name in ("fp8", "fp8-block", "nvfp4"):
         kv = dtype("fp8")
     else:
         kv = dtype(model.kv_dtype) if model.kv_dtype else plain
-    return Formats(
+    return StepFormats(
         weights=weights,
-        activations=given if given and weights.bits < 16 else _activations(weights, device, plain, deployment.engine),
+        activations=given if given and weights.bits < 16 else _activations(weights, device, plain, engine),
         experts=experts,
-        expert_activations=given
-        if given and experts.bits < 16
-        else _activations(experts, device, plain, deployment.engine),
+        expert_activations=given if given and experts.bits < 16 else _activations(experts, device, plain, engine),
         kv=kv,
         plain=plain,
     )

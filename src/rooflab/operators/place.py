@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.operators.formats import Formats
+from rooflab.operators.formats import StepFormats
 from rooflab.operators.ops import Collective, Gemm, Group, Real
-from rooflab.operators.split import Split
+from rooflab.operators.split import Degrees
 from rooflab.scenario.dtype import DType
 
 __all__ = ["Place"]
@@ -24,8 +24,8 @@ class Place:
 
     count: float
     hidden: float
-    formats: Formats
-    split: Split
+    formats: StepFormats
+    split: Degrees
     tokens: Real
     here: Real
 

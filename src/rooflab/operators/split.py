@@ -8,14 +8,15 @@ import numpy as np
 
 from rooflab.errors import InputError
 from rooflab.operators.ops import Real
-from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.deployment import Priced
 from rooflab.scenario.model import Attention, CompressedAttention, Experts, LatentAttention, Model
+from rooflab.scenario.split import Split
 
-__all__ = ["PADDING_ENGINES", "Split", "check_split", "split_of", "split_problem"]
+__all__ = ["PADDING_ENGINES", "Degrees", "check_split", "degrees_of", "split_problem"]
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Degrees:
     """Degrees of tensor, pipeline, expert, attention-data and context parallelism of one engine.
 
     `padded`: cores a device over which the engine pads heads (0: heads divide as they are).
@@ -56,32 +57,27 @@ class Split:
         return np.maximum(tokens / (self.dp * self.cp), np.minimum(tokens, 1.0))
 
 
-def split_of(deployment: Deployment) -> Split:
-    """The split of a deployment whose `tp` is chosen; `ep` defaults to 1."""
-    assert deployment.tp is not None
-    return Split(
-        float(deployment.tp),
-        float(deployment.pp),
-        float(deployment.ep or 1),
-        float(deployment.dp),
-        float(deployment.cp),
-    )
+def degrees_of(split: Split) -> Degrees:
+    """The degrees of a split whose `tp` is chosen; `ep` defaults to 1."""
+    assert split.tp is not None
+    return Degrees(float(split.tp), float(split.pp), float(split.ep or 1), float(split.dp), float(split.cp))
 
 
 PADDING_ENGINES = ("neuron",)
 """Engines that pad heads to whatever degree is asked for."""
 
 
-def split_problem(model: Model, deployment: Deployment) -> tuple[str, str] | None:
+def split_problem(model: Model, deployment: Priced) -> tuple[str, str] | None:
     """The first reason why `model` cannot be cut as `deployment` says, as (field, message), or None.
 
     Query heads must divide by tp; KV heads must divide by tp or be replicated evenly; layers must give every
     stage at least one; experts must divide by ep, and ep must divide the devices of a stage.
     """
-    assert deployment.tp is not None
-    tp, pp, ep = deployment.tp, deployment.pp, deployment.ep or 1
+    split = deployment.split
+    assert split.tp is not None
+    tp, pp, ep = split.tp, split.pp, split.ep or 1
     heads, kv_heads = _heads(model)
-    if deployment.engine in PADDING_ENGINES:
+    if deployment.runtime.engine in PADDING_ENGINES:
         heads, kv_heads = set(), set()
     if heads and any(h % tp for h in heads):
         good = [d for d in range(1, max(heads) + 1) if all(h % d == 0 for h in heads)]
@@ -100,7 +96,7 @@ def split_problem(model: Model, deployment: Deployment) -> tuple[str, str] | Non
     if pp > model.layers:
         return "pp", f"{pp} stages for the {model.layers} layers of {model.name}; at most {model.layers}"
     experts = {r.block.ffn.experts for r in model.runs if isinstance(r.block.ffn, Experts)}
-    stage = tp * deployment.dp * deployment.cp
+    stage = tp * split.dp * split.cp
     if ep > 1 and not experts:
         return "ep", f"{model.name} has no routed experts; leave ep out"
     if ep > 1 and any(e % ep for e in experts):
@@ -112,7 +108,7 @@ def split_problem(model: Model, deployment: Deployment) -> tuple[str, str] | Non
     return None
 
 
-def check_split(model: Model, deployment: Deployment, where: str = "deployment") -> None:
+def check_split(model: Model, deployment: Priced, where: str = "deployment") -> None:
     """Raise InputError with the nearest valid degrees when the split is impossible."""
     problem = split_problem(model, deployment)
     if problem:

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rooflab.operators.formats import Formats
+from rooflab.operators.formats import StepFormats
 from rooflab.operators.mixers import mixer_operators
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Operator, Real
 from rooflab.operators.place import Place
-from rooflab.operators.split import Split
+from rooflab.operators.split import Degrees
 from rooflab.scenario.model import Block, Dense, Experts, Model
 
 __all__ = ["HIDDEN_PASSES", "step_operators"]
@@ -27,7 +27,9 @@ HIDDEN_PASSES = 10.0
 first study)."""
 
 
-def step_operators(model: Model, formats: Formats, split: Split, tokens: Real, rows: Real) -> tuple[Operator, ...]:
+def step_operators(
+    model: Model, formats: StepFormats, split: Degrees, tokens: Real, rows: Real
+) -> tuple[Operator, ...]:
     """Operators of one rank for a step of `tokens` (all of the engine) with logits at `rows` positions.
 
     `tokens` and `rows` may be arrays that broadcast with those of `split`.  Pipeline stages are laid end to end:
@@ -54,7 +56,7 @@ def step_operators(model: Model, formats: Formats, split: Split, tokens: Real, r
     return tuple(operators)
 
 
-def _embedding(model: Model, formats: Formats, m: Real) -> Operator:
+def _embedding(model: Model, formats: StepFormats, m: Real) -> Operator:
     if model.vision:
         v = model.vision
         return Gemm(
@@ -70,7 +72,7 @@ def _embedding(model: Model, formats: Formats, m: Real) -> Operator:
     return Elementwise("token embedding", "embedding", 1.0, m * model.hidden * 4.0)
 
 
-def _head(model: Model, formats: Formats, split: Split, rows: Real) -> Iterator[Operator]:
+def _head(model: Model, formats: StepFormats, split: Degrees, rows: Real) -> Iterator[Operator]:
     width = float(model.vision.classes if model.vision else model.vocab)
     weight = formats.weights if formats.weights.name.startswith("q") else formats.plain
     yield Gemm(

@@ -108,7 +108,7 @@ def settled(scenario: Scenario) -> Scenario:
     Both sides of a comparison then run on the same split, and a technique is not credited with what another split would
     give.
     """
-    if scenario.deployment.tp is not None:
+    if scenario.deployment.split.tp is not None:
         return scenario
     most = min(scenario.hardware.count, scenario.hardware.devices_per_host)
     tried = [scenario.with_deployment(tp=2**i) for i in range(most.bit_length()) if 2**i <= most]

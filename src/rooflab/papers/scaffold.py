@@ -59,7 +59,8 @@ class {name}(Technique):
 
     def apply(self, scenario: Scenario) -> Scenario:
         """Refuses a cache that has no 16 bits."""
-        require(scenario.deployment.kv in (None, "bf16", "fp16"), f"the cache is {{scenario.deployment.kv}} already")
+        given = scenario.deployment.formats.kv
+        require(given in (None, "bf16", "fp16"), f"the cache is {{given}} already")
         return scenario.with_deployment(kv="fp8", gpu_memory_utilization=self.memory)
 
 

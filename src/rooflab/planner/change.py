@@ -171,7 +171,7 @@ def nothing_meets(
     row = closest(judged)
     options = {"fixed": fixed, "limit": 3000}
     if row is None:
-        largest = max(judged.deployments, key=lambda d: d.devices_per_replica)
+        largest = max(judged.deployments, key=lambda d: d.split.devices_per_replica)
         text = does_not_fit(base.model, base.hardware, largest, float(judged.length[0]))
         return f"{text} (the largest of {len(judged.deployments):,} candidates)"
     near = miss(base, judged, row)
@@ -228,7 +228,7 @@ def _sample(judged: Judged) -> list[Deployment]:
     widest = max(d.devices for d in fitting)
     for d in fitting:
         if d.devices > widest // 2:
-            shapes.setdefault((d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv), []).append(d)
+            shapes.setdefault((d.split, d.formats, d.cluster.replicas), []).append(d)
     return [d for same in shapes.values() for d in same[:: max(len(same) // 4, 1)]]
 
 
@@ -248,7 +248,7 @@ def _more_devices(base: Scenario, options: dict[str, Any], *, hopeless: bool) ->
     """The fewest devices that do, of up to 8 times as many; not asked where even a trickle of load misses the targets
     at every split."""
     hardware = base.hardware
-    if "replicas" in options["fixed"] or base.deployment.replicas:
+    if "replicas" in options["fixed"] or base.deployment.cluster.replicas:
         return ""
     for times in (2, 4, 8):
         # without load to share, further devices only widen an engine, and that ends at a few hosts

@@ -58,7 +58,7 @@ def cloud(
         d = judged.deployments[i]
         if base.workload.mode != "max-throughput":
             return shape(d)
-        return shape(d), round(2 * np.log2(d.max_num_seqs))
+        return shape(d), round(2 * np.log2(d.limits.max_num_seqs))
 
     for i in shapes:
         seen.setdefault(key(int(i)), int(i))

@@ -46,7 +46,7 @@ def near_misses(base: Scenario, judged: Judged, target: Objective) -> tuple[Reje
 
 
 def _shape(d: Deployment) -> tuple[object, ...]:
-    return d.tp, d.pp, d.dp, d.ep, d.weights, d.replicas
+    return d.split, d.formats.weights, d.cluster.replicas
 
 
 def closest(judged: Judged) -> int | None:
@@ -81,11 +81,11 @@ def _percent(share: float) -> str:
 
 
 def _engine(d: Deployment) -> tuple[object, ...]:
-    return d.tp, d.pp, d.dp, d.ep, d.weights
+    return d.split, d.formats.weights
 
 
 def _step(d: Deployment) -> int:
-    return d.max_num_batched_tokens + d.max_num_seqs
+    return d.limits.max_num_batched_tokens + d.limits.max_num_seqs
 
 
 def _too_large(base: Scenario, judged: Judged) -> tuple[Rejected, ...]:
@@ -96,13 +96,13 @@ def _too_large(base: Scenario, judged: Judged) -> tuple[Rejected, ...]:
         d = judged.deployments[i]
         if _engine(d) in held:
             continue
-        old = largest.get(d.weights)
-        if old is None or (d.devices_per_replica, -_step(d)) > (old.devices_per_replica, -_step(old)):
-            largest[d.weights] = d
+        old = largest.get(d.formats.weights)
+        if old is None or (d.split.devices_per_replica, -_step(d)) > (old.split.devices_per_replica, -_step(old)):
+            largest[d.formats.weights] = d
     out = []
     length = float(judged.length[0])
-    for d in sorted(largest.values(), key=lambda d: -d.devices_per_replica)[:2]:
+    for d in sorted(largest.values(), key=lambda d: -d.split.devices_per_replica)[:2]:
         reason = does_not_fit(base.model, base.hardware, d, length).removeprefix("does not fit: ")
-        label = f"{formats_label(replace(base, deployment=d))} {split_label(replace(d, replicas=1))}"
+        label = f"{formats_label(replace(base, deployment=d))} {split_label(d.changed(replicas=1))}"
         out.append(Rejected(d, label, reason, Violation("memory", 0.0, 1.0, float("inf"))))
     return tuple(out)

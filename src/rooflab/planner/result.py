@@ -4,7 +4,7 @@ choice is."""
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rooflab.estimator.serving.answer import Estimate
@@ -82,13 +82,9 @@ class Choice:
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""
-        values = asdict(self.deployment)
-        plain = Deployment()
-        chosen = {
-            f.name: values[f.name]
-            for f in fields(Deployment)
-            if f.name in SEARCHED or getattr(self.deployment, f.name) != getattr(plain, f.name)
-        }
+        values = {name: value for part in asdict(self.deployment).values() for name, value in part.items()}
+        plain, own = Deployment().flat(), self.deployment.flat()
+        chosen = {name: values[name] for name in own if name in SEARCHED or own[name] != plain[name]}
         return {
             "rank": self.rank,
             "label": self.label,

@@ -33,6 +33,7 @@ from rooflab.planner.reject import near_misses
 from rooflab.planner.result import Choice, Plan
 from rooflab.planner.space import Space, fill_replicas, fill_sequences, quality, space_of
 from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.formats import Formats
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
 
@@ -78,7 +79,7 @@ def plan(
     open_ended = base.workload.mode == "max-throughput"
     ranked = [judged.deployments[i] for i in shapes]
     if open_ended:  # one engine more or less is the same choice
-        ranked = list({_shape(replace(d, replicas=1)): d for d in reversed(ranked)}.values())[::-1]
+        ranked = list({_shape(d.changed(replicas=1)): d for d in reversed(ranked)}.values())[::-1]
     choices = _choices(base, ranked[:top])
     by_devices = _choices(base, _by_count(base, ranked, open_ended=open_ended))
     metric = "tpot_s_p99" if _generates(base) else "e2e_s_mean"
@@ -115,7 +116,7 @@ def _generates(scenario: Scenario) -> bool:
 def _check(scenario: Scenario) -> None:
     if scenario.workload.mode == "trace" and not scenario.workload.rate:
         raise InputError("a plan needs the trace's mean rate; add rate", "workload")
-    if scenario.deployment.pools:
+    if scenario.deployment.cluster.pools:
         raise InputError("a plan chooses engines of one kind; leave pools out, or simulate them", "deployment.pools")
     for key, _ in scenario.slo:
         if key.startswith("tpot") and not _generates(scenario):
@@ -130,14 +131,17 @@ def _worth_pricing(base: Scenario, space: Space) -> list[Deployment]:
     deployments = list(space)
     smallest: dict[tuple[Any, ...], Deployment] = {}
     for d in deployments:
-        engine = (d.tp, d.pp, d.dp, d.ep, d.weights, d.kv)
+        engine = (d.split, d.formats)
         old = smallest.get(engine)
-        if old is None or (d.max_num_seqs, d.max_num_batched_tokens) < (old.max_num_seqs, old.max_num_batched_tokens):
+        if old is None or (d.limits.max_num_seqs, d.limits.max_num_batched_tokens) < (
+            old.limits.max_num_seqs,
+            old.limits.max_num_batched_tokens,
+        ):
             smallest[engine] = d
     length, cross = resident_tokens(base.model, base.workload)
     room = account(base.model, base.hardware, list(smallest.values())).sequences(np.array([length]), cross)
     held = {engine for engine, n in zip(smallest, room, strict=True) if n >= 1.0}
-    return [d for d in deployments if (e := (d.tp, d.pp, d.dp, d.ep, d.weights, d.kv)) in held or d is smallest[e]]
+    return [d for d in deployments if (e := (d.split, d.formats)) in held or d is smallest[e]]
 
 
 def rank(base: Scenario, judged: Judged, target: Objective) -> npt.NDArray[np.intp]:
@@ -159,7 +163,7 @@ def rank(base: Scenario, judged: Judged, target: Objective) -> npt.NDArray[np.in
     slack = judged.worst[rows] if base.slo else np.log(np.maximum(m["e2e_s_mean"][rows], 1e-12))
     slack = np.round(np.where(np.isfinite(slack), slack, 1e9) * 10)  # a tenth apart is the same
     usual = np.array([_distance(judged.deployments[i]) for i in rows])
-    staged = np.array([judged.deployments[i].pp > 1 for i in rows])
+    staged = np.array([judged.deployments[i].split.pp > 1 for i in rows])
     return rows[np.lexsort((usual, slack, staged, served, changes, tied))]
 
 
@@ -169,28 +173,27 @@ def _changes(kept: str) -> int:
 
 
 def _qualities(base: Scenario, judged: Judged, rows: npt.NDArray[np.intp]) -> list[str]:
-    known: dict[tuple[Any, ...], str] = {}
+    known: dict[Formats, str] = {}
     out = []
     for i in rows:
-        d = judged.deployments[i]
-        key = (d.weights, d.kv, d.experts)
-        if key not in known:
-            known[key] = quality(base, d)
-        out.append(known[key])
+        d: Deployment = judged.deployments[i]
+        if d.formats not in known:
+            known[d.formats] = quality(base, d)
+        out.append(known[d.formats])
     return out
 
 
 def _distance(d: Deployment) -> float:
     """How far the limits are from the defaults that engines ship with, in octaves; whole prompts count as more of
     them."""
-    if d.engine not in SCHEDULING:
-        return float(d.max_num_seqs)  # llama.cpp cuts its context into as many slots
-    apart = abs(math.log2(d.max_num_seqs / 256)) + abs(math.log2(d.max_num_batched_tokens / 8192))
-    return apart + (0.0 if d.chunked_prefill else 4.0)
+    if d.runtime.engine not in SCHEDULING:
+        return float(d.limits.max_num_seqs)  # llama.cpp cuts its context into as many slots
+    apart = abs(math.log2(d.limits.max_num_seqs / 256)) + abs(math.log2(d.limits.max_num_batched_tokens / 8192))
+    return apart + (0.0 if d.limits.chunked_prefill else 4.0)
 
 
 def _shape(d: Deployment) -> tuple[Any, ...]:
-    return d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv
+    return d.split, d.formats, d.cluster.replicas
 
 
 def _best_of_each_shape(judged: Judged, order: npt.NDArray[np.intp]) -> list[int]:
@@ -233,11 +236,11 @@ def _by_count(base: Scenario, ranked: list[Deployment], *, open_ended: bool) -> 
     first: dict[int, Deployment] = {}
     for d in ranked:
         first.setdefault(d.devices, d)
-    if open_ended and not base.deployment.replicas:
+    if open_ended and not base.deployment.cluster.replicas:
         for n in {1 << k for k in range(base.hardware.count.bit_length())} | {base.hardware.count}:
-            fitting = [d for d in ranked if n % d.devices_per_replica == 0]
+            fitting = [d for d in ranked if n % d.split.devices_per_replica == 0]
             if fitting:
-                first[n] = replace(fitting[0], replicas=n // fitting[0].devices_per_replica)
+                first[n] = fitting[0].changed(replicas=n // fitting[0].split.devices_per_replica)
     return [first[n] for n in sorted(first)]
 
 

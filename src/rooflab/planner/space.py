@@ -14,9 +14,9 @@ they have their default.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Final
+from typing import Final
 
 from rooflab.deploy.complete import default_engine
 from rooflab.errors import InputError, unknown
@@ -59,13 +59,17 @@ class Space:
         return sum(len(r) for _, r in self.splits) * len(self.weights) * len(self.kv) * len(self.limits)
 
     def __iter__(self) -> Iterator[Deployment]:
-        same = {f.name: getattr(self.base, f.name) for f in fields(Deployment) if f.name not in SEARCHED}
+        base = self.base
+        formats = [replace(base.formats, weights=w, kv=kv) for w, kv in product(self.weights, self.kv)]
+        limits = [
+            replace(base.limits, max_num_seqs=seqs, max_num_batched_tokens=tokens, chunked_prefill=chunked)
+            for seqs, tokens, chunked in self.limits
+        ]
+        clusters = {n: replace(base.cluster, replicas=n) for _, replicas in self.splits for n in replicas}
         for (tp, pp, dp, ep), replicas in self.splits:
-            for weights, kv, (seqs, tokens, chunked), n in product(self.weights, self.kv, self.limits, replicas):
-                yield Deployment(
-                    **same, tp=tp, pp=pp, dp=dp, ep=ep, replicas=n, weights=weights, kv=kv,
-                    max_num_seqs=seqs, max_num_batched_tokens=tokens, chunked_prefill=chunked,
-                )  # fmt: skip
+            split = replace(base.split, tp=tp, pp=pp, dp=dp, ep=ep)
+            for stored, limit, n in product(formats, limits, replicas):
+                yield Deployment(runtime=base.runtime, split=split, formats=stored, limits=limit, cluster=clusters[n])
 
 
 def candidates(
@@ -94,14 +98,15 @@ def space_of(
         if name not in SEARCHED:
             raise unknown("searched field", name, SEARCHED, "fixed")
     d, hardware = scenario.deployment, scenario.hardware
-    if not d.engine:
-        d = replace(d, engine=default_engine(scenario.model, hardware))
-    keep = {name for name in SEARCHED if name in fixed or getattr(d, name) != _DEFAULTS[name]}
+    if not d.runtime.engine:
+        d = d.changed(engine=default_engine(scenario.model, hardware))
+    given = d.flat()
+    keep = {name for name in SEARCHED if name in fixed or given[name] != _DEFAULTS[name]}
     splits = _splits(replace(scenario, deployment=d), keep)
     if not splits:
         _complain(replace(scenario, deployment=d))
-    weights = (d.weights,) if "weights" in keep else _weights(scenario, d, quantise=quantise, formats=formats)
-    kv = (d.kv,) if "kv" in keep else _caches(scenario, d)
+    weights = (d.formats.weights,) if "weights" in keep else _weights(scenario, d, quantise=quantise, formats=formats)
+    kv = (d.formats.kv,) if "kv" in keep else _caches(scenario, d)
     grids = [_limits(scenario, d, keep, level) for level in range(4)]
     every = [(s, _replicas(scenario, d, s, keep, thin=False)) for s in splits]
     thinned = [(s, _replicas(scenario, d, s, keep, thin=True)) for s in splits]
@@ -113,33 +118,39 @@ def space_of(
     return space
 
 
-_DEFAULTS: Final[dict[str, Any]] = {f.name: f.default for f in fields(Deployment)}
+_DEFAULTS: Final = Deployment().flat()
 
 
 def _splits(scenario: Scenario, keep: set[str]) -> list[Splits]:
     d, hardware, model = scenario.deployment, scenario.hardware, scenario.model
     most = hardware.count if hardware.device.scale_up.topology != "none" else 1
     layered = model.kind == "decoder"
-    one_engine_one_device = d.engine in ("llamacpp", "mlx", "onnxruntime", "pytorch", "transformers")
-    tps = [d.tp or 1] if "tp" in keep else [1] if one_engine_one_device else _tensor_degrees(hardware, most)
-    pps = [d.pp] if "pp" in keep else [p for p in _STAGES if p <= most] if layered and d.engine != "mlx" else [1]
+    one_engine_one_device = d.runtime.engine in ("llamacpp", "mlx", "onnxruntime", "pytorch", "transformers")
+    tps = [d.split.tp or 1] if "tp" in keep else [1] if one_engine_one_device else _tensor_degrees(hardware, most)
+    pps = (
+        [d.split.pp]
+        if "pp" in keep
+        else [p for p in _STAGES if p <= most]
+        if layered and d.runtime.engine != "mlx"
+        else [1]
+    )
     dps = (
-        [d.dp]
+        [d.split.dp]
         if "dp" in keep
         else [1 << i for i in range(most.bit_length())]
-        if model.is_moe and d.engine in SCHEDULING
+        if model.is_moe and d.runtime.engine in SCHEDULING
         else [1]
     )
     found = []
     for tp, pp, dp in product(tps, pps, dps):
-        if tp * pp * dp * d.cp > hardware.count or (tp * pp * dp * d.cp > 1 and most == 1):
+        if tp * pp * dp * d.split.cp > hardware.count or (tp * pp * dp * d.split.cp > 1 and most == 1):
             continue
-        if d.engine == "trtllm" and tp > 1 and dp > 1:
+        if d.runtime.engine == "trtllm" and tp > 1 and dp > 1:
             continue  # its attention DP takes every rank of a stage
-        ranks = tp * dp * d.cp
-        eps = [d.ep or 1] if "ep" in keep else sorted({1, ranks}) if model.is_moe else [1]
+        ranks = tp * dp * d.split.cp
+        eps = [d.split.ep or 1] if "ep" in keep else sorted({1, ranks}) if model.is_moe else [1]
         for ep in eps:
-            if split_problem(model, replace(d, tp=tp, pp=pp, dp=dp, ep=ep)) is None:
+            if split_problem(model, d.changed(tp=tp, pp=pp, dp=dp, ep=ep)) is None:
                 found.append((tp, pp, dp, ep))
     return found
 
@@ -153,14 +164,14 @@ def _tensor_degrees(hardware: Hardware, most: int) -> list[int]:
 
 def _complain(scenario: Scenario) -> None:
     d, hardware = scenario.deployment, scenario.hardware
-    trial = replace(d, tp=d.tp or 1)
+    trial = d.changed(tp=d.split.tp or 1)
     check_split(scenario.model, trial)
-    if hardware.device.scale_up.topology == "none" and trial.devices_per_replica > 1:
+    if hardware.device.scale_up.topology == "none" and trial.split.devices_per_replica > 1:
         raise InputError(f"{hardware.device.key} devices are not joined by any link; use replicas", "deployment.tp")
     raise InputError(
         f"no split of {scenario.model.name} over {hardware.count} x {hardware.device.key} agrees with the fields that "
         f"are set; "
-        f"they ask for {trial.devices_per_replica} devices an engine",
+        f"they ask for {trial.split.devices_per_replica} devices an engine",
         "deployment",
     )
 
@@ -168,11 +179,11 @@ def _complain(scenario: Scenario) -> None:
 def _replicas(scenario: Scenario, d: Deployment, split: Splits, keep: set[str], *, thin: bool) -> tuple[int, ...]:
     if "replicas" in keep:
         return (
-            (d.replicas or 1,)
-            if split[0] * split[1] * split[2] * d.cp * (d.replicas or 1) <= scenario.hardware.count
+            (d.cluster.replicas or 1,)
+            if split[0] * split[1] * split[2] * d.split.cp * (d.cluster.replicas or 1) <= scenario.hardware.count
             else ()
         )
-    most = scenario.hardware.count // (split[0] * split[1] * split[2] * d.cp)
+    most = scenario.hardware.count // (split[0] * split[1] * split[2] * d.split.cp)
     if scenario.workload.mode == "max-throughput":
         return tuple(sorted({1, most}))  # replicas of a full engine do not change each other
     if not thin and most <= _ALL_REPLICAS:
@@ -190,10 +201,10 @@ def fill_replicas(deployments: Sequence[Deployment], tried: Collection[int]) -> 
     them."""
     out = []
     for d in deployments:
-        n = d.replicas or 1
+        n = d.cluster.replicas or 1
         below = max((t for t in tried if t < n), default=0)
         step = max((n - below) // 32, 1)
-        out += [replace(d, replicas=k) for k in range(below + step, n, step)]
+        out += [d.changed(replicas=k) for k in range(below + step, n, step)]
     return out
 
 
@@ -201,9 +212,9 @@ def fill_sequences(deployments: Sequence[Deployment]) -> list[Deployment]:
     """Sixteen limits on the sequences between half and twice each deployment's own."""
     out = []
     for d in deployments:
-        n = d.max_num_seqs
+        n = d.limits.max_num_seqs
         sizes = {round(n * 2.0 ** (k / 8)) for k in range(-8, 9)} - {n, 0}
-        out += [replace(d, max_num_seqs=size) for size in sorted(sizes)]
+        out += [d.changed(max_num_seqs=size) for size in sorted(sizes)]
     return out
 
 
@@ -215,9 +226,9 @@ def _weights(
         return tuple(None if dtype(f, "formats").name == model.dtype else dtype(f, "formats").name for f in formats)
     stored = min(DTYPES[model.dtype].bits, DTYPES[model.expert_dtype].bits if model.expert_dtype else 99)
     out: list[str | None] = [None]
-    if d.engine == "llamacpp":
+    if d.runtime.engine == "llamacpp":
         return tuple(out + [f for f in ("q8_0", "q4_k_m") if DTYPES[f].bits < stored and (quantise or f == "q8_0")])
-    if model.kind != "decoder" or d.engine not in SCHEDULING:
+    if model.kind != "decoder" or d.runtime.engine not in SCHEDULING:
         return tuple(out)
     if stored >= 16 and _holds_fp8(scenario.hardware):
         out.append("fp8")
@@ -234,9 +245,11 @@ def _holds_fp8(hardware: Hardware) -> bool:
 
 
 def _caches(scenario: Scenario, d: Deployment) -> tuple[str | None, ...]:
-    own = formats_of(scenario.model, scenario.hardware.device, replace(d, tp=1)).kv
+    own = formats_of(scenario.model, scenario.hardware.device, d).kv
     able = (
-        d.engine in SCHEDULING and scenario.hardware.device.peak_flops.get("fp8") and scenario.model.kind == "decoder"
+        d.runtime.engine in SCHEDULING
+        and scenario.hardware.device.peak_flops.get("fp8")
+        and scenario.model.kind == "decoder"
     )
     return (None, "fp8") if able and own.bits >= 16 and scenario.model.kv_elements_per_token else (None,)
 
@@ -245,12 +258,12 @@ def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tu
     """Sequences x tokens a step x chunked, coarser with each level; the tokens of whole prompts hold the longest
     one."""
     w = scenario.workload
-    searched = d.engine in SCHEDULING and scenario.model.kind == "decoder"
+    searched = d.runtime.engine in SCHEDULING and scenario.model.kind == "decoder"
     longest = max(w.mean_prompt_tokens, w.isl.high if w.isl.high < float("inf") else 0.0)
     whole = 1 << max(14, int(longest - 1).bit_length())
     default_tokens, default_seqs = _DEFAULTS["max_num_batched_tokens"], _DEFAULTS["max_num_seqs"]
     tokens = (
-        [d.max_num_batched_tokens]
+        [d.limits.max_num_batched_tokens]
         if "max_num_batched_tokens" in keep or not searched
         else list(_TOKENS[::2] if level else _TOKENS)
     )
@@ -260,11 +273,11 @@ def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tu
         tokens = [default_tokens]
     pairs = [(t, True) for t in tokens]
     if "chunked_prefill" in keep:
-        pairs = [(t, d.chunked_prefill) for t in tokens]
+        pairs = [(t, d.limits.chunked_prefill) for t in tokens]
     elif searched and level < 3:
         pairs.append((tokens[0] if len(tokens) == 1 and "max_num_batched_tokens" in keep else whole, False))
     if "max_num_seqs" in keep:
-        seqs: list[int] = [d.max_num_seqs]
+        seqs: list[int] = [d.limits.max_num_seqs]
     elif w.mode == "static":
         seqs = [max(default_seqs, w.batch or 1) if searched else w.batch or 1]
     elif w.mode == "max-throughput":
@@ -281,10 +294,7 @@ def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tu
 def quality(scenario: Scenario, d: Deployment) -> str:
     """What a deployment does to the model's answers: "as the checkpoint", or what changed at an unknown cost."""
     device = scenario.hardware.device
-    own, used = (
-        formats_of(scenario.model, device, replace(x, tp=1))
-        for x in (replace(d, weights=None, experts=None, kv=None), d)
-    )
+    own, used = (formats_of(scenario.model, device, x) for x in (d.changed(weights=None, experts=None, kv=None), d))
     changed = []
     if used.weights.bits < own.weights.bits or used.experts.bits < own.experts.bits:
         changed.append(f"{min(used.weights, used.experts, key=lambda f: f.bits).name} weights")

@@ -29,7 +29,7 @@ def reasons(base: Scenario, judged: Judged, target: Objective, choice: Choice, b
     compared = [
         text
         for changes in _neighbours(choice.deployment, base)
-        if (rows := shapes.get(_shape(replace(choice.deployment, **changes))))
+        if (rows := shapes.get(_shape(choice.deployment.changed(**changes))))
         and (text := _neighbour(base, judged, target, choice, _likest(judged, rows, choice.deployment)))
     ]
     return tuple(x for x in (time, _memory(choice), *compared, _fewer(base, judged, target, choice)) if x)
@@ -54,7 +54,7 @@ def _memory(c: Choice) -> str:
 
 
 def _shape(d: Deployment) -> tuple[Any, ...]:
-    return d.tp, d.pp, d.dp, d.ep, d.replicas, d.weights, d.kv
+    return d.split, d.formats, d.cluster.replicas
 
 
 def _rows_of_each_shape(judged: Judged, target: Objective) -> dict[tuple[Any, ...], list[int]]:
@@ -71,23 +71,26 @@ def _likest(judged: Judged, rows: list[int], d: Deployment) -> int:
     """Of a shape's rows the one with the same limits, if it meets the targets; else the best of them."""
     for i in rows:
         other = judged.deployments[i]
-        same = (other.max_num_seqs, other.max_num_batched_tokens, other.chunked_prefill)
-        if same == (d.max_num_seqs, d.max_num_batched_tokens, d.chunked_prefill) and judged.feasible[i]:
+        same = (other.limits.max_num_seqs, other.limits.max_num_batched_tokens, other.limits.chunked_prefill)
+        if (
+            same == (d.limits.max_num_seqs, d.limits.max_num_batched_tokens, d.limits.chunked_prefill)
+            and judged.feasible[i]
+        ):
             return i
     return rows[0]
 
 
 def _neighbours(d: Deployment, base: Scenario) -> list[dict[str, Any]]:
     """One step away: half and twice the tensor degree on the same devices, the other formats."""
-    tp, n = d.tp or 1, d.replicas or 1
-    spread = d.ep == tp * d.dp * d.cp and (d.ep or 1) > 1
+    tp, n = d.split.tp or 1, d.cluster.replicas or 1
+    spread = d.split.ep == tp * d.split.dp * d.split.cp and (d.split.ep or 1) > 1
     out: list[dict[str, Any]] = []
     if tp % 2 == 0:
-        out.append({"tp": tp // 2, "replicas": n * 2} | ({"ep": tp // 2 * d.dp * d.cp} if spread else {}))
+        out.append({"tp": tp // 2, "replicas": n * 2} | ({"ep": tp // 2 * d.split.dp * d.split.cp} if spread else {}))
     if n % 2 == 0:
-        out.append({"tp": tp * 2, "replicas": n // 2} | ({"ep": tp * 2 * d.dp * d.cp} if spread else {}))
-    out += [{"weights": w} for w in (None, "fp8") if w != d.weights]
-    out += [{"kv": kv} for kv in (None, "fp8") if kv != d.kv]
+        out.append({"tp": tp * 2, "replicas": n // 2} | ({"ep": tp * 2 * d.split.dp * d.split.cp} if spread else {}))
+    out += [{"weights": w} for w in (None, "fp8") if w != d.formats.weights]
+    out += [{"kv": kv} for kv in (None, "fp8") if kv != d.formats.kv]
     return out
 
 

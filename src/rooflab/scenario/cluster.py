@@ -5,27 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from rooflab.errors import InputError
 from rooflab.scenario import fields
 from rooflab.scenario.hardware import Hardware
 
 __all__ = [
+    "CLUSTER_READERS",
     "Autoscale",
+    "Cluster",
     "Failure",
     "KVTier",
     "Pool",
-    "Rotation",
     "SpeedChange",
-    "Swap",
     "Transfer",
-    "read_autoscale",
-    "read_failures",
-    "read_pools",
-    "read_rotation",
-    "read_speed",
-    "read_swap",
 ]
 
 
@@ -96,31 +90,23 @@ class KVTier:
     swap_bytes: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """How a preempted sequence's cache goes to the host and back.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """`replicas` engines (None: as many as the hardware holds), who sends them requests, and what befalls them.
 
-    Each copy of `run_blocks` adjacent blocks (of keys or values, in one layer) costs `call_s` to issue. `asynchronous`:
-    beside the steps of the others, instead of between them. `reuse`: the host keeps its copy, and only what is new
-    since goes out again.
+    With `pools` the engines are those of the pools, prompts and decodes apart; beyond `spill_tokens` on every engine
+    for prompts (None: never) a decode engine takes the prompt and answers it.
     """
 
-    call_s: float = 0.0
-    run_blocks: float = 1.0
-    asynchronous: bool = False
-    reuse: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """Fairness by turns: every `steps` engine steps all requests draw new priorities, and who has a bad one gives way.
-
-    "random": anew; "markov": those that run draw nearer the front by `sticky` (0 to 1).
-    """
-
-    steps: int
-    pattern: Literal["random", "markov"] = "random"
-    sticky: float = 0.5
+    replicas: int | None = None
+    router: str = "round-robin"
+    pools: tuple[Pool, ...] = ()
+    transfer: Transfer = Transfer()
+    spill_tokens: int | None = None
+    kv_tiers: KVTier = KVTier()
+    autoscale: Autoscale | None = None
+    failures: tuple[Failure, ...] = ()
+    speed: tuple[SpeedChange, ...] = ()
 
 
 def _list(value: Any, where: str) -> list[Any]:
@@ -133,7 +119,7 @@ def _as_given(value: Any, where: str) -> Any:
     return value
 
 
-def read_pools(value: Any, where: str) -> tuple[Pool, ...]:
+def _pools(value: Any, where: str) -> tuple[Pool, ...]:
     """Pools from ``[{role: prefill, replicas: 2, tp: 4, hardware: 8 x h100}, {role: decode, replicas: 1}]``; both roles
     must appear."""
     readers: Mapping[str, fields.Reader] = {
@@ -158,7 +144,7 @@ def read_pools(value: Any, where: str) -> tuple[Pool, ...]:
     return tuple(pools)
 
 
-def read_transfer(value: Any, where: str) -> Transfer:
+def _transfer(value: Any, where: str) -> Transfer:
     """A transfer from ``{bandwidth: 50 GB/s, latency: 5 us, layerwise: true}``."""
     readers: Mapping[str, fields.Reader] = {
         "bandwidth": fields.quantity("bandwidth"),
@@ -169,7 +155,7 @@ def read_transfer(value: Any, where: str) -> Transfer:
     return Transfer(read.get("bandwidth"), read.get("latency"), read.get("layerwise", True))
 
 
-def read_autoscale(value: Any, where: str) -> Autoscale:
+def _autoscale(value: Any, where: str) -> Autoscale:
     """Autoscaling from ``{load: 8, least: 1, most: 4, every: 10 s, startup: 60 s}``."""
     readers: Mapping[str, fields.Reader] = {
         "load": fields.number(0, exclusive=True),
@@ -185,7 +171,7 @@ def read_autoscale(value: Any, where: str) -> Autoscale:
     return Autoscale(**{names.get(str(k), str(k)): v for k, v in read.items()})
 
 
-def read_failures(value: Any, where: str) -> tuple[Failure, ...]:
+def _failures(value: Any, where: str) -> tuple[Failure, ...]:
     """Failures from ``[{replica: 0, at: 100 s, until: 400 s}]``."""
     readers: Mapping[str, fields.Reader] = {
         "replica": fields.integer,
@@ -203,7 +189,7 @@ def read_failures(value: Any, where: str) -> tuple[Failure, ...]:
     return tuple(out)
 
 
-def read_speed(value: Any, where: str) -> tuple[SpeedChange, ...]:
+def _speed(value: Any, where: str) -> tuple[SpeedChange, ...]:
     """Changes of speed from ``[{at: 60 s, power_limit: 400 W}, {at: 120 s, clock: 1.0}]``."""
     readers: Mapping[str, fields.Reader] = {
         "at": fields.quantity("time"),
@@ -220,35 +206,21 @@ def read_speed(value: Any, where: str) -> tuple[SpeedChange, ...]:
     return tuple(out)
 
 
-def read_swap(value: Any, where: str) -> Swap:
-    """Swapping from ``{call: 5 us, run_blocks: 20, asynchronous: true, reuse: true}``."""
-    if isinstance(value, Swap):
-        return value
-    readers: Mapping[str, fields.Reader] = {
-        "call": fields.quantity("time"), "run_blocks": fields.number(1), "asynchronous": fields.flag,
-        "reuse": fields.flag,
-    }  # fmt: skip
-    read = fields.read(dict, value, where, readers)
-    return Swap(**{{"call": "call_s"}.get(str(k), str(k)): v for k, v in read.items()})
-
-
-def read_rotation(value: Any, where: str) -> Rotation:
-    """A rotation from ``25`` (steps) or ``{steps: 25, pattern: markov, sticky: 0.5}``."""
-    if isinstance(value, Rotation):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = {"steps": value}
-    readers: Mapping[str, fields.Reader] = {
-        "steps": fields.at_least(1), "pattern": fields.choice("random", "markov"), "sticky": fields.number(0, 1),
-    }  # fmt: skip
-    read = fields.read(dict, value, where, readers)
-    if "steps" not in read:
-        raise InputError("a rotation needs steps, for example {steps: 25}", where)
-    return Rotation(**{str(k): v for k, v in read.items()})
-
-
-def read_tiers(value: Any, where: str) -> KVTier:
+def _tiers(value: Any, where: str) -> KVTier:
     """Memory behind the devices from ``{host: 200 GB, ssd: 2 TB, swap: 50 GB}``."""
     readers: Mapping[str, fields.Reader] = dict.fromkeys(("host", "ssd", "swap"), fields.quantity("bytes"))
     read = fields.read(dict, value, where, readers)
     return KVTier(read.get("host", 0.0), read.get("ssd", 0.0), read.get("swap", 0.0))
+
+
+CLUSTER_READERS: Final[dict[str, fields.Reader]] = {
+    "replicas": fields.at_least(1),
+    "router": fields.text,
+    "pools": _pools,
+    "transfer": _transfer,
+    "spill_tokens": fields.at_least(1),
+    "kv_tiers": _tiers,
+    "autoscale": _autoscale,
+    "failures": _failures,
+    "speed": _speed,
+}

@@ -1,210 +1,114 @@
-"""The deployment: the engine, how the model is split and stored, and the limits of its scheduler."""
+"""The deployment, of five parts: how a step runs, how the model is split and stored, what the scheduler may do, and how
+engines stand together.
+
+A scenario file writes the fields of all parts side by side (``deployment: {engine: vllm, tp: 4, max_num_seqs: 64}``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
+from typing import Any, Final, Protocol
 
-from rooflab.errors import InputError, unknown
-from rooflab.scenario import cluster, fields
-from rooflab.scenario.dtype import dtype
-from rooflab.scenario.offload import Offload, read_offload
+from rooflab.scenario import fields
+from rooflab.scenario.cluster import CLUSTER_READERS, Cluster
+from rooflab.scenario.formats import FORMATS_READERS, Formats
+from rooflab.scenario.limits import LIMITS_READERS, Limits
+from rooflab.scenario.runtime import RUNTIME_READERS, Runtime
+from rooflab.scenario.split import SPLIT_READERS, Split
 
-__all__ = ["ENGINES", "Deployment", "Overlap", "Speculation", "read_deployment"]
-
-ENGINES: Final = {
-    "vllm": "vLLM",
-    "sglang": "SGLang",
-    "trtllm": "TensorRT-LLM",
-    "lmdeploy": "LMDeploy",
-    "tgi": "TGI",
-    "transformers": "Transformers",
-    "deepspeed": "DeepSpeed-MII",
-    "llamacpp": "llama.cpp",
-    "mlx": "MLX",
-    "onnxruntime": "ONNX Runtime",
-    "pytorch": "PyTorch",
-    "neuron": "Neuron",
-    "fastertransformer": "FasterTransformer",
-    "ideal": "an engine without overhead",
-}
-_ENGINE_ALIASES: Final = {
-    "tensorrt-llm": "trtllm", "trt-llm": "trtllm", "tensorrt": "trtllm", "nim": "trtllm", "llama.cpp": "llamacpp",
-    "llama-cpp": "llamacpp",
-    "hf": "transformers", "huggingface": "transformers", "deepspeed-mii": "deepspeed", "mii": "deepspeed",
-    "turbomind": "lmdeploy",
-    "torch": "pytorch", "ft": "fastertransformer",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Speculation:
-    """Speculative decoding: `tokens` drafted a step, each accepted with probability `acceptance` while all before it
-    were.
-
-    `draft_share`: time of drafting one token over a plain decode step of the target.
-    """
-
-    tokens: int
-    acceptance: float
-    draft_share: float = 0.05
-
-    @property
-    def tokens_per_step(self) -> float:
-        """Expected tokens gained by a step: (1 − a^(k+1)) / (1 − a), the target's own token included (Leviathan et al.
-        2023, eq. 1)."""
-        if self.acceptance >= 1:
-            return self.tokens + 1.0
-        return (1 - self.acceptance ** (self.tokens + 1)) / (1 - self.acceptance)
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Work of one step that runs beside its matrix products on the same device.
-
-    `attention`: share of decode attention that runs while products leave the memory idle; `comm`: share of
-    communication that runs while anything else does.  1 is everything that could be hidden, 0 one operator after the
-    other.
-    """
-
-    attention: float = 0.0
-    comm: float = 0.0
+__all__ = ["DEPLOYMENT_READERS", "PART_OF", "Deployment", "Held", "Priced", "held", "priced", "read_deployment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """How a model is served.  An empty `engine` is the usual one for the hardware.
+    """How a model is served."""
 
-    Splits: `tp` tensor, `pp` pipeline, `ep` expert, `dp` attention-data, `cp` context parallel; one engine
-    uses tp·pp·dp·cp devices (experts are spread over them by `ep`), and there are `replicas` engines
-    (None: as many as the hardware holds).  Formats None mean the model's own.  Limits carry vLLM's names.
-    `batching` "separate": every sequence is an instance of its own that reads the (once resident) weights for itself.
-    `admit_every`: decode steps between two looks at the waiting line (SGLang's scheduler-recv-interval);
-    `batch_wait_steps`: decode steps that a prompt waits for others to share its step (TensorRT-LLM's
-    batch_wait_timeout_iters). With `pools` the engines are those of the pools, prompts and decodes apart; beyond
-    `spill_tokens` on every engine for prompts (None: never) a decode engine takes the prompt and answers it.
-    """
+    runtime: Runtime = Runtime()
+    split: Split = Split()
+    formats: Formats = Formats()
+    limits: Limits = Limits()
+    cluster: Cluster = Cluster()
 
-    engine: str = ""
-    engine_version: str = ""
-    tp: int | None = None
-    pp: int = 1
-    ep: int | None = None
-    dp: int = 1
-    cp: int = 1
-    replicas: int | None = None
-    weights: str | None = None
-    activations: str | None = None
-    experts: str | None = None
-    kv: str | None = None
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 8192
-    max_model_len: int | None = None
-    block_size: int = 16
-    gpu_memory_utilization: float = 0.9
-    chunked_prefill: bool = True
-    admit_every: int = 1
-    batch_wait_steps: int = 0
-    prefix_caching: bool = True
-    cuda_graphs: bool = True
-    host: Literal["fast", "slow"] = "fast"
-    speculation: Speculation | None = None
-    overlap: Overlap | None = None
-    batching: Literal["shared", "separate"] = "shared"
-    offload: Offload | None = None
-    scheduler: str | None = None
-    policy: str = "fcfs"
-    preemption: Literal["recompute", "swap"] = "recompute"
-    swap: cluster.Swap | None = None
-    rotation: cluster.Rotation | None = None
-    router: str = "round-robin"
-    pools: tuple[cluster.Pool, ...] = ()
-    transfer: cluster.Transfer = cluster.Transfer()
-    spill_tokens: int | None = None
-    kv_tiers: cluster.KVTier = cluster.KVTier()
-    max_waiting: int | None = None
-    autoscale: cluster.Autoscale | None = None
-    failures: tuple[cluster.Failure, ...] = ()
-    speed: tuple[cluster.SpeedChange, ...] = ()
+    @classmethod
+    def of(cls, **flat: Any) -> Deployment:
+        """A deployment from fields of any part: ``Deployment.of(engine="vllm", tp=4)``."""
+        return cls().changed(**flat)
 
-    @property
-    def devices_per_replica(self) -> int:
-        """Devices that one engine uses; `tp` must have been chosen."""
-        assert self.tp is not None
-        return self.tp * self.pp * self.dp * self.cp
+    def changed(self, **flat: Any) -> Deployment:
+        """The same deployment with fields of any part replaced: ``deployment.changed(tp=4, weights="fp8")``.
+
+        Raises TypeError for a name that no part has.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        for name, value in flat.items():
+            if name not in PART_OF:
+                raise TypeError(f"a deployment has no field {name!r}")
+            changes.setdefault(PART_OF[name], {})[name] = value
+        return replace(self, **{part: replace(getattr(self, part), **own) for part, own in changes.items()})
+
+    def flat(self) -> dict[str, Any]:
+        """The fields of all parts by name, as a scenario file has them."""
+        return {name: getattr(getattr(self, part), name) for name, part in PART_OF.items()}
 
     @property
     def devices(self) -> int:
-        """Devices in use; `replicas` must have been chosen."""
-        assert self.replicas is not None
-        return self.devices_per_replica * self.replicas
+        """Devices in use; `tp` and `replicas` must have been chosen."""
+        assert self.cluster.replicas is not None
+        return self.split.devices_per_replica * self.cluster.replicas
 
 
-def _engine(value: Any, where: str) -> str:
-    name = str(value).strip().lower()
-    name = _ENGINE_ALIASES.get(name, name)
-    if name not in ENGINES:
-        raise unknown("engine", str(value), ENGINES, where)
-    return name
+PART_OF: Final[Mapping[str, str]] = {
+    field.name: part.name for part in fields_of(Deployment) for field in fields_of(getattr(Deployment(), part.name))
+}
+"""The part that each field lives in."""
 
 
-def _format(value: Any, where: str) -> str:
-    return dtype(str(value), where).name
+class Priced(Protocol):
+    """What the price of a step depends on: a deployment, seen without its scheduler and its cluster."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """How a step runs."""
+        ...
+
+    @property
+    def split(self) -> Split:
+        """How the model is cut."""
+        ...
+
+    @property
+    def formats(self) -> Formats:
+        """How it is stored."""
+        ...
 
 
-def _speculation(value: Any, where: str) -> Speculation:
-    readers: Mapping[str, fields.Reader] = {
-        "tokens": fields.at_least(1),
-        "acceptance": fields.number(0, 1),
-        "draft_share": fields.number(0),
-    }
-    for key in ("tokens", "acceptance"):
-        if not isinstance(value, Mapping) or key not in value:
-            raise InputError("speculation needs tokens and acceptance, for example {tokens: 3, acceptance: 0.7}", where)
-    return fields.read(Speculation, value, where, readers)
+class Held(Priced, Protocol):
+    """What the memory account depends on: what a step's price does, and the limits of the scheduler."""
+
+    @property
+    def limits(self) -> Limits:
+        """What the scheduler may do."""
+        ...
 
 
-def _overlap(value: Any, where: str) -> Overlap:
-    if isinstance(value, Overlap):
-        return value
-    return fields.read(Overlap, value, where, {"attention": fields.number(0, 1), "comm": fields.number(0, 1)})
+def priced(deployment: Priced) -> tuple[Runtime, Split, Formats]:
+    """The parts that the price of a step depends on; deployments with equal ones have steps of equal price."""
+    return deployment.runtime, deployment.split, deployment.formats
 
 
-DEPLOYMENT_READERS: Final[dict[str, fields.Reader]] = {
-    "engine": _engine,
-    "engine_version": fields.text,
-    **{k: fields.at_least(1) for k in ("tp", "pp", "ep", "dp", "cp", "replicas")},
-    **dict.fromkeys(("weights", "activations", "experts", "kv"), _format),
-    "max_num_seqs": fields.at_least(1),
-    "max_num_batched_tokens": fields.at_least(1),
-    "max_model_len": fields.at_least(1),
-    "block_size": fields.at_least(1),
-    "gpu_memory_utilization": fields.number(0, 1, exclusive=True),
-    "chunked_prefill": fields.flag,
-    "admit_every": fields.at_least(1),
-    "batch_wait_steps": fields.integer,
-    "prefix_caching": fields.flag,
-    "cuda_graphs": fields.flag,
-    "host": fields.choice("fast", "slow"),
-    "speculation": _speculation,
-    "overlap": _overlap,
-    "batching": fields.choice("shared", "separate"),
-    "offload": read_offload,
-    "scheduler": fields.text,
-    "policy": fields.text,
-    "preemption": fields.choice("recompute", "swap"),
-    "swap": cluster.read_swap,
-    "rotation": cluster.read_rotation,
-    "router": fields.text,
-    "pools": cluster.read_pools,
-    "transfer": cluster.read_transfer,
-    "spill_tokens": fields.at_least(1),
-    "kv_tiers": cluster.read_tiers,
-    "max_waiting": fields.integer,
-    "autoscale": cluster.read_autoscale,
-    "failures": cluster.read_failures,
-    "speed": cluster.read_speed,
+def held(deployment: Held) -> tuple[Runtime, Split, Formats, Limits]:
+    """The parts that the memory account depends on; deployments with equal ones hold as much."""
+    return deployment.runtime, deployment.split, deployment.formats, deployment.limits
+
+
+DEPLOYMENT_READERS: Final[Mapping[str, fields.Reader]] = {
+    **RUNTIME_READERS,
+    **SPLIT_READERS,
+    **FORMATS_READERS,
+    **LIMITS_READERS,
+    **CLUSTER_READERS,
 }
 
 
@@ -212,4 +116,4 @@ def read_deployment(value: Any, where: str = "deployment") -> Deployment:
     """A deployment from its mapping; splits are checked against model and hardware later, when both are known."""
     if isinstance(value, Deployment):
         return value
-    return fields.read(Deployment, value, where, DEPLOYMENT_READERS)
+    return Deployment.of(**fields.read(dict, value, where, DEPLOYMENT_READERS))

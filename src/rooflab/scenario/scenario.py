@@ -55,7 +55,7 @@ class Scenario:
 
     def with_deployment(self, **changes: Any) -> Scenario:
         """The same scenario with fields of its deployment replaced."""
-        return replace(self, deployment=replace(self.deployment, **changes))
+        return replace(self, deployment=self.deployment.changed(**changes))
 
     def with_workload(self, **changes: Any) -> Scenario:
         """The same scenario with fields of its workload replaced."""
@@ -94,15 +94,15 @@ def read_scenario(value: Any, resolvers: Resolvers, where: str = "") -> Scenario
 
 def _with_pools(deployment: Deployment, resolvers: Resolvers) -> Deployment:
     """The deployment with the hardware of its pools looked up."""
-    if not any(p.spec is not None for p in deployment.pools):
+    if not any(p.spec is not None for p in deployment.cluster.pools):
         return deployment
     pools = tuple(
         p
         if p.spec is None
         else replace(p, hardware=resolvers.hardware(p.spec, f"deployment.pools[{i}].hardware"), spec=None)
-        for i, p in enumerate(deployment.pools)
+        for i, p in enumerate(deployment.cluster.pools)
     )
-    return replace(deployment, pools=pools)
+    return deployment.changed(pools=pools)
 
 
 def _techniques(value: Any, where: str) -> tuple[TechniqueCall, ...]:

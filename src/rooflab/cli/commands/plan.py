@@ -151,7 +151,7 @@ def _show(plan: Plan, path: str, *, quiet: bool) -> None:
         return
     from rooflab.launch.command import EMITTERS
 
-    engine = plan.best.deployment.engine
+    engine = plan.best.deployment.runtime.engine
     if engine in EMITTERS:
         click.echo()
         click.echo(plan.best.launch_command())

@@ -13,9 +13,9 @@ from rooflab.costs.engine_constants import engine_overhead
 from rooflab.costs.price import Bench, bench_for, compute_of, price
 from rooflab.costs.step import ATTENTION_FIELDS
 from rooflab.estimator.serving.answer import Estimate
-from rooflab.operators.formats import Formats, formats_of
+from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.operators.ops import AttentionOp, ExpertGemm, Gemm, Operator, RecurrentOp
-from rooflab.operators.split import Split, split_of
+from rooflab.operators.split import Degrees, degrees_of
 from rooflab.operators.step import step_operators
 from rooflab.scenario.scenario import Scenario
 
@@ -57,8 +57,8 @@ class OperatorRow:
 def breakdown(estimate: Estimate) -> list[OperatorRow]:
     """Operators of the mean decode step and of one prompt's prefill, longest first within each phase."""
     s = estimate.scenario
-    lanes = s.deployment.pp
-    replicas = s.deployment.replicas or 1
+    lanes = s.deployment.split.pp
+    replicas = s.deployment.cluster.replicas or 1
     rows: list[OperatorRow] = []
     prompt, output = s.workload.mean_prompt_tokens, s.workload.mean_output_tokens
     if s.model.vision:
@@ -88,9 +88,9 @@ def step_rows(
     `StepCosts.step`."""
     d = scenario.deployment
     formats = formats_of(scenario.model, scenario.hardware.device, d)
-    overhead = engine_overhead(d, moe=scenario.model.is_moe, family=scenario.hardware.device.family)
-    bench = bench_for(scenario.hardware, d.engine, overhead)
-    split = split_of(d)
+    overhead = engine_overhead(d.runtime, moe=scenario.model.is_moe, family=scenario.hardware.device.family)
+    bench = bench_for(scenario.hardware, d.runtime.engine, overhead)
+    split = degrees_of(d.split)
     operators: tuple[Operator, ...] = step_operators(
         scenario.model, formats, split, np.float64(n_decode + prefill_tokens), np.float64(n_decode + n_prefill)
     )
@@ -149,7 +149,9 @@ def _one(value: Any) -> float:
     return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
 
 
-def _row(op: Operator, phase: str, bench: Bench, formats: Formats, split: Split, load: dict[str, float]) -> OperatorRow:
+def _row(
+    op: Operator, phase: str, bench: Bench, formats: StepFormats, split: Degrees, load: dict[str, float]
+) -> OperatorRow:
     device = bench.device
     if isinstance(op, (AttentionOp, RecurrentOp)):
         return _mixer_row(op, phase, bench, formats, load)
@@ -183,7 +185,7 @@ def _row(op: Operator, phase: str, bench: Bench, formats: Formats, split: Split,
 
 
 def _mixer_row(
-    op: AttentionOp | RecurrentOp, phase: str, bench: Bench, formats: Formats, load: dict[str, float]
+    op: AttentionOp | RecurrentOp, phase: str, bench: Bench, formats: StepFormats, load: dict[str, float]
 ) -> OperatorRow:
     row = {name: _one(value) for name, value in attention_row(op, bench, formats).items()}
     assert set(row) == set(ATTENTION_FIELDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -58,7 +57,7 @@ class Table:
             return out
 
         prompt = column([x.mean_prompt_tokens for x in w])
-        reused = column([x.mean_reused_tokens for x in w]) * by_deployment([d.prefix_caching for d in distinct])
+        reused = column([x.mean_reused_tokens for x in w]) * by_deployment([d.limits.prefix_caching for d in distinct])
         self.isl = np.maximum(prompt - reused, 1.0)
         # what an encoder reads never enters the decoder's own cache
         self.prompt = prompt if model.kind == "decoder" else np.zeros_like(prompt)
@@ -72,7 +71,9 @@ class Table:
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
         # a running engine holds sequences at all stages of their growth: on average half the output is there
         # ... unless admission reserves room for the whole answer (TensorRT-LLM's guaranteed-no-evict, static engines)
-        held = np.where(np.array([(d.scheduler or d.engine) in _RESERVING for d in distinct])[which], 1.0, 0.5)
+        held = np.where(
+            np.array([(d.limits.scheduler or d.runtime.engine) in _RESERVING for d in distinct])[which], 1.0, 0.5
+        )
         self.capacity_steady = np.where(
             memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * self.beams * held, cross), 1e9), 0.0
         )
@@ -98,33 +99,37 @@ class Table:
         self, distinct: list[Deployment], which: npt.NDArray[np.intp], by_deployment: Callable[[Sequence[Any]], Array]
     ) -> None:
         """Columns of what engines are set to and add."""
-        self.replicas = by_deployment([d.replicas for d in distinct])
+        self.replicas = by_deployment([d.cluster.replicas for d in distinct])
         self.devices = by_deployment([d.devices for d in distinct])
-        self.max_seqs = by_deployment([d.max_num_seqs * d.dp for d in distinct])
-        engines = [d.engine for d in distinct]
-        engines_used, engine_row = representatives(
-            distinct, attrgetter("engine", "engine_version", "host", "cuda_graphs")
-        )
+        self.max_seqs = by_deployment([d.limits.max_num_seqs * d.split.dp for d in distinct])
+        engines = [d.runtime.engine for d in distinct]
+        engines_used, engine_row = representatives(distinct, lambda d: d.runtime)
         family = self.scenarios[0].hardware.device.family
-        overheads = [engine_overhead(d, moe=self.model.is_moe, family=family) for d in engines_used]
+        overheads = [engine_overhead(d.runtime, moe=self.model.is_moe, family=family) for d in engines_used]
         self.frontend_s = np.array([o.frontend_s for o in overheads])[engine_row][which]
         self.frontend_user_s = np.array([o.frontend_user_s for o in overheads])[engine_row][which]
         self.convoy = np.array([o.convoy for o in overheads])[engine_row][which]
         # engines without a scheduler take the whole batch in one step
         whole = np.array([e in _UNCHUNKED or self.model.kind != "decoder" for e in engines])[which]
-        self.chunk = np.where(whole, 1e9, by_deployment([d.max_num_batched_tokens * d.dp for d in distinct]))
-        self.chunked = ~whole & (by_deployment([d.chunked_prefill for d in distinct]) > 0)
+        self.chunk = np.where(
+            whole, 1e9, by_deployment([d.limits.max_num_batched_tokens * d.split.dp for d in distinct])
+        )
+        self.chunked = ~whole & (by_deployment([d.limits.chunked_prefill for d in distinct]) > 0)
         self._admission = [
             by_deployment(values)
-            for values in zip(*((d.admit_every, d.batch_wait_steps) for d in distinct), strict=True)
+            for values in zip(*((d.limits.admit_every, d.limits.batch_wait_steps) for d in distinct), strict=True)
         ]
-        self.lanes = by_deployment([d.pp for d in distinct])
+        self.lanes = by_deployment([d.split.pp for d in distinct])
         layers = self.model.layers
-        self.balance = by_deployment([layers / (-(-layers // d.pp) * d.pp) for d in distinct])
+        self.balance = by_deployment([layers / (-(-layers // d.split.pp) * d.split.pp) for d in distinct])
         self.relay = np.where(
-            by_deployment([d.engine in _RELAYING for d in distinct]), np.maximum(self.lanes * self.balance, 1.0), 1.0
+            by_deployment([d.runtime.engine in _RELAYING for d in distinct]),
+            np.maximum(self.lanes * self.balance, 1.0),
+            1.0,
         )
-        self.yields = by_deployment([d.speculation.tokens_per_step if d.speculation else 1.0 for d in distinct])
+        self.yields = by_deployment(
+            [d.runtime.speculation.tokens_per_step if d.runtime.speculation else 1.0 for d in distinct]
+        )
 
     def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:
         """The scheduler's settings for taking up prompts, of `rows`."""

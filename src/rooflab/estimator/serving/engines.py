@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ from rooflab.estimator.serving.metrics import metrics_of
 from rooflab.estimator.serving.modes import Outcome, closed_loop, open_loop, static_batch
 from rooflab.memory.account import account
 from rooflab.memory.explain import Misfit
-from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.deployment import Deployment, Priced, held, priced
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
@@ -94,62 +93,26 @@ def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deploy
     seen = {id(d): place.setdefault(d, len(place)) for d in {id(d): d for d in deployments}.values()}
     which = np.array([seen[id(d)] for d in deployments], dtype=np.intp)
     distinct = list(place)
-    priced, priced_row = representatives(distinct, _PRICED)
-    held, held_row = representatives(distinct, _HELD)
+    one_price, priced_row = representatives(distinct, priced)
+    one_account, held_row = representatives(distinct, held)
     _, cross = resident_tokens(model, scenarios[0].workload)
-    costs = compile_steps(model, hardware, [_priced(d) for d in priced], scenarios[0].rewrites, cross)
-    encoder = _encoder_costs(model, hardware, [_priced(d) for d in priced], scenarios[0])
-    memory = account(model, hardware, held)
+    costs = compile_steps(model, hardware, one_price, scenarios[0].rewrites, cross)
+    encoder = _encoder_costs(model, hardware, one_price, scenarios[0])
+    memory = account(model, hardware, one_account)
     table = Table(scenarios, distinct, which, model, memory_rows(memory, held_row[which]))
     outcome = _solve(table, costs, encoder, priced_row[which])
     metrics = metrics_of(table, outcome, costs, priced_row[which], bill(hardware))
     return Columns(metrics, outcome.saturated, table.capacity, table.length)
 
 
-_PRICED: Final = attrgetter(
-    "engine",
-    "engine_version",
-    "tp",
-    "pp",
-    "ep",
-    "dp",
-    "cp",
-    "weights",
-    "activations",
-    "experts",
-    "kv",
-    "cuda_graphs",
-    "host",
-    "speculation",
-    "overlap",
-    "batching",
-    "offload",
-)
-"""What the price of a step depends on."""
-_HELD: Final = attrgetter(
-    "engine", "engine_version", "tp", "pp", "ep", "dp", "cp", "weights", "activations", "experts", "kv",
-    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "offload",
-)  # fmt: skip
-"""What the memory account depends on."""
-
-
-def _priced(d: Deployment) -> Deployment:
-    """The part of a deployment that its step price depends on."""
-    return Deployment(
-        engine=d.engine, engine_version=d.engine_version, tp=d.tp, pp=d.pp, ep=d.ep, dp=d.dp, cp=d.cp,
-        weights=d.weights,
-        activations=d.activations, experts=d.experts, kv=d.kv, cuda_graphs=d.cuda_graphs, host=d.host,
-        speculation=d.speculation,
-        overlap=d.overlap, batching=d.batching, offload=d.offload,
-    )  # fmt: skip
-
-
-def _encoder_costs(model: Model, hardware: Hardware, priced: list[Deployment], scenario: Scenario) -> StepCosts | None:
+def _encoder_costs(
+    model: Model, hardware: Hardware, deployments: Sequence[Priced], scenario: Scenario
+) -> StepCosts | None:
     """Step prices of the encoder of an encoder-decoder, as a model of its own."""
     if model.kind != "encoder-decoder":
         return None
     tower = replace(model, kind="encoder", runs=model.encoder, encoder=(), head=False)
-    return compile_steps(tower, hardware, priced, scenario.rewrites)
+    return compile_steps(tower, hardware, deployments, scenario.rewrites)
 
 
 def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:

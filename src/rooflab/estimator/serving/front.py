@@ -25,8 +25,10 @@ def estimate(scenario: Scenario) -> Estimate:
 def estimate_many(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
     """Metrics of each scenario, in order; a scenario that cannot be done yields the error that `estimate` would
     raise."""
-    results: list[Estimate | RooflabError | None] = [_pooled(s) if s.deployment.pools else None for s in scenarios]
-    alike = iter(estimate_engines([s for s in scenarios if not s.deployment.pools]))
+    results: list[Estimate | RooflabError | None] = [
+        _pooled(s) if s.deployment.cluster.pools else None for s in scenarios
+    ]
+    alike = iter(estimate_engines([s for s in scenarios if not s.deployment.cluster.pools]))
     return [next(alike) if result is None else result for result in results]
 
 

@@ -36,10 +36,10 @@ def groups_of(scenarios: Sequence[Scenario]) -> tuple[list[Group], dict[int, Roo
         model, hardware = id(s.model), id(s.hardware)
         length, cross = (
             (0.0, 0.0)
-            if s.deployment.tp is not None and s.model.kind == "decoder"
+            if s.deployment.split.tp is not None and s.model.kind == "decoder"
             else resident_tokens(s.model, s.workload)
         )
-        rest = (length, cross) if s.deployment.tp is None else None
+        rest = (length, cross) if s.deployment.split.tp is None else None
         # by identity first: hashing a deployment of thirty fields costs more than the rest of a row
         same = (model, hardware, id(s.deployment), rest)
         done = completed.get(same)

@@ -58,14 +58,14 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     if not prefill:
         raise InputError("only mixed pools: leave pools out and set replicas", "deployment.pools")
     isl, osl = w.mean_prompt_tokens, w.mean_output_tokens
-    servers, engines = (float(sum(d.replicas or 1 for _, _, d in some)) for some in (prefill, parts))
+    servers, engines = (float(sum(d.cluster.replicas or 1 for _, _, d in some)) for some in (prefill, parts))
     alone = [
         _estimate(
             Scenario(
                 model=scenario.model,
                 hardware=h,
                 workload=Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=1),
-                deployment=replace(d, replicas=1),
+                deployment=d.changed(replicas=1),
             )
         )
         for _, h, d in prefill
@@ -73,7 +73,7 @@ def estimate_pools(scenario: Scenario) -> Estimate:
     service_s = float(np.mean([e.metrics["ttft_s_mean"] for e in alone]))
     together, batch_s = _batch(scenario, prefill, isl, service_s)
     _, first_hardware, first = prefill[0]
-    overhead = engine_overhead(first, moe=scenario.model.is_moe, family=first_hardware.device.family)
+    overhead = engine_overhead(first.runtime, moe=scenario.model.is_moe, family=first_hardware.device.family)
     tail_s = _tail_s(scenario, first_hardware, first, isl)
 
     def loaded(running: float) -> Scenario:
@@ -136,7 +136,7 @@ def _decode_alone(scenario: Scenario, hardware: Hardware, deployment: Deployment
         isl=_lengths(isl), osl=_lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0)
     )
     return Scenario(
-        model=scenario.model, hardware=hardware, workload=load, deployment=replace(deployment, prefix_caching=True)
+        model=scenario.model, hardware=hardware, workload=load, deployment=deployment.changed(prefix_caching=True)
     )
 
 
@@ -146,7 +146,7 @@ def _batch(
     """Prompts that a prefill engine takes in one step, and the step's seconds; one alone where batching does not
     pay."""
     _, hardware, d = prefill[0]
-    together = max(int(d.max_num_batched_tokens * d.dp // max(isl, 1.0)), 1)
+    together = max(int(d.limits.max_num_batched_tokens * d.split.dp // max(isl, 1.0)), 1)
     load = Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=together)
     found = estimate_engines(
         [
@@ -154,7 +154,7 @@ def _batch(
                 model=scenario.model,
                 hardware=hardware,
                 workload=load,
-                deployment=replace(d, replicas=1, max_num_seqs=max(d.max_num_seqs, together)),
+                deployment=d.changed(replicas=1, max_num_seqs=max(d.limits.max_num_seqs, together)),
             )
         ]
     )[0]
@@ -165,7 +165,7 @@ def _batch(
 
 def _tail_s(scenario: Scenario, hardware: Hardware, d: Deployment, isl: float) -> float:
     """Seconds of the cache transfer that the prompt's own computation does not hide."""
-    transfer = scenario.deployment.transfer
+    transfer = scenario.deployment.cluster.transfer
     sent = float(account(scenario.model, hardware, [d]).sequence_bytes(np.array([isl]))[0])
     rate = transfer.bytes_per_s or hardware.network.bytes_per_s or 1.0
     latency = hardware.network.latency_s if transfer.latency_s is None else transfer.latency_s
@@ -197,8 +197,8 @@ def _assemble(
     for name, value in rates.items():
         m[name], m[f"{name}_per_gpu"] = value, value / devices
     prefill_w = sum(
-        (d.replicas or 1)
-        * (d.devices_per_replica * h.device.idle_w * (1 - prompt_load) + prompt_load * e.metrics["power_w"])
+        (d.cluster.replicas or 1)
+        * (d.split.devices_per_replica * h.device.idle_w * (1 - prompt_load) + prompt_load * e.metrics["power_w"])
         for (p, h, d), e in zip([x for x in parts if x[0].role == "prefill"], alone, strict=True)
     )
     m["power_w"] = pool.metrics["power_w"] + prefill_w
@@ -211,5 +211,7 @@ def _assemble(
     m["gco2e_per_mtok"] = node_w / unit / 3.6e6 * bills[0][0].gco2e_per_kwh * 1e6
     m["goodput_requests_per_s"] = 0.0 if saturated and scenario.slo else requests
     m["running"], m["devices"], m["utilisation"] = running, devices, prompt_load
-    final = replace(scenario, deployment=replace(scenario.deployment, engine=parts[0][2].engine, tp=parts[0][2].tp))
+    final = replace(
+        scenario, deployment=scenario.deployment.changed(engine=parts[0][2].runtime.engine, tp=parts[0][2].split.tp)
+    )
     return Estimate(final, m, saturated)

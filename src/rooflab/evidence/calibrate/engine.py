@@ -80,7 +80,7 @@ def _steps(row: FitRow) -> bool:
         metric in ENERGY
         or metric.endswith("p99")
         or len(row.question.scenarios) > 1
-        or scenario_of(row).deployment.pools
+        or scenario_of(row).deployment.cluster.pools
     ):
         return False
     return not metric.startswith("ttft") or mode == "static"
@@ -102,7 +102,7 @@ def _step_priors(place: str, rows: Sequence[FitRow]) -> dict[str, Prior]:
     out = {f"{place}:{name}": prior for name, prior in found.items()}
     for row in rows:
         device = scenario_of(row).hardware.device
-        measured = calibration_for(device, scenario_of(row).deployment.engine).in_table
+        measured = calibration_for(device, scenario_of(row).deployment.runtime.engine).in_table
         for name, prior in _centred(device_factors(device), DEVICE_PRIORS).items():
             out[f"{device.key}:{name}"] = replace(prior, width=prior.width * (_TABLE_WIDTH if measured else 1.0))
     return out
@@ -115,7 +115,7 @@ def _first_priors(place: str, rows: Sequence[FitRow]) -> dict[str, Prior]:
 def _entry(row: FitRow) -> EngineOverhead:
     """The engine's own constants, without what a slow host or eager launches add."""
     s = scenario_of(row)
-    plain = replace(s.deployment, host="fast", cuda_graphs=True)
+    plain = replace(s.deployment.runtime, host="fast", cuda_graphs=True)
     return engine_overhead(plain, moe=s.model.is_moe, family=s.hardware.device.family)
 
 

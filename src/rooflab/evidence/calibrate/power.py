@@ -58,7 +58,7 @@ def fit_power(
         s = scenario_of(row)
         if row.question.metric == "j_per_token" and configuration(row) not in speed:
             unused[row.question.id] = "joules a token without the throughput of the same run: add its output_tok_s"
-        elif len(row.question.scenarios) > 1 or s.deployment.pools:
+        elif len(row.question.scenarios) > 1 or s.deployment.cluster.pools:
             unused[row.question.id] = "power of a run whose split is not stated"
         else:
             groups.setdefault(s.hardware.device.key, []).append(row)

@@ -111,7 +111,7 @@ def serving_power(rows: Sequence[Row]) -> list[ServingPower]:
             columns.append(estimate_many([s for _, _, s in asked]))
     found = []
     for (config, values, scenario), results in zip(asked, zip(*columns, strict=True), strict=True):
-        if any(isinstance(r, RooflabError) for r in results) or scenario.deployment.pp > 1:
+        if any(isinstance(r, RooflabError) for r in results) or scenario.deployment.split.pp > 1:
             continue
         device = scenario.hardware.device
         room_w = device.tdp_w - device.idle_w
@@ -144,8 +144,8 @@ def old_cases(rows: Sequence[Row]) -> list[OldCase]:
     asked = _asked([r for r in rows if r["source"].endswith("v2")])
     for (_, values, scenario), estimate in zip(asked, estimate_many([s for _, _, s in asked]), strict=True):
         if not isinstance(estimate, RooflabError):
-            split = estimate.scenario.deployment
-            load = (estimate.metrics["running"] / split.replicas, (split.tp or 1) * split.pp)
+            d = estimate.scenario.deployment
+            load = (estimate.metrics["running"] / d.cluster.replicas, (d.split.tp or 1) * d.split.pp)
             name = scenario.model.name
             kept.append(
                 OldCase(name, load, estimate.metrics["tpot_s_mean"], estimate.metrics["output_tokens_per_s"], values)

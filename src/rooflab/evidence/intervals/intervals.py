@@ -192,5 +192,7 @@ def _domain(estimate: Estimate, metric: str, near: Nearness) -> Domain:
         return Domain(_ENERGY[metric], "", "", "", near)
     name = "output_tokens_per_s" if metric == "usd_per_mtok" else metric
     return domain_of(
-        estimate.scenario, family_of(name, estimate.scenario.workload, estimate.scenario.deployment.engine), near
+        estimate.scenario,
+        family_of(name, estimate.scenario.workload, estimate.scenario.deployment.runtime.engine),
+        near,
     )

@@ -134,7 +134,7 @@ def _shape(model: Model) -> str:
 
 def key_of(model: Model, device: Device, deployment: Deployment) -> Key:
     """The key of a model on a device under an engine."""
-    engine = f"{deployment.engine}@{era(deployment.engine, deployment.engine_version)}"
+    engine = f"{deployment.runtime.engine}@{era(deployment.runtime.engine, deployment.runtime.engine_version)}"
     return Key(_shape(model), device.key, engine, device.family, "moe" if model.is_moe else "dense")
 
 
@@ -148,7 +148,7 @@ def entry_of(key: Key) -> str:
 def domain_of(scenario: Scenario, family: str, near: Nearness) -> Domain:
     """The domain of a prediction for `scenario`."""
     s = scenario
-    kernels = calibration_for(s.hardware.device, s.deployment.engine)
+    kernels = calibration_for(s.hardware.device, s.deployment.runtime.engine)
     how = "tables" if kernels.in_table else "relative" if kernels.provenance == "fitted" else "assumed"
     key = key_of(s.model, s.hardware.device, s.deployment)
     engine = "fitted" if entry_of(key) in active().engines else "general"
@@ -160,10 +160,10 @@ def provenance_of(scenario: Scenario) -> str:
     assumed."""
     s = scenario
     key = key_of(s.model, s.hardware.device, s.deployment)
-    kernels = calibration_for(s.hardware.device, s.deployment.engine).provenance
+    kernels = calibration_for(s.hardware.device, s.deployment.runtime.engine).provenance
     if kernels == "assumed":
         kernels = "fitted" if device_factors(s.hardware.device).provenance == "fitted" else "assumed"
-    engine = engine_overhead(s.deployment, moe=s.model.is_moe, family=key.family).provenance
+    engine = engine_overhead(s.deployment.runtime, moe=s.model.is_moe, family=key.family).provenance
     return "assumed" if "assumed" in (kernels, engine) else "fitted"
 
 

@@ -50,7 +50,7 @@ def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Itera
             for r, n in zip(rows, named, strict=True)
             if n != name and (_engine(r) in engines or _family(r) in families)
         ]
-        slow = any(_scenario(r).deployment.host == "slow" for r in inside)
+        slow = any(_scenario(r).deployment.runtime.host == "slow" for r in inside)
         with using(_without(shipped, engines, families, slow)), redirect_stdout(StringIO()):
             table = train(others, "", near=shipped).table
         with using(table):
@@ -76,7 +76,7 @@ _NAMES: Final[Mapping[str, Callable[[FitRow], str]]] = {
 
 def _engine(row: FitRow) -> str:
     d = _scenario(row).deployment
-    return f"{d.engine}@{era(d.engine, d.engine_version)}"
+    return f"{d.runtime.engine}@{era(d.runtime.engine, d.runtime.engine_version)}"
 
 
 def _family(row: FitRow) -> str:

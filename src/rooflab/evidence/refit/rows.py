@@ -62,33 +62,33 @@ def engine_key(row: FitRow) -> str:
     """The calibration entry that a row tells of: engine@generation/kind, with the host where an engine has an entry of
     its own there."""
     s = scenario(row)
-    generation = era(s.deployment.engine, s.deployment.engine_version)
-    key = f"{s.deployment.engine}@{generation}/{'moe' if s.model.is_moe else 'dense'}"
-    return f"{key}:slow host" if s.deployment.host == "slow" and s.deployment.engine != "vllm" else key
+    generation = era(s.deployment.runtime.engine, s.deployment.runtime.engine_version)
+    key = f"{s.deployment.runtime.engine}@{generation}/{'moe' if s.model.is_moe else 'dense'}"
+    return f"{key}:slow host" if s.deployment.runtime.host == "slow" and s.deployment.runtime.engine != "vllm" else key
 
 
 def slow_vllm(row: FitRow) -> bool:
     """vLLM on a slow host adds to the constants of vLLM; other engines get an entry of their own there."""
     d = scenario(row).deployment
-    return bool(d.host == "slow" and d.engine == "vllm")
+    return bool(d.runtime.host == "slow" and d.runtime.engine == "vllm")
 
 
 def block_scaled(row: FitRow) -> bool:
     """Whether the row's experts are fp8 with a scale a block."""
     s = scenario(row)
-    return bool(s.model.is_moe and (s.deployment.experts or s.deployment.weights) == "fp8-block")
+    return bool(s.model.is_moe and (s.deployment.formats.experts or s.deployment.formats.weights) == "fp8-block")
 
 
 def has_tables(row: FitRow) -> bool:
     """Whether kernels of the row's device are fitted to tables, its own or a relative's."""
     s = scenario(row)
-    return calibration_for(s.hardware.device, s.deployment.engine).provenance == "fitted"
+    return calibration_for(s.hardware.device, s.deployment.runtime.engine).provenance == "fitted"
 
 
 def own_tables(row: FitRow) -> bool:
     """Whether the row's device has tables of its own."""
     s = scenario(row)
-    return calibration_for(s.hardware.device, s.deployment.engine).in_table
+    return calibration_for(s.hardware.device, s.deployment.runtime.engine).in_table
 
 
 def fits_speed(row: FitRow) -> bool:
@@ -96,7 +96,7 @@ def fits_speed(row: FitRow) -> bool:
     metric, mode = row.question.metric, scenario(row).workload.mode
     if metric.endswith("p99") or (len(row.question.scenarios) > 1 and not _free(row)):
         return False
-    if scenario(row).deployment.pools:  # the pace of a decode pool tells of its steps; throughput waits for prompts too
+    if scenario(row).deployment.cluster.pools:  # a decode pool's pace tells of its steps; throughput waits for prompts
         return metric.startswith("tpot")
     return not metric.startswith("ttft") or mode == "static"
 
@@ -104,7 +104,7 @@ def fits_speed(row: FitRow) -> bool:
 def pool_alone(row: FitRow) -> FitRow:
     """A row of separate pools as one of its decode pool under the sequences that it holds, which hardly depend on the
     constants."""
-    if not scenario(row).deployment.pools:
+    if not scenario(row).deployment.cluster.pools:
         return row
     try:
         alone = decode_pool(scenario(row))
@@ -130,7 +130,7 @@ def settled(rows: Sequence[FitRow]) -> list[FitRow]:
     for i, best in zip(free, best_of([Choice(rows[i].question.scenarios) for i in free]), strict=True):
         if best is not None:
             settled = best.scenario.with_workload(scenario=None, rate=None) if best.scenario.slo else best.scenario
-            sure = not settled.model.is_moe or settled.deployment.devices_per_replica == 1
+            sure = not settled.model.is_moe or settled.deployment.split.devices_per_replica == 1
             asked = replace(rows[i].question, scenarios=(settled,))
             out[i] = replace(rows[i], question=asked, weight=rows[i].weight * _INFERRED if sure else 0.0)
     return out
@@ -140,7 +140,7 @@ def is_first_token(row: FitRow, *, pools: bool = False) -> bool:
     """Whether the row is a first token of a closed loop, of one engine or of separate pools."""
     s = scenario(row)
     told = row.question.metric in ("ttft_s_mean", "ttft_s_p50") and s.workload.mode == "closed"
-    return told and bool(s.deployment.pools) == pools
+    return told and bool(s.deployment.cluster.pools) == pools
 
 
 def grouped(rows: Iterable[FitRow], key: Callable[[FitRow], str]) -> dict[str, list[FitRow]]:

@@ -139,8 +139,10 @@ def served(estimate: Estimate, row: Row, old: OldRuns | None = None) -> Served:
     tokens_per_s, power_w, tpot_s = m["output_tokens_per_s"], m["power_w"], m["tpot_s_mean"]
     stretch = drain = 1.0
     if row["source"].endswith("v2"):
-        split = estimate.scenario.deployment
-        stretch, drain = (old or _old_runs()).slower(tpot_s, m["running"] / split.replicas, (split.tp or 1) * split.pp)
+        d = estimate.scenario.deployment
+        stretch, drain = (old or _old_runs()).slower(
+            tpot_s, m["running"] / d.cluster.replicas, (d.split.tp or 1) * d.split.pp
+        )
     idle_w = m["devices"] * loaded_idle_w(estimate.scenario.hardware)
     return Served(
         power_w=idle_w + max(power_w - idle_w, 0.0) / stretch / drain,

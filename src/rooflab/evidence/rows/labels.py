@@ -8,8 +8,8 @@ from functools import cache
 from typing import Final
 
 from rooflab.errors import unknown
-from rooflab.scenario.deployment import ENGINES
 from rooflab.scenario.dtype import DTYPES
+from rooflab.scenario.runtime import ENGINES
 
 __all__ = ["activations_of", "cache_of", "engine_of", "weights_of"]
 

@@ -13,7 +13,6 @@ Latencies of a submission (v4.1 prints them) are those of its own load, which `w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from rooflab.scenario.deployment import Deployment
@@ -147,7 +146,7 @@ def candidates(
     """The scenarios among which a submitter of `row` could choose."""
     slo = limits(row) or SLO()
     scheduler = (
-        "trtllm-max-utilization" if base.engine == "trtllm" else None
+        "trtllm-max-utilization" if base.runtime.engine == "trtllm" else None
     )  # the harness's default, which no configuration changes
     stages = _STAGES if row["date"] >= _PIPELINES_SINCE else (1,)
     return tuple(
@@ -155,8 +154,8 @@ def candidates(
             model=shape,
             hardware=machine,
             workload=workload,
-            deployment=replace(
-                base, **split, scheduler=scheduler, max_num_batched_tokens=tokens, max_num_seqs=_MOST_SEQUENCES
+            deployment=base.changed(
+                **split, scheduler=scheduler, max_num_batched_tokens=tokens, max_num_seqs=_MOST_SEQUENCES
             ),
             slo=slo,
         )

@@ -89,7 +89,7 @@ def question(row: Mapping[str, str]) -> Question:
     except InputError as error:
         raise Unsupported(f"{error.where or 'catalogue'}: {error.message}") from None
     workload = _workload(row)
-    base = Deployment(
+    base = Deployment.of(
         engine=engine,
         # months tell generations apart where sources write versions of their own packaging
         engine_version=row["date"] or row["engine_version"],
@@ -99,7 +99,7 @@ def question(row: Mapping[str, str]) -> Question:
     )
     if "disagg" in row["scenario"]:
         pooled = _pooled(row, shape, base)
-        machine = replace(machine, count=sum(_devices(p) for p in pooled.pools))
+        machine = replace(machine, count=sum(_devices(p) for p in pooled.cluster.pools))
         return Question(
             row["id"],
             (Scenario(model=shape, hardware=machine, workload=workload, deployment=pooled),),
@@ -112,8 +112,7 @@ def question(row: Mapping[str, str]) -> Question:
         return Question(row["id"], scenarios, metric, factor, value, mlperf.stated_rate(row))
     splits = _splits(row, gpus, shape)
     scenarios = tuple(
-        Scenario(model=shape, hardware=machine, workload=workload, deployment=replace(base, **split))
-        for split in splits
+        Scenario(model=shape, hardware=machine, workload=workload, deployment=base.changed(**split)) for split in splits
     )
     return Question(row["id"], scenarios, metric, factor, value)
 
@@ -234,7 +233,7 @@ def _pooled(row: Mapping[str, str], shape: Model, base: Deployment) -> Deploymen
             ranks, dp = 1, tp
         spread = shape.is_moe and ep <= ranks * dp and (ranks * dp) % ep == 0
         pools.append(Pool(role=role, replicas=workers, tp=ranks, dp=dp, ep=ep if spread else 1))
-    return replace(base, tp=pools[0].tp, pools=tuple(pools), prefix_caching=True)
+    return base.changed(tp=pools[0].tp, pools=tuple(pools), prefix_caching=True)
 
 
 def _devices(pool: Pool) -> int:

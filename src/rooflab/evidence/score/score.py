@@ -135,8 +135,8 @@ class _Labels:
         place = (
             id(s.model),
             id(s.hardware),
-            d.engine,
-            d.engine_version,
+            d.runtime.engine,
+            d.runtime.engine_version,
             q.metric,
             s.workload.mode,
             s.workload.batch == 1,
@@ -144,7 +144,7 @@ class _Labels:
         )
         found = self._seen.get(place)
         if found is None:
-            family = family_of(q.metric, s.workload, d.engine, best_of_many=len(q.scenarios) > 1)
+            family = family_of(q.metric, s.workload, d.runtime.engine, best_of_many=len(q.scenarios) > 1)
             found = (key_of(s.model, s.hardware.device, d), provenance_of(s), domain_of(s, family, "inside"))
             self._seen[place] = found
         return found

@@ -58,12 +58,15 @@ class Flover(Technique):
 
         d, model = scenario.deployment, scenario.model
         require(model.kind == "decoder", f"{model.name} generates no tokens: there is no loop to fuse")
-        require(not d.pools, "prompts and decodes run in pools of their own, which join requests at every step already")
-        engine = d.engine or default_engine(model, scenario.hardware)
-        rules = engine_rules(d.scheduler or ENGINE_SCHEDULERS[engine])
-        require(rules.gated or d.batching == "separate", f"{d.scheduler or engine} {_JOINING}")
+        require(
+            not d.cluster.pools,
+            "prompts and decodes run in pools of their own, which join requests at every step already",
+        )
+        engine = d.runtime.engine or default_engine(model, scenario.hardware)
+        rules = engine_rules(d.limits.scheduler or ENGINE_SCHEDULERS[engine])
+        require(rules.gated or d.runtime.batching == "separate", f"{d.limits.scheduler or engine} {_JOINING}")
         require(scenario.workload.mode != "static", "a static batch arrives whole: nobody joins it later")
-        require(d.pp == 1, f"one loop holds all layers; a pipeline of {d.pp} stages has one for each")
+        require(d.split.pp == 1, f"one loop holds all layers; a pipeline of {d.split.pp} stages has one for each")
         return scenario.with_deployment(scheduler="orca", batching="shared")
 
     def because(self, before: Any, after: Any) -> str:
@@ -73,7 +76,7 @@ class Flover(Technique):
         was, now = before.load["ttft_s_mean"], after.load["ttft_s_mean"]
         how = (
             "read the weights for itself"
-            if before.scenario.deployment.batching == "separate"
+            if before.scenario.deployment.runtime.batching == "separate"
             else "waited for a batch to end"
         )
         return (

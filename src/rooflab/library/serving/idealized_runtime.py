@@ -206,7 +206,7 @@ def idealized(lab: Lab, scenario: Scenario) -> Analysis:
     fitted = fit_runtime(profile(lab, done))
     w = done.workload
     seconds = fitted.seconds(w.mean_prompt_tokens, w.mean_output_tokens)
-    devices = done.deployment.devices_per_replica
+    devices = done.deployment.split.devices_per_replica
     price = done.hardware.usd_per_device_hour
     figures = [(f"prompt of {int(p):,}", f, "s") for p, f in zip(fitted.prompts[2:], fitted.f_s[2:], strict=True)]
     figures += [

@@ -177,14 +177,16 @@ class Retuned(Technique):
         """Refuses models without a running batch, pools, and more GPUs than there are."""
         d, have = scenario.deployment, scenario.hardware
         require(scenario.model.kind == "decoder", f"{scenario.model.name} keeps no running batch to size")
-        require(not d.pools, "each pool has hyper-parameters of its own; tune them before they are split")
-        rest = d.pp * d.dp * d.cp
+        require(not d.cluster.pools, "each pool has hyper-parameters of its own; tune them before they are split")
+        rest = d.split.pp * d.split.dp * d.split.cp
         require(
             self.tp * rest <= have.count,
             f"{self.tp} GPUs an engine, with {rest} for other splits, are more than {have.count}",
         )
         most = have.count // (self.tp * rest)
-        replicas = None if d.replicas is None else max(min(d.replicas * (d.tp or 1) // self.tp, most), 1)
+        replicas = (
+            None if d.cluster.replicas is None else max(min(d.cluster.replicas * (d.split.tp or 1) // self.tp, most), 1)
+        )
         return scenario.with_deployment(tp=self.tp, replicas=replicas, max_num_seqs=self.max_num_seqs)
 
     @classmethod
@@ -200,7 +202,8 @@ class Retuned(Technique):
         if before is None:
             return text + "; the old setting did not fit"
         was = before.scenario.deployment
-        return text + f", at most {self.max_num_seqs} at once, instead of tp={was.tp} with at most {was.max_num_seqs}"
+        old = f"tp={was.split.tp} with at most {was.limits.max_num_seqs}"
+        return f"{text}, at most {self.max_num_seqs} at once, instead of {old}"
 
 
 _MODELS: Final = (

@@ -58,7 +58,7 @@ class WeightBits(Technique):
         cache = {16: None, 8: "int8", 4: "int4"}.get(self.cache_bits, "")
         require(weights is not None, f"no kernels for {self.bits}-bit weights; 8, 4, 2, 1 exist")
         require(cache != "", f"no kernels for a {self.cache_bits}-bit cache; 16, 8, 4 exist")
-        stored = dtype(scenario.deployment.weights or scenario.model.dtype)
+        stored = dtype(scenario.deployment.formats.weights or scenario.model.dtype)
         require(stored.element_bits > self.bits, f"{scenario.model.name} is stored in {stored.name} already")
         changes = {"weights": weights, "activations": None, "experts": None}
         return scenario.with_deployment(**(changes if cache is None else changes | {"kv": cache}))
@@ -188,7 +188,8 @@ def operators(lab: Lab, scenario: Scenario) -> Analysis:
     """Operators of a decode step and of a prompt on the device's roofline: intensity, what bounds them, share of the
     step's time."""
     found = lab.estimate(scenario)
-    done, n = found.scenario, max(float(found.metrics["running"]) / (found.scenario.deployment.replicas or 1), 1.0)
+    done = found.scenario
+    n = max(float(found.metrics["running"]) / (done.deployment.cluster.replicas or 1), 1.0)
     prompt, output = done.workload.mean_prompt_tokens, done.workload.mean_output_tokens
     device = done.hardware.device
     ridge = device.peak("bf16") / device.memory_bytes_per_s

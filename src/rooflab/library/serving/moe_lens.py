@@ -99,9 +99,10 @@ class MoeLens(Technique):
         """Refuses models that fit on the devices, hosts without the memory, and caches that are not keys and values."""
         d, model, hardware = scenario.deployment, scenario.model, scenario.hardware
         require(model.kind == "decoder", f"{model.name} generates no tokens: there is no cache to keep in host memory")
-        require(d.offload is None, "the deployment offloads already")
+        require(d.runtime.offload is None, "the deployment offloads already")
         require(
-            not d.pools and d.pp == 1, "weights stream through one engine; pools and pipeline stages are not its case"
+            not d.cluster.pools and d.split.pp == 1,
+            "weights stream through one engine; pools and pipeline stages are not its case",
         )
         require(
             any(t.name == "dram" for t in hardware.tiers), f"{hardware.device.name} has no host memory behind a link"
@@ -111,7 +112,9 @@ class MoeLens(Technique):
             f"{model.name} fits on the devices: streaming its weights in every step would only slow it down",
         )
         tried = (
-            [d.tp] if d.tp else [2**i for i in range(min(hardware.count, hardware.devices_per_host).bit_length())][::-1]
+            [d.split.tp]
+            if d.split.tp
+            else [2**i for i in range(min(hardware.count, hardware.devices_per_host).bit_length())][::-1]
         )
         problem, alone = "", replace(scenario, rewrites=(*scenario.rewrites, SeparateExperts()))
         for tp in tried:
@@ -279,7 +282,7 @@ def _rates(s: Scenario) -> _Rates:
     s = complete(s)
     cost = compile_steps(s.model, s.hardware, [s.deployment], s.rewrites)[0]
     memory = account(s.model, s.hardware, [s.deployment])
-    tokens = float(s.deployment.max_num_batched_tokens)
+    tokens = float(s.deployment.limits.max_num_batched_tokens)
     linear_s = float(
         cost.step(n_prefill=1, prefill_tokens=tokens, area=tokens * s.workload.mean_prompt_tokens / 2).linear_s[0]
     )
@@ -316,7 +319,7 @@ def stages(lab: Lab, scenario: Scenario) -> Analysis:
     best = limit(prompt, output, r.cache_tokens, r.stream_s, gpu)
     requests = int(5 * r.cache_tokens / (prompt + output / 2)) + 1
     reached = _batch(s, requests)
-    replicas = complete(s).deployment.replicas or 1
+    replicas = complete(s).deployment.cluster.replicas or 1
     held = "the GPU's products" if best >= gpu else "the size of the host's cache"
     return Analysis(
         (

@@ -30,9 +30,10 @@ from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Ope
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.technique import PositiveInt, Technique, require
-from rooflab.scenario.deployment import Deployment, Overlap
+from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
+from rooflab.scenario.runtime import Overlap
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["NanoFlow", "SplitBatch", "paper", "search"]
@@ -125,7 +126,7 @@ class NanoFlow(Technique):
             scenario.model.kind == "decoder",
             f"{scenario.model.name} is no decoder: its steps have no attention to hide",
         )
-        require(scenario.deployment.overlap is None, "the deployment overlaps operators already")
+        require(scenario.deployment.runtime.overlap is None, "the deployment overlaps operators already")
         require(
             scenario.workload.mode != "static",
             "a static batch has no prompts beside its decodes to fill a dense batch with",
@@ -151,7 +152,7 @@ class NanoFlow(Technique):
 
     def because(self, before: Any, after: Any) -> str:
         """What runs beside the products, and what part of a step it was."""
-        hidden: Overlap = after.scenario.deployment.overlap
+        hidden: Overlap = after.scenario.deployment.runtime.overlap
         m = after.capacity
         return (
             f"{hidden.attention:.0%} of decode attention and {hidden.comm:.0%} of communication run beside products; "
@@ -223,7 +224,9 @@ def _nanoflow(lab: Lab, trace: str, **setup: Any) -> float:
     """Tokens (prompt and generated) a second and GPU with the technique; an engine whose scheduling is hidden."""
     s = _serving(lab, trace, engine="ideal", **setup)
     return float(
-        lab.estimate(s, NanoFlow(batch=s.deployment.max_num_batched_tokens)).metrics["total_tokens_per_s_per_gpu"]
+        lab.estimate(s, NanoFlow(batch=s.deployment.limits.max_num_batched_tokens)).metrics[
+            "total_tokens_per_s_per_gpu"
+        ]
     )
 
 
@@ -236,7 +239,7 @@ def _optimal(lab: Lab, model: str = _LLAMA) -> float:
     """What dense products of 2,048 tokens reach on the device (those of Llama-2-70B), over two FLOPs a parameter of
     `model` and token."""
     s = _serving(lab, "constant", engine="ideal")
-    rows = lab.operators(s, "dense", n_prefill=1, prefill_tokens=s.deployment.max_num_batched_tokens)
+    rows = lab.operators(s, "dense", n_prefill=1, prefill_tokens=s.deployment.limits.max_num_batched_tokens)
     products = [r for r in rows if r.group in ("attention", "ffn") and r.flops]
     rate = sum(r.flops for r in products) / sum(r.seconds for r in products)
     return rate / (2 * lab.model(model).active_parameters)
@@ -320,7 +323,7 @@ def setup(lab: Lab) -> Scenario:
 def by_link(lab: Lab) -> Plot:
     """Step time over the share of units given to collectives."""
     s = complete(_serving(lab, "constant", engine="ideal"))
-    products_s, attention_s, network_s = _step_s(s, s.deployment.max_num_batched_tokens, (SplitBatch(2),))
+    products_s, attention_s, network_s = _step_s(s, s.deployment.limits.max_num_batched_tokens, (SplitBatch(2),))
     shares = tuple(r for r, _ in NETWORK_MAP[:4])
     whole = products_s + attention_s + network_s
     times = tuple(

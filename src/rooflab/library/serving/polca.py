@@ -108,7 +108,7 @@ def phases(scenario: Scenario, clocks: Sequence[float] = SHARES) -> Phases:
     s = complete(scenario)
     h, d, w = s.hardware, s.deployment, s.workload
     require(s.model.kind == "decoder", f"{s.model.name} generates no tokens: its power has no two phases")
-    per = d.devices_per_replica
+    per = d.split.devices_per_replica
     require(
         per <= h.devices_per_host,
         f"an engine of {per} devices spans hosts of {h.devices_per_host}; a row is made of single servers",
@@ -142,7 +142,7 @@ def _in_flight(s: Scenario) -> float:
 
     if s.workload.batch:
         return float(s.workload.batch)
-    return float(max(round(float(estimate(s).metrics["running"]) / (s.deployment.replicas or 1)), 1))
+    return float(max(round(float(estimate(s).metrics["running"]) / (s.deployment.cluster.replicas or 1)), 1))
 
 
 def policy(low: float, high: float, delay_s: float) -> Caps:

@@ -72,7 +72,7 @@ class QServe(Technique):
     def apply(self, scenario: Scenario) -> Scenario:
         """Refuses devices without int8 matrix units, mixtures of experts and checkpoints of few bits."""
         device, model = scenario.hardware.device, scenario.model
-        stored = scenario.deployment.weights or model.dtype
+        stored = scenario.deployment.formats.weights or model.dtype
         require(model.kind == "decoder", f"{model.name} is no decoder: it has no cache to quantise")
         require(not model.is_moe, f"the W4A8 kernels have no grouped form; {model.name} routes tokens to experts")
         require(dtype(stored).name not in _QUANTISED, f"{model.name} is stored in {stored} already")

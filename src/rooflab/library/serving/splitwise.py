@@ -84,24 +84,24 @@ class Splitwise(Technique):
             scenario.model.kind == "decoder",
             f"{scenario.model.name} generates no tokens after its prompt: there is one phase",
         )
-        require(not d.pools, "the deployment has pools already")
+        require(not d.cluster.pools, "the deployment has pools already")
         require(
             scenario.workload.mode != "static",
             "a static batch has one prompt phase and then only decodes: nothing interferes",
         )
-        require(d.autoscale is None, "pools have fixed sizes; take out autoscale")
+        require(d.cluster.autoscale is None, "pools have fixed sizes; take out autoscale")
         require(self.decode_power > 0, "a decode pool without power does nothing")
         own = self.prefill if self.decode_hardware else self.prefill + self.decode
         each = _devices_each(scenario, own)
         short = f"{own} engines of {each} {have.device.name} need {each * own}; there are {have.count}"
         require(each * own <= have.count, short + " (a smaller tp, or decode_hardware, makes room)")
-        d = replace(d, tp=d.tp or each // (d.pp * d.dp * d.cp), replicas=None)
+        d = d.changed(tp=d.split.tp or each // (d.split.pp * d.split.dp * d.split.cp), replicas=None)
         pools = (Pool(role="prefill", replicas=self.prefill), self._decode_pool(have, each))
         other = pools[1].hardware or have
         rate = _link(have, other, each * own)
         require(rate > 0, f"{have.device.name} has no link over which a cache could reach another engine")
         lent = _PENDING_TOKENS if self.lend else None
-        whole = replace(d, pools=pools, transfer=Transfer(rate, None, False), router="least-loaded", spill_tokens=lent)
+        whole = d.changed(pools=pools, transfer=Transfer(rate, None, False), router="least-loaded", spill_tokens=lent)
         changed = replace(scenario, deployment=whole)
         unhidden_s = next(s for limit, s in _UNHIDDEN_S if rate <= limit)
         if not self.layerwise or _transfer_s(changed) <= unhidden_s:
@@ -128,7 +128,7 @@ class Splitwise(Technique):
         """Every split of the engines that there are, five of them where there are more; both pools on the scenario's
         hardware."""
         d = scenario.deployment
-        engines = [scenario.hardware.count // _devices_each(scenario, 1)] if d.tp else [2, 4]
+        engines = [scenario.hardware.count // _devices_each(scenario, 1)] if d.split.tp else [2, 4]
         tried = [(p, n - p) for n in engines for p in range(1, n)] or [(1, 1)]
         kept = [tried[i] for i in sorted({round(k * (len(tried) - 1) / 4) for k in range(5)})]
         return [cls(prefill=p, decode=q) for p, q in kept]
@@ -154,9 +154,9 @@ class Splitwise(Technique):
 def _devices_each(scenario: Scenario, engines: int) -> int:
     """Devices of one engine: as deployed, or as large a power of two as `engines` of them leave room for in a host."""
     d = scenario.deployment
-    rest = d.pp * d.dp * d.cp
-    if d.tp:
-        return d.tp * rest
+    rest = d.split.pp * d.split.dp * d.split.cp
+    if d.split.tp:
+        return d.split.tp * rest
     room = min(scenario.hardware.count // engines, scenario.hardware.devices_per_host) // rest
     return rest * (1 << max(room.bit_length() - 1, 0))
 
@@ -165,7 +165,7 @@ def _transfer_s(scenario: Scenario) -> float:
     """Seconds in which the cache of a mean prompt travels from pool to pool after the prompt."""
     _, have, d = pool_parts(scenario)[0]
     sent = account(scenario.model, have, [d]).sequence_bytes(np.array([scenario.workload.mean_prompt_tokens]))
-    return float(sent[0]) / (scenario.deployment.transfer.bytes_per_s or 1.0)
+    return float(sent[0]) / (scenario.deployment.cluster.transfer.bytes_per_s or 1.0)
 
 
 def _link(a: Hardware, b: Hardware, devices: int) -> float:

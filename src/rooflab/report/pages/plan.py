@@ -24,7 +24,7 @@ from rooflab.planner.result import Choice, Plan
 from rooflab.report.pages.plan_figures import memory_card, pareto_card, roofline_card, step_card
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.report.text.trust import evidence_words, trust_words
-from rooflab.scenario.deployment import ENGINES
+from rooflab.scenario.runtime import ENGINES
 from rooflab.units import format_quantity, format_seconds, significant
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _table(plan: Plan) -> str:
 
 def _short(c: Choice) -> str:
     """The label without the engine, which all choices share."""
-    engine = ENGINES.get(c.deployment.engine, c.deployment.engine)
+    engine = ENGINES.get(c.deployment.runtime.engine, c.deployment.runtime.engine)
     return sentence(c.label.removeprefix(engine).strip())
 
 
@@ -211,8 +211,8 @@ class _Sources:
 
     def __init__(self, plan: Plan) -> None:
         s = plan.scenario
-        kernels = calibration_for(s.hardware.device, s.deployment.engine)
-        overhead = engine_overhead(s.deployment, moe=s.model.is_moe)
+        kernels = calibration_for(s.hardware.device, s.deployment.runtime.engine)
+        overhead = engine_overhead(s.deployment.runtime, moe=s.model.is_moe)
         self.time = f"closed form; kernels {kernels.provenance} ({kernels.rule}), engine overhead {overhead.provenance}"
         self.price = f"price: {plan.price_source}"
         self.carbon = f"grid: {s.hardware.sources.get('gco2e_per_kwh', 'given with the hardware')}"
@@ -274,7 +274,7 @@ def _launch(plan: Plan) -> str:
 
 def _commands(best: Choice) -> Iterator[tuple[str, str]]:
     """The command of the choice's own engine, then the manifest; what cannot be written is left out with its reason."""
-    engine = best.deployment.engine
+    engine = best.deployment.runtime.engine
     for name, write in ((ENGINES.get(engine, engine), best.launch_command), ("Kubernetes", best.kubernetes)):
         try:
             yield name, write()

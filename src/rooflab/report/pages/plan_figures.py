@@ -66,7 +66,7 @@ def pareto_card(plan: Plan) -> str:
         label = "" if _brief(c) == chosen else _brief(c)
         if plan.scenario.workload.mode == "max-throughput":
             same = plan.best is not None and c.deployment == plan.best.deployment
-            label = "" if same else f"{split_label(c.deployment)}, {c.deployment.max_num_seqs} seqs"
+            label = "" if same else f"{split_label(c.deployment)}, {c.deployment.limits.max_num_seqs} seqs"
         dots.append(
             Dot(
                 x=x,
@@ -244,7 +244,7 @@ def memory_card(plan: Plan) -> str:
     distinct: dict[tuple[object, ...], Choice] = {}
     for c in plan.choices:
         d = c.deployment
-        distinct.setdefault((d.tp, d.pp, d.dp, d.ep, d.weights, d.kv), c)
+        distinct.setdefault((d.split.tp, d.split.pp, d.split.dp, d.split.ep, d.formats.weights, d.formats.kv), c)
     chosen = list(distinct.values())[:6]
     first = plan.choices[0].scenario
     memory = account(first.model, first.hardware, [c.deployment for c in chosen])

@@ -189,8 +189,8 @@ def _cost(estimate: Estimate) -> str:
 
 def _constants(estimate: Estimate) -> str:
     s = estimate.scenario
-    kernels = calibration_for(s.hardware.device, s.deployment.engine)
-    overhead = engine_overhead(s.deployment, moe=s.model.is_moe, family=s.hardware.device.family)
+    kernels = calibration_for(s.hardware.device, s.deployment.runtime.engine)
+    overhead = engine_overhead(s.deployment.runtime, moe=s.model.is_moe, family=s.hardware.device.family)
     return f"kernels {kernels.provenance}: {kernels.rule}{_fit_error(kernels)}; engine overhead {overhead.provenance}"
 
 

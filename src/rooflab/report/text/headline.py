@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from rooflab.scenario.deployment import ENGINES, Deployment
+from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.lengths import Lengths
 from rooflab.scenario.model import Model
+from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 from rooflab.units import format_seconds, significant
@@ -68,20 +69,20 @@ def targets_words(scenario: Scenario) -> str:
 def deployment_words(deployment: Deployment, model: Model) -> str:
     """A completed deployment in a line: engine, splits, formats, limits."""
     d = deployment
-    names = (("TP", d.tp), ("PP", d.pp), ("EP", d.ep), ("DP", d.dp), ("CP", d.cp))
+    names = (("TP", d.split.tp), ("PP", d.split.pp), ("EP", d.split.ep), ("DP", d.split.dp), ("CP", d.split.cp))
     splits = [f"{name}{degree}" for name, degree in names if (degree or 1) > 1]
     split = " ".join(splits) or "one device"
-    if (d.replicas or 1) > 1:
-        split += f" × {d.replicas}"
-    weights = d.weights or model.dtype
-    experts = d.experts or (d.weights or model.expert_dtype if model.is_moe else None)
+    if (d.cluster.replicas or 1) > 1:
+        split += f" × {d.cluster.replicas}"
+    weights = d.formats.weights or model.dtype
+    experts = d.formats.experts or (d.formats.weights or model.expert_dtype if model.is_moe else None)
     formats = f"{weights} weights" if experts in (None, weights) else f"{weights} weights, {experts} experts"
-    words = [ENGINES.get(d.engine, d.engine), split, formats]
+    words = [ENGINES.get(d.runtime.engine, d.runtime.engine), split, formats]
     if model.kind == "decoder":
         words += [
-            f"{d.kv or model.kv_dtype or 'bf16'} cache",
-            f"at most {d.max_num_seqs:,} sequences, {d.max_num_batched_tokens:,} tokens a step",
+            f"{d.formats.kv or model.kv_dtype or 'bf16'} cache",
+            f"at most {d.limits.max_num_seqs:,} sequences, {d.limits.max_num_batched_tokens:,} tokens a step",
         ]
-    if d.speculation:
-        words.append(f"{d.speculation.tokens} drafted tokens")
+    if d.runtime.speculation:
+        words.append(f"{d.runtime.speculation.tokens} drafted tokens")
     return " · ".join(words)

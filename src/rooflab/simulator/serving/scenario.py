@@ -62,23 +62,23 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deploy
     owners: list[tuple[Hardware, Deployment]] = []
     for pool, hardware, deployment in parts:
         one = _replica(scenario, hardware, deployment, pool)
-        replicas += [one] * (deployment.replicas or 1)
-        owners += [(hardware, deployment)] * (deployment.replicas or 1)
+        replicas += [one] * (deployment.cluster.replicas or 1)
+        owners += [(hardware, deployment)] * (deployment.cluster.replicas or 1)
     d = scenario.deployment
     autoscale = None
-    if d.autoscale:
-        a = d.autoscale
+    if d.cluster.autoscale:
+        a = d.cluster.autoscale
         autoscale = Autoscale(load=a.load, least=a.least, most=a.most, every_s=a.every_s)
         replicas = [replace(r, up=i < max(a.least, 1), startup_s=a.startup_s) for i, r in enumerate(replicas)]
-    for failure in d.failures:
+    for failure in d.cluster.failures:
         if failure.replica >= len(replicas):
             raise InputError(f"there is no replica {failure.replica} (0 to {len(replicas) - 1})", "deployment.failures")
     cluster = Cluster(
         replicas=tuple(replicas),
-        router=d.router,
-        spill_tokens=d.spill_tokens or 0,
-        failures=tuple(Failure(f.replica, f.at_s, f.until_s) for f in d.failures),
-        speed=tuple(_speed(scenario, change, owners) for change in d.speed),
+        router=d.cluster.router,
+        spill_tokens=d.cluster.spill_tokens or 0,
+        failures=tuple(Failure(f.replica, f.at_s, f.until_s) for f in d.cluster.failures),
+        speed=tuple(_speed(scenario, change, owners) for change in d.cluster.speed),
         autoscale=autoscale,
     )
     return cluster, owners
@@ -86,7 +86,7 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deploy
 
 def _parts(scenario: Scenario) -> list[tuple[Pool | None, Hardware, Deployment]]:
     """(pool, hardware, completed deployment) of each kind of replica; the scenario's own when there are no pools."""
-    if not scenario.deployment.pools:
+    if not scenario.deployment.cluster.pools:
         done = complete(scenario)
         return [(None, done.hardware, done.deployment)]
     return [(pool, hardware, deployment) for pool, hardware, deployment in pool_parts(scenario)]
@@ -103,35 +103,35 @@ def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool |
         raise Infeasible(does_not_fit(model, hardware, d, length))
     # windows and states make a token's share depend on length: blocks are counted at the workload's mean length
     per_token = max(per_sequence / float(at[0]), 1e-9)
-    blocks = max(int(free * d.dp / (per_token * d.block_size)), d.pp)
-    link = scenario.deployment.transfer
-    scheduler = d.scheduler or ENGINE_SCHEDULERS[d.engine]
+    blocks = max(int(free * d.split.dp / (per_token * d.limits.block_size)), d.split.pp)
+    link = scenario.deployment.cluster.transfer
+    scheduler = d.limits.scheduler or ENGINE_SCHEDULERS[d.runtime.engine]
     tiers = {t.name: t for t in hardware.tiers}
     dram, nvme = tiers.get("dram"), tiers.get("nvme")
-    kv = d.kv_tiers
-    max_seqs = min(d.max_num_seqs * d.dp, 1 << 20)
+    kv = d.cluster.kv_tiers
+    max_seqs = min(d.limits.max_num_seqs * d.split.dp, 1 << 20)
     return Replica(
         step_cost=compile_steps(model, hardware, [d], scenario.rewrites)[0],
         kv_blocks=blocks,
         engine=scheduler,
-        policy=d.policy,
+        policy=d.limits.policy,
         max_num_seqs=max_seqs,
-        max_num_batched_tokens=max(d.max_num_batched_tokens * d.dp, max_seqs),
-        block_size=d.block_size,
-        max_model_len=d.max_model_len,
-        chunked_prefill=d.chunked_prefill,
-        prefix_caching=d.prefix_caching,
+        max_num_batched_tokens=max(d.limits.max_num_batched_tokens * d.split.dp, max_seqs),
+        block_size=d.limits.block_size,
+        max_model_len=d.limits.max_model_len,
+        chunked_prefill=d.limits.chunked_prefill,
+        prefix_caching=d.limits.prefix_caching,
         role="both" if pool is None or pool.role == "mixed" else pool.role,
-        lanes=d.pp,
-        tokens_per_step=d.speculation.tokens_per_step if d.speculation else 1.0,
-        max_waiting=d.max_waiting,
-        admit_every=d.admit_every,
-        batch_wait_steps=d.batch_wait_steps,
+        lanes=d.split.pp,
+        tokens_per_step=d.runtime.speculation.tokens_per_step if d.runtime.speculation else 1.0,
+        max_waiting=d.limits.max_waiting,
+        admit_every=d.limits.admit_every,
+        batch_wait_steps=d.limits.batch_wait_steps,
         kv_bytes_per_token=per_token,
-        swap_bytes=(kv.swap_bytes or (dram.bytes / 2 if dram else 0.0)) if d.preemption == "swap" else 0.0,
+        swap_bytes=(kv.swap_bytes or (dram.bytes / 2 if dram else 0.0)) if d.limits.preemption == "swap" else 0.0,
         host_bytes_per_s=dram.bytes_per_s if dram else hardware.device.host_link.bytes_per_s or math.inf,
-        host_cache_bytes=kv.host_bytes / d.devices_per_replica,
-        ssd_cache_bytes=kv.ssd_bytes / d.devices_per_replica,
+        host_cache_bytes=kv.host_bytes / d.split.devices_per_replica,
+        ssd_cache_bytes=kv.ssd_bytes / d.split.devices_per_replica,
         ssd_bytes_per_s=nvme.bytes_per_s if nvme else math.inf,
         link_bytes_per_s=link.bytes_per_s or hardware.network.bytes_per_s or math.inf,
         link_latency_s=hardware.network.latency_s if link.latency_s is None else link.latency_s,
@@ -144,17 +144,17 @@ def _swapping(model: Model, d: Deployment) -> dict[str, Any]:
     """Fields of a replica that say how it preempts: what copies cost to issue, whether steps wait for them, and
     turns."""
     given: dict[str, Any] = {}
-    if d.swap is not None:
-        calls = 2 * model.layers / d.block_size / d.swap.run_blocks
+    if d.limits.swap is not None:
+        calls = 2 * model.layers / d.limits.block_size / d.limits.swap.run_blocks
         given = {
-            "swap_call_s_per_token": calls * d.swap.call_s, "swap_async": d.swap.asynchronous,
-            "swap_reuse": d.swap.reuse,
-            "overlap": 1.0 if d.swap.asynchronous else 0.0,
+            "swap_call_s_per_token": calls * d.limits.swap.call_s, "swap_async": d.limits.swap.asynchronous,
+            "swap_reuse": d.limits.swap.reuse,
+            "overlap": 1.0 if d.limits.swap.asynchronous else 0.0,
         }  # fmt: skip
-    if d.rotation is not None:
+    if d.limits.rotation is not None:
         given |= {
-            "rotate_steps": d.rotation.steps,
-            "sticky": d.rotation.sticky if d.rotation.pattern == "markov" else 0.0,
+            "rotate_steps": d.limits.rotation.steps,
+            "sticky": d.limits.rotation.sticky if d.limits.rotation.pattern == "markov" else 0.0,
         }
     return given
 
@@ -195,12 +195,12 @@ def simulate(
     if workload.mode == "max-throughput":
         workload = replace(workload, scenario=None, arrivals="burst", rate=1e6, burst_size=workload.requests or 1000)
         workload = replace(workload, requests=workload.burst_size)
-    requests = make_work(workload, slo=scenario.slo, block_tokens=scenario.deployment.block_size)
+    requests = make_work(workload, slo=scenario.slo, block_tokens=scenario.deployment.limits.block_size)
     result = _with_frontend(
         scenario, run(requests, cluster, seed=workload.seed, progress=progress, log_steps=log_steps), owners
     )
-    devices = sum(d.devices_per_replica for _, d in owners)
-    prices = [bill(h).usd_per_device_hour * d.devices_per_replica for h, d in owners]
+    devices = sum(d.split.devices_per_replica for _, d in owners)
+    prices = [bill(h).usd_per_device_hour * d.split.devices_per_replica for h, d in owners]
     return ServingResult(
         requests=requests,
         run=result,
@@ -219,9 +219,9 @@ def _with_frontend(scenario: Scenario, result: Result, owners: list[tuple[Hardwa
 
     Users of a closed loop wait for each other there, too (`frontend_user_s`).
     """
-    overheads = [engine_overhead(d, moe=scenario.model.is_moe, family=h.device.family) for h, d in owners]
+    overheads = [engine_overhead(d.runtime, moe=scenario.model.is_moe, family=h.device.family) for h, d in owners]
     users = (scenario.workload.concurrency or 0) / len(owners)
-    between = 1.0 if scenario.deployment.pools else 0.0
+    between = 1.0 if scenario.deployment.cluster.pools else 0.0
     delay = np.array([o.frontend_s + between * o.handoff_s + o.frontend_user_s * users for o in overheads])
     records = result.records
     late_s = delay[np.clip(records.replica, 0, len(delay) - 1)]

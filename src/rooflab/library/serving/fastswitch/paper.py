@@ -24,7 +24,8 @@ from rooflab.library.serving.fastswitch.blocks import BlockGroups, Pages, churn
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import PositiveInt, Technique, require
-from rooflab.scenario.cluster import KVTier, Rotation, Swap
+from rooflab.scenario.cluster import KVTier
+from rooflab.scenario.limits import Rotation, Swap
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.work.requests import ITL_EDGES_S
 
@@ -91,19 +92,21 @@ class FastSwitch(Technique):
         require(
             scenario.workload.mode != "static", "a static batch takes memory for whole answers: nothing is preempted"
         )
-        require(d.swap is None or not d.swap.asynchronous, "the deployment swaps beside its steps already")
-        room = d.kv_tiers.swap_bytes or sum(t.bytes for t in scenario.hardware.tiers if t.name == "dram")
+        require(
+            d.limits.swap is None or not d.limits.swap.asynchronous, "the deployment swaps beside its steps already"
+        )
+        room = d.cluster.kv_tiers.swap_bytes or sum(t.bytes for t in scenario.hardware.tiers if t.name == "dram")
         require(room > 0, f"{scenario.hardware.device.name} has no host memory of its own to swap to")
         lengths = _lengths(scenario)
-        every = d.rotation.steps if d.rotation else 50
+        every = d.limits.rotation.steps if d.limits.rotation else 50
         run = mean_run(lengths, _pool(lengths), every, self.group)
-        call_s = d.swap.call_s if d.swap and d.swap.call_s else CALL_S
+        call_s = d.limits.swap.call_s if d.limits.swap and d.limits.swap.call_s else CALL_S
         swap = Swap(call_s, max(run, 1.0), asynchronous=True, reuse=True)
         return scenario.with_deployment(preemption="swap", swap=swap)
 
     def because(self, before: Any, after: Any) -> str:
         """How often sequences were preempted, and what a copy carries."""
-        swap: Swap = after.scenario.deployment.swap
+        swap: Swap = after.scenario.deployment.limits.swap
         then = before.load.get("preemptions", 0.0) if before else 0.0
         now = after.load.get("preemptions", 0.0)
         if not then and not now:
@@ -272,12 +275,12 @@ def setup(lab: Lab) -> Scenario:
 def on_scenario(lab: Lab, scenario: Scenario) -> Analysis:
     """Fairness by turns (new priorities every 50 steps) on the reader's scenario: what it costs with vLLM's swapping,
     and with this."""
-    turns = scenario if scenario.deployment.rotation else scenario.with_deployment(rotation=Rotation(50))
+    turns = scenario if scenario.deployment.limits.rotation else scenario.with_deployment(rotation=Rotation(50))
     turns = turns.with_workload(requests=min(scenario.workload.requests or 1000, 2000))
     after = lab.simulate(turns, FastSwitch())
     before = lab.simulate(turns.with_deployment(preemption="swap", swap=Swap(CALL_S)))
     then, now = tails(before), tails(after)
-    swap = (turns | FastSwitch()).deployment.swap
+    swap = (turns | FastSwitch()).deployment.limits.swap
     assert swap is not None
     figures = (
         ("TTFT p99, vLLM's swapping", then["ttft_p99"], "s"), ("TTFT p99, FastSwitch", now["ttft_p99"], "s"),
