@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rooflab.errors import InputError
-from rooflab.feed.listing import NOT_YET, RUNNABLE, by_day, entries, entry, select
+from rooflab.feed.listing import by_day, entries, entry, select
 from rooflab.feed.search import search, words
 from rooflab.papers.cards import KINDS, RESOURCES, cards
 
@@ -43,8 +43,8 @@ def test_cards_agree_with_the_origin_and_copy_no_sentence() -> None:
 
 def test_listing_says_what_can_be_run() -> None:
     listed = {e.key: e for e in entries()}
-    assert listed["llm_viewer"].status == RUNNABLE
-    assert listed["osworld"].status == NOT_YET
+    assert listed["llm_viewer"].runnable
+    assert not listed["osworld"].runnable
     assert entry("LLM-Viewer").key == "llm_viewer"
     with pytest.raises(InputError, match="splitwise"):
         entry("splitwize")

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rooflab.feed.listing import Entry
+from rooflab.papers.cards import Card
 
 __all__ = ["Index", "search", "words"]
 
@@ -59,13 +59,13 @@ def _stem(word: str) -> str:
 class Index:
     """Term counts of every entry, lengths, and inverse document frequencies."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Card, ...]
     counts: tuple[Mapping[str, int], ...]
     lengths: tuple[int, ...]
     idf: Mapping[str, float]
 
     @staticmethod
-    def of(entries: Sequence[Entry]) -> Index:
+    def of(entries: Sequence[Card]) -> Index:
         """The index of `entries`."""
         counts = []
         for e in entries:
@@ -101,7 +101,7 @@ class Index:
         return out
 
 
-def search(query: str, entries: Sequence[Entry], limit: int = 10) -> list[tuple[float, Entry]]:
+def search(query: str, entries: Sequence[Card], limit: int = 10) -> list[tuple[float, Card]]:
     """Up to `limit` of `entries` that match `query`, best first, with their scores; those without a common word are
     left out."""
     scored = zip(Index.of(entries).scores(query), entries, strict=True)

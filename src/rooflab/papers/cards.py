@@ -1,13 +1,12 @@
-"""The cards of the feed: what every listed paper is, without importing any. Facts in ``data/cards.json``, sentences our
-own."""
+"""Cards: what a paper of the feed is, without importing any. Facts in ``data/cards.json``, sentences our own."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from rooflab.errors import unknown
 
@@ -37,7 +36,8 @@ RESOURCES: Final = (
 class Card:
     """A paper of the feed: `date` of the first version (``2024-08-22``, or the month where the day is not known).
 
-    `terms` are words that people search it by and that stand nowhere else on the card.
+    `terms` are words that people search it by and that stand nowhere else on the card. `runnable`: some package offers
+    it as a paper that runs, which `rooflab.feed.listing` finds out.
     """
 
     key: str
@@ -50,11 +50,22 @@ class Card:
     saves: tuple[str, ...]
     does: str
     terms: str = ""
+    runnable: bool = False
+
+    @property
+    def status(self) -> str:
+        """Whether it can be run, in words."""
+        return "runnable" if self.runnable else "not runnable yet"
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        facts = {name: value for name, value in asdict(self).items() if name not in ("terms", "runnable")}
+        return facts | {"status": self.status}
 
 
 @cache
 def cards() -> tuple[Card, ...]:
-    """All cards, by number."""
+    """The cards that ship, by number; `runnable` is left for the listing to say."""
     text = resources.files("rooflab.papers").joinpath("data/cards.json").read_text(encoding="utf-8")
     return tuple(Card(**(entry | {"saves": tuple(entry["saves"])})) for entry in json.loads(text))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rooflab.errors import InputError, unknown
+from rooflab.papers.cards import Card, card
 from rooflab.papers.quality import EXACT, QualityCost, QualityPoint, quality_cost
 from rooflab.papers.technique import Technique
 from rooflab.scenario.model import Model
@@ -115,12 +116,17 @@ class Paper:
     @classmethod
     def from_card(cls, key: str, *, executed: str = "", modelled: str = "", assumed: str = "") -> Paper:
         """A paper of the feed with the facts of its card."""
-        from rooflab.papers.cards import card
-
         c = card(key)
         return cls(
             key=key, title=c.title, url=c.url, date=c.date, kind=c.kind, saves=c.saves, does=c.does, seed=c.seed,
             name=c.name, executed=executed, modelled=modelled, assumed=assumed,
+        )  # fmt: skip
+
+    def card(self) -> Card:
+        """What the feed lists of a paper that has no card there."""
+        return Card(
+            key=self.key, seed=self.seed, name=self.name or self.key, title=self.title, date=self.date, url=self.url,
+            kind=self.kind, saves=self.saves, does=self.does, runnable=True,
         )  # fmt: skip
 
     def technique(self, cls: type[T]) -> type[T]:

@@ -11,7 +11,7 @@ from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options,
 
 if TYPE_CHECKING:
     from rooflab.evidence.claims.check import Row
-    from rooflab.feed.listing import Entry
+    from rooflab.papers.cards import Card
 
 __all__ = ["command"]
 
@@ -76,10 +76,10 @@ def search_papers(
 @output_options
 def show(key: str, as_json: bool, quiet: bool) -> int:
     """What a paper does, what is executed, modelled and assumed, its techniques, and its claims recomputed."""
-    from rooflab.feed.listing import RUNNABLE, entry
+    from rooflab.feed.listing import entry
 
     found = entry(key)
-    if found.status != RUNNABLE:
+    if not found.runnable:
         return _show_card(found, as_json)
     from rooflab.api import engines
     from rooflab.evidence.claims.check import check_paper
@@ -105,7 +105,7 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
     return 0
 
 
-def _show_card(found: Entry, as_json: bool) -> int:
+def _show_card(found: Card, as_json: bool) -> int:
     if as_json:
         return _json(found.record() | {"claims": []})
     from rooflab.report.text.papers import show_card
@@ -128,13 +128,13 @@ def run(key: str, settings: tuple[str, ...], variant: str, given: Given, as_json
     Exit status 1 when it does not apply or does not fit, with the reason.
     """
     from rooflab.api import engines
-    from rooflab.feed.listing import RUNNABLE, entry
+    from rooflab.feed.listing import entry
     from rooflab.papers.lab import Lab
     from rooflab.papers.run import run_paper
 
     found = entry(key)
-    if found.status != RUNNABLE:
-        click.echo(f"{found.key}: not runnable yet (rooflab papers list --runnable)", err=True)
+    if not found.runnable:
+        click.echo(f"{found.key}: {found.status} (rooflab papers list --runnable)", err=True)
         return 1
     own = not given.path and not given.fields
     with given.located():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rooflab.evidence.claims.check import Row
-    from rooflab.feed.listing import Entry
+    from rooflab.papers.cards import Card
     from rooflab.papers.compare import Change, Comparison
     from rooflab.papers.paper import Paper
     from rooflab.papers.rank import Ranked, Refused
@@ -38,9 +38,9 @@ def _table(*headings: tuple[str, str]) -> Table:
     return table
 
 
-def show_list(found: Sequence[Entry], *, quiet: bool = False) -> None:
+def show_list(found: Sequence[Card], *, quiet: bool = False) -> None:
     """Papers by day."""
-    from rooflab.feed.listing import RUNNABLE, by_day
+    from rooflab.feed.listing import by_day
 
     out = console()
     table = _table(
@@ -48,18 +48,18 @@ def show_list(found: Sequence[Entry], *, quiet: bool = False) -> None:
     )
     for day, group in by_day(found):
         for i, e in enumerate(group):
-            mark = "▶" if e.status == RUNNABLE else ""
+            mark = "▶" if e.runnable else ""
             table.add_row(day if i == 0 else "", e.key, mark, e.kind, ", ".join(e.saves), e.title)
     out.print(table)
     if not quiet:
-        runnable = sum(e.status == RUNNABLE for e in found)
+        runnable = sum(e.runnable for e in found)
         out.print(
             f"\n{len(found)} papers, {runnable} runnable (▶). Next: rooflab papers show KEY · rooflab papers rank "
             f"SCENARIO"
         )
 
 
-def show_found(found: Sequence[Entry], query: str, *, quiet: bool = False) -> None:
+def show_found(found: Sequence[Card], query: str, *, quiet: bool = False) -> None:
     """Search results, best first."""
     out = console()
     if not found:
@@ -70,21 +70,21 @@ def show_found(found: Sequence[Entry], query: str, *, quiet: bool = False) -> No
         out.print(f"    {e.does}", markup=False)
 
 
-def show_card(e: Entry) -> None:
+def show_card(e: Card) -> None:
     """A paper that cannot be run yet."""
     out = console()
     _head(e, out)
     out.print("Not runnable yet.")
 
 
-def _head(e: Entry, out: Any) -> None:
+def _head(e: Card, out: Any) -> None:
     out.print(f"[bold]{e.name}[/bold]: {e.title}", highlight=False)
     seed = f"seed {e.seed}, " if e.seed else ""
     out.print(f"{seed}{e.date}, {e.url}", markup=False)
     out.print(f"{e.does} Kind: {e.kind}. Saves {', '.join(e.saves)}.", markup=False)
 
 
-def show_paper(e: Entry, p: Paper, rows: Sequence[Row]) -> None:
+def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
     """A runnable paper: what is what, its techniques, its claims recomputed."""
     out = console()
     _head(e, out)
@@ -155,7 +155,7 @@ def figure(value: float | None, unit: str, digits: int = 3) -> str:
     return f"{significant(value, digits)} {unit}".strip()
 
 
-def show_run(e: Entry, outcome: Outcome, path: str, *, quiet: bool = False) -> None:
+def show_run(e: Card, outcome: Outcome, path: str, *, quiet: bool = False) -> None:
     """Before, after and why, for each setup."""
     out = console()
     out.print(f"[bold]{e.name}[/bold]: {e.does} ({f'seed {e.seed}, ' if e.seed else ''}{e.date[:4]})", highlight=False)
