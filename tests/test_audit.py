@@ -6,7 +6,8 @@ import pytest
 
 from rooflab import api
 from rooflab.evidence.claims.audit import Labs, audit, reads_its_answer
-from rooflab.evidence.claims.check import check_paper, counts
+from rooflab.evidence.claims.check import check_paper
+from rooflab.evidence.claims.row import counts
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Claim, Paper
 

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and where a user's caches are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from rooflab.errors import InputError
 
-__all__ = ["replaced", "write_text"]
+__all__ = ["replaced", "user_cache", "write_text"]
 
 
 @contextmanager
@@ -42,3 +42,10 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with replaced(path) as file:
         file.write(text)
+
+
+def user_cache(name: str) -> Path:
+    """The folder called `name` for what can be made or downloaded again: in $ROOFLAB_CACHE, else in ``rooflab`` in the
+    user's cache folder ($XDG_CACHE_HOME, else ``~/.cache``)."""
+    own, shared = os.environ.get("ROOFLAB_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return (Path(own) if own else Path(shared or os.path.expanduser("~/.cache")) / "rooflab") / name

@@ -7,7 +7,6 @@ the checksum: SHA-256 where the file was read, else the SHA-1 that git itself gi
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Final
 
 from rooflab.catalogue._data import load, squash
 from rooflab.errors import InputError, unknown
-from rooflab.files import replaced
+from rooflab.files import replaced, user_cache
 
-__all__ = ["PublicTrace", "cache_folder", "get", "list_traces", "locate", "public_trace"]
+__all__ = ["PublicTrace", "get", "list_traces", "locate", "public_trace"]
 
 _CHUNK_BYTES: Final = 1 << 18
 _TIMEOUT_S: Final = 30.0
@@ -62,23 +61,16 @@ def public_trace(name: str, where: str = "trace") -> PublicTrace:
     return found[squash(name)]
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: $ROOFLAB_CACHE, else ``rooflab`` in the user's cache folder; then ``traces``."""
-    own = os.environ.get("ROOFLAB_CACHE")
-    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rooflab"
-    return base / "traces"
-
-
 def get(name: str, folder: str | Path | None = None, progress: Callable[[int, int | None], None] | None = None) -> Path:
-    """The path of the public trace `name`, downloaded into `folder` (default `cache_folder()`) unless it is there
-    already.
+    """The path of the public trace `name`, downloaded into `folder` (default: ``traces`` in the user's cache folder)
+    unless it is there already.
 
     `progress` is called with bytes so far and in all. The file appears whole and checked or not at all.
     Raises InputError when there is no network (and says how to go on without), or when the bytes are not those
     published.
     """
     trace = public_trace(name)
-    path = (cache_folder() if folder is None else Path(folder)) / trace.file_name
+    path = (user_cache("traces") if folder is None else Path(folder)) / trace.file_name
     if path.exists() and trace.matches(path.read_bytes()):
         return path
     content = _download(trace, path, progress)
@@ -101,7 +93,7 @@ def locate(trace: str, where: str = "workload.trace") -> Path:
     if path.suffix in (".csv", ".jsonl") or path.name != trace:
         raise InputError("no such file", f"{where}: {trace}")
     public = public_trace(trace, where)
-    kept = cache_folder() / public.file_name
+    kept = user_cache("traces") / public.file_name
     if not kept.exists():
         raise InputError(f"{public.key} has not been fetched yet; run: rooflab traces get {public.key}", where)
     return kept

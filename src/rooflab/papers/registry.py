@@ -18,7 +18,7 @@ from rooflab.errors import InputError, RooflabError, unknown
 from rooflab.papers.paper import Paper
 from rooflab.papers.technique import Technique
 
-__all__ = ["GROUP", "keys", "paper", "papers", "refresh", "techniques"]
+__all__ = ["GROUP", "keys", "module_of", "normal", "paper", "papers", "refresh", "techniques"]
 
 GROUP: Final = "rooflab.papers"
 _BUILT_IN: Final = "rooflab.library.serving"
@@ -72,13 +72,18 @@ def normal(key: str) -> str:
     return key.strip().lower().replace("-", "_")
 
 
-@cache
-def paper(key: str) -> Paper:
-    """The paper called `key`, imported. Raises InputError with the nearest keys."""
+def module_of(key: str) -> str:
+    """The module that holds the paper called `key`. Raises InputError with the nearest keys."""
     name = normal(key)
     if name not in _modules():
         raise unknown("runnable paper", key, keys())
-    module = _modules()[name]
+    return _modules()[name]
+
+
+@cache
+def paper(key: str) -> Paper:
+    """The paper called `key`, imported. Raises InputError with the nearest keys."""
+    name, module = normal(key), module_of(key)
     try:
         found = getattr(import_module(module), "paper", None)
     except RooflabError as error:

@@ -92,7 +92,7 @@ class PaperConformance:
             asked = tuple(lab.asked)
             assert math.isfinite(got), claim.id
             assert float(claim.function(Lab(engines()))) == got, f"{claim.id} gives another figure the second time"
-            verdict = audit(claim, got, asked, labs, budget_s=0.0)
+            verdict = audit(claim, got, asked, labs)
             assert verdict.passed, f"{claim.id}: {verdict.reason}"
 
     def test_claims_have_sources(self) -> None:

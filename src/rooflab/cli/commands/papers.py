@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +12,7 @@ import click
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
 if TYPE_CHECKING:
-    from rooflab.evidence.claims.check import Row
+    from rooflab.evidence.claims.row import Row
     from rooflab.papers.cards import Card
 
 __all__ = ["command"]
@@ -37,7 +39,7 @@ def _filters(function: Any) -> Any:
 @command.command("list")
 @_filters
 @output_options
-def list_papers(kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool) -> int:
+def list_papers(*, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool) -> int:
     """All papers by day, newest first."""
     from rooflab.feed.listing import entries, select
 
@@ -56,7 +58,7 @@ def list_papers(kind: str, saves: str, day: str, runnable: bool, as_json: bool, 
 @_filters
 @output_options
 def search_papers(
-    words: tuple[str, ...], limit: int, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool
+    *, words: tuple[str, ...], limit: int, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool
 ) -> int:
     """Papers about WORDS, best match first."""
     from rooflab.feed.listing import entries, select
@@ -122,7 +124,7 @@ def _show_card(found: Card, as_json: bool) -> int:
 @click.option("--variant", default="", metavar="NAME", help="Which technique, where a paper has several.")
 @scenario_options()
 @output_options
-def run(key: str, settings: tuple[str, ...], variant: str, given: Given, as_json: bool, quiet: bool) -> int:
+def run(*, key: str, settings: tuple[str, ...], variant: str, given: Given, as_json: bool, quiet: bool) -> int:
     """A paper's technique on SCENARIO, or on the paper's own setup: before, after, and why.
 
     Exit status 1 when it does not apply or does not fit, with the reason.
@@ -162,20 +164,29 @@ def _setting(text: str) -> tuple[str, Any]:
 @command.command("check")
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option("--workers", type=click.IntRange(1), default=None, help="Processes (default: one a core).")
+@click.option("--no-cache", is_flag=True, help="Compute what was computed from the same sources before, too.")
 @output_options
-def check_claims(keys: tuple[str, ...], workers: int | None, as_json: bool, quiet: bool) -> int:
+def check_claims(*, keys: tuple[str, ...], workers: int | None, no_cache: bool, as_json: bool, quiet: bool) -> int:
     """Recompute and audit every claim of the papers KEY (all).
 
-    Exit status 1 when a claim fails.
+    What was computed before from the same sources (of the paper, of Rooflab, versions of NumPy and others) is taken
+    from the user's cache folder. Exit status 1 when a claim fails.
     """
     from rooflab.api import engines
     from rooflab.evidence.claims.check import check
+    from rooflab.evidence.claims.kept import Kept
+    from rooflab.papers.registry import keys as every
 
-    def said(name: str, rows: list[Row]) -> None:
-        if not quiet and not as_json:
-            click.echo(f"{name}: {sum(r.status == 'reproduced' for r in rows)} of {len(rows)}", err=True)
+    shown, n = not quiet and sys.stderr.isatty(), len(set(keys)) or len(every())
+    done = count(1)
 
-    rows = check(keys, engines=engines(), workers=workers, each=said)
+    def said(name: str, rows: list[Row], kept: bool) -> None:
+        if shown:
+            took = "as before" if kept else f"{sum(r.seconds for r in rows):.1f} s"
+            held = sum(r.status == "reproduced" for r in rows)
+            click.echo(f"{next(done):>3} of {n}  {name}: {held} of {len(rows)} reproduced, {took}", err=True)
+
+    rows = check(keys, engines=engines(), workers=workers, each=said, kept=None if no_cache else Kept())
     failed = int(any(r.status == "failing" for r in rows))
     if as_json:
         _json([r.record() for r in rows])

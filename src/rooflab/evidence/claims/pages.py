@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rooflab.evidence.claims.check import Row, check_paper, counts
+from rooflab.evidence.claims.check import check_paper
+from rooflab.evidence.claims.row import Row, counts
 from rooflab.files import write_text
 from rooflab.papers.engines import engines
 from rooflab.papers.lab import Lab

@@ -13,7 +13,7 @@ from rooflab.units import format_quantity, format_seconds, significant
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rooflab.evidence.claims.check import Row
+    from rooflab.evidence.claims.row import Row
     from rooflab.papers.cards import Card
     from rooflab.papers.compare import Change, Comparison
     from rooflab.papers.paper import Paper
@@ -99,7 +99,7 @@ def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
 
 def show_rows(rows: Sequence[Row]) -> None:
     """Claims: expected, got, error, status."""
-    from rooflab.evidence.claims.check import counts
+    from rooflab.evidence.claims.row import counts
 
     out = console()
     table = _table(

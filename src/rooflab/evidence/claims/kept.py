@@ -1,0 +1,72 @@
+"""Rows of papers that were checked before, kept by the content that they depend on.
+
+One JSON file a paper and digest, in the user's cache folder. A file that cannot be read, or does not hold what was
+written, is as good as none; one that cannot be written is not missed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rooflab.errors import RooflabError
+from rooflab.evidence.claims.reach import digest
+from rooflab.evidence.claims.row import Row
+from rooflab.files import user_cache, write_text
+
+__all__ = ["Kept"]
+
+_STATES: Final = 8
+"""Files kept of a paper: as many states of its sources can be switched between without computing again."""
+_UNUSABLE: Final = (OSError, ValueError, TypeError, LookupError, RecursionError, SyntaxError, RooflabError)
+"""What reading or writing may run into: no rights, no room, no JSON, other fields, sources that cannot be read."""
+
+
+class Kept:
+    """Rows by paper in `folder` (default: ``claims`` in the user's cache folder)."""
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self._folder = Path(folder) if folder is not None else user_cache("claims")
+
+    def get(self, paper: str) -> list[Row] | None:
+        """Rows of `paper` as they were computed from the present sources; None when there are none."""
+        try:
+            content = json.loads(self._path(paper).read_text(encoding="utf-8"))
+            if content["sum"] != _sum(content["rows"]):
+                return None
+            return [Row.of(record) for record in content["rows"]]
+        except _UNUSABLE:
+            return None
+
+    def put(self, paper: str, rows: Sequence[Row]) -> None:
+        """Keep `rows` of `paper`, whole or not at all."""
+        records = [row.record() for row in rows]
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_text(self._path(paper), json.dumps({"rows": records, "sum": _sum(records)}))
+            for old in self._files(paper)[_STATES:]:
+                old.unlink(missing_ok=True)
+        except _UNUSABLE:
+            return
+
+    def seconds(self, paper: str) -> float:
+        """Seconds that the last check of `paper` took, whatever its sources were; infinity when it is not known."""
+        try:
+            rows = json.loads(self._files(paper)[0].read_text(encoding="utf-8"))["rows"]
+            return float(sum(row["seconds"] for row in rows))
+        except _UNUSABLE:
+            return float("inf")
+
+    def _files(self, paper: str) -> list[Path]:
+        """Files of `paper`, the newest first."""
+        return sorted(self._folder.glob(f"{paper}-*.json"), key=lambda path: -path.stat().st_mtime)
+
+    def _path(self, paper: str) -> Path:
+        return self._folder / f"{paper}-{digest(paper)[:32]}.json"
+
+
+def _sum(records: Any) -> str:
+    return hashlib.sha256(json.dumps(records).encode()).hexdigest()
