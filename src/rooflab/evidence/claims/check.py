@@ -35,8 +35,9 @@ def check(
     """Recompute and audit every claim of the papers `names` (all), in order of key, by `engines`.
 
     Rows that `kept` holds for the present sources are taken from there, the others are put there as soon as they are
-    known; it knows nothing of engines other than Rooflab's own. Papers are spread over `workers` processes (default: the machine's cores, one for a single paper), those
-    that took longest last time first. `each` is called with a paper's key and rows as soon as they are there.
+    known; it knows nothing of engines other than Rooflab's own. Papers are spread over `workers` processes (default:
+    the machine's cores, one for a single paper), those that took longest last time first. `each` is called with a
+    paper's key and rows as soon as they are there.
     """
     wanted = list(dict.fromkeys(normal(n) for n in names)) or list(keys())
     for name in wanted:
