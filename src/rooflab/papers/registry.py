@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Final
 
@@ -18,7 +19,7 @@ from rooflab.errors import InputError, RooflabError, unknown
 from rooflab.papers.paper import Paper
 from rooflab.papers.technique import Technique
 
-__all__ = ["GROUP", "keys", "module_of", "normal", "paper", "papers", "refresh", "techniques"]
+__all__ = ["GROUP", "keys", "module_of", "normal", "paper", "papers", "refresh", "source_of", "techniques"]
 
 GROUP: Final = "rooflab.papers"
 _BUILT_IN: Final = "rooflab.library.serving"
@@ -78,6 +79,21 @@ def module_of(key: str) -> str:
     if name not in _modules():
         raise unknown("runnable paper", key, keys())
     return _modules()[name]
+
+
+def source_of(module: str) -> Path | None:
+    """The source of a module, found without importing it or its packages."""
+    top, *inner = module.split(".")
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not inner:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    tried = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+    return next((p for t in tried for p in (t.with_name(f"{t.name}.py"), t / "__init__.py") if p.issource_of()), None)
 
 
 @cache

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec, resolve_name
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Final
 
-from rooflab.papers.registry import module_of
+from rooflab.papers.registry import module_of, source_of
 
 __all__ = ["digest", "own_files"]
 
@@ -44,7 +44,7 @@ def own_files(module: str) -> list[Path]:
     pending, found = [module], dict[Path, None]()
     while pending:
         name = pending.pop()
-        path = _file(name)
+        path = source_of(name)
         if path is None or path in found:
             continue
         found[path] = None
@@ -62,23 +62,8 @@ def _is_own(name: str, module: str) -> bool:
         return name.startswith(f"{_SHELVES}.")
     if "." in module:
         return top == module.partition(".")[0]
-    mine, other = _file(module), _file(top)
+    mine, other = source_of(module), source_of(top)
     return mine is not None and other is not None and mine.parent == other.parent
-
-
-def _file(module: str) -> Path | None:
-    """The source of a module, found without importing it or its packages."""
-    top, *inner = module.split(".")
-    try:
-        spec = find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not inner:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-    tried = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
-    return next((p for t in tried for p in (t.with_name(f"{t.name}.py"), t / "__init__.py") if p.is_file()), None)
 
 
 def _imported(path: Path, module: str) -> Iterator[str]:
@@ -114,7 +99,7 @@ def _version(name: str) -> str:
 
 def _tree(folder: Path) -> list[Path]:
     """Files under `folder`, compiled ones left out, in order of path."""
-    return sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return sorted(p for p in folder.rglob("*") if p.issource_of() and "__pycache__" not in p.parts)
 
 
 def _add(found: hashlib._Hash, path: Path, folder: Path) -> None:
