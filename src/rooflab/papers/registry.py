@@ -93,7 +93,7 @@ def source_of(module: str) -> Path | None:
     if not inner:
         return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
     tried = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
-    return next((p for t in tried for p in (t.with_name(f"{t.name}.py"), t / "__init__.py") if p.issource_of()), None)
+    return next((p for t in tried for p in (t.with_name(f"{t.name}.py"), t / "__init__.py") if p.is_file()), None)
 
 
 @cache

@@ -99,7 +99,7 @@ def _version(name: str) -> str:
 
 def _tree(folder: Path) -> list[Path]:
     """Files under `folder`, compiled ones left out, in order of path."""
-    return sorted(p for p in folder.rglob("*") if p.issource_of() and "__pycache__" not in p.parts)
+    return sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
 def _add(found: hashlib._Hash, path: Path, folder: Path) -> None:
