@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from rooflab.errors import Infeasible, InputError, unknown
-from rooflab.memory.account import account
+from rooflab.memory.account import MemoryAccount, account
 from rooflab.memory.explain import does_not_fit
 from rooflab.operators.split import check_split, split_problem
 from rooflab.scenario.attention import Attention
@@ -17,7 +17,7 @@ from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
-__all__ = ["complete", "complete_deployment", "default_engine", "resident_tokens"]
+__all__ = ["complete", "complete_deployment", "completed", "default_engine", "resident_tokens"]
 
 
 _ROOM = 0.25
@@ -54,12 +54,19 @@ def complete(scenario: Scenario) -> Scenario:
     `replicas`: as many as the hardware holds.
     Raises InputError for impossible splits, Infeasible when nothing fits.
     """
-    length, cross = resident_tokens(scenario.model, scenario.workload)
-    deployment = complete_deployment(scenario.model, scenario.hardware, scenario.deployment, length, cross)
-    memory = account(scenario.model, scenario.hardware, [deployment])
+    return replace(scenario, deployment=completed(scenario)[0])
+
+
+def completed(scenario: Scenario) -> tuple[Deployment, MemoryAccount]:
+    """The deployment of `complete` with its memory account; raises what `complete` does."""
+    model, hardware = scenario.model, scenario.hardware
+    length, cross = resident_tokens(model, scenario.workload)
+    deployment, memory = _chosen(model, hardware, scenario.deployment, length, cross)
+    if memory is None:
+        memory = account(model, hardware, [deployment])
     if float(memory.sequences(np.array([length]), cross)[0]) < 1.0:
-        raise Infeasible(does_not_fit(scenario.model, scenario.hardware, deployment, length))
-    return replace(scenario, deployment=deployment)
+        raise Infeasible(does_not_fit(model, hardware, deployment, length))
+    return deployment, memory
 
 
 def complete_deployment(
@@ -67,18 +74,26 @@ def complete_deployment(
 ) -> Deployment:
     """The deployment with engine, splits and replicas chosen and checked; that it fits is checked only where `tp` was
     open."""
+    return _chosen(model, hardware, deployment, length, cross)[0]
+
+
+def _chosen(
+    model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
+) -> tuple[Deployment, MemoryAccount | None]:
+    """As `complete_deployment`, with the account where the choice of `tp` made it."""
+    memory: MemoryAccount | None = None
     if not deployment.runtime.engine:
         deployment = deployment.changed(engine=default_engine(model, hardware))
     _check_offload(model, hardware, deployment)
     if deployment.split.tp is None:
-        deployment = _with_tp(model, hardware, deployment, length, cross)
+        deployment, memory = _with_tp(model, hardware, deployment, length, cross)
     if deployment.split.ep is None:
         deployment = deployment.changed(ep=1)
     check_split(model, deployment)
     _check_devices(hardware, deployment)
     if deployment.cluster.replicas is None:
         deployment = deployment.changed(replicas=max(hardware.count // deployment.split.devices_per_replica, 1))
-    return deployment
+    return deployment, memory
 
 
 def _check_offload(model: Model, hardware: Hardware, deployment: Deployment) -> None:
@@ -110,9 +125,11 @@ def _check_devices(hardware: Hardware, deployment: Deployment) -> None:
         raise InputError(f"{hardware.device.key} devices are not joined by any link; use replicas", "deployment.tp")
 
 
-def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float) -> Deployment:
-    """The smallest split that fits: tensor parallelism inside a host, then pipeline stages over hosts; llama.cpp has
-    stages alone."""
+def _with_tp(
+    model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
+) -> tuple[Deployment, MemoryAccount]:
+    """The smallest split that fits, and its account: tensor parallelism inside a host, then pipeline stages over hosts;
+    llama.cpp has stages alone."""
     other = deployment.split.pp * deployment.split.dp * deployment.split.cp
     joined = hardware.device.scale_up.topology != "none"
     most = max(min(hardware.count // other, hardware.devices_per_host), 1) if joined else 1
@@ -138,8 +155,8 @@ def _with_tp(model: Model, hardware: Hardware, deployment: Deployment, length: f
         memory = account(model, hardware, [trial])
         if float(memory.sequences(np.array([length]), cross)[0]) >= 1.0:
             if float(memory.free_bytes[0]) >= _ROOM * float(memory.capacity_bytes[0]):
-                return trial
-            fitting.append(trial)
+                return trial, memory
+            fitting.append((trial, memory))
     if fitting:
         return fitting[0]
     if not valid:  # nothing can be cut at all: let the check say why for the plainest split

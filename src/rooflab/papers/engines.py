@@ -10,7 +10,7 @@ from rooflab.papers.lab import Engines
 from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
-    from rooflab.costs.step import StepCost
+    from rooflab.deploy.engine import Engine
     from rooflab.estimator.serving.answer import Estimate
     from rooflab.estimator.serving.breakdown import OperatorRow
 
@@ -20,7 +20,7 @@ __all__ = ["engines"]
 def engines() -> Engines:
     """The engines without a planner, which stands above the papers: whoever has one puts it in."""
     return Engines(
-        load=load, estimate=_estimate, simulate=_simulate, plan=_no_plan, step_cost=_step_cost, operators=_operators
+        load=load, estimate=_estimate, simulate=_simulate, plan=_no_plan, engine=_engine, operators=_operators
     )
 
 
@@ -40,12 +40,10 @@ def _no_plan(scenario: Scenario, **options: Any) -> Any:
     raise InputError("this lab was handed no planner (rooflab.api.engines has one)", "plan")
 
 
-def _step_cost(scenario: Scenario) -> StepCost:
-    from rooflab.costs.compile import compile_steps
-    from rooflab.deploy.complete import complete
+def _engine(scenario: Scenario) -> Engine:
+    from rooflab.deploy.engine import engine_of
 
-    s = complete(scenario)
-    return compile_steps(s.model, s.hardware, [s.deployment], s.rewrites)[0]
+    return engine_of(scenario)
 
 
 def _operators(scenario: Scenario, phase: str, **load: float) -> list[OperatorRow]:

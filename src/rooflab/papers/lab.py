@@ -17,6 +17,7 @@ from rooflab.scenario.scenario import Scenario, Technique
 
 if TYPE_CHECKING:
     from rooflab.costs.step import StepCost
+    from rooflab.deploy.engine import Engine
     from rooflab.estimator.serving.answer import Estimate
     from rooflab.estimator.serving.breakdown import OperatorRow
 
@@ -30,14 +31,15 @@ class Engines:
     """What a lab asks, handed to it.
 
     `load` reads a scenario from a file or from fields, `estimate` and `simulate` give its metrics, `plan` searches
-    deployments; `step_cost` prices a step of one engine, `operators` lists what a step of one phase under a load runs.
+    deployments; `engine` completes, accounts and prices the engine of a scenario, `operators` lists what a step of one
+    phase under a load runs.
     """
 
     load: Callable[[Any], Scenario]
     estimate: Callable[[Scenario], Estimate]
     simulate: Callable[..., Any]
     plan: Callable[..., Any]
-    step_cost: Callable[[Scenario], StepCost]
+    engine: Callable[[Scenario], Engine]
     operators: Callable[..., list[OperatorRow]]
 
 
@@ -112,10 +114,14 @@ class Lab:
             ("plan", changed, repr(sorted(options.items()))), lambda: self.engines.plan(changed, **options)
         )
 
-    def step_cost(self, scenario: Scenario) -> StepCost:
-        """The price of a step of one engine of `scenario`, its deployment completed."""
+    def engine(self, scenario: Scenario) -> Engine:
+        """One engine of `scenario`, completed: its deployment, memory account and step price."""
         changed = self._changed(scenario)
-        return self.cached(("step", changed), lambda: self.engines.step_cost(changed))
+        return self.cached(("engine", changed), lambda: self.engines.engine(changed))
+
+    def step_cost(self, scenario: Scenario) -> StepCost:
+        """The price of a step of one engine of `scenario`."""
+        return self.engine(scenario).step_cost
 
     def operators(self, scenario: Scenario, phase: str = "decode", **load: float) -> list[OperatorRow]:
         """Operators of one step of `scenario`, longest first; `load` as in `StepCost.step`."""

@@ -21,11 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.charts.plot import Plot, Series
-from rooflab.costs.compile import compile_steps
 from rooflab.costs.step import StepCosts
-from rooflab.deploy.complete import complete
+from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible, RooflabError
-from rooflab.memory.account import account
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import PositiveInt, Technique, require
@@ -108,17 +106,17 @@ def static_landscape(scenario: Scenario, prompt: Counts, output: Counts, batches
     found: dict[Key, float] = {}
     for n in (n for n in GPUS if n <= scenario.hardware.count):
         try:
-            s = complete(scenario.with_deployment(engine="transformers", tp=1, pp=n, replicas=1, speculation=None))
+            engine = engine_of(
+                scenario.with_deployment(engine="transformers", tp=1, pp=n, replicas=1, speculation=None)
+            )
         except RooflabError:
             continue
-        memory = account(s.model, s.hardware, [s.deployment])
-        costs = compile_steps(s.model, s.hardware, [s.deployment], s.rewrites)
-        free = float(memory.free_bytes[0])
+        costs = engine.step_cost.stack()
         for b in (b for b in batches if b < 2 * len(prompt)):
             seconds, reached = static_seconds(costs, prompt, output, b)
             rows, longest = min(b, len(prompt)), float(reached.max())
-            logits = rows * float(prompt.max()) * s.model.vocab * _LOGIT_BYTES
-            if rows * float(memory.sequence_bytes(np.array([longest]))[0]) + logits <= free:
+            logits = rows * float(prompt.max()) * engine.model.vocab * _LOGIT_BYTES
+            if rows * engine.sequence_bytes(longest) + logits <= engine.free_bytes:
                 found[n, b] = float(output.sum() / seconds.sum())
     return Landscape(found)
 

@@ -21,11 +21,9 @@ from typing import Any, Final
 import numpy as np
 
 from rooflab.charts.plot import Plot, Series
-from rooflab.costs.compile import compile_steps
-from rooflab.costs.step import StepCost
 from rooflab.deploy.complete import complete
+from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible, InputError
-from rooflab.memory.account import account
 from rooflab.operators.ops import ExpertGemm, Gemm, Operator
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
@@ -133,7 +131,7 @@ class MoeLens(Technique):
     def because(self, before: Any, after: Any) -> str:
         """What a step waits for."""
         m = after.capacity or after.load
-        cost = _step_cost(after.scenario)
+        cost = engine_of(after.scenario).step_cost
         return (
             f"weights stay in host memory and take {cost.scalar('stream_s'):.3g} s to stream once a step, for "
             f"{m['max_running']:,.0f} sequences that the host's cache holds"
@@ -158,11 +156,6 @@ def _filling(scenario: Scenario, tp: int) -> int:
     # steps are as wide as activations allow beside two layers of weights
     width = 2.0 * 16 * model.hidden
     return int(max(min(tokens, 0.25 * device.memory_bytes / width), 512))
-
-
-def _step_cost(scenario: Scenario) -> StepCost:
-    s = complete(scenario)
-    return compile_steps(s.model, s.hardware, [s.deployment], s.rewrites)[0]
 
 
 def pme(prompt: float, output: float) -> float:
@@ -276,13 +269,13 @@ class _Rates:
     cached_s: float
     cache_tokens: float
     step_tokens: int
+    replicas: int
 
 
 def _rates(s: Scenario) -> _Rates:
-    s = complete(s)
-    cost = compile_steps(s.model, s.hardware, [s.deployment], s.rewrites)[0]
-    memory = account(s.model, s.hardware, [s.deployment])
-    tokens = float(s.deployment.limits.max_num_batched_tokens)
+    engine = engine_of(s)
+    cost = engine.step_cost
+    tokens = float(engine.deployment.limits.max_num_batched_tokens)
     linear_s = float(
         cost.step(n_prefill=1, prefill_tokens=tokens, area=tokens * s.workload.mean_prompt_tokens / 2).linear_s[0]
     )
@@ -294,13 +287,14 @@ def _rates(s: Scenario) -> _Rates:
         stream_s,
         token_s,
         cached_s,
-        float(memory.free_bytes[0] / memory.kv_bytes_per_token[0]),
+        engine.free_bytes / float(engine.memory.kv_bytes_per_token[0]),
         int(min(tokens, stream_s / token_s)),
+        engine.replicas,
     )
 
 
-def _batch(s: Scenario, requests: int, overlapped: bool = True, padded: float = 0.0) -> Batch:
-    r, w = _rates(s), s.workload
+def _batch(s: Scenario, r: _Rates, requests: int, overlapped: bool = True, padded: float = 0.0) -> Batch:
+    w = s.workload
     prompt, output = round(max(w.mean_prompt_tokens, padded)), max(round(w.mean_output_tokens), 1)
     return run_batch(
         prompt, output, requests, cache_tokens=r.cache_tokens, stream_s=r.stream_s, token_s=r.token_s,
@@ -318,17 +312,16 @@ def stages(lab: Lab, scenario: Scenario) -> Analysis:
     gpu = 1.0 / r.token_s
     best = limit(prompt, output, r.cache_tokens, r.stream_s, gpu)
     requests = int(5 * r.cache_tokens / (prompt + output / 2)) + 1
-    reached = _batch(s, requests)
-    replicas = complete(s).deployment.cluster.replicas or 1
+    reached = _batch(s, r, requests)
     held = "the GPU's products" if best >= gpu else "the size of the host's cache"
     return Analysis(
         (
             ("weights stream in", r.stream_s, "s/step"), ("tokens that fill the GPU", r.stream_s * gpu, "tokens/step"),
             ("cache in host memory", r.cache_tokens, "tokens"),
-            ("limit, prompt and generated", best * replicas, "tokens/s"),
-            ("limit, generated", best * replicas * output / (prompt + output), "tokens/s"),
+            ("limit, prompt and generated", best * r.replicas, "tokens/s"),
+            ("limit, generated", best * r.replicas * output / (prompt + output), "tokens/s"),
             ("use of the GPU at the limit", best / gpu, ""),
-            (f"generated, a batch of {requests:,}", reached.output_tokens_per_s * replicas, "tokens/s"),
+            (f"generated, a batch of {requests:,}", reached.output_tokens_per_s * r.replicas, "tokens/s"),
         ),
         f"the limit is set by {held}; a batch reaches "
         f"{reached.output_tokens_per_s * (prompt + output) / output / best:.0%} of it "
@@ -372,11 +365,12 @@ def _gains(lab: Lab) -> list[float]:
         for output in _OUTPUTS:
             for gb in _CACHES_GB:
                 s = _evaluation(lab, model, output, gb) | MoeLens()
-                requests = int(4 * _rates(s).cache_tokens / (s.workload.mean_prompt_tokens + output))
+                r = _rates(s)
+                requests = int(4 * r.cache_tokens / (s.workload.mean_prompt_tokens + output))
                 base = lab.cached(
-                    ("separate", s, longest), partial(_batch, s, requests, overlapped=False, padded=longest)
+                    ("separate", s, longest), partial(_batch, s, r, requests, overlapped=False, padded=longest)
                 )
-                ours = lab.cached(("overlapped", s), partial(_batch, s, requests))
+                ours = lab.cached(("overlapped", s), partial(_batch, s, r, requests))
                 gains.append(ours.output_tokens_per_s / base.output_tokens_per_s)
     return gains
 
@@ -426,7 +420,7 @@ def by_cache(lab: Lab) -> Plot:
         r = _rates(s)
         requests = int(4 * r.cache_tokens / 226)
         lines["limit"].append(limit(98, 128, r.cache_tokens, r.stream_s, 1 / r.token_s) * 128 / 226)
-        lines["batch, overlapped"].append(_batch(s, requests).output_tokens_per_s)
-        lines["batch, separate phases"].append(_batch(s, requests, overlapped=False).output_tokens_per_s)
+        lines["batch, overlapped"].append(_batch(s, r, requests).output_tokens_per_s)
+        lines["batch, separate phases"].append(_batch(s, r, requests, overlapped=False).output_tokens_per_s)
     series = tuple(Series(name, tuple(sizes), tuple(round(x, 1) for x in values)) for name, values in lines.items())
     return Plot("Mixtral-8x7B on A40, 98 in and 128 out", "GB of cache", "generated tokens/s", series, log_x=True)

@@ -23,16 +23,12 @@ from itertools import product
 from typing import Any, Final
 
 from rooflab.charts.plot import Plot, Series
-from rooflab.costs.compile import compile_steps
 from rooflab.costs.step import StepCost
-from rooflab.deploy.complete import complete
+from rooflab.deploy.engine import engine_of
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Operator
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.technique import PositiveInt, Technique, require
-from rooflab.scenario.deployment import Deployment
-from rooflab.scenario.hardware import Hardware
-from rooflab.scenario.model import Model
 from rooflab.scenario.runtime import Overlap
 from rooflab.scenario.scenario import Scenario
 
@@ -131,10 +127,9 @@ class NanoFlow(Technique):
             scenario.workload.mode != "static",
             "a static batch has no prompts beside its decodes to fill a dense batch with",
         )
-        done = complete(scenario)
         split = SplitBatch(self.nano_batches)
-        plain = _step_s(done, self.batch, ())
-        cut = _step_s(done, self.batch, (split,))
+        plain = _step_s(scenario, self.batch, ())
+        cut = _step_s(scenario, self.batch, (split,))
         found = search(*cut)
         require(
             found.seconds < sum(plain),
@@ -164,7 +159,7 @@ class NanoFlow(Technique):
 def _step_s(s: Scenario, tokens: int, rewrites: tuple[Any, ...]) -> tuple[float, float, float]:
     """Seconds of products, decode attention and collectives in a dense step of `tokens` at the scenario's mix of
     decodes and prompts."""
-    cost = _compiled(s.model, s.hardware, s.deployment, (*s.rewrites, *rewrites))
+    cost = _priced(replace(s, rewrites=(*s.rewrites, *rewrites)))
     prompt, output = s.workload.mean_prompt_tokens, s.workload.mean_output_tokens
     n = tokens * output / (prompt + output)
     decode = cost.step(n_decode=n, context=n * (prompt + output / 2))
@@ -173,8 +168,8 @@ def _step_s(s: Scenario, tokens: int, rewrites: tuple[Any, ...]) -> tuple[float,
 
 
 @lru_cache(maxsize=64)
-def _compiled(model: Model, hardware: Hardware, deployment: Deployment, rewrites: tuple[Any, ...]) -> StepCost:
-    return compile_steps(model, hardware, [deployment], rewrites)[0]
+def _priced(scenario: Scenario) -> StepCost:
+    return engine_of(scenario).step_cost
 
 
 _LLAMA = "meta-llama/Llama-2-70b-hf"
@@ -322,7 +317,7 @@ def setup(lab: Lab) -> Scenario:
 @paper.draws
 def by_link(lab: Lab) -> Plot:
     """Step time over the share of units given to collectives."""
-    s = complete(_serving(lab, "constant", engine="ideal"))
+    s = _serving(lab, "constant", engine="ideal")
     products_s, attention_s, network_s = _step_s(s, s.deployment.limits.max_num_batched_tokens, (SplitBatch(2),))
     shares = tuple(r for r, _ in NETWORK_MAP[:4])
     whole = products_s + attention_s + network_s

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rooflab.charts.plot import Plot, Series
-from rooflab.costs.compile import compile_steps
-from rooflab.deploy.complete import complete
+from rooflab.deploy.engine import engine_of
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import Fraction, Technique, require
@@ -105,9 +104,9 @@ class Phases:
 
 def phases(scenario: Scenario, clocks: Sequence[float] = SHARES) -> Phases:
     """Phases of a host full of engines of `scenario`, each with the batch that its workload keeps in flight."""
-    s = complete(scenario)
-    h, d, w = s.hardware, s.deployment, s.workload
-    require(s.model.kind == "decoder", f"{s.model.name} generates no tokens: its power has no two phases")
+    engine = engine_of(scenario)
+    h, d, w = engine.hardware, engine.deployment, scenario.workload
+    require(engine.model.kind == "decoder", f"{engine.model.name} generates no tokens: its power has no two phases")
     per = d.split.devices_per_replica
     require(
         per <= h.devices_per_host,
@@ -115,11 +114,11 @@ def phases(scenario: Scenario, clocks: Sequence[float] = SHARES) -> Phases:
     )
     require(h.host_power_w > 0, f"what a host of {h.device.name} draws is not known")
     engines = h.devices_per_host // per
-    n = _in_flight(s)
+    n = _in_flight(replace(scenario, deployment=d))
     prompt, output = w.mean_prompt_tokens, max(w.mean_output_tokens, 1.0)
     columns: list[tuple[float, ...]] = []
     for clock in clocks:
-        cost = compile_steps(s.model, replace(h, clock=clock * h.clock), [d], s.rewrites)[0]
+        cost = engine.on(replace(h, clock=clock * h.clock)).step_cost
         read = cost.step(n_prefill=n, prefill_tokens=n * prompt, area=n * prompt**2 / 2)
         made = cost.step(n_decode=n, context=n * (prompt + output / 2))
         watts = [h.host_power_w + engines * float(r.joules[0] / r.seconds[0]) for r in (read, made)]

@@ -17,9 +17,8 @@ import numpy as np
 
 from rooflab.charts.plot import Plot, Series
 from rooflab.costs.engine_constants import EngineOverhead, ServingCalibration, active, using
-from rooflab.deploy.complete import complete
+from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible
-from rooflab.memory.account import account
 from rooflab.operators.ops import AttentionOp, Operator
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
@@ -161,9 +160,8 @@ def _without_own_rows() -> ServingCalibration:
 
 def _whole_sequences(s: Scenario) -> int:
     """Sequences whose prompt and whole answer fit at once."""
-    done, tokens = complete(s), s.workload.mean_prompt_tokens + s.workload.mean_output_tokens
-    memory = account(done.model, done.hardware, [done.deployment])
-    return int(memory.free_bytes[0] / float(memory.sequence_bytes(np.array([tokens]))[0]))
+    engine, tokens = engine_of(s), s.workload.mean_prompt_tokens + s.workload.mean_output_tokens
+    return int(engine.free_bytes / engine.sequence_bytes(tokens))
 
 
 def _best_baseline(lab: Lab, cell: str, formats: Sequence[dict[str, Any]]) -> float:

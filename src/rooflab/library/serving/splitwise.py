@@ -23,11 +23,10 @@ import numpy.typing as npt
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.charts.plot import Plot, Series
-from rooflab.costs.step import StepCost, StepCosts
+from rooflab.costs.step import StepCost
 from rooflab.deploy.complete import complete
-from rooflab.deploy.pools import pool_parts
+from rooflab.deploy.engine import engines_of
 from rooflab.errors import RooflabError
-from rooflab.memory.account import account
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import Fraction, PositiveInt, Technique, require
@@ -163,9 +162,8 @@ def _devices_each(scenario: Scenario, engines: int) -> int:
 
 def _transfer_s(scenario: Scenario) -> float:
     """Seconds in which the cache of a mean prompt travels from pool to pool after the prompt."""
-    _, have, d = pool_parts(scenario)[0]
-    sent = account(scenario.model, have, [d]).sequence_bytes(np.array([scenario.workload.mean_prompt_tokens]))
-    return float(sent[0]) / (scenario.deployment.cluster.transfer.bytes_per_s or 1.0)
+    sent = engines_of(scenario)[0].sequence_bytes(scenario.workload.mean_prompt_tokens)
+    return sent / (scenario.deployment.cluster.transfer.bytes_per_s or 1.0)
 
 
 def _link(a: Hardware, b: Hardware, devices: int) -> float:
@@ -191,7 +189,7 @@ def slow_downs(result: Any, alone: StepCost) -> dict[str, npt.NDArray[np.float64
     prompt, output = (
         np.asarray(x, dtype=np.float64) for x in (result.requests.input_tokens, result.requests.output_tokens)
     )
-    cost, none = StepCosts(alone.tables[None], alone.attention[None], alone.scalars[None]), np.zeros(len(prompt))
+    cost, none = alone.stack(), np.zeros(len(prompt))
     which = np.zeros(len(prompt), dtype=np.intp)
     area = prompt * (prompt + 1) / 2
     first_s = cost.step(

@@ -13,17 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from rooflab.costs.compile import compile_steps
 from rooflab.costs.engine_constants import engine_overhead
-from rooflab.deploy.bill import bill
-from rooflab.deploy.complete import complete, resident_tokens
-from rooflab.deploy.pools import pool_parts
+from rooflab.costs.step import StepCost
+from rooflab.deploy.complete import resident_tokens
+from rooflab.deploy.engine import Engine, engines_of
 from rooflab.errors import Infeasible, InputError
-from rooflab.memory.account import account
 from rooflab.memory.explain import does_not_fit
-from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
-from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.results.serving import ServingResult
@@ -44,8 +40,8 @@ ENGINE_SCHEDULERS: Final = {
 """The scheduler whose rules stand for an engine, unless the deployment names another."""
 
 
-def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deployment]]]:
-    """The cluster of a scenario, and each replica's hardware and completed deployment.
+def cluster_of(scenario: Scenario) -> tuple[Cluster, list[Engine]]:
+    """The cluster of a scenario, and the kind of engine that each replica is.
 
     Raises Infeasible when a pool does not fit, InputError for models that are not decoders and for beam search.
     """
@@ -57,13 +53,11 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deploy
             f"for it)",
             "model",
         )
-    parts = _parts(scenario)
     replicas: list[Replica] = []
-    owners: list[tuple[Hardware, Deployment]] = []
-    for pool, hardware, deployment in parts:
-        one = _replica(scenario, hardware, deployment, pool)
-        replicas += [one] * (deployment.cluster.replicas or 1)
-        owners += [(hardware, deployment)] * (deployment.cluster.replicas or 1)
+    owners: list[Engine] = []
+    for engine in engines_of(scenario):
+        replicas += [_replica(scenario, engine)] * engine.replicas
+        owners += [engine] * engine.replicas
     d = scenario.deployment
     autoscale = None
     if d.cluster.autoscale:
@@ -78,31 +72,21 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[tuple[Hardware, Deploy
         router=d.cluster.router,
         spill_tokens=d.cluster.spill_tokens or 0,
         failures=tuple(Failure(f.replica, f.at_s, f.until_s) for f in d.cluster.failures),
-        speed=tuple(_speed(scenario, change, owners) for change in d.cluster.speed),
+        speed=tuple(_speed(change, owners) for change in d.cluster.speed),
         autoscale=autoscale,
     )
     return cluster, owners
 
 
-def _parts(scenario: Scenario) -> list[tuple[Pool | None, Hardware, Deployment]]:
-    """(pool, hardware, completed deployment) of each kind of replica; the scenario's own when there are no pools."""
-    if not scenario.deployment.cluster.pools:
-        done = complete(scenario)
-        return [(None, done.hardware, done.deployment)]
-    return [(pool, hardware, deployment) for pool, hardware, deployment in pool_parts(scenario)]
-
-
-def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool | None) -> Replica:
-    model = scenario.model
+def _replica(scenario: Scenario, engine: Engine) -> Replica:
+    model, hardware, d, pool = engine.model, engine.hardware, engine.deployment, engine.pool
     length, _ = resident_tokens(model, scenario.workload)
-    memory = account(model, hardware, [d])
-    at = np.array([max(length, 1.0)])
-    per_sequence = float(memory.sequence_bytes(at)[0])
-    free = float(memory.free_bytes[0])
+    at, free = max(length, 1.0), engine.free_bytes
+    per_sequence = engine.sequence_bytes(at)
     if free < per_sequence:
         raise Infeasible(does_not_fit(model, hardware, d, length))
     # windows and states make a token's share depend on length: blocks are counted at the workload's mean length
-    per_token = max(per_sequence / float(at[0]), 1e-9)
+    per_token = max(per_sequence / at, 1e-9)
     blocks = max(int(free * d.split.dp / (per_token * d.limits.block_size)), d.split.pp)
     link = scenario.deployment.cluster.transfer
     scheduler = d.limits.scheduler or ENGINE_SCHEDULERS[d.runtime.engine]
@@ -111,7 +95,7 @@ def _replica(scenario: Scenario, hardware: Hardware, d: Deployment, pool: Pool |
     kv = d.cluster.kv_tiers
     max_seqs = min(d.limits.max_num_seqs * d.split.dp, 1 << 20)
     return Replica(
-        step_cost=compile_steps(model, hardware, [d], scenario.rewrites)[0],
+        step_cost=engine.step_cost,
         kv_blocks=blocks,
         engine=scheduler,
         policy=d.limits.policy,
@@ -159,21 +143,21 @@ def _swapping(model: Model, d: Deployment) -> dict[str, Any]:
     return given
 
 
-def _speed(scenario: Scenario, change: Any, owners: list[tuple[Hardware, Deployment]]) -> SpeedChange:
+def _speed(change: Any, owners: list[Engine]) -> SpeedChange:
     """A change of clock or power limit as factors on step time and dynamic energy, measured on a decode step of 32
     sequences."""
-    hardware, deployment = owners[change.replica or 0]
+    engine = owners[change.replica or 0]
+    machine = engine.hardware
     slower = replace(
-        hardware, clock=change.clock or hardware.clock, power_limit_w=change.power_limit_w or hardware.power_limit_w
+        machine, clock=change.clock or machine.clock, power_limit_w=change.power_limit_w or machine.power_limit_w
     )
 
-    def step(machine: Hardware) -> tuple[float, float]:
-        cost = compile_steps(scenario.model, machine, [deployment], scenario.rewrites)[0]
+    def step(cost: StepCost) -> tuple[float, float]:
         result = cost.step(n_decode=32, context=32 * 1024, n_prefill=1, prefill_tokens=512, area=512**2 / 2)
         seconds = float(result.seconds[0] - result.host_s[0])
         return seconds, float(result.joules[0]) - cost.scalar("idle_w") * float(result.seconds[0])
 
-    (now_s, now_j), (then_s, then_j) = step(hardware), step(slower)
+    (now_s, now_j), (then_s, then_j) = step(engine.step_cost), step(engine.on(slower).step_cost)
     return SpeedChange(change.at_s, then_s / now_s, then_j / now_j, change.replica)
 
 
@@ -199,8 +183,8 @@ def simulate(
     result = _with_frontend(
         scenario, run(requests, cluster, seed=workload.seed, progress=progress, log_steps=log_steps), owners
     )
-    devices = sum(d.split.devices_per_replica for _, d in owners)
-    prices = [bill(h).usd_per_device_hour * d.split.devices_per_replica for h, d in owners]
+    devices = sum(e.deployment.split.devices_per_replica for e in owners)
+    prices = [e.bill.usd_per_device_hour * e.deployment.split.devices_per_replica for e in owners]
     return ServingResult(
         requests=requests,
         run=result,
@@ -209,17 +193,19 @@ def simulate(
         devices=devices,
         kv_blocks=sum(r.kv_blocks for r in cluster.replicas),
         usd_per_hour=sum(prices) if all(math.isfinite(p) for p in prices) else None,
-        known=_known(scenario, owners),
+        known=_known(owners),
     )
 
 
-def _with_frontend(scenario: Scenario, result: Result, owners: list[tuple[Hardware, Deployment]]) -> Result:
+def _with_frontend(scenario: Scenario, result: Result, owners: list[Engine]) -> Result:
     """What a client sees: first and last token later by the request handling that no step holds
     (`EngineOverhead.frontend_s`).
 
     Users of a closed loop wait for each other there, too (`frontend_user_s`).
     """
-    overheads = [engine_overhead(d.runtime, moe=scenario.model.is_moe, family=h.device.family) for h, d in owners]
+    overheads = [
+        engine_overhead(e.deployment.runtime, moe=e.model.is_moe, family=e.hardware.device.family) for e in owners
+    ]
     users = (scenario.workload.concurrency or 0) / len(owners)
     between = 1.0 if scenario.deployment.cluster.pools else 0.0
     delay = np.array([o.frontend_s + between * o.handoff_s + o.frontend_user_s * users for o in overheads])
@@ -229,11 +215,10 @@ def _with_frontend(scenario: Scenario, result: Result, owners: list[tuple[Hardwa
     return replace(result, records=later)
 
 
-def _known(scenario: Scenario, owners: list[tuple[Hardware, Deployment]]) -> dict[str, float]:
+def _known(owners: list[Engine]) -> dict[str, float]:
     """Metrics that need no run: memory of the fullest kind of replica."""
-    accounts = [account(scenario.model, h, [d]) for h, d in {id(h): (h, d) for h, d in owners}.values()]
-    fullest = min(accounts, key=lambda m: float(m.free_bytes[0]))
-    return {"weights_bytes": float(fullest.weights_bytes[0]), "free_bytes": float(fullest.free_bytes[0])}
+    fullest = min(owners, key=lambda e: e.free_bytes)
+    return {"weights_bytes": float(fullest.memory.weights_bytes[0]), "free_bytes": fullest.free_bytes}
 
 
 def saturation(
