@@ -57,10 +57,11 @@ per_token_s: float = 5e-5,
             if left[i] == 0:
                 last[i] = now
         running = [i for i in running if left[i] > 0]
-    return _result(requests, scheduled, first, last, steps, itl, now, intervals)
+    return _result(requests, (scheduled, first, last), steps, itl, end_s=now, intervals=intervals)
 
 
-def _result(requests, scheduled, first, last, steps, itl, end_s, intervals) -> Result:
+def _result(requests, times, steps, itl, *, end_s, intervals) -> Result:
+    scheduled, first, last = times
     n = len(requests)
     zeros = np.zeros(n, dtype=np.int64)
     small = np.zeros(n, dtype=np.int32)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from rooflab.cli.scenario_options import output_options
+
+if TYPE_CHECKING:
+    from rooflab.evidence.calibrate.data import CalibrationData
+    from rooflab.evidence.fit.serving import FitRow
 
 __all__ = ["command"]
 
@@ -53,6 +58,7 @@ def _report_options(function: Any) -> Any:
 @_report_options
 @output_options
 def command(
+    *,
     files: tuple[str, ...],
     out: str,
     rows_out: str | None,
@@ -81,29 +87,17 @@ def command(
     from datetime import UTC, datetime
 
     from rooflab.cli.calibration_option import calibrated
-    from rooflab.errors import InputError
-    from rooflab.evidence.calibrate.calibrate import calibrate, fit_rows
-    from rooflab.evidence.calibrate.data import read_data, write_rows
+    from rooflab.evidence.calibrate.calibrate import calibrate
     from rooflab.evidence.calibrate.file import record
-    from rooflab.evidence.calibrate.reports import Given
+    from rooflab.files import write_text
 
-    data = read_data(files, Given(**{k.removeprefix("g_"): v for k, v in given.items() if v}))
-    if rows_out:
-        write_rows(rows_out, data.rows)
-    asked, reasons = fit_rows(data.rows)
-    reasons = {**data.left_out, **reasons}
-    if not asked and not data.kernels:
-        first = next(iter(reasons.values()), "no rows")
-        raise InputError(f"none of the {len(data.rows) + len(data.left_out)} rows can be modelled: {first}", files[0])
+    data, asked, reasons = _read(files, given, rows_out)
     day = date or datetime.now(UTC).strftime("%Y-%m-%d")
     with calibrated(base):
         found = calibrate(asked, day, data.kernels)
         content = record(found, asked, day, Path(out).stem, data.sources, reasons)
     if found.changed:
-        try:
-            Path(out).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", out) from None
+        write_text(out, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if as_json:
         click.echo(json.dumps(content, allow_nan=False))
     else:
@@ -119,3 +113,26 @@ def command(
     if not found.changed:
         click.echo("the rows tell no constant better than the shipped ones: nothing written", err=True)
     return 0 if found.changed else 1
+
+
+def _read(
+    files: tuple[str, ...], given: Mapping[str, str], rows_out: str | None
+) -> tuple[CalibrationData, Sequence[FitRow], dict[str, str]]:
+    """What is in the files, the rows that can be modelled, and the reason for each that cannot.
+
+    Raises InputError when there is nothing to fit to.
+    """
+    from rooflab.errors import InputError
+    from rooflab.evidence.calibrate.calibrate import fit_rows
+    from rooflab.evidence.calibrate.data import read_data, write_rows
+    from rooflab.evidence.calibrate.reports import Given
+
+    data = read_data(files, Given(**{k.removeprefix("g_"): v for k, v in given.items() if v}))
+    if rows_out:
+        write_rows(rows_out, data.rows)
+    asked, reasons = fit_rows(data.rows)
+    reasons = {**data.left_out, **reasons}
+    if not asked and not data.kernels:
+        first = next(iter(reasons.values()), "no rows")
+        raise InputError(f"none of the {len(data.rows) + len(data.left_out)} rows can be modelled: {first}", files[0])
+    return data, asked, reasons

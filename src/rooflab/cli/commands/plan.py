@@ -59,6 +59,7 @@ __all__ = ["command"]
 @click.option("--html", metavar="FILE", help="Also write the plan as one page with charts.")
 @output_options
 def command(
+    *,
     given: Given,
     minimise: str | None,
     maximise: str | None,

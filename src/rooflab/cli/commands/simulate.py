@@ -28,6 +28,7 @@ __all__ = ["command"]
 @click.option("--html", metavar="FILE", help="A page with latency distributions, load over time and the batch.")
 @output_options
 def command(
+    *,
     given: Given,
     saturation: bool,
     records: str | None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
@@ -28,6 +27,7 @@ __all__ = ["command"]
 )
 @output_options
 def command(
+    *,
     file: str | None,
     rows: bool,
     everything: bool,
@@ -55,12 +55,10 @@ def command(
     with calibrated(calibration):
         found = validate(file)
     if html:
+        from rooflab.files import write_text
         from rooflab.report.pages.validate import validation_page
 
-        try:
-            Path(html).write_text(validation_page(found), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", html) from None
+        write_text(html, validation_page(found))
     broken = []
     if check:
         from rooflab.evidence.publish.bounds import breaches, read_bounds
