@@ -11,7 +11,7 @@ import pytest
 import rooflab as rl
 from rooflab import api
 from rooflab.errors import Infeasible, InputError
-from rooflab.inputs.disturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
+from rooflab.inputs.scenario import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.registry import keys, paper

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rooflab.inputs.disturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
+from rooflab.inputs.scenario import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario, Technique

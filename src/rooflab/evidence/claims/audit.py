@@ -23,7 +23,7 @@ from types import CodeType, FunctionType
 from typing import Any, Final
 
 from rooflab.errors import RooflabError
-from rooflab.inputs.disturb import Perturbation
+from rooflab.inputs.scenario import Perturbation
 from rooflab.papers.lab import Engines, Lab
 from rooflab.papers.paper import Claim
 
