@@ -61,7 +61,7 @@ def test_an_open_split_costs_the_accounts_of_its_trials(count: Counter[str]) -> 
     assert count == {"account": 1, "price": 1}  # one device is enough: the first trial is the choice
 
 
-@pytest.mark.parametrize("run", [simulate, engines_of])
+@pytest.mark.parametrize("run", [simulate, api.estimate, engines_of])
 def test_once_a_pool(count: Counter[str], run: Any) -> None:
     run(scenario(pools=POOLS))
     assert count == {"account": 2, "price": 2}

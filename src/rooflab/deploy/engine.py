@@ -6,14 +6,16 @@ Both engines of Rooflab (closed form and event by event), labs and papers take i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from rooflab.costs.compile import Rewrite, compile_steps
+from rooflab.costs.compile import Rewrite
 from rooflab.costs.step import StepCost
 from rooflab.deploy.bill import Bill, bill
 from rooflab.deploy.complete import completed, resident_tokens
 from rooflab.deploy.pools import pool_parts
+from rooflab.deploy.stack import EngineStack, step_prices
 from rooflab.memory.account import MemoryAccount, account
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
@@ -24,13 +26,14 @@ from rooflab.scenario.scenario import Scenario
 __all__ = ["Engine", "engine_of", "engines_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Engine:
     """One kind of engine: `deployment` has every field chosen, `memory` is its account (arrays of one), `step_cost` the
     price of its step.
 
     `rewrites` are what techniques did to its operators, `cross_tokens` what a decoder's cross-attention reads a
-    sequence. `pool`: the pool that it serves in, None where a scenario has one kind only.
+    sequence, `encoder` the price of a step of an encoder-decoder's encoder. `pool`: the pool that it serves in, None
+    where a scenario has one kind only.
     """
 
     model: Model
@@ -40,6 +43,7 @@ class Engine:
     cross_tokens: float
     memory: MemoryAccount
     step_cost: StepCost
+    encoder: StepCost | None = None
     pool: Pool | None = None
 
     @property
@@ -64,11 +68,22 @@ class Engine:
     def on(self, hardware: Hardware) -> Engine:
         """The same engine on the same devices at another clock or power limit: its memory stays, its steps are priced
         again."""
-        return replace(
-            self,
-            hardware=hardware,
-            step_cost=_priced(self.model, hardware, self.deployment, self.rewrites, self.cross_tokens),
-        )
+        costs, encoder = step_prices(self.model, hardware, [self.deployment], self.rewrites, self.cross_tokens)
+        return replace(self, hardware=hardware, step_cost=costs[0], encoder=None if encoder is None else encoder[0])
+
+    def serving(self, **flat: Any) -> Engine:
+        """The same engine with fields of its deployment changed that neither memory nor price depend on (`replicas`,
+        `prefix_caching`)."""
+        return replace(self, deployment=self.deployment.changed(**flat))
+
+    def stack(self) -> EngineStack:
+        """This one as a stack of one."""
+        row = np.zeros(1, dtype=np.intp)
+        return EngineStack(
+            model=self.model, hardware=self.hardware, deployments=(self.deployment,), memory=self.memory, held_row=row,
+            costs=self.step_cost.stack(), encoder=None if self.encoder is None else self.encoder.stack(),
+            priced_row=row,
+        )  # fmt: skip
 
 
 def engine_of(scenario: Scenario) -> Engine:
@@ -94,13 +109,8 @@ def _engine(
 ) -> Engine:
     model, rewrites = scenario.model, scenario.rewrites
     _, cross = resident_tokens(model, scenario.workload)
+    costs, encoder = step_prices(model, hardware, [deployment], rewrites, cross)
     return Engine(
         model=model, hardware=hardware, deployment=deployment, rewrites=rewrites, cross_tokens=cross, memory=memory,
-        step_cost=_priced(model, hardware, deployment, rewrites, cross), pool=pool,
+        step_cost=costs[0], encoder=None if encoder is None else encoder[0], pool=pool,
     )  # fmt: skip
-
-
-def _priced(
-    model: Model, hardware: Hardware, deployment: Deployment, rewrites: tuple[Rewrite, ...], cross_tokens: float
-) -> StepCost:
-    return compile_steps(model, hardware, [deployment], rewrites, cross_tokens)[0]

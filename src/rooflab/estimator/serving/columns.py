@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.engine_constants import engine_overhead
+from rooflab.deploy.stack import EngineStack, representatives
 from rooflab.estimator.serving.first_token import Admission
 from rooflab.memory.account import MemoryAccount
 from rooflab.scenario.deployment import Deployment
-from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
-__all__ = ["MODES", "Table", "memory_rows", "representatives"]
+__all__ = ["MODES", "Table"]
 
 Array = npt.NDArray[np.float64]
 
@@ -32,16 +32,10 @@ _RELAYING: Final = ("llamacpp",)
 
 
 class Table:
-    """Workload and limits of each scenario as columns."""
+    """Workload and limits of each scenario as columns; `which` of the engines serves each of them."""
 
-    def __init__(
-        self,
-        scenarios: Sequence[Scenario],
-        distinct: list[Deployment],
-        which: npt.NDArray[np.intp],
-        model: Model,
-        memory: MemoryAccount,
-    ):
+    def __init__(self, scenarios: Sequence[Scenario], engines: EngineStack, which: npt.NDArray[np.intp]):
+        model, distinct, memory = engines.model, engines.deployments, _rows(engines.memory, engines.held_row[which])
         seen: dict[int, int] = {}
         of = np.array([seen.setdefault(id(s.workload), len(seen)) for s in scenarios], dtype=np.intp)
         by_id = {id(s.workload): s.workload for s in scenarios}
@@ -96,7 +90,10 @@ class Table:
         self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
 
     def _limits(
-        self, distinct: list[Deployment], which: npt.NDArray[np.intp], by_deployment: Callable[[Sequence[Any]], Array]
+        self,
+        distinct: Sequence[Deployment],
+        which: npt.NDArray[np.intp],
+        by_deployment: Callable[[Sequence[Any]], Array],
     ) -> None:
         """Columns of what engines are set to and add."""
         self.replicas = by_deployment([d.cluster.replicas for d in distinct])
@@ -136,7 +133,7 @@ class Table:
         return Admission(*(column[rows] for column in self._admission))
 
 
-def memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:
+def _rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAccount:
     """The account of each row."""
 
     def rows(value: Any) -> Any:
@@ -145,20 +142,3 @@ def memory_rows(memory: MemoryAccount, which: npt.NDArray[np.intp]) -> MemoryAcc
         return value[which]
 
     return MemoryAccount(**{f: rows(getattr(memory, f)) for f in MemoryAccount.__dataclass_fields__})
-
-
-def representatives(
-    distinct: list[Deployment], key: Callable[[Deployment], Any]
-) -> tuple[list[Deployment], npt.NDArray[np.intp]]:
-    """One deployment for each value of `key`, and which of them stands for each of `distinct`."""
-    place: dict[Any, int] = {}
-    first: list[Deployment] = []
-    rows = np.empty(len(distinct), dtype=np.intp)
-    for i, d in enumerate(distinct):
-        k = key(d)
-        row = place.get(k)
-        if row is None:
-            row = place[k] = len(first)
-            first.append(d)
-        rows[i] = row
-    return first, rows

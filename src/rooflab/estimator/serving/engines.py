@@ -13,31 +13,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.costs.compile import compile_steps
 from rooflab.costs.step import StepCosts
-from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
+from rooflab.deploy.engine import Engine
+from rooflab.deploy.stack import EngineStack, stack
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimator.serving.answer import Estimate
-from rooflab.estimator.serving.columns import Table, memory_rows, representatives
+from rooflab.estimator.serving.columns import Table
 from rooflab.estimator.serving.first_token import Client
 from rooflab.estimator.serving.groups import groups_of
 from rooflab.estimator.serving.load import Case
 from rooflab.estimator.serving.metrics import metrics_of
 from rooflab.estimator.serving.modes import Outcome, closed_loop, open_loop, static_batch
-from rooflab.memory.account import account
 from rooflab.memory.explain import Misfit
-from rooflab.scenario.deployment import Deployment, Priced, held, priced
-from rooflab.scenario.hardware import Hardware
-from rooflab.scenario.model import Model
+from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.workload import Workload
 
-__all__ = ["Columns", "estimate_engines", "evaluate", "evaluate_columns"]
+__all__ = ["Columns", "estimate_alike", "evaluate", "evaluate_columns", "evaluate_engine"]
 
 Array = npt.NDArray[np.float64]
 
 
-def estimate_engines(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
+def estimate_alike(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
     """Metrics of each scenario without pools, in order, or the error that says why it cannot be done."""
     results: list[Estimate | RooflabError | None] = [None] * len(scenarios)
     groups, errors = groups_of(scenarios)
@@ -70,15 +68,46 @@ class Columns:
 
 def evaluate(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> list[Estimate | RooflabError]:
     """Metrics of scenarios that share model, hardware and rewrites, under completed `deployments`."""
-    model, hardware = scenarios[0].model, scenarios[0].hardware
-    columns = evaluate_columns(scenarios, deployments)
+    return _answers(scenarios, deployments, evaluate_columns(scenarios, deployments))
+
+
+def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> Columns:
+    """What `evaluate` computes, as columns: a search over thousands of deployments reads these."""
+    first = scenarios[0]
+    place: dict[Deployment, int] = {}
+    seen = {id(d): place.setdefault(d, len(place)) for d in {id(d): d for d in deployments}.values()}
+    which = np.array([seen[id(d)] for d in deployments], dtype=np.intp)
+    _, cross = resident_tokens(first.model, first.workload)
+    return _columns(scenarios, stack(first.model, first.hardware, list(place), first.rewrites, cross), which)
+
+
+def evaluate_engine(engine: Engine, workloads: Sequence[Workload]) -> list[Estimate | RooflabError]:
+    """Metrics of one engine (all its replicas) under each of `workloads`."""
+    scenarios = [
+        Scenario(
+            model=engine.model,
+            hardware=engine.hardware,
+            workload=w,
+            deployment=engine.deployment,
+            rewrites=engine.rewrites,
+        )
+        for w in workloads
+    ]
+    columns = _columns(scenarios, engine.stack(), np.zeros(len(scenarios), dtype=np.intp))
+    return _answers(scenarios, [engine.deployment] * len(scenarios), columns)
+
+
+def _answers(
+    scenarios: Sequence[Scenario], deployments: Sequence[Deployment], columns: Columns
+) -> list[Estimate | RooflabError]:
+    """Columns as an answer a row, or the reason why it does not fit."""
     out: list[Estimate | RooflabError] = []
     names = list(columns.metrics)
     rows = np.array([columns.metrics[name] for name in names]).T.tolist()
     misfits: dict[Deployment, Misfit] = {}
     for i, scenario in enumerate(scenarios):
         if not columns.capacity[i] >= 1.0:
-            misfit = misfits.setdefault(deployments[i], Misfit(model, hardware, deployments[i]))
+            misfit = misfits.setdefault(deployments[i], Misfit(scenario.model, scenario.hardware, deployments[i]))
             out.append(Infeasible(misfit.why(float(columns.length[i]))))
             continue
         final = replace(scenario, deployment=deployments[i])
@@ -86,33 +115,13 @@ def evaluate(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -
     return out
 
 
-def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> Columns:
-    """What `evaluate` computes, as columns: a search over thousands of deployments reads these."""
-    model, hardware = scenarios[0].model, scenarios[0].hardware
-    place: dict[Deployment, int] = {}
-    seen = {id(d): place.setdefault(d, len(place)) for d in {id(d): d for d in deployments}.values()}
-    which = np.array([seen[id(d)] for d in deployments], dtype=np.intp)
-    distinct = list(place)
-    one_price, priced_row = representatives(distinct, priced)
-    one_account, held_row = representatives(distinct, held)
-    _, cross = resident_tokens(model, scenarios[0].workload)
-    costs = compile_steps(model, hardware, one_price, scenarios[0].rewrites, cross)
-    encoder = _encoder_costs(model, hardware, one_price, scenarios[0])
-    memory = account(model, hardware, one_account)
-    table = Table(scenarios, distinct, which, model, memory_rows(memory, held_row[which]))
-    outcome = _solve(table, costs, encoder, priced_row[which])
-    metrics = metrics_of(table, outcome, costs, priced_row[which], bill(hardware))
+def _columns(scenarios: Sequence[Scenario], engines: EngineStack, which: npt.NDArray[np.intp]) -> Columns:
+    """Metrics of scenarios, each served by one of `engines`."""
+    table = Table(scenarios, engines, which)
+    price = engines.priced_row[which]
+    outcome = _solve(table, engines.costs, engines.encoder, price)
+    metrics = metrics_of(table, outcome, engines.costs, price, engines.bill)
     return Columns(metrics, outcome.saturated, table.capacity, table.length)
-
-
-def _encoder_costs(
-    model: Model, hardware: Hardware, deployments: Sequence[Priced], scenario: Scenario
-) -> StepCosts | None:
-    """Step prices of the encoder of an encoder-decoder, as a model of its own."""
-    if model.kind != "encoder-decoder":
-        return None
-    tower = replace(model, kind="encoder", runs=model.encoder, encoder=(), head=False)
-    return compile_steps(tower, hardware, deployments, scenario.rewrites)
 
 
 def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rooflab.errors import RooflabError
 from rooflab.estimator.serving.answer import Estimate
-from rooflab.estimator.serving.engines import estimate_engines
+from rooflab.estimator.serving.engines import estimate_alike
 from rooflab.estimator.serving.pools import estimate_pools
 from rooflab.scenario.scenario import Scenario
 
@@ -28,7 +28,7 @@ def estimate_many(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError
     results: list[Estimate | RooflabError | None] = [
         _pooled(s) if s.deployment.cluster.pools else None for s in scenarios
     ]
-    alike = iter(estimate_engines([s for s in scenarios if not s.deployment.cluster.pools]))
+    alike = iter(estimate_alike([s for s in scenarios if not s.deployment.cluster.pools]))
     return [next(alike) if result is None else result for result in results]
 
 

@@ -14,33 +14,72 @@ others before it. Users share the frontends of the engines.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rooflab.costs.engine_constants import engine_overhead
-from rooflab.deploy.bill import bill
-from rooflab.deploy.pools import pool_parts
+from rooflab.deploy.engine import Engine, engines_of
 from rooflab.errors import InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
-from rooflab.estimator.serving.engines import estimate_engines
-from rooflab.memory.account import account
-from rooflab.scenario.cluster import Pool
-from rooflab.scenario.deployment import Deployment
-from rooflab.scenario.hardware import Hardware
+from rooflab.estimator.serving.engines import evaluate_engine
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Lengths, Workload
 
 __all__ = ["decode_pool", "estimate_pools"]
 
 _ROUNDS = 30
-_POINTS = (
-    16  # numbers of sequences at which the decode pool is priced; between them its time per token is nearly a line
-)
+_POINTS = 16
+"""Numbers of sequences at which the decode pool is priced; between them its time per token is nearly a line."""
 
 
-def _lengths(tokens: float) -> Lengths:
-    return Lengths("fixed", tokens, 0.0, tokens, tokens)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prompts:
+    """The prefill pool: `servers` engines, one prompt in `service_s` or `together` of them in `batch_s`; `power_w` of
+    each kind while it works.
+
+    `alone_s` is a first token without a wait: frontend, handoff, prompt, and the tail of the cache's way.
+    """
+
+    kinds: tuple[Engine, ...]
+    servers: float
+    service_s: float
+    together: float
+    batch_s: float
+    alone_s: float
+    user_s: float
+    power_w: tuple[float, ...]
+
+    @property
+    def most(self) -> float:
+        """Prompts a second when the pool never rests."""
+        return self.servers * self.together / self.batch_s
+
+    def wait_s(self, load: float) -> float:
+        """Mean wait of a prompt at a load."""
+        servers = self.servers
+        queued = load ** (np.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load))
+        return float(queued * self.batch_s / self.together / 2)
+
+    def draw_w(self, load: float) -> float:
+        """Power of the pool at a load."""
+        return sum(
+            e.replicas
+            * (e.deployment.split.devices_per_replica * e.hardware.device.idle_w * (1 - load) + load * busy_w)
+            for e, busy_w in zip(self.kinds, self.power_w, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settled:
+    """Where prompts and answers keep pace: requests/s, load of the prefill pool, sequences that decode, first token."""
+
+    requests_per_s: float
+    load: float
+    running: float
+    ttft_s: float
+    saturated: bool
 
 
 def estimate_pools(scenario: Scenario) -> Estimate:
@@ -49,169 +88,166 @@ def estimate_pools(scenario: Scenario) -> Estimate:
 
     Raises Infeasible when a pool does not fit, InputError for a static batch, which has no use for pools.
     """
-    w = scenario.workload
-    if w.mode == "static":
-        raise InputError("a static batch has no use for prefill and decode pools", "deployment.pools")
-    parts = pool_parts(scenario)
-    prefill = [p for p in parts if p[0].role == "prefill"]
-    decode = [p for p in parts if p[0].role != "prefill"]
-    if not prefill:
-        raise InputError("only mixed pools: leave pools out and set replicas", "deployment.pools")
-    isl, osl = w.mean_prompt_tokens, w.mean_output_tokens
-    servers, engines = (float(sum(d.cluster.replicas or 1 for _, _, d in some)) for some in (prefill, parts))
-    alone = [
-        _estimate(
-            Scenario(
-                model=scenario.model,
-                hardware=h,
-                workload=Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=1),
-                deployment=d.changed(replicas=1),
-            )
-        )
-        for _, h, d in prefill
-    ]
-    service_s = float(np.mean([e.metrics["ttft_s_mean"] for e in alone]))
-    together, batch_s = _batch(scenario, prefill, isl, service_s)
-    _, first_hardware, first = prefill[0]
-    overhead = engine_overhead(first.runtime, moe=scenario.model.is_moe, family=first_hardware.device.family)
-    tail_s = _tail_s(scenario, first_hardware, first, isl)
-
-    def loaded(running: float) -> Scenario:
-        return _decode_alone(scenario, decode[0][1], decode[0][2], running)
-
-    probe = _estimate(loaded(1.0))
-    capacity = probe.metrics["max_running"]
-    users = float(w.concurrency) if w.concurrency else float("inf")
-    first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
-    rate, most_prompts = w.rate or 0.0, servers * together / batch_s
-    running, ttft_s, saturated = min(capacity, users, 64.0), service_s, False
-    points = np.unique(np.round(np.geomspace(1.0, max(min(capacity, users), 1.0), _POINTS)))
-    curve = [e.metrics["tpot_s_mean"] for e in estimate_engines([loaded(n) for n in points]) if isinstance(e, Estimate)]
-    for _ in range(_ROUNDS):
-        tpot_s = float(np.interp(running, points[: len(curve)], curve))
-        if w.mode in ("open", "trace"):
-            saturated = rate >= min(most_prompts, capacity / max(osl * tpot_s, 1e-12))
-            pace = min(rate, 0.999 * most_prompts)
-            wanted = min(rate * osl * tpot_s, capacity)
-        else:
-            pace = min(users / (ttft_s + osl * tpot_s), most_prompts, capacity / max(osl * tpot_s, 1e-12))
-            wanted = min(pace * osl * tpot_s, capacity, users)
-        load = min(pace / most_prompts, 0.98)
-        wait_s = load ** (np.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - load)) * batch_s / together / 2
-        ttft_s = overhead.frontend_s + overhead.handoff_s + service_s + tail_s + float(wait_s) * (1 - first_share)
-        if users < float("inf"):
-            # the opening comes in waves of `together` prompts at each prefill engine
-            ttft_s += (
-                first_share * float(np.ceil(users / servers / together) - 1) / 2 * batch_s
-                + overhead.frontend_user_s * users / engines
-            )
-            ttft_s = max(ttft_s, users / most_prompts - osl * tpot_s)
-        if abs(wanted - running) < 0.5 + 0.01 * running:
-            running = wanted
-            break
-        running = (running + wanted) / 2
-    pool = _estimate(loaded(max(running, 1.0)))
-    requests = pace if not saturated else min(most_prompts, capacity / max(osl * tpot_s, 1e-12))
-    return _assemble(scenario, parts, pool, alone, requests, ttft_s, running, saturated, load)
-
-
-def _estimate(scenario: Scenario) -> Estimate:
-    (result,) = estimate_engines([scenario])
-    if isinstance(result, RooflabError):
-        raise result
-    return result
+    engines, prompts, decode = _pools(scenario)
+    probe = _one(decode, _decoding(scenario, 1.0))
+    settled = _settle(scenario, prompts, decode, probe.metrics["max_running"], sum(e.replicas for e in engines))
+    pool = _one(decode, _decoding(scenario, max(settled.running, 1.0)))
+    return _assemble(scenario, engines, prompts, pool, settled)
 
 
 def decode_pool(scenario: Scenario) -> Scenario:
     """The decode pool of `scenario` by itself, under the sequences that it holds; raises what `estimate_pools` does."""
     running = estimate_pools(scenario).metrics["running"]
-    hardware, deployment = next((h, d) for pool, h, d in pool_parts(scenario) if pool.role != "prefill")
-    return _decode_alone(scenario, hardware, deployment, running)
-
-
-def _decode_alone(scenario: Scenario, hardware: Hardware, deployment: Deployment, running: float) -> Scenario:
-    """A decode pool with `running` sequences in all; their prompts come with their cache."""
-    isl, osl = scenario.workload.mean_prompt_tokens, scenario.workload.mean_output_tokens
-    load = Workload(
-        isl=_lengths(isl), osl=_lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0)
-    )
+    decode = _pools(scenario)[2]
     return Scenario(
-        model=scenario.model, hardware=hardware, workload=load, deployment=deployment.changed(prefix_caching=True)
+        model=scenario.model,
+        hardware=decode.hardware,
+        workload=_decoding(scenario, running),
+        deployment=decode.deployment,
+        rewrites=scenario.rewrites,
     )
 
 
-def _batch(
-    scenario: Scenario, prefill: list[tuple[Pool, Hardware, Deployment]], isl: float, service_s: float
-) -> tuple[float, float]:
+def _pools(scenario: Scenario) -> tuple[tuple[Engine, ...], _Prompts, Engine]:
+    """All kinds of engines, the prefill pool, and the engine of the decode pool (whose prompts come with their
+    cache)."""
+    w = scenario.workload
+    if w.mode == "static":
+        raise InputError("a static batch has no use for prefill and decode pools", "deployment.pools")
+    engines = engines_of(scenario)
+    prefill = tuple(e for e in engines if e.pool is not None and e.pool.role == "prefill")
+    decode = [e for e in engines if e not in prefill]
+    if not prefill:
+        raise InputError("only mixed pools: leave pools out and set replicas", "deployment.pools")
+    return engines, _prompts(scenario, prefill), decode[0].serving(prefix_caching=True)
+
+
+def _prompts(scenario: Scenario, kinds: tuple[Engine, ...]) -> _Prompts:
+    """The prefill pool as servers; batches and handoff are those of its first kind."""
+    isl, first = scenario.workload.mean_prompt_tokens, kinds[0]
+    alone = [_one(e.serving(replicas=1), Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=1)) for e in kinds]
+    service_s = float(np.mean([e.metrics["ttft_s_mean"] for e in alone]))
+    overhead = engine_overhead(first.deployment.runtime, moe=first.model.is_moe, family=first.hardware.device.family)
+    together, batch_s = _batch(first, isl, service_s)
+    return _Prompts(
+        kinds=kinds,
+        servers=float(sum(e.replicas for e in kinds)),
+        service_s=service_s,
+        together=together,
+        batch_s=batch_s,
+        alone_s=overhead.frontend_s + overhead.handoff_s + service_s + _tail_s(scenario, first, isl),
+        user_s=overhead.frontend_user_s,
+        power_w=tuple(e.metrics["power_w"] for e in alone),
+    )
+
+
+def _batch(engine: Engine, isl: float, service_s: float) -> tuple[float, float]:
     """Prompts that a prefill engine takes in one step, and the step's seconds; one alone where batching does not
     pay."""
-    _, hardware, d = prefill[0]
+    d = engine.deployment
     together = max(int(d.limits.max_num_batched_tokens * d.split.dp // max(isl, 1.0)), 1)
-    load = Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=together)
-    found = estimate_engines(
-        [
-            Scenario(
-                model=scenario.model,
-                hardware=hardware,
-                workload=load,
-                deployment=d.changed(replicas=1, max_num_seqs=max(d.limits.max_num_seqs, together)),
-            )
-        ]
-    )[0]
+    (found,) = evaluate_engine(
+        engine.serving(replicas=1), [Workload(isl=_lengths(isl), osl=_lengths(1.0), batch=together)]
+    )
     if not isinstance(found, Estimate) or found.metrics["ttft_s_mean"] / together >= service_s:
         return 1.0, service_s
     return float(together), found.metrics["ttft_s_mean"]
 
 
-def _tail_s(scenario: Scenario, hardware: Hardware, d: Deployment, isl: float) -> float:
+def _settle(scenario: Scenario, prompts: _Prompts, decode: Engine, capacity: float, engines: int) -> _Settled:
+    """The pace at which both pools keep up with each other; `capacity` sequences fit the decode pool."""
+    w = scenario.workload
+    osl, rate = w.mean_output_tokens, w.rate or 0.0
+    users = float(w.concurrency) if w.concurrency else float("inf")
+    first_share = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
+    pace_of = _pace(scenario, decode, min(capacity, users))
+    running, ttft_s, saturated = min(capacity, users, 64.0), prompts.service_s, False
+    for _ in range(_ROUNDS):
+        tpot_s = pace_of(running)
+        most_answers = capacity / max(osl * tpot_s, 1e-12)
+        if w.mode in ("open", "trace"):
+            saturated = rate >= min(prompts.most, most_answers)
+            pace = min(rate, 0.999 * prompts.most)
+            wanted = min(rate * osl * tpot_s, capacity)
+        else:
+            pace = min(users / (ttft_s + osl * tpot_s), prompts.most, most_answers)
+            wanted = min(pace * osl * tpot_s, capacity, users)
+        load = min(pace / prompts.most, 0.98)
+        ttft_s = prompts.alone_s + prompts.wait_s(load) * (1 - first_share)
+        if users < float("inf"):
+            # the opening comes in waves of `together` prompts at each prefill engine
+            waves = float(np.ceil(users / prompts.servers / prompts.together))
+            ttft_s += first_share * (waves - 1) / 2 * prompts.batch_s + prompts.user_s * users / engines
+            ttft_s = max(ttft_s, users / prompts.most - osl * tpot_s)
+        if abs(wanted - running) < 0.5 + 0.01 * running:
+            running = wanted
+            break
+        running = (running + wanted) / 2
+    requests = pace if not saturated else min(prompts.most, most_answers)
+    return _Settled(requests_per_s=requests, load=load, running=running, ttft_s=ttft_s, saturated=saturated)
+
+
+def _pace(scenario: Scenario, decode: Engine, most: float) -> Callable[[float], float]:
+    """Seconds a token of the decode pool by the sequences that it holds, up to `most`."""
+    points = np.unique(np.round(np.geomspace(1.0, max(most, 1.0), _POINTS)))
+    found = evaluate_engine(decode, [_decoding(scenario, n) for n in points])
+    curve = [e.metrics["tpot_s_mean"] for e in found if isinstance(e, Estimate)]
+    return lambda running: float(np.interp(running, points[: len(curve)], curve))
+
+
+def _lengths(tokens: float) -> Lengths:
+    return Lengths("fixed", tokens, 0.0, tokens, tokens)
+
+
+def _decoding(scenario: Scenario, running: float) -> Workload:
+    """`running` sequences in the decode pool; their prompts come with their cache."""
+    isl, osl = scenario.workload.mean_prompt_tokens, scenario.workload.mean_output_tokens
+    return Workload(
+        isl=_lengths(isl), osl=_lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0)
+    )
+
+
+def _one(engine: Engine, workload: Workload) -> Estimate:
+    (result,) = evaluate_engine(engine, [workload])
+    if isinstance(result, RooflabError):
+        raise result
+    return result
+
+
+def _tail_s(scenario: Scenario, engine: Engine, isl: float) -> float:
     """Seconds of the cache transfer that the prompt's own computation does not hide."""
-    transfer = scenario.deployment.cluster.transfer
-    sent = float(account(scenario.model, hardware, [d]).sequence_bytes(np.array([isl]))[0])
-    rate = transfer.bytes_per_s or hardware.network.bytes_per_s or 1.0
-    latency = hardware.network.latency_s if transfer.latency_s is None else transfer.latency_s
-    return latency + sent / rate / (scenario.model.layers if transfer.layerwise else 1)
+    transfer, network = scenario.deployment.cluster.transfer, engine.hardware.network
+    rate = transfer.bytes_per_s or network.bytes_per_s or 1.0
+    latency = network.latency_s if transfer.latency_s is None else transfer.latency_s
+    return latency + engine.sequence_bytes(isl) / rate / (scenario.model.layers if transfer.layerwise else 1)
 
 
 def _assemble(
-    scenario: Scenario,
-    parts: list[tuple[Pool, Hardware, Deployment]],
-    pool: Estimate,
-    alone: list[Estimate],
-    requests: float,
-    ttft_s: float,
-    running: float,
-    saturated: bool,
-    prompt_load: float,
+    scenario: Scenario, engines: Sequence[Engine], prompts: _Prompts, pool: Estimate, settled: _Settled
 ) -> Estimate:
     """The decode pool's metrics with rates, first tokens, power and money of both pools."""
     w = scenario.workload
-    isl, osl = w.mean_prompt_tokens, w.mean_output_tokens
-    devices = float(sum(d.devices for _, _, d in parts))
+    isl, osl, requests = w.mean_prompt_tokens, w.mean_output_tokens, settled.requests_per_s
+    devices = float(sum(e.deployment.devices for e in engines))
     m = dict(pool.metrics)
     generated = requests * osl
-    spread = {"mean": 1.0, "p50": 0.9, "p90": 1.0 + prompt_load, "p99": 1.0 + 2.0 * prompt_load}
+    spread = {"mean": 1.0, "p50": 0.9, "p90": 1.0 + settled.load, "p99": 1.0 + 2.0 * settled.load}
     for stat, factor in spread.items():
-        m[f"ttft_s_{stat}"] = float("inf") if saturated else ttft_s * factor
+        m[f"ttft_s_{stat}"] = float("inf") if settled.saturated else settled.ttft_s * factor
         m[f"e2e_s_{stat}"] = m[f"ttft_s_{stat}"] + max(osl - 1, 0.0) * m[f"tpot_s_{stat}"]
     rates = {"output_tokens_per_s": generated, "total_tokens_per_s": requests * (isl + osl), "requests_per_s": requests}
     for name, value in rates.items():
         m[name], m[f"{name}_per_gpu"] = value, value / devices
-    prefill_w = sum(
-        (d.cluster.replicas or 1)
-        * (d.split.devices_per_replica * h.device.idle_w * (1 - prompt_load) + prompt_load * e.metrics["power_w"])
-        for (p, h, d), e in zip([x for x in parts if x[0].role == "prefill"], alone, strict=True)
-    )
-    m["power_w"] = pool.metrics["power_w"] + prefill_w
-    bills = [(bill(h), d.devices) for _, h, d in parts]
+    m["power_w"] = pool.metrics["power_w"] + prompts.draw_w(settled.load)
+    bills = [(e.bill, e.deployment.devices) for e in engines]
     m["usd_per_hour"] = float(sum(b.usd_per_device_hour * n for b, n in bills))
     node_w = sum((b.host_w_per_device * n) * b.pue for b, n in bills) + m["power_w"] * bills[0][0].pue
     unit = max(generated, 1e-12)
     m["j_per_token"] = m["power_w"] / unit
     m["usd_per_mtok"] = m["usd_per_hour"] / 3600 / unit * 1e6
     m["gco2e_per_mtok"] = node_w / unit / 3.6e6 * bills[0][0].gco2e_per_kwh * 1e6
-    m["goodput_requests_per_s"] = 0.0 if saturated and scenario.slo else requests
-    m["running"], m["devices"], m["utilisation"] = running, devices, prompt_load
-    final = replace(
-        scenario, deployment=scenario.deployment.changed(engine=parts[0][2].runtime.engine, tp=parts[0][2].split.tp)
-    )
-    return Estimate(final, m, saturated)
+    m["goodput_requests_per_s"] = 0.0 if settled.saturated and scenario.slo else requests
+    m["running"], m["devices"], m["utilisation"] = settled.running, devices, settled.load
+    first = engines[0].deployment
+    chosen = scenario.deployment.changed(engine=first.runtime.engine, tp=first.split.tp)
+    return Estimate(replace(scenario, deployment=chosen), m, settled.saturated)
