@@ -20,7 +20,7 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = dict(os.environ)
+        self.environment = {**os.environ, "ROOFLAB_CACHE": str(folder / "cache")}
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         words = line.split()

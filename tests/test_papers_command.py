@@ -20,7 +20,9 @@ PAGES = ROOT / "docs" / "papers"
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]):
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ROOFLAB_CACHE", str(tmp_path))
+
     def call(*words: str) -> tuple[int, str, str]:
         status = run(["papers", *words])
         out = capsys.readouterr()
@@ -105,6 +107,8 @@ def test_check_reports_failures_by_its_status(cli) -> None:
     assert {r["paper"] for r in rows} == {"llm_viewer"}
     fields = {"paper", "seed", "claim", "expected", "unit", "got", "error", "tolerance", "status", "kind", "audited"}
     assert all(fields <= set(r) for r in rows)
+    assert cli("check", "llm_viewer", "--json")[1] == out, "taken from the cache"
+    assert json.loads(cli("check", "llm_viewer", "--json", "--no-cache")[1])[0]["got"] == rows[0]["got"]
     assert cli("check", "kinetics", "--quiet")[0] == 1, "one of its claims fails"
 
 
