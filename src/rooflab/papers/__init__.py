@@ -41,9 +41,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from rooflab.papers import lab, paper, quality, technique
-
-        return next(getattr(home, name) for home in (paper, lab, quality, technique) if name in home.__all__)
+        return _contract()[name]
     if name.startswith("_"):
         raise AttributeError(name)
     from rooflab.papers.registry import techniques
@@ -56,3 +54,15 @@ def __getattr__(name: str) -> Any:
     close = nearest(name, list(found))
     hint = f"; did you mean {', '.join(close)}?" if close else ""
     raise AttributeError(f"no paper offers a technique called {name!r}{hint}")
+
+
+def _contract() -> dict[str, Any]:
+    """The names of `__all__`. Each module is asked by its full name: asked for a module that is not imported yet, this
+    package would look for a technique of that name, and so import every paper, perhaps the one that asks."""
+    from rooflab.papers.lab import Lab
+    from rooflab.papers.paper import Analysis, Claim, Paper
+    from rooflab.papers.quality import QualityCost
+    from rooflab.papers.technique import Count, Fraction, PositiveFloat, PositiveInt, Technique, Techniques
+
+    named = {t.__name__: t for t in (Analysis, Claim, Lab, Paper, QualityCost, Technique, Techniques)}
+    return named | {"Count": Count, "Fraction": Fraction, "PositiveFloat": PositiveFloat, "PositiveInt": PositiveInt}
