@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.costs.step import StepCost
 from rooflab.operators.ops import AttentionOp, Collective, Elementwise, Operator
 from rooflab.papers.lab import Lab

@@ -20,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.costs.step import StepCosts
 from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible, RooflabError

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.operators.ops import AttentionOp, Operator
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper

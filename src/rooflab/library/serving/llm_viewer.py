@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import PositiveInt, Technique, require

@@ -22,7 +22,8 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, Final
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.costs.step import StepCost
 from rooflab.deploy.engine import engine_of
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Operator

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.deploy.engine import engine_of
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper

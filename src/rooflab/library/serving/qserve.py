@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.costs.engine_constants import EngineOverhead, ServingCalibration, active, using
 from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.catalogue.hardware import hardware
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.costs.step import StepCost
 from rooflab.deploy.complete import complete
 from rooflab.deploy.engine import engines_of

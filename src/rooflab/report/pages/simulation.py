@@ -1,30 +1,28 @@
-"""A simulation as one HTML page: the answer, latency distributions, load over time, the batch, and every number.
-
-The page is one file without scripts or network; it follows the reader's light or dark setting and prints.
-"""
+"""A simulation as one HTML page: the answer, latency distributions, load over time, the batch, and every number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.charts.style import STYLE
-from rooflab.charts.svg import Mark, Series, chart, legend
+from rooflab.charts.chart import chart
+from rooflab.charts.marks import Key, Mark, Series
+from rooflab.charts.palette import series_colour
+from rooflab.charts.scale import Axis
 from rooflab.files import write_text
 from rooflab.metrics.registry import METRICS
 from rooflab.report.pages.batch_chart import batch_cards
 from rooflab.report.pages.load_chart import load_cards
+from rooflab.report.pages.parts import Answer, Card, Cell, Column, Table, Tile, table
+from rooflab.report.pages.render import render
 from rooflab.simulator.results.serving import ServingResult
 from rooflab.units import format_quantity, format_seconds, significant
 
 __all__ = ["simulation_page", "write_simulation_page"]
-
-F64 = npt.NDArray[np.float64]
 
 _TILES: Final = (
     ("output_tokens_per_s", "output tokens/s"),
@@ -36,8 +34,20 @@ _TILES: Final = (
     ("e2e_s_p99", "end to end p99"),
     ("j_per_token", "per output token"),
 )
+_PARTS: Final = (
+    ("finished", "finished"),
+    ("output_tokens_per_s", "output tok/s"),
+    ("ttft_s_p50", "TTFT p50"),
+    ("ttft_s_p99", "TTFT p99"),
+    ("tpot_s_p50", "TPOT p50"),
+    ("tpot_s_p99", "TPOT p99"),
+    ("e2e_s_p99", "E2E p99"),
+    ("slo_attainment", "within SLO"),
+)
 _CDFS: Final = (("ttft_s", "Time to first token"), ("tpot_s", "Time per output token"), ("e2e_s", "End to end"))
+_LEVELS: Final = np.concatenate((np.linspace(0, 0.99, 100), [0.993, 0.996, 0.998, 0.999, 1.0]))
 _MOST_LINES: Final = 5
+_CLIENTS_SHOWN: Final = 12
 
 
 def write_simulation_page(
@@ -49,23 +59,22 @@ def write_simulation_page(
 
 def simulation_page(result: ServingResult, *, title: str, subtitle: str = "", notes: Sequence[str] = ()) -> str:
     """The page as text; `notes` (assumptions, where constants come from) stand at its end."""
-    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-    head += (
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body><main>'
+    several_clients = len(np.unique(result.requests.client)) > 1
+    return render(
+        "simulation.html.j2",
+        name=title,
+        subtitle=subtitle,
+        answer=_answer(result),
+        tiles=list(_tiles(result)),
+        latency=[_cdf(result, *which) for which in _CDFS],
+        load=load_cards(result),
+        batch=batch_cards(result),
+        classes=_parts("class", result.by_class()) if len(result.classes) > 1 else None,
+        clients=_clients(result) if several_clients else None,
+        fairness=_fairness(result) if several_clients else "",
+        metrics=_every_metric(result),
+        notes=notes,
     )
-    parts = [
-        head,
-        f'<h1>{escape(title)}</h1><p class="soft">{escape(subtitle)}</p>{_answer(result)}{_tiles(result)}',
-        f'<h2>Latency</h2><div class="row">{"".join(_cdf(result, *which) for which in _CDFS)}</div>',
-        f'<h2>Load over time</h2><div class="row two">{load_cards(result)}</div>',
-        batch_cards(result),
-        _parts_table("By class", "class", result.by_class()) if len(result.classes) > 1 else "",
-        _clients_table(result),
-        _all_metrics(result),
-        "".join(f'<p class="soft">{escape(note)}</p>' for note in notes),
-        "</main></body></html>\n",
-    ]
-    return "".join(parts)
 
 
 def metric_text(name: str, value: float) -> str:
@@ -85,133 +94,118 @@ def metric_text(name: str, value: float) -> str:
     return significant(value)
 
 
+def _metric(name: str, value: float) -> Cell:
+    return Cell(metric_text(name, value), value)
+
+
 def _limit_words(key: str, got: float, limit: float) -> str:
     """``chat.ttft_p99`` as people say it, with what came out and what was allowed."""
     owner, _, name = key.rpartition(".")
     metric, _, stat = name.partition("_")
     words = f"{owner}: {metric.upper()} {stat}" if owner else f"{metric.upper()} {stat}"
-    return f"{escape(words)} {format_seconds(got)} (allowed {format_seconds(limit)})"
+    return f"{words} {format_seconds(got)} (allowed {format_seconds(limit)})"
 
 
-def _answer(result: ServingResult) -> str:
+def _limited(result: ServingResult) -> bool:
+    return bool(result.slo) or any(c.slo for c in result.classes)
+
+
+def _answer(result: ServingResult) -> Answer:
     m = result.metrics
-    broken = result.broken()
     stopped = "" if result.run.complete else " The run was stopped early: figures are of what was done by then."
-    limits = result.slo or any(c.slo for c in result.classes)
-    if not limits:
-        return (
-            f'<p class="answer">{int(m["finished"]):,} of {int(m["requests"]):,} requests were answered.{stopped}</p>'
-        )
+    if not _limited(result):
+        return Answer(f"{int(m['finished']):,} of {int(m['requests']):,} requests were answered.{stopped}")
     share = f"{significant(100 * m['slo_attainment'])} % of requests were within every limit."
+    broken = result.broken()
     if not broken:
-        return f'<p class="answer"><b class="good">✓ The service levels hold.</b> {share}{stopped}</p>'
+        return Answer(f"{share}{stopped}", "The service levels hold.")
     worst = "; ".join(_limit_words(*one) for one in broken)
-    return f'<p class="answer"><b class="bad">✗ The service levels are broken.</b> {worst}. {share}{stopped}</p>'
+    return Answer(f"{worst}. {share}{stopped}", "The service levels are broken.", good=False)
 
 
-def _tiles(result: ServingResult) -> str:
-    tiles = list(_TILES)
-    if result.slo or any(c.slo for c in result.classes):
-        tiles.insert(2, ("goodput_requests_per_s", "requests/s within SLO"))
-    cells = []
-    for name, words in tiles:
-        if name == "j_per_token" and not result.metrics[name] > 0:
-            continue  # no power is known
-        value = metric_text(name, result.metrics[name]).removesuffix("/token")
-        cells.append(f'<div class="tile"><b>{value}</b><span>{escape(words)}</span></div>')
-    return f'<div class="tiles">{"".join(cells)}</div>'
+def _tiles(result: ServingResult) -> list[Tile]:
+    shown = list(_TILES)
+    if _limited(result):
+        shown.insert(2, ("goodput_requests_per_s", "requests/s within SLO"))
+    if not result.metrics["j_per_token"] > 0:
+        shown = [one for one in shown if one[0] != "j_per_token"]  # no power is known
+    return [
+        Tile(metric_text(name, result.metrics[name]).removesuffix("/token"), words, METRICS[name].formula)
+        for name, words in shown
+    ]
 
 
-def _cdf(result: ServingResult, name: str, title: str) -> str:
+def _cdf(result: ServingResult, name: str, title: str) -> Card:
+    """The share of requests below each latency, of all and of each class where they are few."""
     groups: list[tuple[str, npt.NDArray[np.bool_]]] = [("all", result.counted)]
     if 1 < len(result.classes) <= _MOST_LINES:
         groups += [(c.name, result.counted & (result.requests.klass == k)) for k, c in enumerate(result.classes)]
-    levels = np.concatenate((np.linspace(0, 0.99, 100), [0.993, 0.996, 0.998, 0.999, 1.0]))
     series = []
     for i, (label, rows) in enumerate(groups):
         values = result.latencies[name][rows]
         values = values[np.isfinite(values)]
         if len(values):
-            series.append(Series(label, np.quantile(values, levels).tolist(), levels.tolist(), colour=i))
+            shares = (100 * _LEVELS).tolist()
+            series.append(Series(label, np.quantile(values, _LEVELS).tolist(), shares, series_colour(i)))
     if not series:
-        return f'<div class="card"><h3>{title}</h3><p class="soft">no request to show</p></div>'
+        return Card(heading=title, note="no request to show")
     low, high = max(min(s.x[0] for s in series), 1e-6), max(s.x[-1] for s in series)
     if high < 2 * low:
         low, high = low / 1.5, max(high, low) * 1.5
-    own = {c.name: c.slo for c in result.classes if c.slo}
-    key = name.removesuffix("_s")
-    marks = [
-        Mark(limit, f"{k.removeprefix(key).strip('_')} ≤ {format_seconds(limit)}")
-        for k, limit in result.slo
-        if k.startswith(key)
-    ]
-    if not marks:
-        marks = [
-            Mark(limit, f"{c} {k.removeprefix(key).strip('_')} ≤ {format_seconds(limit)}")
-            for c, slo in own.items() for k, limit in slo if k.startswith(key)
-        ]  # fmt: skip
-    marks = [m for m in marks if low < m.at < high]
     drawn = chart(
-        series=series, marks=marks, x=(low, high), y=(0, 1), x_label="", label=f"Distribution of {title.lower()}",
-        log_x=True,
-        x_text=_short_seconds, y_text=lambda v: f"{100 * v:g} %", width=340, height=220,
-    )  # fmt: skip
-    names = legend([(s.name, s.colour) for s in series]) if len(series) > 1 else ""
+        Axis(low, high, unit="s", log=True),
+        Axis(0, 100, unit="%"),
+        series=series,
+        marks=[m for m in _limits(result, name.removesuffix("_s")) if low < m.at < high],
+        label=f"Distribution of {title.lower()}",
+        size=(340, 220),
+    )
     m = result.metrics
     line = " · ".join(
         f"{s} {format_seconds(m[f'{name}_{s}'])}".replace(" ", "\u00a0") for s in ("mean", "p50", "p90", "p99")
     )
-    return f'<div class="card"><h3>{title}</h3>{names}{drawn}<p class="soft"><small>{line}</small></p></div>'
+    return Card(heading=title, keys=[Key.of(s) for s in series] if len(series) > 1 else (), charts=[drawn], note=line)
 
 
-def _parts_table(title: str, first: str, parts: dict[str, dict[str, float]]) -> str:
-    columns = (
-        "finished",
-        "output_tokens_per_s",
-        "ttft_s_p50",
-        "ttft_s_p99",
-        "tpot_s_p50",
-        "tpot_s_p99",
-        "e2e_s_p99",
-        "slo_attainment",
+def _limits(result: ServingResult, key: str) -> list[Mark]:
+    """The limits on a latency: the scenario's, or those of the classes."""
+    own = [("", k, limit) for k, limit in result.slo]
+    classes = [(f"{c.name} ", k, limit) for c in result.classes for k, limit in c.slo or ()]
+    for limits in (own, classes):
+        marks = [
+            Mark(limit, f"{owner}{k.removeprefix(key).strip('_')} ≤ {format_seconds(limit)}")
+            for owner, k, limit in limits
+            if k.startswith(key)
+        ]
+        if marks:
+            return marks
+    return []
+
+
+def _parts(first: str, parts: dict[str, dict[str, float]]) -> Table:
+    return table(
+        [first, *(words for _, words in _PARTS)],
+        [[str(key), *(_metric(name, m[name]) for name, _ in _PARTS)] for key, m in parts.items()],
     )
-    names = ("finished", "output tok/s", "TTFT p50", "TTFT p99", "TPOT p50", "TPOT p99", "E2E p99", "within SLO")
-    head = "".join(f"<th>{n}</th>" for n in (first, *names))
-    rows = (
-        f"<tr><td>{escape(str(key))}</td>{''.join(f'<td>{metric_text(c, m[c])}</td>' for c in columns)}</tr>"
-        for key, m in parts.items()
-    )
-    return f'<h2>{title}</h2><div class="card scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
-def _clients_table(result: ServingResult) -> str:
-    if len(np.unique(result.requests.client)) < 2:
-        return ""
+def _clients(result: ServingResult) -> Table:
     parts = sorted(result.by_client().items(), key=lambda item: -item[1]["output_tokens_per_s"])
+    return _parts("client", {str(k): v for k, v in parts[:_CLIENTS_SHOWN]})
+
+
+def _fairness(result: ServingResult) -> str:
     m = result.metrics
-    fair = (
-        f"Jain's index {significant(m['fairness_jain'])}; largest difference in service "
-        f"{m['max_service_difference']:,.0f} weighted tokens."
-    )
-    more = f" The {len(parts) - 12} smaller clients are not shown." if len(parts) > 12 else ""
-    table = _parts_table("By client", "client", {str(k): v for k, v in parts[:12]})
-    return f'{table}<p class="soft"><small>{fair}{more}</small></p>'
-
-
-def _all_metrics(result: ServingResult) -> str:
-    rows = "".join(
-        f'<tr><td>{escape(n)}</td><td>{metric_text(n, v)}</td><td class="text">{escape(METRICS[n].formula)}</td></tr>'
-        for n, v in result.metrics.items()
-        if n in METRICS
-    )
-    head = '<tr><th>metric</th><th>value</th><th style="text-align:left">what it is</th></tr>'
+    hidden = len(np.unique(result.requests.client)) - _CLIENTS_SHOWN
+    more = f" The {hidden} smaller clients are not shown." if hidden > 0 else ""
     return (
-        f'<details><summary>Every metric</summary><div class="card scroll"><table>{head}{rows}</table></div></details>'
+        f"Jain's index {significant(m['fairness_jain'])}; largest difference in service "
+        f"{m['max_service_difference']:,.0f} weighted tokens.{more}"
     )
 
 
-def _short_seconds(value: float) -> str:
-    for scale, unit in ((1e-6, "µs"), (1e-3, "ms"), (1.0, "s")):
-        if value < scale * 999.5 or unit == "s":
-            return f"{value / scale:g} {unit}"
-    raise AssertionError("unreachable")
+def _every_metric(result: ServingResult) -> Table:
+    return table(
+        ["metric", "value", Column("what it is", text=True)],
+        [[n, _metric(n, v), METRICS[n].formula] for n, v in result.metrics.items() if n in METRICS],
+    )

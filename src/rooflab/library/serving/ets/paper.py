@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab import extras
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.errors import Infeasible
 from rooflab.library.serving.ets.trees import Frontier, Grown, Growth, ancestors, grow
 from rooflab.papers.lab import Lab

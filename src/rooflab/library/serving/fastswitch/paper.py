@@ -19,7 +19,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.charts.plot import Plot, Series
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
 from rooflab.library.serving.fastswitch.blocks import BlockGroups, Pages, churn
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
