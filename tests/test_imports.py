@@ -14,7 +14,7 @@ from rooflab.errors import InputError
 from rooflab.extras import REQUIREMENTS, needed
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("numpy", "numba", "rich", "yaml", "scipy", "pyarrow", "pandas")
+HEAVY = ("numpy", "numba", "rich", "yaml", "scipy", "pyarrow", "pandas", "jinja2")
 
 
 def imported(code: str) -> set[str]:

@@ -130,4 +130,4 @@ def test_plots_are_svg() -> None:
         text = path.read_text(encoding="utf-8")
         if "<svg" in text:
             root = ET.fromstring(text[text.index("<svg") : text.index("</svg>") + 6])
-            assert root.attrib["viewBox"] == "0 0 640 300"
+            assert root.attrib["viewBox"] == "0 0 640 320"

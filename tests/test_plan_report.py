@@ -13,7 +13,6 @@ from rich.console import Console
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
-from rooflab.charts.shapes import Dot, scatter
 from rooflab.planner.result import Plan
 from rooflab.planner.search import plan
 from rooflab.report.pages.plan import plan_page, write_plan_page
@@ -130,15 +129,3 @@ def test_pages_of_other_kinds(name: str, on: str, load: dict[str, Any]) -> None:
     page.feed(plan_page(p))
     assert not page.open
     assert text_of(p)
-
-
-def test_scatter_names_do_not_overlap() -> None:
-    dots = [Dot(x=1.0 + i / 100, y=1.0, title=f"dot {i}", name=f"name {i}") for i in range(40)]
-    svg = scatter(
-        dots, x=(0.5, 2.0), y=(0.1, 10.0), x_label="x", y_label="y", label="l", x_text=str, y_text=str,
-    )  # fmt: skip
-    root = ElementTree.fromstring(svg)
-    names = [t for t in root.iter("text") if (t.text or "").startswith("name")]
-    assert 1 <= len(names) < 40
-    spots = [(float(t.attrib["x"]), float(t.attrib["y"])) for t in names]
-    assert len(set(spots)) == len(spots)

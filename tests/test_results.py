@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from rooflab.catalogue.trace_files import read_trace
-from rooflab.charts.svg import Scale
 from rooflab.errors import InputError
 from rooflab.files import replaced
 from rooflab.report.pages.simulation import simulation_page, write_simulation_page
@@ -316,7 +315,8 @@ def test_the_page_stands_alone_and_is_well_formed(result, tmp_path):
     write_simulation_page(result, tmp_path / "page.html", title="A & B <model>", subtitle="12/s", notes=["Toy engine."])
     page = (tmp_path / "page.html").read_text()
     assert "A &amp; B &lt;model&gt;" in page
-    assert not re.search(r"<script|<link|https?://|@import|url\(", page)
+    assert not re.search(r"<link|https?://|@import|url\(", page.replace("http://www.w3.org/2000/svg", ""))
+    assert page.count("<script>") == 1
     assert "prefers-color-scheme:dark" in page
     assert "@media print" in page
     charts = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
@@ -338,12 +338,3 @@ def test_the_page_stands_alone_and_is_well_formed(result, tmp_path):
         "Toy engine.",
     ):
         assert words in page
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "log"), [(0, 1, False), (0, 7300, False), (0.003, 88, True), (1e-5, 9e3, True), (3, 3, False)]
-)
-def test_ticks_are_few_and_inside(low, high, log):
-    ticks = Scale(low, high, 0, 400, log).ticks(5)
-    assert 1 <= len(ticks) <= 8
-    assert all(low <= t <= high * 1.0001 for t in ticks)

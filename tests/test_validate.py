@@ -180,8 +180,8 @@ def test_figures_of_a_group(shipped: Validation) -> None:
 def test_page_stands_alone(shipped: Validation, tmp_path: Path) -> None:
     page = validation_page(shipped)
     assert page.startswith("<!doctype html>")
-    assert "<script" not in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("<script>") == 1
+    assert "://" not in page.replace("http://www.w3.org", "")
     assert page.count("<svg") == len({j.row.source for j in shipped.rows})
     assert "prefers-color-scheme:dark" in page
     assert "NaN" not in page.replace("NaN-", "")

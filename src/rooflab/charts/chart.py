@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from rooflab.charts.marks import Bar, Dot, Key, Mark, Series
+from rooflab.charts.marks import Bar, Dot, Key, Look, Mark, Series
 from rooflab.charts.names import Box, Names, shortened, width_of
 from rooflab.charts.palette import CARD, GRID, INK, SOFT
 from rooflab.charts.scale import Axis, Scale, tick_texts
@@ -24,6 +24,8 @@ _ROW: Final = 16.0
 """Pixels of a line of text."""
 _LIMITS: Final = (3, 12)
 """Ticks of an axis: at least room for, at most."""
+_WIDTHS: Final[dict[Look, float]] = {"dashed": 1.5, "guide": 1.0, "dotted": 1.0}
+_DASHES: Final[dict[Look, str]] = {"dashed": "5 4", "dotted": "2 3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,8 @@ def _line(drawing: Element, series: Series, frame: _Frame, names: Names) -> None
         area = f"{path}L{number(points[-1][0])} {floor}L{number(points[0][0])} {floor}Z"
         element(drawing, "path", d=area, fill=paint, fill_opacity=0.16)
     line = element(
-        drawing, "path", d=path, fill="none", stroke=paint, stroke_width=1.8, stroke_linejoin="round",
-        stroke_dasharray="5 4" if series.look == "dashed" else "",
+        drawing, "path", d=path, fill="none", stroke=paint, stroke_width=_WIDTHS.get(series.look, 1.8),
+        stroke_linejoin="round", stroke_dasharray=_DASHES.get(series.look, ""),
     )  # fmt: skip
     hover(line, series.name)
     if series.look == "marked":

@@ -10,10 +10,11 @@ from rooflab.charts.palette import BLUE, Colour
 
 __all__ = ["Bar", "Dot", "Key", "Look", "Mark", "Series", "Shape"]
 
-Look = Literal["line", "marked", "area", "stairs", "dashed", "points"]
-"""How a series is drawn: a line, one with its points marked, one with the ground below it shaded, stairs, dashes, or
-points alone."""
+Look = Literal["line", "marked", "area", "stairs", "dashed", "guide", "dotted", "points"]
+"""How a series is drawn: a line, one with its points marked, one with the ground below it shaded, stairs, dashes; a
+thin line that guides the eye, solid or dotted; or points alone."""
 Shape = Literal["box", "round", "ring", "line", "dashed", "outline"]
+"""How a key is drawn: a box, a dot, a ring, a line, dashes, or an empty box."""
 
 
 @dataclass(frozen=True, slots=True)

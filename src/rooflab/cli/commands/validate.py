@@ -55,10 +55,9 @@ def command(
     with calibrated(calibration):
         found = validate(file)
     if html:
-        from rooflab.files import write_text
-        from rooflab.report.pages.validate import validation_page
+        from rooflab.report.pages.validate import write_validation_page
 
-        write_text(html, validation_page(found))
+        write_validation_page(found, html)
     broken = []
     if check:
         from rooflab.evidence.publish.bounds import breaches, read_bounds

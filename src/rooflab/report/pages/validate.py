@@ -98,7 +98,7 @@ def _ratio(factor: float, low: float, high: float) -> Series:
     equal = factor == 1.0
     return Series(
         "equal" if equal else f"{factor:g} ×", ends, [x * factor for x in ends], INK if equal else SOFT,
-        "line" if equal else "dashed",
+        "guide" if equal else "dotted",
     )  # fmt: skip
 
 
