@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from rooflab.evidence.claims.check import check_paper
@@ -68,13 +69,13 @@ def page(p: Paper, rows: Sequence[Row]) -> str:
         lines += [f"| {q.model} | {q.task} | {q.delta:+.3g} {q.unit} | {q.source} |" for q in p.points]
         lines += ["", "Elsewhere the cost is unknown, or interpolated between models of the same family.", ""]
     lines += [*_claims(rows), ""]
-    if p.plot is not None:
-        lines += [p.plot(Lab(engines())).svg(), ""]
-    return "\n".join(lines)
+    text = escape("\n".join(lines), quote=False)  # Markdown takes tags as tags: there are none but the plot's
+    return text if p.plot is None else f"{text}\n{p.plot(Lab(engines())).svg()}\n"
 
 
 def _first(text: str | None) -> str:
-    return (text or "").strip().split("\n", maxsplit=1)[0]
+    """The first paragraph of a docstring on one line."""
+    return " ".join((text or "").strip().split("\n\n", maxsplit=1)[0].split())
 
 
 def _usage(p: Paper) -> list[str]:

@@ -27,7 +27,7 @@ _SCRIPT: Final = "sort.js"
 
 def render(template: str, **values: object) -> str:
     """The page of `template` with `values`, as text."""
-    return _environment().get_template(template).render(values)
+    return f"{_environment().get_template(template).render(values)}\n"
 
 
 @cache

@@ -91,7 +91,7 @@ def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
     for name, text in (("Executed", p.executed), ("Modelled", p.modelled), ("Assumed", p.assumed)):
         out.print(f"{name}: {text}", markup=False)
     for t in p.techniques.values():
-        summary = (t.__doc__ or "").split("\n", maxsplit=1)[0]
+        summary = " ".join((t.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
         out.print(f"Technique {t.key}({', '.join(t.__annotations__)}): {summary}", markup=False)
     out.print()
     show_rows(rows)
