@@ -17,7 +17,9 @@ import numpy as np
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
-from rooflab.costs.engine_constants import EngineOverhead, ServingCalibration, active, using
+from rooflab.costs.engine_constants import using
+from rooflab.costs.left_out import without_source
+from rooflab.costs.unpacking import unpacking_ops
 from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible
 from rooflab.operators.ops import AttentionOp, Operator
@@ -40,14 +42,6 @@ paper = Paper.from_card(
     "published code does; products run on the int8 curve. No cell of the throughput table takes part in any of these.",
 )
 
-UNPACK_OPS: Final = 9.5
-"""fp32 operations an element and query head: what the latencies of the paper's kernel table on A100 amount to, 0.28 and
-0.41 ms at 1,024 and 1,536 tokens, both within 1 %.  Its rows are read as 64 sequences of 32 heads, the load of the
-paper's other breakdowns (twice as many would exceed the card's bandwidth).  The text counts about four (a multiply-add,
-two to unpack; section 5.3); loads, sums and scales are instructions, too.  Priced on L40S, the table's 8-bit kernel
-with a 4-bit cache gains 1.9; the text says 1.7."""
-TRT_OPS: Final = 14.5
-"""The same of TensorRT-LLM's kernel for an 8-bit cache (0.42 and 0.62 ms), over which the paper's kernel gains 1.5."""
 _QUANTISED: Final = ("int4", "int4-g32", "nvfp4", "mxfp4", "int2", "int1", "q4_0", "q4_k_m")
 
 
@@ -77,7 +71,7 @@ class QServe(Technique):
         require(not model.is_moe, f"the W4A8 kernels have no grouped form; {model.name} routes tokens to experts")
         require(dtype(stored).name not in _QUANTISED, f"{model.name} is stored in {stored} already")
         require(bool(device.peak_flops.get("int8")), f"{device.name} has no int8 matrix units")
-        changed = replace(scenario, rewrites=(*scenario.rewrites, UnpackedCache(UNPACK_OPS)))
+        changed = replace(scenario, rewrites=(*scenario.rewrites, UnpackedCache(unpacking_ops("int4"))))
         return changed.with_deployment(weights="int4", activations="int8", experts=None, kv="int4")
 
 
@@ -146,19 +140,6 @@ def _throughput(lab: Lab, cell: str) -> float:
     return float(lab.estimate(_cell(lab, cell), QServe()).metrics["output_tokens_per_s"])
 
 
-def _without_own_rows() -> ServingCalibration:
-    """The calibration in force, with TensorRT-LLM's constants of 2023 fitted without the 35 rows of this paper's own
-    table."""
-    rest = EngineOverhead(
-        fixed_s=0.0, layer_s=5.06e-5, sequence_s=1.48e-6, skew=1.35, launch=1.03, quantise=0.805, memory=0.978,
-        decode_attention=0.823,
-        regroup=0.197, provenance="fitted", source="248 rows of TRT-LLM perf-overview (static): 8 % median, 10 % held "
-                                                   "out",
-    )  # fmt: skip
-    table = active()
-    return replace(table, engines={**table.engines, "trtllm@2023/dense": rest})
-
-
 def _whole_sequences(s: Scenario) -> int:
     """Sequences whose prompt and whole answer fit at once."""
     engine, tokens = engine_of(s), s.workload.mean_prompt_tokens + s.workload.mean_output_tokens
@@ -179,12 +160,12 @@ def _best_baseline(lab: Lab, cell: str, formats: Sequence[dict[str, Any]]) -> fl
             model=model, hardware=device, workload={"isl": 1024, "osl": 512, "batch": 1}, deployment=deployment
         )
         if deployment.get("kv") == "int8":
-            s = replace(s, rewrites=(UnpackedCache(TRT_OPS),))
+            s = replace(s, rewrites=(UnpackedCache(unpacking_ops("int8")),))
         try:
             batch = _whole_sequences(s)
             if batch:
                 s = s.with_workload(batch=batch).with_deployment(max_num_seqs=batch)
-                with using(_without_own_rows()):
+                with using(without_source("QServe README")):
                     best = max(best, float(lab.estimate(s).metrics["output_tokens_per_s"]))
         except Infeasible:
             continue
