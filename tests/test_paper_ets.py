@@ -16,6 +16,7 @@ from rooflab.library.serving.ets import paper as ets
 from rooflab.library.serving.ets.trees import Growth, ancestors, grow
 from rooflab.papers.lab import Lab
 from rooflab.scenario.lengths import Lengths
+from rooflab.simulator.work.trees import tree_requests
 
 
 def test_rebase_hands_out_the_whole_width_best_first() -> None:
@@ -71,7 +72,7 @@ def test_more_weight_on_nodes_keeps_less() -> None:
 
 def test_requests_follow_the_tree() -> None:
     tree = grow(Growth(), 8, lambda f, width: ets.rebase(f.rewards, width), 1)
-    requests = ets.requests_of([[tree], [tree]])
+    requests = tree_requests([[tree], [tree]], block_tokens=ets.PAGE_TOKENS)
     assert len(requests) == 2 * (len(tree.parent) - 1)
     assert requests.output_tokens.sum() == 2 * (sum(tree.tokens) - tree.tokens[0])
     assert (requests.after < np.arange(len(requests))).all()

@@ -13,11 +13,12 @@ from rooflab import api
 from rooflab.costs.compile import compile_steps
 from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
-from rooflab.library.serving.moe_lens import MoeLens, SeparateExperts, limit, pme, run_batch
+from rooflab.library.serving.moe_lens import MoeLens, SeparateExperts, limit, pme
 from rooflab.memory.account import account
 from rooflab.papers.lab import Lab
 from rooflab.papers.run import run_paper
 from rooflab.scenario.scenario import Scenario
+from rooflab.simulator.alike import run_batch
 
 HOST = {"weights": "dram", "kv": "dram", "attention": "cpu"}
 

@@ -11,11 +11,8 @@ clock, token phases hardly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
@@ -24,12 +21,13 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import Fraction, Technique, require
 from rooflab.scenario.scenario import Scenario
-from rooflab.search.highest import highest, whole
+from rooflab.simulator.power_phases import Phases, phases_of
 
 if TYPE_CHECKING:
     from rooflab.simulator.power_row import Caps, RowResult
+    from rooflab.simulator.power_site import Site
 
-__all__ = ["Phases", "Polca", "paper", "phases", "policy"]
+__all__ = ["Polca", "paper", "phases", "policy"]
 
 paper = Paper.from_card(
     "polca",
@@ -86,54 +84,18 @@ class Polca(Technique):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Phases:
-    """A server's job at each clock: seconds and watts of its prompt and token phase, watts idle; `rated_w` provisions
-    it."""
-
-    prompt_s: tuple[float, ...]
-    token_s: tuple[float, ...]
-    prompt_w: tuple[float, ...]
-    token_w: tuple[float, ...]
-    idle_w: tuple[float, ...]
-    rated_w: float
-
-    def loss(self, clock: int) -> float:
-        """Latency that a job loses at a clock, as a share."""
-        return (self.prompt_s[clock] + self.token_s[clock]) / (self.prompt_s[0] + self.token_s[0]) - 1.0
-
-
 def phases(scenario: Scenario, clocks: Sequence[float] = SHARES) -> Phases:
     """Phases of a host full of engines of `scenario`, each with the batch that its workload keeps in flight."""
     engine = engine_of(scenario)
-    h, d, w = engine.hardware, engine.deployment, scenario.workload
+    h, per = engine.hardware, engine.deployment.split.devices_per_replica
     require(engine.model.kind == "decoder", f"{engine.model.name} generates no tokens: its power has no two phases")
-    per = d.split.devices_per_replica
     require(
         per <= h.devices_per_host,
         f"an engine of {per} devices spans hosts of {h.devices_per_host}; a row is made of single servers",
     )
     require(h.host_power_w > 0, f"what a host of {h.device.name} draws is not known")
-    engines = h.devices_per_host // per
-    n = _in_flight(replace(scenario, deployment=d))
-    prompt, output = w.mean_prompt_tokens, max(w.mean_output_tokens, 1.0)
-    columns: list[tuple[float, ...]] = []
-    for clock in clocks:
-        cost = engine.on(replace(h, clock=clock * h.clock)).step_cost
-        read = cost.step(n_prefill=n, prefill_tokens=n * prompt, area=n * prompt**2 / 2)
-        made = cost.step(n_decode=n, context=n * (prompt + output / 2))
-        watts = [h.host_power_w + engines * float(r.joules[0] / r.seconds[0]) for r in (read, made)]
-        columns.append(
-            (
-                float(read.seconds[0]),
-                output * float(made.seconds[0]),
-                *watts,
-                h.host_power_w + engines * cost.scalar("idle_w"),
-            )
-        )
-    rated_w = h.host_power_w + engines * per * h.device.tdp_w
-    rows = [tuple(column[i] for column in columns) for i in range(5)]
-    return Phases(rows[0], rows[1], rows[2], rows[3], rows[4], rated_w)
+    running = _in_flight(replace(scenario, deployment=engine.deployment))
+    return phases_of(engine, scenario.workload, in_flight=running, clocks=clocks)
 
 
 def _in_flight(s: Scenario) -> float:
@@ -154,85 +116,13 @@ def policy(low: float, high: float, delay_s: float) -> Caps:
     return Caps(rules, delay_s, brake=4)
 
 
-class _Trial:
-    """A row of servers without and with the policy, each run when it is first asked for."""
+def _site(p: Phases, *, servers: int, busy: float, days: float, caps: Caps, most: int = 0) -> Site:
+    """A row provisioned for `servers`, half of them of high priority."""
+    from rooflab.simulator.power_site import Site
 
-    def __init__(self, site: _Site, servers: int) -> None:
-        from rooflab.simulator.power_row import Row, two_classes
-
-        self.group, p = two_classes(0.5, servers), site.phases
-        tables = [np.array([x, x]) for x in (p.prompt_s, p.token_s, p.prompt_w, p.token_w, p.idle_w)]
-        self.row = Row(
-            group=self.group,
-            prompt_s=tables[0],
-            token_s=tables[1],
-            prompt_w=tables[2],
-            token_w=tables[3],
-            idle_w=tables[4],
-            budget_w=site.servers * p.rated_w,
-        )
-        self.jobs, self._site = site.jobs.take(servers), site
-
-    @cached_property
-    def plain(self) -> RowResult:
-        """Without caps."""
-        from rooflab.simulator.power_row import run_row
-
-        return run_row(self.row, self.jobs, self._site.days)
-
-    @cached_property
-    def capped(self) -> RowResult:
-        """Under the policy."""
-        from rooflab.simulator.power_row import run_row
-
-        return run_row(self.row, self.jobs, self._site.days, self._site.caps)
-
-    def losses(self, group: int) -> tuple[float, ...]:
-        """Latency lost by a class at the median and the 99th percentile, as shares."""
-        from rooflab.simulator.power_row import quantiles
-
-        pairs = zip(*(quantiles(r, self.jobs, self.group, group) for r in (self.plain, self.capped)), strict=True)
-        return tuple(after / before - 1.0 for before, after in pairs)
-
-    def throughput_lost(self, group: int) -> float:
-        """Work of a class that is not done in the time, as a share of what is done without caps."""
-        mine = np.repeat(self.group, np.diff(self.jobs.start)) == group
-        work = [float(self.jobs.length[mine & np.isfinite(r.latency_s)].sum()) for r in (self.plain, self.capped)]
-        return 1.0 - work[1] / work[0]
-
-    @property
-    def fine(self) -> bool:
-        """No brake, and every class within its service levels."""
-        if self.capped.brakes:
-            return False
-        return all(
-            lost <= most for g, limits in _LIMITS.items() for lost, most in zip(self.losses(g), limits, strict=True)
-        )
-
-
-class _Site:
-    """A row provisioned for `servers`, with the load of its servers; trials of rows with more of them."""
-
-    def __init__(self, p: Phases, *, servers: int, busy: float, days: float, caps: Caps, most: int = 0) -> None:
-        from rooflab.simulator.power_row import diurnal_jobs
-
-        self.phases, self.servers, self.days, self.caps = p, servers, days, caps
-        self.most = most or 3 * servers // 2
-        rate = min(busy, 0.95) / (1.0 + _SWING) / (p.prompt_s[0] + p.token_s[0])
-        self.jobs = diurnal_jobs(self.most, rate, days, swing=_SWING)
-        self._tried: dict[int, _Trial] = {}
-
-    def trial(self, servers: int) -> _Trial:
-        """`servers` in the budget of the row."""
-        servers = min(max(servers, 1), self.most)
-        if servers not in self._tried:
-            self._tried[servers] = _Trial(self, servers)
-        return self._tried[servers]
-
-    def extra(self) -> float:
-        """Largest share of servers more that the policy carries without a brake and within every service level."""
-        found = highest(lambda servers: self.trial(servers).fine, self.servers, self.most, halve=whole)
-        return 0.0 if found is None else found / self.servers - 1.0
+    return Site(
+        p, servers=servers, busy=busy, days=days, caps=caps, swing=_SWING, share_high=0.5, limits=_LIMITS, most=most
+    )
 
 
 @paper.analysis
@@ -248,7 +138,7 @@ def row_of(lab: Lab, scenario: Scenario) -> Analysis:
     busy = 0.7
     if scenario.workload.mode == "open":
         busy = min(max(float(estimate(scenario).metrics["utilisation"]), 0.05), 0.9)
-    site = _Site(p, servers=40, busy=busy, days=3.0, caps=policy(0.80, 0.89, 40.0))
+    site = _site(p, servers=40, busy=busy, days=3.0, caps=policy(0.80, 0.89, 40.0))
     extra, before = site.extra(), site.trial(40)
     count = round(40 * (1 + extra))
     after = site.trial(count)
@@ -282,13 +172,13 @@ def _served(lab: Lab) -> Scenario:
     )
 
 
-def _site(lab: Lab) -> _Site:
+def _tested(lab: Lab) -> Site:
     s = _served(lab)
     busy, servers = lab.data("busy at the daily peak", 0.7), max(lab.data("servers", 40), 2)
     low, high, delay_s = (*lab.data("thresholds", (0.80, 0.89)), lab.data("delay", 40.0))
     caps, days = policy(min(low, 1.0), min(high, 1.1), delay_s), lab.data("days", 5.0)
     key = ("site", s, busy, servers, low, high, delay_s, days)
-    return lab.cached(key, lambda: _Site(phases(s), servers=servers, busy=busy, days=days, caps=caps))
+    return lab.cached(key, lambda: _site(phases(s), servers=servers, busy=busy, days=days, caps=caps))
 
 
 def _as_provisioned(lab: Lab) -> RowResult:
@@ -301,7 +191,7 @@ def _as_provisioned(lab: Lab) -> RowResult:
     )
 
     def run() -> RowResult:
-        site = _Site(phases(s), servers=servers, busy=busy, days=days, caps=policy(0.80, 0.89, 40.0), most=servers)
+        site = _site(phases(s), servers=servers, busy=busy, days=days, caps=policy(0.80, 0.89, 40.0), most=servers)
         return site.trial(servers).plain
 
     return lab.cached(("provisioned", s, busy, servers, days), run)
@@ -315,7 +205,7 @@ def _as_provisioned(lab: Lab) -> RowResult:
 )  # fmt: skip
 def more_servers(lab: Lab) -> float:
     """The most that the policy carries without a brake and within its service levels."""
-    return 100.0 * _site(lab).extra()
+    return 100.0 * _tested(lab).extra()
 
 
 @paper.claim("peak power of a row that serves", expect=79.0, unit="% of provisioned", id="45-peak-inf", source=_SHOWN)
@@ -359,7 +249,7 @@ def locked(lab: Lab) -> float:
 
 
 def _lost(lab: Lab, group: int) -> float:
-    site = _site(lab)
+    site = _tested(lab)
     return 100.0 * site.trial(round(site.servers * (1.0 + lab.data("servers more", 0.3)))).throughput_lost(group)
 
 
@@ -398,7 +288,7 @@ def setup(lab: Lab) -> Scenario:
 @paper.draws
 def by_servers(lab: Lab) -> Plot:
     """Peak of a row over the servers in it, without and with the policy."""
-    site = _site(lab)
+    site = _tested(lab)
     counts = (40, 44, 48, 50, 51, 52, 54)
     added = tuple(100.0 * (n / site.servers - 1.0) for n in counts)
     peaks = {

@@ -33,7 +33,7 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulator.work.requests import Requests, make_requests
+from rooflab.simulator.work.trees import tree_requests
 
 __all__ = ["Weights", "ets", "keep", "paper", "rebase", "serve"]
 
@@ -168,61 +168,6 @@ PAGE_TOKENS: Final = 4
 """Tokens of a block of the prefix cache in the simulated search; SGLang's radix tree shares single tokens."""
 
 
-class _Paths:
-    """Lengths and prefix blocks of a tree's paths, filled from the prompt on."""
-
-    def __init__(self, tree: Grown) -> None:
-        self.tree = tree
-        self.length = {0: tree.tokens[0]}
-        self.blocks: dict[int, I64] = {}
-
-    def extend(self, node: int, fresh: int) -> int:
-        """Blocks of `node`: its parent's, and new ones numbered from `fresh`; the next free number."""
-        up = self.tree.parent[node]
-        if up not in self.blocks:
-            whole = self.length[up] // PAGE_TOKENS
-            self.blocks[up] = np.arange(fresh, fresh + whole)
-            fresh += whole
-        self.length[node] = self.length[up] + self.tree.tokens[node]
-        new = self.length[node] // PAGE_TOKENS - len(self.blocks[up])
-        self.blocks[node] = np.concatenate([self.blocks[up], np.arange(fresh, fresh + new)])
-        return fresh + new
-
-
-def requests_of(threads: Sequence[Sequence[Grown]], ending: F64 | None = None, pause_s: float = 0.0) -> Requests:
-    """Every continuation as a request: its path is the prompt, its step the answer, the tree the prefix blocks.
-
-    A thread does its searches one after the other. A step begins `pause_s` after the end of the step before: `ending`
-    says when each request ended in a run before (without it, the longest answer of a step is taken for the last).
-    """
-    rows: list[tuple[int, int, int, int]] = []
-    chains: list[I64] = []
-    last = [-1] * len(threads)
-    lines = [
-        [(paths, depth) for paths in map(_Paths, searches) for depth in range(1, max(paths.tree.born) + 1)]
-        for searches in threads
-    ]
-    fresh = 0
-    for stage in range(max(len(line) for line in lines)):
-        for q, line in enumerate(lines):
-            if stage >= len(line):
-                continue
-            paths, depth = line[stage]
-            begin = len(rows)
-            for node in np.flatnonzero(np.array(paths.tree.born) == depth).tolist():
-                fresh = paths.extend(node, fresh)
-                rows.append((paths.length[paths.tree.parent[node]], paths.tree.tokens[node], last[q], q))
-                chains.append(paths.blocks[node])
-            ends = np.array([r[1] for r in rows[begin:]], dtype=float) if ending is None else ending[begin : len(rows)]
-            last[q] = begin + int(np.argmax(ends))
-    prompt, answer, after, session = (np.array(c) for c in zip(*rows, strict=True))
-    return make_requests(
-        np.zeros(len(rows)), prompt, answer, after=after, session=session, think_s=np.where(after >= 0, pause_s, 0.0),
-        prefix_start=np.concatenate([[0], np.cumsum([len(c) for c in chains])]), prefix_block=np.concatenate(chains),
-        prefix_block_tokens=PAGE_TOKENS,
-    )  # fmt: skip
-
-
 def serve(scenario: Scenario, threads: Sequence[Sequence[Grown]], pause_s: float = 0.0) -> float:
     """Searches a second that `threads` of searches do side by side on the deployment of `scenario`, by simulation."""
     from rooflab.simulator.serving.run import run
@@ -231,8 +176,9 @@ def serve(scenario: Scenario, threads: Sequence[Sequence[Grown]], pause_s: float
     cluster, _ = cluster_of(
         scenario.with_deployment(prefix_caching=True, block_size=PAGE_TOKENS, router="prefix-affinity")
     )
-    first = run(requests_of(threads, None, pause_s), cluster)
-    result = run(requests_of(threads, first.records.last_token_s, pause_s), cluster)
+    asked = partial(tree_requests, threads, block_tokens=PAGE_TOKENS, pause_s=pause_s)
+    first = run(asked(), cluster)
+    result = run(asked(ending=first.records.last_token_s), cluster)
     return sum(map(len, threads)) / float(result.end_s)
 
 
