@@ -13,7 +13,7 @@ from rooflab.charts.palette import SOFT
 
 __all__ = ["Svg", "clean", "element", "hover", "number", "root", "write"]
 
-_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BREAK: Final = re.compile(r"\s*[\t\n\r]\s*")
 
 
@@ -28,7 +28,8 @@ class Svg(str):
 
 
 def clean(text: str) -> str:
-    """`text` without what XML cannot hold: control characters, lone surrogates and the two last of a plane."""
+    """`text` without what neither XML can hold nor a screen should get: control characters, lone surrogates, and the
+    two last characters of the first plane."""
     return _FORBIDDEN.sub("\ufffd", text)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rooflab.charts.marks import Key
 from rooflab.charts.tree import Svg
 
-__all__ = ["Answer", "Card", "Cell", "Column", "Row", "Table", "Tile", "percent", "table"]
+__all__ = ["Answer", "Card", "Cell", "Column", "Row", "Table", "Tile", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,3 @@ def table(columns: Sequence[Column | str], rows: Sequence[Sequence[Cell | str]])
         [Column(c) if isinstance(c, str) else c for c in columns],
         [Row([Cell(c) if isinstance(c, str) else c for c in row]) for row in rows],
     )
-
-
-def percent(share: float) -> str:
-    """A share of 1 as text: ``12.5 %``, without decimals from ten times on."""
-    return "–" if math.isnan(share) else f"{share * 100:.1f} %" if share < 10 else f"{share * 100:,.0f} %"

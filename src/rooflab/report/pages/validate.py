@@ -14,8 +14,9 @@ from rooflab.charts.palette import BLUE, INK, ORANGE, SOFT, TEAL
 from rooflab.charts.scale import Axis
 from rooflab.evidence.score.validate import Group, Judged, Validation
 from rooflab.files import write_text
-from rooflab.report.pages.parts import Answer, Card, Cell, Table, percent, table
+from rooflab.report.pages.parts import Answer, Card, Cell, Table, table
 from rooflab.report.pages.render import render
+from rooflab.report.text.validate import percent
 from rooflab.units import significant
 
 __all__ = ["validation_page", "write_validation_page"]

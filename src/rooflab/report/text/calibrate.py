@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rooflab.report.text.console import literal
 from rooflab.units import format_seconds, significant
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def show_calibration(
             names = [i for i, r in left_out.items() if r == reason]
             more = f" and {n - _NAMED} more" if n > _NAMED else ""
             rows = f"{n} row{'s' if n > 1 else ''} not used ({', '.join(names[:_NAMED])}{more})"
-            out.print(f"{rows}: {reason}", soft_wrap=True, markup=False)
+            out.print(literal(f"{rows}: {reason}"), soft_wrap=True)
 
 
 def _answer(c: Calibration, left_out: int) -> str:
@@ -51,7 +52,8 @@ def _answer(c: Calibration, left_out: int) -> str:
             f"not used)"
         )
     owners = list(dict.fromkeys(k.owner for k in fitted))
-    of = f"{', '.join(owners[:_NAMED])}{f' and {len(owners) - _NAMED} more' if len(owners) > _NAMED else ''}"
+    more = f" and {len(owners) - _NAMED} more" if len(owners) > _NAMED else ""
+    of = f"{literal(', '.join(owners[:_NAMED]))}{more}"
     return (
         f"[bold]{len(fitted)} constant{'s' * (len(fitted) > 1)} fitted[/] of {of}, to {used} rows ({left_out} not used)"
     )
@@ -61,7 +63,7 @@ def _stage(stage: Stage, out: Console) -> None:
     from rich.table import Table
 
     out.print(
-        f"[bold]{stage.name}[/] · {len(stage.rows)} rows{'' if stage.kept else ' · [red]stays as shipped[/]'}",
+        f"[bold]{literal(stage.name)}[/] · {len(stage.rows)} rows{'' if stage.kept else ' · [red]stays as shipped[/]'}",
         soft_wrap=True,
     )
     out.print(
@@ -80,14 +82,16 @@ def _stage(stage: Stage, out: Console) -> None:
             )
         for c in fitted:
             also = (
-                f"[dim]also stands for {', '.join(c.stands_for)}: these rows cannot tell them apart[/]"
+                f"[dim]also stands for {literal(', '.join(c.stands_for))}: these rows cannot tell them apart[/]"
                 if c.stands_for
                 else ""
             )
-            table.add_row(f"{c.owner} {c.name}", _value(c, c.shipped), _value(c, c.value), _value(c, c.deviation), also)
+            table.add_row(
+                literal(f"{c.owner} {c.name}"), _value(c, c.shipped), _value(c, c.value), _value(c, c.deviation), also
+            )
         out.print(table)
     for reason, names in _refused(stage.constants).items():
-        out.print(f"  [dim]not fitted: {', '.join(names)}: {reason}[/]", soft_wrap=True)
+        out.print(f"  [dim]not fitted: {literal(', '.join(names))}: {literal(reason)}[/]", soft_wrap=True)
 
 
 def _refused(constants: Sequence[Constant]) -> dict[str, list[str]]:

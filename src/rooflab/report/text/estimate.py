@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.memory.account import account
+from rooflab.report.text.console import labelled, literal
 from rooflab.report.text.headline import deployment_words, load_words, targets_words, title
 from rooflab.report.text.trust import trust_words
 from rooflab.units import format_quantity, format_seconds, significant
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["show_breakdown", "show_estimate"]
 
-_INDENT = 8
 _PARTS = ("weights_bandwidth", "arithmetic", "attention", "communication", "host", "offload")
 _MEANING = {
     "weights_bandwidth": "reading weights",
@@ -42,10 +41,10 @@ _MEANING = {
 def show_estimate(estimate: Estimate, out: Console) -> None:
     """Print one estimate."""
     s = estimate.scenario
-    out.print(f"[bold]{title(s)}[/]")
+    out.print(f"[bold]{literal(title(s))}[/]")
     wanted = targets_words(s)
-    out.print(load_words(s.workload, s.model) + (f" · wanted: {wanted}" if wanted else ""))
-    out.print(deployment_words(s.deployment, s.model))
+    out.print(literal(load_words(s.workload, s.model)) + (f" · wanted: {wanted}" if wanted else ""))
+    out.print(literal(deployment_words(s.deployment, s.model)))
     out.print()
     for line in _answer(estimate):
         out.print(f"  {line}")
@@ -53,13 +52,7 @@ def show_estimate(estimate: Estimate, out: Console) -> None:
         out.print(_latencies(estimate.metrics, s.model.kind))
     out.print()
     for name, text in _account(estimate):
-        out.print(_labelled(name, text, out.width), soft_wrap=True)
-
-
-def _labelled(name: str, text: str, width: int) -> str:
-    """A bold name and its text, wrapped beside it; a number keeps its percent sign."""
-    lines = wrap(text.replace(" %", "\u00a0%"), width - _INDENT) or [""]
-    return f"[bold]{name:<{_INDENT}}[/]" + ("\n" + " " * _INDENT).join(lines)
+        out.print(labelled(name, text, out.width), soft_wrap=True)
 
 
 def _answer(estimate: Estimate) -> list[str]:
@@ -218,7 +211,7 @@ def show_breakdown(rows: Sequence[OperatorRow], out: Console) -> None:
         )  # fmt: skip
         for row in here:
             table.add_row(
-                row.name, format_seconds(row.seconds), f"{100 * row.share:.1f} %",
+                literal(row.name), format_seconds(row.seconds), f"{100 * row.share:.1f} %",
                 format_seconds(row.limit_s) if row.limit_s else "",
                 format_quantity(row.flops, "") if row.flops else "",
                 format_quantity(row.bytes, "B") if row.bytes else "",

@@ -7,7 +7,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, Final
 
 from rooflab.metrics.registry import METRICS
-from rooflab.report.text.console import console
+from rooflab.report.text.console import console, literal
 from rooflab.units import format_quantity, format_seconds, significant
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def show_list(found: Sequence[Card], *, quiet: bool = False) -> None:
     for day, group in by_day(found):
         for i, e in enumerate(group):
             mark = "▶" if e.runnable else ""
-            table.add_row(day if i == 0 else "", e.key, mark, e.kind, ", ".join(e.saves), e.title)
+            table.add_row(day if i == 0 else "", e.key, mark, e.kind, ", ".join(e.saves), literal(e.title))
     out.print(table)
     if not quiet:
         runnable = sum(e.runnable for e in found)
@@ -66,7 +66,7 @@ def show_found(found: Sequence[Card], query: str, *, quiet: bool = False) -> Non
         out.print(f"nothing about {query!r}", markup=False)
         return
     for e in found:
-        out.print(f"[bold]{e.key}[/bold]  {e.title} ({e.date[:4]}, {e.status})", highlight=False)
+        out.print(f"[bold]{e.key}[/bold]  {literal(e.title)} ({e.date[:4]}, {e.status})", highlight=False)
         out.print(f"    {e.does}", markup=False)
 
 
@@ -78,7 +78,7 @@ def show_card(e: Card) -> None:
 
 
 def _head(e: Card, out: Any) -> None:
-    out.print(f"[bold]{e.name}[/bold]: {e.title}", highlight=False)
+    out.print(f"[bold]{literal(e.name)}[/bold]: {literal(e.title)}", highlight=False)
     seed = f"seed {e.seed}, " if e.seed else ""
     out.print(f"{seed}{e.date}, {e.url}", markup=False)
     out.print(f"{e.does} Kind: {e.kind}. Saves {', '.join(e.saves)}.", markup=False)
@@ -118,7 +118,7 @@ def show_rows(rows: Sequence[Row]) -> None:
         text = r.text if not r.reason else f"{r.text}\n  {r.reason}"
         table.add_row(
             r.paper if r.paper != last else "",
-            text,
+            literal(text),
             expected(r),
             figure(r.got, r.unit, 4),
             error,
@@ -158,14 +158,15 @@ def figure(value: float | None, unit: str, digits: int = 3) -> str:
 def show_run(e: Card, outcome: Outcome, path: str, *, quiet: bool = False) -> None:
     """Before, after and why, for each setup."""
     out = console()
-    out.print(f"[bold]{e.name}[/bold]: {e.does} ({f'seed {e.seed}, ' if e.seed else ''}{e.date[:4]})", highlight=False)
+    seed = f"seed {e.seed}, " if e.seed else ""
+    out.print(f"[bold]{literal(e.name)}[/bold]: {literal(e.does)} ({seed}{e.date[:4]})", highlight=False)
     for name, c in outcome.comparisons:
         _comparison(out, name, c)
     for name, a in outcome.analyses:
         out.print(f"\n{name}", markup=False)
         table = _table(("", "left"), ("", "right"))
         for label, value, unit in a.figures:
-            table.add_row(label, figure(value, unit))
+            table.add_row(literal(label), figure(value, unit))
         out.print(table)
         out.print(a.because, markup=False)
     if not quiet:
@@ -177,7 +178,7 @@ def show_run(e: Card, outcome: Outcome, path: str, *, quiet: bool = False) -> No
 
 def _comparison(out: Any, name: str, c: Comparison) -> None:
     s = c.after.scenario
-    out.print(f"\n{name}: {s.model.name} on {s.hardware.count} × {s.hardware.device.name}", markup=False)
+    out.print(literal(f"\n{name}: {s.model.name} on {s.hardware.count} × {s.hardware.device.name}"))
     table = _table(("", "left"), ("now", "right"), (f"with {c.technique}", "right"), ("", "right"))
     if c.after.capacity:
         table.add_row("tok/s/GPU when full", *_sides(c.capacity), _gain(c.capacity.gain))
@@ -223,7 +224,7 @@ def show_rank(
 ) -> None:
     """Techniques by gain, and those that do not apply with the reason."""
     out = console()
-    out.print(f"{s.model.name} on {s.hardware.count} × {s.hardware.device.name}\n", markup=False)
+    out.print(literal(f"{s.model.name} on {s.hardware.count} × {s.hardware.device.name}\n"))
     table = _table(
         ("", "right"),
         ("technique", "left"),
@@ -236,7 +237,13 @@ def show_rank(
     for i, r in enumerate(ranked, 1):
         tpot = next((c.gain for c in r.comparison.changes if c.metric == "tpot_s_p99"), float("nan"))
         table.add_row(
-            str(i), str(r.technique), _gain(r.gain), r.of, _gain(tpot), str(r.comparison.quality), r.comparison.because
+            str(i),
+            literal(str(r.technique)),
+            _gain(r.gain),
+            r.of,
+            _gain(tpot),
+            literal(str(r.comparison.quality)),
+            literal(r.comparison.because),
         )
     out.print(table)
     for no in refused:
@@ -261,6 +268,10 @@ def show_options(options: Sequence[Option]) -> None:
         best = o.plan.best
         value = "–" if best is None else significant(float(best.metrics[objective.metric]))
         table.add_row(
-            str(o), _gain(o.gain), value, best.label if best else "none", ", ".join(str(c) for c in o.quality) or "–"
+            literal(str(o)),
+            _gain(o.gain),
+            value,
+            literal(best.label) if best else "none",
+            literal(", ".join(str(c) for c in o.quality)) or "–",
         )
     out.print(table)

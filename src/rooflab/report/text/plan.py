@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rooflab.launch.label import bound_name, formats_label, sentence, split_label
 from rooflab.planner.result import Choice, Plan, Shift
+from rooflab.report.text.console import labelled, literal
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.report.text.trust import trust_words
 from rooflab.units import format_seconds, significant
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 __all__ = ["show_plan"]
 
-_INDENT = 8
 _LEFT_OUT = 4
 
 
 def show_plan(plan: Plan, out: Console) -> None:
     """Print a plan; one that nothing meets says so in the place of the table."""
     s = plan.scenario
-    out.print(f"[bold]{title(s)}[/]")
+    out.print(f"[bold]{literal(title(s))}[/]")
     wanted = targets_words(s)
-    out.print(load_words(s.workload, s.model) + (f" · wanted: {wanted}" if wanted else ""), highlight=False)
+    words = literal(load_words(s.workload, s.model))
+    out.print(words + (f" · wanted: {wanted}" if wanted else ""), highlight=False)
     if plan.best is not None:
         direction = "highest" if plan.objective.more_is_better else "lowest"
         out.print(f"[dim]ranked by {direction} {plan.objective.title} ({plan.objective.metric})[/]")
     out.print()
     if plan.best is None:
-        out.print(_wrapped("✗", plan.message, out.width, "red"), soft_wrap=True, highlight=False)
+        out.print(labelled("✗", plan.message, out.width, "red"), soft_wrap=True, highlight=False)
         for rejected in plan.rejected[:_LEFT_OUT]:
             out.print(
-                _wrapped("", f"{sentence(rejected.label)}: {rejected.reason}", out.width),
+                labelled("", f"{sentence(rejected.label)}: {rejected.reason}", out.width),
                 soft_wrap=True,
                 highlight=False,
             )
@@ -46,21 +46,13 @@ def show_plan(plan: Plan, out: Console) -> None:
     out.print(_ranking(plan))
     for rejected in plan.rejected[:_LEFT_OUT]:
         out.print(
-            _wrapped("  ✗", f"{sentence(rejected.label)}: {rejected.reason}", out.width, "red"),
+            labelled("  ✗", f"{sentence(rejected.label)}: {rejected.reason}", out.width, "red"),
             soft_wrap=True,
             highlight=False,
         )
     out.print()
     for name, text in _account(plan, plan.best):
-        out.print(_wrapped(name, text, out.width, "bold"), soft_wrap=True, highlight=False)
-
-
-def _wrapped(name: str, text: str, width: int, style: str = "bold") -> str:
-    """A name in `style` and its text, wrapped beside it; numbers keep their units."""
-    from rich.markup import escape
-
-    lines = wrap(text.replace(" %", "\u00a0%"), max(width - _INDENT, 30)) or [""]
-    return f"[{style}]{name:<{_INDENT}}[/]" + ("\n" + " " * _INDENT).join(escape(line) for line in lines)
+        out.print(labelled(name, text, out.width), soft_wrap=True, highlight=False)
 
 
 def _ranking(plan: Plan) -> Table:
@@ -85,7 +77,7 @@ def _ranking(plan: Plan) -> Table:
     for c in plan.choices:
         m = c.metrics
         rate = m["output_tokens_per_s_per_gpu"] if generates else m["requests_per_s_per_gpu"]
-        cells = [str(c.rank), c.label, significant(rate), _time(m["ttft_s_p99"])]
+        cells = [str(c.rank), literal(c.label), significant(rate), _time(m["ttft_s_p99"])]
         cells += [_time(m["tpot_s_p99"])] if generates else []
         cells += [
             significant(m["usd_per_mtok"]),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from rooflab.report.text.console import INDENT, labelled, literal
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.results.serving import ServingResult
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["show_simulation"]
 
-_INDENT = 8
 _STATISTICS = ("mean", "p50", "p90", "p99", "p999")
 _LATENCIES = (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("ITL", "itl_s"), ("end to end", "e2e_s"), ("in line", "queue_s"))
 
@@ -26,9 +25,9 @@ _LATENCIES = (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("ITL", "itl_s"), ("end to
 def show_simulation(scenario: Scenario, result: ServingResult, out: Console) -> None:
     """Print one result."""
     m = result.metrics
-    out.print(f"[bold]{title(scenario)}[/]")
+    out.print(f"[bold]{literal(title(scenario))}[/]")
     wanted = targets_words(scenario)
-    out.print(load_words(scenario.workload, scenario.model) + (f" · wanted: {wanted}" if wanted else ""))
+    out.print(literal(load_words(scenario.workload, scenario.model)) + (f" · wanted: {wanted}" if wanted else ""))
     out.print()
     per_device = f" · {significant(m['output_tokens_per_s_per_gpu'], 4)} per device" if result.devices > 1 else ""
     out.print(
@@ -39,8 +38,7 @@ def show_simulation(scenario: Scenario, result: ServingResult, out: Console) -> 
     out.print(_latencies(result))
     out.print()
     for name, text in _account(result):
-        lines = wrap(text.replace(" %", "\u00a0%"), out.width - _INDENT)
-        out.print(f"[bold]{name:<{_INDENT}}[/]" + ("\n" + " " * _INDENT).join(lines), soft_wrap=True)
+        out.print(labelled(name, text, out.width), soft_wrap=True)
 
 
 def _verdict(result: ServingResult) -> str:
@@ -50,7 +48,9 @@ def _verdict(result: ServingResult) -> str:
         return f"[yellow]interrupted[/] after {done}"
     broken = result.broken()
     if broken:
-        words = ", ".join(f"{key}: {format_seconds(got)} against {format_seconds(limit)}" for key, got, limit in broken)
+        words = ", ".join(
+            f"{literal(key)}: {format_seconds(got)} against {format_seconds(limit)}" for key, got, limit in broken
+        )
         return f"[red]misses[/] {words} · {done}"
     held = "[green]meets every target[/] · " if result.slo or any(c.slo for c in result.classes) else ""
     return held + done
@@ -102,6 +102,6 @@ def _account(result: ServingResult) -> Iterable[tuple[str, str]]:
         )
     for name, part in result.by_class().items() if len(result.classes) > 1 else ():
         ttft, tpot = format_seconds(part["ttft_s_p99"]), format_seconds(part["tpot_s_p99"])
-        yield name[: _INDENT - 1], f"TTFT p99 {ttft}, TPOT p99 {tpot}, {part['finished']:,.0f} requests"
+        yield name[: INDENT - 1], f"TTFT p99 {ttft}, TPOT p99 {tpot}, {part['finished']:,.0f} requests"
     money = f"${significant(m['usd_per_mtok'])} per million tokens · " if "usd_per_mtok" in m else ""
     yield "Cost", f"{money}{format_quantity(m['j_per_token'], 'J')} a token ({format_quantity(m['power_w'], 'W')})"

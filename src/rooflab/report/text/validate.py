@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from rooflab.report.text.console import literal
 from rooflab.units import significant
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rooflab.evidence.publish.bounds import Breach
     from rooflab.evidence.score.validate import Group, Judged, Validation
 
-__all__ = ["show_breaches", "show_validation"]
+__all__ = ["percent", "show_breaches", "show_validation"]
 
 _TITLES: Final = {
     "by_family": "what is predicted", "by_metric": "metric", "by_source": "source", "by_engine": "engine",
@@ -40,9 +41,9 @@ def show_validation(validation: Validation, out: Console, *, everything: bool = 
     if rows:
         overall = v.overall()
         out.print(
-            f"median error [bold]{_percent(overall.median_ape)}[/], p90 {_percent(overall.p90_ape)}, bias "
+            f"median error [bold]{percent(overall.median_ape)}[/], p90 {percent(overall.p90_ape)}, bias "
             f"{_signed(overall.bias)}; "
-            f"the 90 % interval holds {_percent(overall.coverage_90)} of rows",
+            f"the 90 % interval holds {percent(overall.coverage_90)} of rows",
             soft_wrap=True,
         )
         groups = v.groups()
@@ -59,7 +60,12 @@ def _table(groups: dict[str, Group], title: str, out: Console, most: int) -> Non
     table = _plain(title, "rows", "median", "p90", "bias", "90 % interval holds")
     for name, g in list(groups.items())[:most]:
         table.add_row(
-            name, f"{g.n:,}", _percent(g.median_ape), _percent(g.p90_ape), _signed(g.bias), _percent(g.coverage_90)
+            literal(name),
+            f"{g.n:,}",
+            percent(g.median_ape),
+            percent(g.p90_ape),
+            _signed(g.bias),
+            percent(g.coverage_90),
         )
     out.print(table)
     if len(groups) > most:
@@ -87,9 +93,8 @@ def _worst(rows: list[Judged], out: Console) -> None:
         how = f"{significant(times)} ×" if times >= 1 else f"1/{significant(1 / times)}"
         what = f"{r.metric} {significant(r.measured)}, predicted {significant(r.predicted)} ({how})"
         out.print(
-            f"  {r.id}: {r.model.rsplit('/', 1)[-1]}, {r.gpu}, {r.engine}, {r.scenario}: {what}",
+            literal(f"  {r.id}: {r.model.rsplit('/', 1)[-1]}, {r.gpu}, {r.engine}, {r.scenario}: {what}"),
             soft_wrap=True,
-            markup=False,
         )
 
 
@@ -99,9 +104,9 @@ def _reasons(v: Validation, out: Console, everything: bool) -> None:
     out.print()
     out.print("[dim]not scored[/]")
     for reason, n in v.reasons.items():
-        out.print(f"  {n:>6,}  {reason}", soft_wrap=True, markup=False)
+        out.print(literal(f"  {n:>6,}  {reason}"), soft_wrap=True)
     if v.suspect and everything:
-        out.print(f"  suspect rows: {', '.join(v.suspect)}", soft_wrap=True, markup=False)
+        out.print(literal(f"  suspect rows: {', '.join(v.suspect)}"), soft_wrap=True)
 
 
 def show_breaches(breaches: list[Breach], checked: int, out: Console) -> None:
@@ -111,13 +116,14 @@ def show_breaches(breaches: list[Breach], checked: int, out: Console) -> None:
         out.print(f"[green]all {checked} recorded bounds hold[/]")
     for b in breaches:
         out.print(
-            f"[red]worse than recorded[/]: {b.grouping} {b.name}: {b.figure} {_percent(b.got)}, bound "
-            f"{_percent(b.bound)}",
+            f"[red]worse than recorded[/]: {b.grouping} {literal(b.name)}: {b.figure} {percent(b.got)}, bound "
+            f"{percent(b.bound)}",
             soft_wrap=True,
         )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share of 1 as text: ``12.5 %``, without decimals from ten times on."""
     return "–" if math.isnan(share) else f"{share * 100:.1f} %" if share < 10 else f"{share * 100:,.0f} %"
 
 
