@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from rooflab.catalogue.trace_files import read_trace
+from rooflab.deploy.bill import Upkeep
 from rooflab.errors import InputError
 from rooflab.files import replaced
 from rooflab.report.pages.simulation import simulation_page, write_simulation_page
@@ -55,7 +56,7 @@ def result() -> ServingResult:
         classes=workload.classes,
         devices=2,
         kv_blocks=5000,
-        usd_per_hour=4.0,
+        upkeep=Upkeep(usd_per_hour=4.0, host_w=300.0, pue=1.2, gco2e_per_kwh=400.0),
     )
 
 
@@ -146,9 +147,14 @@ def test_a_window_counts_what_happened_in_it():
 
 
 def test_what_is_known_and_what_is_paid_is_reported():
-    m = _by_hand(known={"weights_bytes": 5.0}, usd_per_hour=7.2, devices=4).metrics
-    assert m["weights_bytes"] == 5.0
+    cost = Upkeep(usd_per_hour=7.2, host_w=10.0, pue=1.5, gco2e_per_kwh=200.0)
+    m = _by_hand(weights_bytes=5.0, room_bytes=8.0, upkeep=cost, devices=4).metrics
+    assert (m["weights_bytes"], m["kv_bytes"], m["free_bytes"]) == (5.0, 4.0, 4.0)  # half of the blocks on average
     assert m["usd_per_mtok"] == pytest.approx(7.2 / 3600 / 2 * 1e6)
+    assert m["gco2e_per_mtok"] == pytest.approx((40 + 10) * 1.5 / 2 / 3.6e6 * 200 * 1e6)
+    unpriced = _by_hand(upkeep=Upkeep(host_w=10.0, pue=1.5, gco2e_per_kwh=200.0)).metrics
+    assert "usd_per_mtok" not in unpriced
+    assert unpriced["gco2e_per_mtok"] == m["gco2e_per_mtok"]
     assert m["output_tokens_per_s_per_gpu"] == 0.5
 
 

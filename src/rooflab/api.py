@@ -13,8 +13,9 @@ from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from rooflab.estimator.serving.answer import Estimate
+    from rooflab.metrics.value import Value
     from rooflab.papers.lab import Engines
-    from rooflab.planner.result import Plan
+    from rooflab.planner.result import Choice, Plan
     from rooflab.simulator.results.serving import ServingResult
 
 __all__ = ["engines", "estimate", "estimate_many", "load", "plan", "read", "simulate"]
@@ -27,7 +28,7 @@ def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
     """
     from rooflab.estimator.serving.front import estimate as solve
 
-    return solve(load(scenario))
+    return solve(load(scenario), value_of=_value_of)
 
 
 def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError]:
@@ -38,7 +39,7 @@ def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError
     """
     from rooflab.estimator.serving.front import estimate_many as solve
 
-    return solve(list(scenarios))
+    return solve(list(scenarios), value_of=_value_of)
 
 
 def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> ServingResult:
@@ -56,7 +57,18 @@ def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) ->
     """The best deployments for a scenario; options are those of `rooflab.planner.search.plan`."""
     from rooflab.planner.search import plan as solve
 
-    return solve(load(scenario), **options)
+    found = solve(load(scenario), **options)
+    return replace(found, choices=_told(found.choices), by_devices=_told(found.by_devices), front=_told(found.front))
+
+
+def _told(choices: Iterable[Choice]) -> tuple[Choice, ...]:
+    return tuple(replace(c, estimate=replace(c.estimate, value_of=_value_of)) for c in choices)
+
+
+def _value_of(estimate: Estimate, metric: str) -> Value:
+    from rooflab.evidence.intervals.intervals import value_of
+
+    return value_of(estimate, metric)
 
 
 def engines() -> Engines:

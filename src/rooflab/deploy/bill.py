@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rooflab.catalogue.prices import price
 from rooflab.errors import InputError
 from rooflab.scenario.hardware import Hardware
 
-__all__ = ["Bill", "bill"]
+__all__ = ["Bill", "Upkeep", "bill", "upkeep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,25 @@ def bill(hardware: Hardware) -> Bill:
             found = None
         usd, source = (found.usd_per_device_hour, found.source) if found else (float("nan"), "no price known")
     return Bill(usd, hardware.host_power_w / hardware.devices_per_host, hardware.pue, hardware.gco2e_per_kwh, source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What all devices of a deployment cost together: USD an hour, watts of their hosts, PUE and gCO2e a kWh; NaN what
+    is not known."""
+
+    usd_per_hour: float = float("nan")
+    host_w: float = float("nan")
+    pue: float = float("nan")
+    gco2e_per_kwh: float = float("nan")
+
+
+def upkeep(parts: Sequence[tuple[Bill, float]]) -> Upkeep:
+    """The upkeep of several kinds of devices, each with its number; PUE and grid are means over devices."""
+    devices = sum(n for _, n in parts)
+    return Upkeep(
+        usd_per_hour=sum(b.usd_per_device_hour * n for b, n in parts),
+        host_w=sum(b.host_w_per_device * n for b, n in parts),
+        pue=sum(b.pue * n for b, n in parts) / devices,
+        gco2e_per_kwh=sum(b.gco2e_per_kwh * n for b, n in parts) / devices,
+    )

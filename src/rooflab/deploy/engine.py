@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from rooflab.costs.compile import Rewrite
+from rooflab.costs.provenance import kind_of
 from rooflab.costs.step import StepCost
 from rooflab.deploy.bill import Bill, bill
 from rooflab.deploy.complete import completed, resident_tokens
 from rooflab.deploy.pools import pool_parts
 from rooflab.deploy.stack import EngineStack, step_prices
 from rooflab.memory.account import MemoryAccount, account
+from rooflab.metrics.value import Kind
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
@@ -55,6 +57,11 @@ class Engine:
     def free_bytes(self) -> float:
         """Bytes of a device that are left for cache and states."""
         return float(self.memory.free_bytes[0])
+
+    @property
+    def kind(self) -> Kind:
+        """What its prices rest on."""
+        return kind_of(self.model, self.hardware, self.deployment.runtime)
 
     @property
     def bill(self) -> Bill:

@@ -108,7 +108,7 @@ def _latency() -> Iterator[Metric]:
         ),
         (
             "itl_s",
-            _SIMULATED,
+            _SERVING,
             "inter-token latency: gaps between consecutive tokens, all requests pooled (1.2 % wide bins)",
         ),
         ("e2e_s", _SERVING, "end to end: last token − arrival"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimator.serving.front import estimate, estimate_many
+from rooflab.metrics.registry import METRICS
 from rooflab.papers.quality import QualityCost
 from rooflab.papers.registry import paper
 from rooflab.papers.technique import Technique
@@ -21,7 +22,6 @@ _SHOWN: Final = (
     "j_per_token",
     "power_w",
 )  # fmt: skip
-_LOWER: Final = frozenset(m for m in _SHOWN if m != "output_tokens_per_s_per_gpu")
 _PARTS: Final = ("weights_bandwidth", "arithmetic", "attention", "communication", "host", "offload")
 SIMULATED_REQUESTS: Final = 2000
 """Requests of a comparison by simulation when the scenario names no number: p99 rests on twenty of them."""
@@ -47,7 +47,9 @@ class Change:
     @property
     def gain(self) -> float:
         """How many times better."""
-        worse, better = (self.after, self.before) if self.metric in _LOWER else (self.before, self.after)
+        worse, better = (
+            (self.after, self.before) if METRICS[self.metric].better == "lower" else (self.before, self.after)
+        )
         if not (math.isfinite(self.before) and math.isfinite(self.after)) or worse == 0:
             return math.nan
         return better / worse

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError, unknown
+from rooflab.metrics.registry import METRICS
 
 __all__ = ["OBJECTIVES", "Objective", "objective"]
 
@@ -17,12 +18,16 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A metric, its name for people, its unit, and whether more of it is better."""
+    """A metric, its name for people and its unit; the registry says whether more of it is better."""
 
     metric: str
     title: str
     unit: str
-    more_is_better: bool = False
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether it is to be maximised."""
+        return METRICS[self.metric].better == "higher"
 
     def cost(self, values: Array) -> Array:
         """`values` so that less is better; what is not a number is worst."""
@@ -43,11 +48,11 @@ OBJECTIVES: Final = {
     o.metric: o
     for o in (
         Objective("usd_per_mtok", "cost", "$/Mtok"),
-        Objective("output_tokens_per_s_per_gpu", "throughput per GPU", "tok/s/GPU", more_is_better=True),
-        Objective("total_tokens_per_s_per_gpu", "total throughput per GPU", "tok/s/GPU", more_is_better=True),
-        Objective("requests_per_s_per_gpu", "requests per GPU", "requests/s/GPU", more_is_better=True),
-        Objective("output_tokens_per_s", "throughput", "tok/s", more_is_better=True),
-        Objective("requests_per_s", "requests", "requests/s", more_is_better=True),
+        Objective("output_tokens_per_s_per_gpu", "throughput per GPU", "tok/s/GPU"),
+        Objective("total_tokens_per_s_per_gpu", "total throughput per GPU", "tok/s/GPU"),
+        Objective("requests_per_s_per_gpu", "requests per GPU", "requests/s/GPU"),
+        Objective("output_tokens_per_s", "throughput", "tok/s"),
+        Objective("requests_per_s", "requests", "requests/s"),
         *_LATENCIES,
         Objective("j_per_token", "energy", "J/token"),
         Objective("gco2e_per_mtok", "carbon", "gCO2e/Mtok"),

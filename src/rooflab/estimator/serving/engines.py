@@ -18,7 +18,7 @@ from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.engine import Engine
 from rooflab.deploy.stack import EngineStack, stack
 from rooflab.errors import Infeasible, RooflabError
-from rooflab.estimator.serving.answer import Estimate
+from rooflab.estimator.serving.answer import Estimate, ValueOf
 from rooflab.estimator.serving.columns import Table
 from rooflab.estimator.serving.first_token import Client
 from rooflab.estimator.serving.groups import groups_of
@@ -35,14 +35,14 @@ __all__ = ["Columns", "estimate_alike", "evaluate", "evaluate_columns", "evaluat
 Array = npt.NDArray[np.float64]
 
 
-def estimate_alike(scenarios: Sequence[Scenario]) -> list[Estimate | RooflabError]:
+def estimate_alike(scenarios: Sequence[Scenario], value_of: ValueOf | None = None) -> list[Estimate | RooflabError]:
     """Metrics of each scenario without pools, in order, or the error that says why it cannot be done."""
     results: list[Estimate | RooflabError | None] = [None] * len(scenarios)
     groups, errors = groups_of(scenarios)
     for row, error in errors.items():
         results[row] = error
     for group in groups:
-        for row, result in zip(group.rows, evaluate(group.scenarios, group.deployments), strict=True):
+        for row, result in zip(group.rows, evaluate(group.scenarios, group.deployments, value_of), strict=True):
             results[row] = result
     return [r for r in results if r is not None]
 
@@ -66,9 +66,11 @@ class Columns:
         return self.capacity >= 1.0
 
 
-def evaluate(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> list[Estimate | RooflabError]:
+def evaluate(
+    scenarios: Sequence[Scenario], deployments: Sequence[Deployment], value_of: ValueOf | None = None
+) -> list[Estimate | RooflabError]:
     """Metrics of scenarios that share model, hardware and rewrites, under completed `deployments`."""
-    return _answers(scenarios, deployments, evaluate_columns(scenarios, deployments))
+    return _answers(scenarios, deployments, evaluate_columns(scenarios, deployments), value_of)
 
 
 def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deployment]) -> Columns:
@@ -98,7 +100,10 @@ def evaluate_engine(engine: Engine, workloads: Sequence[Workload]) -> list[Estim
 
 
 def _answers(
-    scenarios: Sequence[Scenario], deployments: Sequence[Deployment], columns: Columns
+    scenarios: Sequence[Scenario],
+    deployments: Sequence[Deployment],
+    columns: Columns,
+    value_of: ValueOf | None = None,
 ) -> list[Estimate | RooflabError]:
     """Columns as an answer a row, or the reason why it does not fit."""
     out: list[Estimate | RooflabError] = []
@@ -111,7 +116,7 @@ def _answers(
             out.append(Infeasible(misfit.why(float(columns.length[i]))))
             continue
         final = replace(scenario, deployment=deployments[i])
-        out.append(Estimate(final, dict(zip(names, rows[i], strict=True)), columns.saturated[i].item()))
+        out.append(Estimate(final, dict(zip(names, rows[i], strict=True)), columns.saturated[i].item(), value_of))
     return out
 
 

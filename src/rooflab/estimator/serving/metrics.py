@@ -10,6 +10,7 @@ from rooflab.deploy.bill import Bill
 from rooflab.estimator.serving.answer import BOTTLENECKS
 from rooflab.estimator.serving.columns import Table
 from rooflab.estimator.serving.modes import STATS, Outcome
+from rooflab.metrics.derived import per_token
 from rooflab.scenario.slo import SLO
 
 __all__ = ["metrics_of"]
@@ -45,14 +46,11 @@ def metrics_of(t: Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.int
     m["utilisation"] = o.utilisation
     power = o.power_w * t.replicas
     m["power_w"] = power
+    m |= per_token(
+        np.where(t.osl > 0, generated, total), power_w=power, usd_per_hour=devices * bill.usd_per_device_hour,
+        host_w=devices * bill.host_w_per_device, pue=bill.pue, gco2e_per_kwh=bill.gco2e_per_kwh,
+    )  # fmt: skip
     with np.errstate(divide="ignore", invalid="ignore"):
-        unit = np.where(t.osl > 0, generated, total)
-        m["j_per_token"] = power / unit
-        hour = devices * bill.usd_per_device_hour
-        m["usd_per_hour"] = hour
-        m["usd_per_mtok"] = hour / 3600.0 / unit * 1e6
-        node_w = (power + devices * bill.host_w_per_device) * bill.pue
-        m["gco2e_per_mtok"] = node_w / unit / 3.6e6 * bill.gco2e_per_kwh * 1e6
         p, step_s = o.parts, o.step_s
         m["mfu"] = p.flops / step_s / costs.scalar("peak_flops", which)
         m["mbu"] = p.bytes / step_s / costs.scalar("peak_bytes_per_s", which)

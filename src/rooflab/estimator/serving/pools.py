@@ -20,10 +20,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rooflab.costs.engine_constants import engine_overhead
+from rooflab.deploy.bill import upkeep
 from rooflab.deploy.engine import Engine, engines_of
 from rooflab.errors import InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate_engine
+from rooflab.metrics.derived import per_token
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Lengths, Workload
 
@@ -239,13 +241,12 @@ def _assemble(
     for name, value in rates.items():
         m[name], m[f"{name}_per_gpu"] = value, value / devices
     m["power_w"] = pool.metrics["power_w"] + prompts.draw_w(settled.load)
-    bills = [(e.bill, e.deployment.devices) for e in engines]
-    m["usd_per_hour"] = float(sum(b.usd_per_device_hour * n for b, n in bills))
-    node_w = sum((b.host_w_per_device * n) * b.pue for b, n in bills) + m["power_w"] * bills[0][0].pue
-    unit = max(generated, 1e-12)
-    m["j_per_token"] = m["power_w"] / unit
-    m["usd_per_mtok"] = m["usd_per_hour"] / 3600 / unit * 1e6
-    m["gco2e_per_mtok"] = node_w / unit / 3.6e6 * bills[0][0].gco2e_per_kwh * 1e6
+    cost = upkeep([(e.bill, float(e.deployment.devices)) for e in engines])
+    derived = per_token(
+        generated, power_w=m["power_w"], usd_per_hour=cost.usd_per_hour, host_w=cost.host_w, pue=cost.pue,
+        gco2e_per_kwh=cost.gco2e_per_kwh,
+    )  # fmt: skip
+    m |= {name: float(value) for name, value in derived.items()}
     m["goodput_requests_per_s"] = 0.0 if settled.saturated and scenario.slo else requests
     m["running"], m["devices"], m["utilisation"] = settled.running, devices, settled.load
     first = engines[0].deployment

@@ -16,6 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
+from rooflab.costs.provenance import kind_of
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.conformal import Spread, by_name
 from rooflab.evidence.intervals.likeness import (
@@ -27,10 +28,11 @@ from rooflab.evidence.intervals.likeness import (
     domain_of,
     family_of,
     key_of,
-    provenance_of,
 )
+from rooflab.metrics.value import Kind, Value
+from rooflab.units import significant
 
-__all__ = ["HEADLINE", "Interval", "IntervalTable", "interval", "intervals", "shipped_table"]
+__all__ = ["HEADLINE", "Interval", "IntervalTable", "interval", "intervals", "shipped_table", "value_of"]
 
 HEADLINE: Final = (
     "output_tokens_per_s", "output_tokens_per_s_per_gpu", "total_tokens_per_s", "total_tokens_per_s_per_gpu",
@@ -62,13 +64,33 @@ class Interval:
     value: float
     low: float
     high: float
-    provenance: str
+    provenance: Kind
     verdict: str
     evidence_rows: int
     evidence_error: float
     domain: str
     domain_rows: int
     domain_error: float
+
+    @property
+    def words(self) -> str:
+        """The verdict and what it rests on."""
+        if self.evidence_rows:
+            error = self.evidence_error
+            median = f", median error {_percent(error)} when left out" if math.isfinite(error) else ""
+            return (
+                f"{self.verdict}: {self.evidence_rows:,} measured rows of this model, device and engine "
+                f"generation{median}; {self.provenance}"
+            )
+        what = (
+            "this model or this device was measured, not both together"
+            if self.verdict.startswith("near")
+            else "neither was measured like this"
+        )
+        return (
+            f"{self.verdict}: {what}; errors of its kind ({self.domain_rows:,} rows): median "
+            f"{_percent(self.domain_error)}; {self.provenance}"
+        )
 
     def record(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -81,6 +103,10 @@ class Interval:
             "evidence_rows": self.evidence_rows,
             "evidence_median_error": error if math.isfinite(error) else None,
         }
+
+
+def _percent(share: float) -> str:
+    return f"{significant(100 * share, 2)} %"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +193,7 @@ def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[s
     key = key_of(s.model, s.hardware.device, s.deployment)
     near = table.nearness(key)
     rows, error = table.evidence.get(key, (0, math.nan))
-    provenance = provenance_of(s)
+    provenance = kind_of(s.model, s.hardware, s.deployment.runtime)
     out = {}
     for metric in metrics:
         if metric not in HEADLINE:
@@ -185,6 +211,13 @@ def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[s
             evidence_error=error, domain=domain, domain_rows=spread.rows, domain_error=spread.median_error
         )  # fmt: skip
     return out
+
+
+def value_of(estimate: Estimate, metric: str) -> Value:
+    """A metric of an estimate with its interval and what that rests on. InputError for one that it has not."""
+    plain = replace(estimate, value_of=None).value(metric)
+    i = intervals(estimate, (metric,)).get(metric) if metric in HEADLINE else None
+    return plain if i is None else replace(plain, kind=i.provenance, low=i.low, high=i.high, source=i.words)
 
 
 def _domain(estimate: Estimate, metric: str, near: Nearness) -> Domain:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rooflab.costs.calibration import TABLED_FAMILIES, calibration_for
-from rooflab.costs.engine_constants import active, device_factors, engine_overhead, era
+from rooflab.costs.engine_constants import active, era
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Device
 from rooflab.scenario.model import Model
@@ -32,7 +32,6 @@ __all__ = [
     "entry_of",
     "family_of",
     "key_of",
-    "provenance_of",
 ]
 
 Nearness = Literal["inside", "near", "outside"]
@@ -153,18 +152,6 @@ def domain_of(scenario: Scenario, family: str, near: Nearness) -> Domain:
     key = key_of(s.model, s.hardware.device, s.deployment)
     engine = "fitted" if entry_of(key) in active().engines else "general"
     return Domain(family, key.kind, how, engine, near)
-
-
-def provenance_of(scenario: Scenario) -> str:
-    """The weakest link of a serving prediction: fitted where kernels (or their device's factors) and engine are, else
-    assumed."""
-    s = scenario
-    key = key_of(s.model, s.hardware.device, s.deployment)
-    kernels = calibration_for(s.hardware.device, s.deployment.runtime.engine).provenance
-    if kernels == "assumed":
-        kernels = "fitted" if device_factors(s.hardware.device).provenance == "fitted" else "assumed"
-    engine = engine_overhead(s.deployment.runtime, moe=s.model.is_moe, family=key.family).provenance
-    return "assumed" if "assumed" in (kernels, engine) else "fitted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rooflab.costs.provenance import kind_of
 from rooflab.errors import RooflabError
 from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.fit.serving import predict
-from rooflab.evidence.intervals.likeness import Domain, Key, domain_of, family_of, key_of, provenance_of
+from rooflab.evidence.intervals.likeness import Domain, Key, domain_of, family_of, key_of
 from rooflab.evidence.rows.mlperf import with_stated_loads
 from rooflab.evidence.rows.serving import Question, Unsupported, question
 from rooflab.evidence.rows.tables import Row, Table
@@ -145,7 +146,11 @@ class _Labels:
         found = self._seen.get(place)
         if found is None:
             family = family_of(q.metric, s.workload, d.runtime.engine, best_of_many=len(q.scenarios) > 1)
-            found = (key_of(s.model, s.hardware.device, d), provenance_of(s), domain_of(s, family, "inside"))
+            found = (
+                key_of(s.model, s.hardware.device, d),
+                kind_of(s.model, s.hardware, d.runtime),
+                domain_of(s, family, "inside"),
+            )
             self._seen[place] = found
         return found
 

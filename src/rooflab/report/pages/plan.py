@@ -20,7 +20,7 @@ from rooflab.report.pages.parts import Answer, Cell, Column, Row, Table, Tile, t
 from rooflab.report.pages.plan_figures import memory_card, pareto_card, roofline_card, step_card
 from rooflab.report.pages.render import render
 from rooflab.report.text.headline import load_words, targets_words, title
-from rooflab.report.text.trust import evidence_words, trust_words
+from rooflab.report.text.trust import trust_words
 from rooflab.scenario.runtime import ENGINES
 from rooflab.units import format_quantity, format_seconds, significant
 
@@ -115,7 +115,7 @@ def _tiles(c: Choice, *, generates: bool) -> list[Tile]:
     for name, words in names:
         formula, between = METRICS[name].formula if name in METRICS else "", ""
         if name in found and math.isfinite(found[name].high):
-            formula += f". 90 % interval; {evidence_words(found[name])}"
+            formula += f". 90 % interval; {found[name].words}"
             between = f" · {_text(name, found[name].low)} – {_text(name, found[name].high)}"
         tiles.append(Tile(_text(name, float(c.metrics[name])), words + between, formula))
     return tiles

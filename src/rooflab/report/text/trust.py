@@ -3,7 +3,6 @@ headline figures."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,7 +10,7 @@ from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.intervals import Interval, intervals
 from rooflab.units import format_seconds, significant
 
-__all__ = ["evidence_words", "interval_words", "trust_words"]
+__all__ = ["interval_words", "trust_words"]
 
 _SHOWN: Final = (
     ("output_tokens_per_s", "output tokens/s"),
@@ -27,27 +26,7 @@ def trust_words(estimate: Estimate) -> str:
     if not found:
         return "nothing measured of this kind: no interval"
     first = next(iter(found.values()))
-    return f"{evidence_words(first)}. 90 % intervals: {_ranges(found)}"
-
-
-def evidence_words(interval: Interval) -> str:
-    """The verdict and what it rests on."""
-    i = interval
-    if i.evidence_rows:
-        error = f", median error {_percent(i.evidence_error)} when left out" if math.isfinite(i.evidence_error) else ""
-        return (
-            f"{i.verdict}: {i.evidence_rows:,} measured rows of this model, device and engine generation{error}; "
-            f"{i.provenance}"
-        )
-    what = (
-        "this model or this device was measured, not both together"
-        if i.verdict.startswith("near")
-        else "neither was measured like this"
-    )
-    return (
-        f"{i.verdict}: {what}; errors of its kind ({i.domain_rows:,} rows): median {_percent(i.domain_error)}; "
-        f"{i.provenance}"
-    )
+    return f"{first.words}. 90 % intervals: {_ranges(found)}"
 
 
 def interval_words(interval: Interval, metric: str) -> str:
@@ -61,7 +40,3 @@ def _ranges(found: Mapping[str, Interval]) -> str:
     if any(m == "output_tokens_per_s" for m, _ in shown):
         shown = [(m, label) for m, label in shown if m != "requests_per_s"]
     return ", ".join(f"{label} {interval_words(found[m], m)}" for m, label in shown)
-
-
-def _percent(share: float) -> str:
-    return f"{significant(100 * share, 2)} %"

@@ -6,15 +6,20 @@ generators do, or within a window of time that leaves warm-up and drain aside.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from rooflab.deploy.bill import Upkeep
+from rooflab.errors import unknown
+from rooflab.metrics.derived import per_token
 from rooflab.metrics.registry import STATISTICS
+from rooflab.metrics.value import Kind, Value
 from rooflab.scenario.slo import SLO
 from rooflab.scenario.traffic import RequestClass
 from rooflab.simulator.results.fairness import fairness
@@ -33,9 +38,10 @@ _LEVELS: Final = (0.5, 0.9, 0.99, 0.999)
 class ServingResult:
     """What a run means: metrics by name (also as attributes, ``result.ttft_s_p99``), by class, by client and over time.
 
-    `kv_blocks` are those of all replicas together (0: not known); `devices` all devices; prices are optional.
-    `window_s` (from, to) counts latencies of requests that arrived in it and tokens made in it.  `known` are metrics
-    that the scenario settles without a run (weights_bytes, free_bytes, ...), taken over as they are.
+    `kv_blocks` are those of all replicas together (0: not known); `devices` all devices, `upkeep` what they cost.
+    `weights_bytes` are resident on a device of the fullest kind, `room_bytes` left on it for cache and states (NaN: not
+    known); `kind`: what the prices of steps rest on. `window_s` (from, to) counts latencies of requests that arrived in
+    it and tokens made in it.
     """
 
     requests: Requests
@@ -44,9 +50,11 @@ class ServingResult:
     classes: tuple[RequestClass, ...] = ()
     devices: int = 1
     kv_blocks: int = 0
-    usd_per_hour: float | None = None
+    upkeep: Upkeep = Upkeep()
+    weights_bytes: float = float("nan")
+    room_bytes: float = float("nan")
+    kind: Kind = "assumed"
     window_s: tuple[float, float] | None = None
-    known: Mapping[str, float] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -99,9 +107,18 @@ class ServingResult:
             out[name] = totals.total(name)
         looked_up = totals.total("looked_up_tokens")
         out["cached_fraction"] = totals.total("cached_tokens") / looked_up if looked_up else 0.0
-        out |= fairness(self.requests, records)
-        out.update(self.known)
-        return out
+        return out | fairness(self.requests, records)
+
+    def value(self, name: str) -> Value:
+        """The metric `name` with what it rests on; no interval of a simulated one is known. InputError for another."""
+        if name not in self.metrics:
+            raise unknown("metric", name, self.metrics)
+        return Value(metric=name, number=float(self.metrics[name]), kind=self.kind, source=f"simulated; {self.kind}")
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """All metrics, as `value` gives them."""
+        return {name: self.value(name) for name in self.metrics}
 
     def by_class(self) -> dict[str, dict[str, float]]:
         """Requests, latencies, throughput and SLO attainment by name of class."""
@@ -218,6 +235,9 @@ class ServingResult:
         if self.kv_blocks > 0:
             out["kv_occupancy_mean"] = mean(timeline.kv_blocks) / self.kv_blocks
             out["kv_occupancy_max"] = most(timeline.kv_blocks) / self.kv_blocks
+            out["weights_bytes"] = self.weights_bytes
+            out["kv_bytes"] = out["kv_occupancy_mean"] * self.room_bytes
+            out["free_bytes"] = self.room_bytes - out["kv_bytes"]
         up = totals.total("up_s")
         out["utilisation"] = totals.total("busy_s") / up if up else float("nan")
         out["devices"] = float(self.devices)
@@ -234,16 +254,15 @@ class ServingResult:
             energy_j = self.run.totals.total("energy_j")
         else:
             energy_j = float(self.run.timeline.power_w[self._window_rows()].mean()) * (end - begin)
-        tokens = output_tokens_per_s * (end - begin)
-        out = {
-            "energy_j": energy_j,
-            "power_w": energy_j / max(end - begin, 1e-12),
-            "j_per_token": _ratio(energy_j, tokens),
-        }
-        if self.usd_per_hour is not None:
-            out["usd_per_hour"] = self.usd_per_hour
-            out["usd_per_mtok"] = _ratio(self.usd_per_hour / 3600 * 1e6, output_tokens_per_s)
-        return out
+        power_w = energy_j / max(end - begin, 1e-12)
+        cost = self.upkeep
+        derived = per_token(
+            output_tokens_per_s, power_w=power_w, usd_per_hour=cost.usd_per_hour, host_w=cost.host_w, pue=cost.pue,
+            gco2e_per_kwh=cost.gco2e_per_kwh,
+        )  # fmt: skip
+        priced = math.isfinite(cost.usd_per_hour)
+        known = {name: float(value) for name, value in derived.items() if priced or not name.startswith("usd")}
+        return {"energy_j": energy_j, "power_w": power_w} | known
 
 
 def latency_columns(requests: Requests, run: Result) -> dict[str, F64]:
@@ -279,7 +298,3 @@ def _bin_edges(bins: int) -> F64:
     edges = ITL_EDGES_S[: bins + 1]
     missing = bins + 1 - len(edges)
     return np.concatenate((edges, edges[-1] * 10 ** (np.arange(1, missing + 1) / 200))) if missing > 0 else edges
-
-
-def _ratio(a: float, b: float) -> float:
-    return a / b if b else float("nan")

@@ -15,6 +15,7 @@ import numpy as np
 
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.costs.step import StepCost
+from rooflab.deploy.bill import upkeep
 from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.engine import Engine, engines_of
 from rooflab.errors import Infeasible, InputError
@@ -184,7 +185,7 @@ def simulate(
         scenario, run(requests, cluster, seed=workload.seed, progress=progress, log_steps=log_steps), owners
     )
     devices = sum(e.deployment.split.devices_per_replica for e in owners)
-    prices = [e.bill.usd_per_device_hour * e.deployment.split.devices_per_replica for e in owners]
+    fullest = min(owners, key=lambda e: e.free_bytes)
     return ServingResult(
         requests=requests,
         run=result,
@@ -192,8 +193,10 @@ def simulate(
         classes=workload.classes,
         devices=devices,
         kv_blocks=sum(r.kv_blocks for r in cluster.replicas),
-        usd_per_hour=sum(prices) if all(math.isfinite(p) for p in prices) else None,
-        known=_known(owners),
+        upkeep=upkeep([(e.bill, float(e.deployment.split.devices_per_replica)) for e in owners]),
+        weights_bytes=float(fullest.memory.weights_bytes[0]),
+        room_bytes=fullest.free_bytes,
+        kind="assumed" if "assumed" in {e.kind for e in set(owners)} else "fitted",
     )
 
 
@@ -213,12 +216,6 @@ def _with_frontend(scenario: Scenario, result: Result, owners: list[Engine]) -> 
     late_s = delay[np.clip(records.replica, 0, len(delay) - 1)]
     later = replace(records, first_token_s=records.first_token_s + late_s, last_token_s=records.last_token_s + late_s)
     return replace(result, records=later)
-
-
-def _known(owners: list[Engine]) -> dict[str, float]:
-    """Metrics that need no run: memory of the fullest kind of replica."""
-    fullest = min(owners, key=lambda e: e.free_bytes)
-    return {"weights_bytes": float(fullest.memory.weights_bytes[0]), "free_bytes": fullest.free_bytes}
 
 
 def saturation(
