@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rooflab import papers
-    from rooflab.api import estimate, estimate_many, load, plan, simulate
+    from rooflab.api import estimate, estimate_many, load, plan, simulate, write
     from rooflab.errors import Infeasible, InputError, RooflabError
     from rooflab.scenario.scenario import Scenario
 
@@ -31,6 +31,7 @@ __all__ = [
     "papers",
     "plan",
     "simulate",
+    "write",
 ]
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ _HOMES: Final = {
     "load": "rooflab.api",
     "plan": "rooflab.api",
     "simulate": "rooflab.api",
+    "write": "rooflab.api",
 }
 
 

@@ -1,4 +1,4 @@
-"""The Python face: read a scenario, estimate, simulate, plan. Engines are imported when they are first asked."""
+"""The Python face: read, estimate, simulate, plan, write. Engines are imported when they are first asked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rooflab.planner.result import Choice, Plan
     from rooflab.simulator.results.serving import ServingResult
 
-__all__ = ["engines", "estimate", "estimate_many", "load", "plan", "read", "simulate"]
+__all__ = ["engines", "estimate", "estimate_many", "load", "plan", "read", "simulate", "write"]
 
 
 def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
@@ -69,6 +69,16 @@ def _value_of(estimate: Estimate, metric: str) -> Value:
     from rooflab.evidence.intervals.intervals import value_of
 
     return value_of(estimate, metric)
+
+
+def write(scenario: Scenario, path: str | Path) -> None:
+    """Write what was asked to a YAML (or .json) file that `load` reads as an equal scenario, its techniques by name.
+
+    Raises InputError for what no file can say; see `rooflab.scenario.write`.
+    """
+    from rooflab.scenario.write import write_scenario
+
+    write_scenario(scenario, path)
 
 
 def engines() -> Engines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ from rooflab.catalogue.hosts import Host, host, host_key, usual_host
 from rooflab.catalogue.links import link, network, reach
 from rooflab.catalogue.prices import TIERS, price
 from rooflab.errors import InputError, nearest, unknown
+from rooflab.scenario.exact import given_as, read_exact
 from rooflab.scenario.hardware import Device, Hardware, Tier
 
 __all__ = ["device", "device_key", "hardware", "list_devices"]
@@ -36,16 +38,19 @@ _IN_A_DATA_CENTRE_NOT = frozenset({"desktop", "machine", "board", "workstation-4
 def hardware(spec: object, where: str = "hardware") -> Hardware:
     """`spec` as Hardware: devices, the hosts they sit in, and what is known about price, power and carbon.
 
-    `spec` is a string ("h200", "8 x h100-sxm", "16xH200", a host name, "2 x dgx-h100"), a mapping of KEYS, or a
-    Hardware already.  What is not given follows the usual host of the device; `sources` of the result says where
-    each such figure comes from.  Raises InputError that names the field, the value and the nearest valid ones.
+    `spec` is a string ("h200", "8 x h100-sxm", "16xH200", a host name, "2 x dgx-h100"), a mapping of KEYS,
+    ``{exact: {...}}`` with the figures themselves (`rooflab.scenario.exact`), or a Hardware already.  What is not given
+    follows the usual host of the device; `sources` of the result says where each such figure comes from.  Raises
+    InputError that names the field, the value and the nearest valid ones.
     """
     if isinstance(spec, Hardware):
         return spec
     if isinstance(spec, str):
         return _from_text(spec, where)
     if isinstance(spec, Mapping):
-        return _from_mapping(spec, where)
+        if spec.keys() == {"exact"}:
+            return read_exact(Hardware, spec["exact"], f"{where}.exact")
+        return given_as(_from_mapping(spec, where), deepcopy(dict(spec)))
     raise InputError(f"{spec!r} is not hardware (for example 8 x h100-sxm)", where)
 
 
@@ -57,12 +62,13 @@ def _from_text(text: str, where: str) -> Hardware:
     key = host_key(name)
     if key is not None:
         box = host(key)
-        return _assemble(device(box.device) if box.device else _no_device(name, where), (count or 1) * box.devices, box)
+        inside = device(box.device) if box.device else _no_device(name, where)
+        return given_as(_assemble(inside, (count or 1) * box.devices, box), text)
     try:
         found = device(name, where)
     except InputError as error:
         raise _with_hosts(error, name, where) from None
-    return _assemble(found, count or 1, usual_host(found, count or 1))
+    return given_as(_assemble(found, count or 1, usual_host(found, count or 1)), text)
 
 
 def _split_count(text: str, where: str) -> tuple[int | None, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Final
 from rooflab.catalogue._data import load
 from rooflab.catalogue.names import NameIndex, spellings, without_owner
 from rooflab.errors import InputError
+from rooflab.scenario.exact import given_as, read_exact
 from rooflab.scenario.hf.model import model_from_config
 from rooflab.scenario.model import Model, Run
 
@@ -134,13 +136,16 @@ def _unfold(value: Any) -> Any:
 def model(value: object, where: str = "model") -> Model:
     """A model from a name, the path of a config.json or of a folder with one, or an inline config.
 
-    An inline config may start from a catalogue model: ``{like: NAME, num_hidden_layers: 2}``.  A format at the end of a
-    name (``-FP8``, ``-NVFP4``) sets the model's formats.  Raises InputError.
+    An inline config may start from a catalogue model: ``{like: NAME, num_hidden_layers: 2}``; ``{exact: {...}}`` gives
+    the shapes themselves (`rooflab.scenario.exact`).  A format at the end of a name (``-FP8``, ``-NVFP4``) sets the
+    model's formats.  Raises InputError.
     """
     if isinstance(value, Model):
         return value
     if isinstance(value, Mapping):
-        return _inline(value, where)
+        if value.keys() == {"exact"}:
+            return read_exact(Model, value["exact"], f"{where}.exact")
+        return given_as(_inline(value, where), deepcopy(dict(value)))
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{value!r} is not a model: give a name, a path to a config.json, or its fields", where)
     path = _path(value)
@@ -169,7 +174,7 @@ def _from_file(path: Path) -> Model:
         found = model_from_config(config, name, "")
     except InputError as error:
         raise error.inside(str(path)) from None
-    return replace(found, sources=(str(path), *found.sources))
+    return given_as(replace(found, sources=(str(path), *found.sources)), {**config, "name": name})
 
 
 def _inline(config: Mapping[str, Any], where: str) -> Model:
@@ -199,7 +204,7 @@ def _named(label: str, where: str) -> Model:
     if precision and not _PRECISION.search(key):
         found = _requantised(found, _FORMATS[precision["name"].lower().replace("_", "-")])
     truncated = _TRUNCATED.search(label)
-    return _truncate(found, int(truncated[1]), label) if truncated else found
+    return given_as(_truncate(found, int(truncated[1]), label) if truncated else replace(found), label)
 
 
 def _entry_formats(key: str) -> list[str | None]:

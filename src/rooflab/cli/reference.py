@@ -125,7 +125,8 @@ def _scenario() -> str:
         "## model\n",
         "A catalogue name, the path of a Hugging Face `config.json` (or of its folder), or its fields inline; `{like: "
         "NAME, ...}` changes",
-        "fields of a catalogue model. Flag: `--model`.\n",
+        "fields of a catalogue model; `{exact: {...}}` gives the shapes themselves, as `rooflab.write` writes a model "
+        "that was changed. Flag: `--model`.\n",
         "## hardware\n",
         "`[N x] NAME` of a device or host (`--hardware`), or a mapping of `device` and these:\n",
         _table(
@@ -135,7 +136,8 @@ def _scenario() -> str:
         "`device` may be spelled out with "
         + ", ".join(f"`{name}`" for name in FIELDS)
         + "; `tiers` lists memories behind the",
-        "device's own (`dram`, `nvme`, or `{name, size, bandwidth}`).\n",
+        "device's own (`dram`, `nvme`, or `{name, size, bandwidth}`). `{exact: {...}}` gives all figures themselves, "
+        "as `rooflab.write` does.\n",
         "## workload\n",
         _fields(
             "workload", WORKLOAD_READERS, {f.name: f.default for f in fields(Workload) if f.default is not MISSING}

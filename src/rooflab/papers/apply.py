@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def apply_techniques(scenario: Scenario) -> Scenario:
     from rooflab.papers.registry import techniques
 
     registry = techniques()
-    for i, (key, parameters) in enumerate(scenario.techniques):
+    calls, scenario = scenario.techniques, replace(scenario, techniques=())
+    for i, (key, parameters) in enumerate(calls):
         if key not in registry:
             raise unknown("technique", key, registry, f"techniques[{i}]")
         scenario = scenario | registry[key](**dict(parameters))

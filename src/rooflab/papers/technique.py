@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from types import NoneType
 from typing import (
@@ -155,15 +155,12 @@ def snake_case(name: str) -> str:
 
 
 def _recorded(apply: Any) -> Any:
-    """`apply` that notes the call in the scenario's techniques, once (a file's own calls are there already)."""
+    """`apply` that notes its call in the scenario, and what was before; calls inside it are part of it."""
 
     @wraps(apply)
     def applied(self: Technique, scenario: Scenario) -> Scenario:
         changed: Scenario = apply(self, scenario)
-        call = (self.key, tuple(sorted(self.parameters().items())))
-        if any(key == self.key for key, _ in changed.techniques):
-            return changed
-        return replace(changed, techniques=(*changed.techniques, call))
+        return scenario.with_technique(self, (self.key, tuple(sorted(self.parameters().items()))), changed)
 
     return applied
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["Device", "DeviceKind", "Hardware", "Link", "Tier"]
 
@@ -107,7 +107,8 @@ class Hardware:
 
     Inside a host (a scale-up domain: 8 GPUs of an HGX board, 72 of an NVL72 rack) devices talk over
     `device.scale_up`; between hosts over `network` (bytes/s per device).  `host_power_w` is what a host draws
-    beyond its devices, `tiers` the memories behind the device's own.  `sources` says where defaults come from.
+    beyond its devices, `tiers` the memories behind the device's own.  `sources` says where defaults come from,
+    `given` is what the hardware was read from, until it is changed.
     """
 
     device: Device
@@ -125,6 +126,7 @@ class Hardware:
     power_limit_w: float | None = None
     clock: float = 1.0
     sources: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    given: str | Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def hosts(self) -> int:

@@ -13,11 +13,21 @@ from typing import Any, Final, Literal
 from rooflab import units
 from rooflab.errors import InputError, unknown
 from rooflab.scenario import fields
+from rooflab.scenario.exact import plain, read_exact, tidy
 from rooflab.search.highest import Bracket, arithmetic, narrow
 
-__all__ = ["Lengths", "quantiles", "read_lengths", "read_times", "underlying", "value_at"]
+__all__ = [
+    "Lengths",
+    "quantiles",
+    "read_lengths",
+    "read_times",
+    "underlying",
+    "value_at",
+    "written_lengths",
+    "written_times",
+]
 
-_KINDS: Final = ("uniform", "lognormal", "exponential", "quantiles")
+_KINDS: Final = ("uniform", "lognormal", "exponential", "quantiles", "exact")
 _RANGE: Final = re.compile(r"^\s*(\d[\d_]*)\s*(?:\.\.|-|to)\s*(\d[\d_]*)\s*$")
 
 
@@ -71,6 +81,36 @@ def read_times(value: Any, where: str) -> Lengths:
     raise InputError(f"{value!r} is not a time such as 10 s, or a distribution of times", where)
 
 
+def written_lengths(lengths: Lengths) -> Any:
+    """Token counts in the shortest form that `read_lengths` reads as the same."""
+    short = [tidy(lengths.mean)] if lengths.kind == "fixed" else []
+    return _written(lengths, read_lengths, short)
+
+
+def written_times(lengths: Lengths) -> Any:
+    """Times in the shortest form that `read_times` reads as the same."""
+    short = {"fixed": {"fixed": tidy(lengths.mean)}, "exponential": tidy(lengths.mean)}.get(lengths.kind)
+    return _written(lengths, read_times, [] if short is None else [short])
+
+
+def _written(lengths: Lengths, read: Callable[[Any, str], Lengths], short: list[Any]) -> Any:
+    names = {
+        "uniform": ("low", "high"),
+        "lognormal": ("mean", "cv", "low", "high"),
+        "exponential": ("mean", "low", "high"),
+    }
+    given = {name: getattr(lengths, name) for name in names.get(lengths.kind, ())}
+    spelled = {name: tidy(value) for name, value in given.items() if math.isfinite(value)}
+    long = [tidy(value) for value in lengths.table] if lengths.kind == "quantiles" else spelled
+    for form in (*short, {lengths.kind: long}):
+        try:
+            if read(form, "") == lengths:
+                return form
+        except InputError:  # a distribution made in Python that the short forms cannot say
+            continue
+    return {"exact": plain(lengths)}
+
+
 def quantiles(table: list[float], where: str = "") -> Lengths:
     """Lengths whose quantile function runs in straight lines through `table`, at evenly spaced probabilities."""
     if len(table) < 2 or any(b < a for a, b in pairwise(table)) or table[0] < 0:
@@ -86,6 +126,8 @@ def quantiles(table: list[float], where: str = "") -> Lengths:
 def _distribution(value: Mapping[Any, Any], dimension: str, lowest: float, where: str) -> Lengths:
     ((kind, spec),) = value.items()
     where = f"{where}.{kind}"
+    if kind == "exact":
+        return read_exact(Lengths, spec, where)
     if kind == "quantiles" and isinstance(spec, (list, tuple)):
         return quantiles([units.parse(x, dimension, where) for x in spec], where)
     if kind not in ("uniform", "lognormal", "exponential") or not isinstance(spec, Mapping):

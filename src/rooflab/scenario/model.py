@@ -7,8 +7,9 @@ Counts are elements, not bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from rooflab.scenario.attention import Attention, CompressedAttention, Indexer, LatentAttention
 from rooflab.scenario.recurrent import LinearAttention, StateSpace
@@ -167,8 +168,8 @@ class Model:
     checkpoint's own weight format; `expert_dtype` that of routed experts when it differs (gpt-oss: mxfp4); `kv_dtype`
     what the checkpoint asks of the cache. `relative_buckets`: learned position biases per head, once a stack (T5).
     `checkpoint` is the repository that the user named, where that is not the catalogue's (an instruct version, a
-    quantised one). `other_parameters` counts what has no part in a step's cost worth naming (pooler, token types, norms
-    of embeddings).
+    quantised one), `given` what the model was read from, until it is changed. `other_parameters` counts what has no
+    part in a step's cost worth naming (pooler, token types, norms of embeddings).
     """
 
     name: str
@@ -194,6 +195,7 @@ class Model:
     relative_buckets: int = 0
     sources: tuple[str, ...] = field(default=(), compare=False)
     checkpoint: str = field(default="", compare=False)
+    given: str | Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def served_name(self) -> str:

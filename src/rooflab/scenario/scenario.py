@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ from rooflab.scenario.model import Model
 from rooflab.scenario.slo import SLO, read_slo
 from rooflab.scenario.workload import Workload, read_workload
 
-__all__ = ["FIELDS", "Resolvers", "Scenario", "Technique", "TechniqueCall", "read_file", "read_scenario"]
+__all__ = ["FIELDS", "Applied", "Resolvers", "Scenario", "Technique", "TechniqueCall", "read_file", "read_scenario"]
 
 FIELDS: Final = ("model", "hardware", "workload", "deployment", "techniques", "slo", "name")
 
@@ -35,8 +35,9 @@ class Technique(Protocol):
 class Scenario:
     """A model, on hardware, under a workload, in a deployment, with service levels.
 
-    `techniques` are the calls that the file names and that have been applied already; `rewrites` are functions
-    on a step's operators (techniques that act at that depth append theirs).
+    `techniques` are the calls of the techniques in it, the first one first; `applied` says how the last one came in
+    (None: there are none, or they were read and wait to be applied). `rewrites` are functions on a step's operators
+    (techniques that act at that depth append theirs).
     """
 
     model: Model
@@ -47,11 +48,17 @@ class Scenario:
     techniques: tuple[TechniqueCall, ...] = ()
     rewrites: tuple[Callable[..., Any], ...] = ()
     name: str = ""
+    applied: Applied | None = field(default=None, compare=False, repr=False)
 
     def __or__(self, technique: Technique) -> Scenario:
         if not isinstance(technique, Technique):
             return NotImplemented
         return technique.apply(self)
+
+    def with_technique(self, technique: Technique, call: TechniqueCall, changed: Scenario) -> Scenario:
+        """`changed`, which is what `technique` made of this scenario, with a note of its call and of this scenario."""
+        made = replace(changed, techniques=(*self.techniques, call), applied=None)
+        return replace(made, applied=Applied(self, technique, made))
 
     def with_deployment(self, **changes: Any) -> Scenario:
         """The same scenario with fields of its deployment replaced."""
@@ -60,6 +67,15 @@ class Scenario:
     def with_workload(self, **changes: Any) -> Scenario:
         """The same scenario with fields of its workload replaced."""
         return replace(self, workload=replace(self.workload, **changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How a technique came into a scenario: the one before it, the technique, and what it made of that one."""
+
+    before: Scenario
+    technique: Technique
+    made: Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +100,21 @@ def read_scenario(value: Any, resolvers: Resolvers, where: str = "") -> Scenario
     return Scenario(
         model=resolvers.model(value["model"], "model"),
         hardware=resolvers.hardware(value["hardware"], "hardware"),
-        workload=resolvers.workload(read_workload(value.get("workload") or {}), "workload"),
+        workload=_workload(value.get("workload") or {}, resolvers),
         deployment=_with_pools(read_deployment(value.get("deployment") or {}), resolvers),
         slo=read_slo(value.get("slo") or {}),
         techniques=_techniques(value.get("techniques") or (), "techniques"),
         name=str(value.get("name") or ""),
     )
+
+
+def _workload(value: Any, resolvers: Resolvers) -> Workload:
+    """The workload with what it names looked up, unless it is spelled out: ``{exact: {isl: 1000, like: chat}}``."""
+    if isinstance(value, Mapping) and value.keys() == {"exact"}:
+        return read_workload(value["exact"], "workload.exact")
+    given = read_workload(value)
+    found = resolvers.workload(given, "workload")
+    return found if found is given else found.read_from(given)
 
 
 def _with_pools(deployment: Deployment, resolvers: Resolvers) -> Deployment:

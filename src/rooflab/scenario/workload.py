@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from rooflab.errors import InputError
 from rooflab.scenario import fields
+from rooflab.scenario.exact import given_as
 from rooflab.scenario.lengths import Lengths, quantiles, read_lengths, value_at
 from rooflab.scenario.traffic import (
     Adapters,
@@ -48,7 +49,7 @@ class Workload:
     are the same (`prefixes`: several such); `predict_cv` is the error of length predictions (a factor, lognormal).
     `beams`: width of a beam search; all beams of a request decode together and share its prompt's cache.
     With `sessions` of `prompt: new`, isl counts new tokens and prefixes come on top; a `rate` counts requests, not
-    sessions.
+    sessions. `given`: the workload before `like` or `trace` was looked up, until it is changed.
     """
 
     isl: Lengths = Lengths("fixed", 1024.0, 0.0, 1024.0, 1024.0)
@@ -77,6 +78,11 @@ class Workload:
     adapters: Adapters | None = None
     predict_cv: float = 0.0
     beams: int = 1
+    given: Workload | None = field(default=None, init=False, compare=False, repr=False)
+
+    def read_from(self, given: Workload) -> Workload:
+        """The same workload with the one that it was before its `like` or `trace` was looked up."""
+        return given_as(replace(self), given)
 
     @property
     def mode(self) -> Mode:
