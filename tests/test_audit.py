@@ -64,6 +64,38 @@ def test_an_answer_hidden_in_a_helper_is_found() -> None:
     assert "contains" in reads_its_answer(_claim(figure))
 
 
+_MEASURED = {"rate": (12.5, 1857.0)}
+_TABLE = {"rows": {"c": {"expect": "1857"}}}
+
+
+def test_an_answer_in_a_constant_of_the_module_is_found() -> None:
+    def figure(lab: Lab) -> float:
+        return _MEASURED["rate"][1] * _bandwidth(lab) / 3.35e12
+
+    assert "reads its expected value in _MEASURED" in reads_its_answer(_claim(figure))
+
+
+def test_an_answer_read_from_published_data_is_found() -> None:
+    def figure(lab: Lab) -> float:
+        return float(_TABLE["rows"]["c"]["expect"]) * _bandwidth(lab) / 3.35e12
+
+    assert "asks for 'expect'" in reads_its_answer(_claim(figure))
+
+
+def test_an_answer_in_another_file_of_the_paper_is_found(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "hiding"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "rates.py").write_text("def known(lab):\n    return 1857.0\n")
+    (folder / "paper.py").write_text(
+        "from hiding.rates import known\n\ndef figure(lab):\n    return known(lab) * lab.data('x', 1.0)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from hiding.paper import figure
+
+    assert "contains its expected value" in reads_its_answer(_claim(figure))
+
+
 def test_a_claim_that_asks_the_paper_fails() -> None:
     def figure(lab: Lab) -> float:
         return paper.claims[0].expect * _bandwidth(lab)

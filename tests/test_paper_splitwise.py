@@ -6,7 +6,8 @@ import pytest
 
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.library.serving.splitwise import Splitwise, highest_rate
+from rooflab.library.serving.splitwise.rates import highest_rate
+from rooflab.library.serving.splitwise.technique import Splitwise
 from rooflab.scenario.scenario import Scenario
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -14,6 +15,7 @@ from rooflab.errors import Infeasible, InputError
 from rooflab.inputs.scenario import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
+from rooflab.papers.published import published
 from rooflab.papers.registry import keys, paper
 from rooflab.papers.technique import Fraction, PositiveInt, Technique, Techniques, require, snake_case
 from rooflab.scenario.scenario import Scenario
@@ -129,6 +131,30 @@ def test_quality_is_published_interpolated_or_unknown() -> None:
 def test_wide_tolerance_needs_a_reason() -> None:
     with pytest.raises(InputError, match="reason"):
         toy.claim("too good", expect=2.0, source="abstract", tolerance=0.5)
+
+
+def test_a_published_table_gives_a_claim_a_row(tmp_path: Path) -> None:
+    module = tmp_path / "twins.py"
+    module.with_suffix(".yaml").write_text(
+        "cells:\n  unit: x\n  source: table 1\n  moves: {'data: n': 1}\n  claims:\n"
+        "    a: {text: one, expect: 1.5, ask: {times: 1}}\n"
+        "    b: {text: two, expect: [2, 4], unit: s, ask: {times: 2}}\n"
+    )
+    twins = Paper(key="twins", title="Twins")
+    twins.claims_of(published(str(module))["cells"], lambda lab, times: times * lab.data("n", 1.5))
+    assert [(c.id, c.text, c.expect, c.unit, c.source) for c in twins.claims] == [
+        ("a", "one", 1.5, "x", "table 1"), ("b", "two", (2, 4), "s", "table 1"),
+    ]  # fmt: skip
+    assert [c.function(Lab(api.engines())) for c in twins.claims] == [1.5, 3.0]
+    assert twins.find("b").moves == {"data: n": 1}
+
+
+@pytest.mark.parametrize("content", [None, "[1, 2]", "a: 3", "a: {", "\x00"])
+def test_published_data_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"mine\.yaml"):
+        published(str(tmp_path / "mine.py"))
 
 
 @pytest.mark.parametrize("name", [*HARDWARE_INPUTS, *WORKLOAD_INPUTS])

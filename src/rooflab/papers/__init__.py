@@ -1,11 +1,11 @@
-"""Papers you can run: each is one file with its techniques or algorithm, its claims and the scenarios of its own
-evaluation.
+"""What a paper is and what is done with one: its card, techniques, claims, setups and lab, and how it is found, run,
+compared and ranked. No paper: those are in `rooflab.library` and in other packages.
 
 How to add one, in six steps (docs/how-to/add-a-paper.md walks through them with code that a test runs):
 
-1. ``rooflab papers new KEY`` writes the file; built-in ones live in `rooflab.library.serving`, where every module is a
-   paper and is named as its key. Others ship theirs in the entry-point group ``rooflab.papers``: ``KEY =
-   "their.module"`` or the name of a package whose modules are papers.
+1. ``rooflab papers new KEY`` writes the file. Built-in papers are in `rooflab.library.serving`: every module there is
+   one and is named as its key, or a folder of that name with the paper in its module `paper`. Others ship theirs in the
+   entry-point group ``rooflab.papers``: ``KEY = "their.module"`` or the name of a package whose modules are papers.
 2. ``paper = Paper.from_card("KEY")`` for a paper of the feed, ``Paper(key="KEY", title=…, url=…, date=…, …)`` for
    another. `paper.executed`, `modelled` and `assumed` say what is which.
 3. A technique is a subclass of `Technique` with typed parameters (`PositiveInt`, `Fraction`, …), decorated with
@@ -16,7 +16,9 @@ How to add one, in six steps (docs/how-to/add-a-paper.md walks through them with
 4. ``@paper.claim(text, expect=…, source=…, id=…)`` decorates a function that takes a `Lab` and returns the figure.
    It asks the lab for scenarios, hardware, estimates, simulations and data, and never contains the answer: the audit
    halves and doubles whatever it asked for and demands that the figure move. What cannot be computed is
-   ``paper.not_modelled(id, text, expect, reason)``. Every published figure is one or the other.
+   ``paper.not_modelled(id, text, expect, reason)``. Every published figure is one or the other. Figures that one
+   function computes stand in a table beside the module (KEY.yaml): ``paper.claims_of(published(__file__)["table"],
+   figure)``.
 5. A claim that fails stays, with `note` saying what the gap is and the best explanation for it.
 6. ``rooflab papers check KEY``, then ``python -m rooflab.evidence.claims.pages KEY`` for its page.
 

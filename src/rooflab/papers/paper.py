@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rooflab.errors import InputError, unknown
@@ -184,6 +185,20 @@ class Paper:
             return function
 
         return register
+
+    def claims_of(self, table: Mapping[str, Any], figure: Callable[..., float]) -> None:
+        """Register a claim for each row of a published table, all computed by `figure`.
+
+        `table` has what its claims share (arguments of `claim`) and, under ``claims``, a row by id: its `text`, what is
+        expected, what differs, and as `ask` what `figure` takes beside the lab. What `figure` is asked must not tell
+        what is expected.
+        """
+        shared = {name: value for name, value in table.items() if name != "claims"}
+        for id, row in table["claims"].items():
+            given = {**shared, **row}
+            text, expect, ask = given.pop("text"), given.pop("expect"), given.pop("ask", {})
+            register = self.claim(text, expect=tuple(expect) if isinstance(expect, list) else expect, id=id, **given)
+            register(partial(figure, **ask))
 
     def not_modelled(
         self, id: str, text: str, expect: float | tuple[float, float] | None, reason: str, *, unit: str = ""

@@ -16,7 +16,7 @@ tried follows from the claim alone, so that a verdict is the same on any machine
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import CodeType, FunctionType
@@ -118,13 +118,16 @@ def reads_its_answer(claim: Claim) -> str:
         if copied:
             return f"is handed its expected value {copied.pop():g}"
         function = function.func
-    for code in _codes(function):
-        asked = {"expect", "claims", "find"} & set(code.co_names)
+    for code, scope in _codes(function):
+        asked = {"expect", "claims", "find"} & {*code.co_names, *_words(code.co_consts)}
         if asked:
             return f"asks for {sorted(asked)[0]!r}, where its expected value stands"
         for constant in _numbers(code.co_consts):
             if constant in telling:
                 return f"contains its expected value {constant:g}"
+        for name in code.co_names:
+            if telling & set(_numbers((scope.get(name),))):
+                return f"reads its expected value in {name}"
     return ""
 
 
@@ -134,28 +137,40 @@ def _plain(x: float) -> bool:
     return x > 0 and math.log2(x) == int(math.log2(x))
 
 
-def _codes(function: Any) -> Iterator[CodeType]:
-    """Code of a function, of what it defines, and of the functions of its own module that it calls."""
-    pending: list[Any] = [function]
+def _codes(function: Any) -> Iterator[tuple[CodeType, Mapping[str, Any]]]:
+    """Code of a function, of what it defines, and of the functions of its own paper that it calls, each with the names
+    of its module."""
+    pending: list[tuple[Any, Mapping[str, Any]]] = [(function, getattr(function, "__globals__", {}))]
     seen: set[int] = set()
     while pending:
-        item = pending.pop()
+        item, scope = pending.pop()
         code = getattr(item, "__code__", item)
         if not isinstance(code, CodeType) or id(code) in seen:
             continue
         seen.add(id(code))
-        yield code
-        pending.extend(c for c in code.co_consts if isinstance(c, CodeType))
-        scope = getattr(item, "__globals__", getattr(function, "__globals__", {}))
+        yield code, scope
+        pending.extend((c, scope) for c in code.co_consts if isinstance(c, CodeType))
         for name in code.co_names:
             called = scope.get(name)
-            if isinstance(called, FunctionType) and called.__module__ == function.__module__:
-                pending.append(called)
+            if isinstance(called, FunctionType) and _own(called.__module__, function.__module__):
+                pending.append((called, called.__globals__))
 
 
-def _numbers(constants: Any) -> Iterator[float]:
-    for c in constants:
-        if isinstance(c, (int, float)) and not isinstance(c, bool):
-            yield float(c)
-        elif isinstance(c, (tuple, frozenset)):
-            yield from _numbers(c)
+def _own(module: str, paper: str) -> bool:
+    """Whether `module` is the paper's, or stands beside it in its folder."""
+    folder, _, name = paper.rpartition(".")
+    return module == paper or (name == "paper" and module.startswith(f"{folder}."))
+
+
+def _numbers(values: Any) -> Iterator[float]:
+    for v in values:
+        if isinstance(v, (int, float)) and not isinstance(v, bool):
+            yield float(v)
+        elif isinstance(v, Mapping):
+            yield from _numbers((*v.keys(), *v.values()))
+        elif isinstance(v, (tuple, list, frozenset, set)):
+            yield from _numbers(v)
+
+
+def _words(constants: Any) -> Iterator[str]:
+    return (c for c in constants if isinstance(c, str))

@@ -13,7 +13,6 @@ intervals of d, each alone taking T(1):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +22,7 @@ from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
+from rooflab.papers.published import published
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 
@@ -99,7 +99,6 @@ _MODELS: Final = {
     "GPT-J 6B": ("EleutherAI/gpt-j-6b", 1), "LLaMA 13B": ("huggyllama/llama-13b", 1),
     "LLaMA 33B": ("huggyllama/llama-30b", 2), "LLaMA 65B": ("huggyllama/llama-65b", 4),
 }  # fmt: skip
-_BARS: Final = "images/result.png of the repository"
 
 
 def _arriving(lab: Lab, requests: int, model: str = "GPT-J 6B") -> Scenario:
@@ -153,66 +152,12 @@ def _fields(lab: Lab) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_CROWD: Final = (
-    "32 instances take 7.2 s each of the device in the paper, though one alone needs 5.6 s; here 4.5 s, since they "
-    "launch in each other's "
-    "gaps. What many instances lose to their contention is not modelled."
-)
-
-
-@paper.claim("GPT-J 6B, 32 requests: over FasterTransformer", expect=10.9, unit="x", id="c1", source=_BARS, note=_CROWD)
-def gptj(lab: Lab) -> float:
-    """Overall latency of concurrent instances over that of the fused batch."""
-    return _speedup(lab, 32)
-
-
-@paper.claim(
-    "LLaMA 65B on four GPUs, 32 requests: over FasterTransformer", expect=16.7, unit="x", id="c2", source=_BARS,
-    note="as for GPT-J: 14.2 s of the device for each of 32 instances, and under 12 s for one alone; here 13.8 and "
-         "16.9 s.",
-)  # fmt: skip
-def llama(lab: Lab) -> float:
-    """The same for the largest model."""
-    return _speedup(lab, 32, "LLaMA 65B")
-
-
-_BAR_SPEEDUPS: Final = {2: 1.8, 4: 2.4, 8: 3.5, 16: 5.9}
-_BAR_SECONDS: Final = {1: 5.6, 2: 6.1, 4: 7.1, 8: 9.2, 16: 13.2, 32: 21.2}
-_STRETCHES: Final = {8: 1.03, 16: 1.04, 32: 1.05}
-_GROWTH: Final = (
-    "within tolerance because both are near 1; what the batch adds to a lone request's latency comes out "
-    "about twice as large."
-)
-_FOUR: Final = (
-    "a step takes 33 ms on four GPUs with FasterTransformer's constants; the paper's 23 ms are faster than its 29 ms "
-    "for 33B on two, which "
-    "read as many bytes each."
-)
-_OTHERS: Final = {"LLaMA 13B": 24.9, "LLaMA 33B": 30.3, "LLaMA 65B": 27.2}
-
-
-def _series() -> None:
-    """The bars of the figure, one claim each."""
-    for n, x in _BAR_SPEEDUPS.items():
-        text = f"GPT-J 6B, {n} requests: over FasterTransformer"
-        paper.claim(text, expect=x, unit="x", id=f"c3-speedup-{n}", source=_BARS)(partial(_speedup, requests=n))
-    for n, x in _BAR_SECONDS.items():
-        paper.claim(
-            f"GPT-J 6B, overall latency, requests: {n}", expect=x, unit="s", id=f"c3-{n}", source=_BARS,
-            moves={"memory bandwidth": -1, "answer length": 1},
-        )(partial(_fused_s, requests=n))  # fmt: skip
-    for n, x in _STRETCHES.items():
-        text = f"GPT-J 6B, mean latency among {n} fused requests over one alone"
-        paper.claim(text, expect=x, unit="x", id=f"c4-{n}", source=_BARS, note=_GROWTH)(partial(_stretch, requests=n))
-    for model, x in _OTHERS.items():
-        key = model.rsplit(" ", 1)[1].lower()
-        paper.claim(
-            f"{model}, overall latency of 32 requests", expect=x, unit="s", id=f"bar-{key}", source=_BARS,
-            note=_FOUR if key == "65b" else "", moves={"memory bandwidth": -1, "answer length": 1},
-        )(partial(_fused_s, requests=32, model=model))  # fmt: skip
-
-
-_series()
+_TABLES: Final = published(__file__)
+paper.claims_of(_TABLES["main"], _speedup)
+paper.claims_of(_TABLES["speedups"], _speedup)
+paper.claims_of(_TABLES["seconds"], _fused_s)
+paper.claims_of(_TABLES["stretches"], _stretch)
+paper.claims_of(_TABLES["bars"], _fused_s)
 
 
 @paper.setup("GPT-J 6B on A100, 32 requests at half a second")

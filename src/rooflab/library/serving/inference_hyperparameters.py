@@ -27,6 +27,7 @@ from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
+from rooflab.papers.published import published
 from rooflab.papers.technique import PositiveInt, Technique, require
 from rooflab.scenario.scenario import Scenario
 
@@ -246,44 +247,7 @@ def _mean_gain(lab: Lab, old: str, new: str) -> float:
     return float(np.mean([retuning_gain(_landscape(lab, m, old), _landscape(lab, m, new)) for m in _MODELS]))
 
 
-_UP = (
-    "one model of eleven makes the gap: the logits of Gemma's vocabulary of 256,000 hold batches on V100 to a fourth "
-    "and gain 60 %; "
-    "the other ten gain 11 % on average. The paper's models, GPUs and lengths are not public."
-)
-_DOWN = (
-    "beyond a batch of 64 V100 is bound by arithmetic and its landscape flat, so that a batch made to fit loses "
-    "little; measured "
-    "landscapes vary more than priced steps do (allocator, kernels chosen by shape, single runs), and how the paper "
-    "carries over "
-    "settings that run out of memory is not public."
-)
-
-
-@paper.claim(
-    "re-tuning a static pipeline after a GPU upgrade",
-    expect=9.16,
-    unit="percent",
-    id="hp-1",
-    source="abstract",
-    note=_UP,
-)
-def upgrade(lab: Lab) -> float:
-    """V100's best setting on A100 against A100's own."""
-    return _mean_gain(lab, _OLD, _NEW)
-
-
-@paper.claim(
-    "re-tuning a static pipeline after a GPU downgrade",
-    expect=13.7,
-    unit="percent",
-    id="hp-2",
-    source="abstract",
-    note=_DOWN,
-)
-def downgrade(lab: Lab) -> float:
-    """A100's best setting on V100, made to fit, against V100's own."""
-    return _mean_gain(lab, _NEW, _OLD)
+paper.claims_of(published(__file__)["retuning"], _mean_gain)
 
 
 @paper.claim(

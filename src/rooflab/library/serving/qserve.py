@@ -9,7 +9,7 @@ multiply) before it is used (5.3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from rooflab.errors import Infeasible
 from rooflab.operators.ops import AttentionOp, Operator
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
+from rooflab.papers.published import published
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.dtype import dtype
 from rooflab.scenario.scenario import Scenario
@@ -101,10 +102,9 @@ def unpacked_range(lab: Lab) -> float:
     return float(widest(lab.data("protective range", 119)))
 
 
-_CELLS: Final = {
-    "c1": ("meta-llama/Meta-Llama-3-8B", "a100-80gb-sxm", 256), "c2": ("meta-llama/Meta-Llama-3-8B", "l40s", 128),
-    "c3": ("Qwen/Qwen1.5-72B", "a100-80gb-sxm", 32), "c4": ("Qwen/Qwen1.5-72B", "l40s", 4),
-}  # fmt: skip
+_TABLES: Final = published(__file__)
+_CELLS: Final[Mapping[str, tuple[str, str, int]]] = {name: (m, d, b) for name, (m, d, b) in _TABLES["cells"].items()}
+"""Model, device and batch of each cell of the throughput table."""
 
 
 def _cell(lab: Lab, cell: str, **formats: Any) -> Scenario:
@@ -118,25 +118,8 @@ def _cell(lab: Lab, cell: str, **formats: Any) -> Scenario:
     return lab.scenario(model=model, hardware=device, workload=workload, deployment=deployment | formats)
 
 
-_OTHERS: Final = {
-    "llama-2-7b": ("meta-llama/Llama-2-7b-hf", "a100-80gb-sxm", 190, 2908.0),
-    "mistral-7b": ("mistralai/Mistral-7B-v0.1", "a100-80gb-sxm", 256, 2970.0),
-    "llama-2-13b": ("meta-llama/Llama-2-13b-hf", "a100-80gb-sxm", 128, 1741.0),
-    "llama-30b": ("huggyllama/llama-30b", "a100-80gb-sxm", 64, 749.0),
-    "yi-34b": ("01-ai/Yi-34B", "a100-80gb-sxm", 196, 803.0),
-    "llama-2-70b": ("meta-llama/Llama-2-70b-hf", "a100-80gb-sxm", 96, 419.0),
-    "llama-2-7b-l40s": ("meta-llama/Llama-2-7b-hf", "l40s", 128, 2394.0),
-    "mistral-7b-l40s": ("mistralai/Mistral-7B-v0.1", "l40s", 128, 3774.0),
-    "llama-2-13b-l40s": ("meta-llama/Llama-2-13b-hf", "l40s", 75, 1327.0),
-    "llama-30b-l40s": ("huggyllama/llama-30b", "l40s", 32, 504.0),
-    "yi-34b-l40s": ("01-ai/Yi-34B", "l40s", 64, 869.0),
-    "llama-2-70b-l40s": ("meta-llama/Llama-2-70b-hf", "l40s", 24, 286.0),
-}  # fmt: skip
-"""The table's other cells: model, device, batch, published tokens/s."""
-_CELLS.update({name: (model, device, batch) for name, (model, device, batch, _) in _OTHERS.items()})
-
-
 def _throughput(lab: Lab, cell: str) -> float:
+    """Output tokens a second of a cell."""
     return float(lab.estimate(_cell(lab, cell), QServe()).metrics["output_tokens_per_s"])
 
 
@@ -181,127 +164,17 @@ _BATCH: Final = (
     "read once a query "
     "head."
 )
-_ONE: Final = (
-    "the baseline comes out slower than the published 17 tokens/s: one sequence fits beside the weights, and products "
-    "of one row with "
-    "4-bit weights reach less of this card's bandwidth here than that pace takes."
-)
-_TABLE = "throughput table of the README, 1,024 in and 512 out"
 
 
-@paper.claim(
-    "Llama-3-8B on A100, batch 256",
-    expect=3005.0,
-    unit="tokens/s",
-    id="c1",
-    source=_TABLE,
-    moves={"memory bandwidth": 1},
-)
-def llama_a100(lab: Lab) -> float:
-    """Output tokens a second."""
-    return _throughput(lab, "c1")
-
-
-@paper.claim(
-    "Llama-3-8B on L40S, batch 128",
-    expect=3656.0,
-    unit="tokens/s",
-    id="c2",
-    source=_TABLE,
-    moves={"memory bandwidth": 1},
-)
-def llama_l40s(lab: Lab) -> float:
-    """Output tokens a second."""
-    return _throughput(lab, "c2")
-
-
-@paper.claim(
-    "Qwen1.5-72B on A100, batch 32",
-    expect=340.0,
-    unit="tokens/s",
-    id="c3",
-    source=_TABLE,
-    moves={"memory bandwidth": 1},
-)
-def qwen_a100(lab: Lab) -> float:
-    """Output tokens a second."""
-    return _throughput(lab, "c3")
-
-
-@paper.claim(
-    "Qwen1.5-72B on L40S, batch 4", expect=59.0, unit="tokens/s", id="c4", source=_TABLE, moves={"memory bandwidth": 1}
-)
-def qwen_l40s(lab: Lab) -> float:
-    """Output tokens a second."""
-    return _throughput(lab, "c4")
-
-
-@paper.claim(
-    "Llama-3-8B on A100: over the best of TensorRT-LLM",
-    expect=1.2,
-    unit="x",
-    id="c1-ratio",
-    source="abstract",
-)
-def llama_a100_gain(lab: Lab) -> float:
+def _gain(lab: Lab, cell: str) -> float:
     """Throughput over that of the best baseline format."""
-    return _throughput(lab, "c1") / _best_baseline(lab, "c1", _TRT)
+    return _throughput(lab, cell) / _best_baseline(lab, cell, _TRT)
 
 
-@paper.claim(
-    "Llama-3-8B on L40S: over the best of TensorRT-LLM",
-    expect=1.4,
-    unit="x",
-    id="c2-ratio",
-    source="abstract",
-    note=_BATCH.format(was="W8A8 with an 8-bit cache, 2,634 tokens/s on L40S"),
-)
-def llama_l40s_gain(lab: Lab) -> float:
-    """Throughput over that of the best baseline format."""
-    return _throughput(lab, "c2") / _best_baseline(lab, "c2", _TRT)
-
-
-@paper.claim(
-    "Qwen1.5-72B on A100: over the best of TensorRT-LLM", expect=2.4, unit="x", id="c3-ratio", source="abstract"
-)
-def qwen_a100_gain(lab: Lab) -> float:
-    """Throughput over that of the best baseline format."""
-    return _throughput(lab, "c3") / _best_baseline(lab, "c3", _TRT)
-
-
-@paper.claim(
-    "Qwen1.5-72B on L40S: over the best of TensorRT-LLM",
-    expect=3.5,
-    unit="x",
-    id="c4-ratio",
-    source="abstract",
-    note=_ONE,
-)
-def qwen_l40s_gain(lab: Lab) -> float:
-    """Throughput over that of the best baseline format."""
-    return _throughput(lab, "c4") / _best_baseline(lab, "c4", _TRT)
-
-
-_A100: Final = (
-    "cells on A100 all come out fast, the more the more sequences: the kernel table covers 64 sequences of one model, "
-    "and products of "
-    "prompts are priced at a share of the int8 peak for which the paper gives no figure."
-)
-
-
-def _register(cell: str, model: str, device: str, batch: int, published: float) -> None:
-    gpu = "L40S" if device == "l40s" else "A100"
-
-    @paper.claim(
-        f"{model.partition('/')[2]} on {gpu}, batch {batch}", expect=published, unit="tokens/s", id=cell, source=_TABLE,
-        moves={"memory bandwidth": 1}, note="" if device == "l40s" else _A100,
-    )  # fmt: skip
-    def figure(lab: Lab) -> float:
-        return _throughput(lab, cell)
-
-
-for _cell_name, _entry in _OTHERS.items():
-    _register(_cell_name, *_entry)
+paper.claims_of(_TABLES["first"], _throughput)
+paper.claims_of(_TABLES["gains"], _gain)
+paper.claims_of(_TABLES["on_a100"], _throughput)
+paper.claims_of(_TABLES["on_l40s"], _throughput)
 
 
 @paper.claim(
@@ -321,7 +194,7 @@ def cheaper_card(lab: Lab) -> float:
 )  # fmt: skip
 def cheaper_models(lab: Lab) -> float:
     """Models, of the table's eight."""
-    pairs = [("c1", "c2"), ("c3", "c4"), *((name, f"{name}-l40s") for name in _OTHERS if not name.endswith("-l40s"))]
+    pairs = [("c1", "c2"), ("c3", "c4"), *((name, f"{name}-l40s") for name in _CELLS if f"{name}-l40s" in _CELLS)]
     return float(sum(_throughput(lab, small) > _best_baseline(lab, large, _TRT) for large, small in pairs))
 
 

@@ -31,6 +31,7 @@ from rooflab.errors import Infeasible
 from rooflab.library.serving.ets.trees import Frontier, Grown, Growth, ancestors, grow
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Analysis, Paper
+from rooflab.papers.published import published
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.work.trees import tree_requests
@@ -245,64 +246,23 @@ def throughput_gain(lab: Lab) -> float:
     return serve(s, [[t] for t in after], _SOLVE_S) / serve(s, [[t] for t in before])
 
 
-def _figure(lab: Lab, weights: Weights | None) -> float:
+def _overview(lab: Lab, *, pruned: bool = True, covered: bool = True) -> float:
     """Nodes that stay in the overview figure's tree, the question aside: three parents with 2, 2 and 1 children, width
-    5."""
+    5. `pruned` by the program, `covered` with its term for coverage; else leaves with continuations and their parents.
+    """
     parent = np.array([-1, 0, 0, 0, 1, 1, 2, 2, 3])
     leaves, group = np.arange(4, 9), np.array([0, 0, 0, 0, 1])
     rewards = np.array(lab.data("rewards in the figure", [0.9, 0.5, 0.8, 0.8, 0.8]))
     shares = rebase(rewards, lab.data("width in the figure", 5))
     kept = shares > 0
-    if weights is not None:
+    if pruned:
+        nodes = lab.data("weight of nodes in the figure", 1.5)
+        weights = Weights(nodes, lab.data("weight of coverage in the figure", 1.0) if covered else 0.0)
         kept = keep(parent, leaves, shares / shares.sum(), group, weights)
     return float(kept.sum() + len(ancestors(parent, leaves[kept])) - 1)
 
 
-_OVERVIEW: Final = "overview figure"
-
-
-@paper.claim(
-    "overview figure: nodes that REBASE keeps",
-    expect=7.0,
-    tolerance=0.0,
-    unit="nodes",
-    id="c3-rebase",
-    source=_OVERVIEW,
-    kind="executed",
-)
-def figure_rebase(lab: Lab) -> float:
-    """Leaves with continuations and their parents."""
-    return _figure(lab, None)
-
-
-@paper.claim(
-    "overview figure: nodes left by pruning alone", expect=3.0, tolerance=0.0, unit="nodes", id="c3-prune",
-    source=_OVERVIEW,
-    kind="executed",
-    note="the drawing keeps both children of the best parent, one of which REBASE gives nothing: no weights make the "
-         "program keep a leaf "
-    "without value; it leaves two nodes.",
-)  # fmt: skip
-def figure_pruned(lab: Lab) -> float:
-    """Without the coverage term."""
-    return _figure(lab, Weights(lab.data("weight of nodes in the figure", 1.5), 0.0))
-
-
-@paper.claim(
-    "overview figure: nodes that ETS keeps",
-    expect=4.0,
-    tolerance=0.0,
-    unit="nodes",
-    id="c3-ets",
-    source=_OVERVIEW,
-    kind="executed",
-)
-def figure_ets(lab: Lab) -> float:
-    """With coverage of both clusters."""
-    return _figure(
-        lab, Weights(lab.data("weight of nodes in the figure", 1.5), lab.data("weight of coverage in the figure", 1.0))
-    )
-
+paper.claims_of(published(__file__)["overview"], _overview)
 
 paper.not_modelled(
     "accuracy", "accuracy on MATH500 and GSM8K within a point of REBASE's", None,
