@@ -37,6 +37,16 @@ def test_a_missed_target_is_status_1(capsys: pytest.CaptureFixture[str]) -> None
     assert [m["target"] for m in json.loads(capsys.readouterr().out)["missed"]] == ["tpot_p99"]
 
 
+def test_requests_that_nobody_will_ever_serve_end_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    dead = ("--failures", "[{replica: 0, at: 5 s}]", "--autoscale", "{load: 8, startup: 10 s}", "--replicas", "1")
+    assert run(["simulate", *CHAT, *dead, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["metrics"]["complete"] is False
+    assert "requests would wait for ever" in err
+    assert run(["simulate", *CHAT, *dead]) == 1
+    assert "stuck after" in capsys.readouterr().out
+
+
 def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {"--records": "run.csv", "--timeline": "run.json", "--html": "run.html"}
     assert (

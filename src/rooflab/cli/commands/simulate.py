@@ -41,7 +41,7 @@ def command(
     uses.
 
     How many requests: --requests (10,000 in an open loop). Ctrl-C keeps what is done and says so, exit status 130.
-    Exit status 1 when a service level is missed.
+    Exit status 1 when a service level is missed, or when requests would wait for ever.
     """
     scenario = given.scenario()
     _announce_compilation(quiet)
@@ -57,6 +57,10 @@ def command(
         click.echo(json.dumps({"metrics": result.record(), "missed": _missed(result)}, allow_nan=False))
     else:
         _show(scenario, result)
+    if result.run.stranded:
+        if as_json:
+            print(result.stuck(), file=sys.stderr)
+        return 1
     if not result.run.complete:
         return 130
     return int(bool(result.broken()))

@@ -112,7 +112,8 @@ def _limited(result: ServingResult) -> bool:
 
 def _answer(result: ServingResult) -> Answer:
     m = result.metrics
-    stopped = "" if result.run.complete else " The run was stopped early: figures are of what was done by then."
+    why = f": {result.stuck()}" if result.run.stranded else ""
+    stopped = "" if result.run.complete else f" The run was stopped early{why}. Figures are of what was done by then."
     if not _limited(result):
         return Answer(f"{int(m['finished']):,} of {int(m['requests']):,} requests were answered.{stopped}")
     share = f"{significant(100 * m['slo_attainment'])} % of requests were within every limit."

@@ -44,6 +44,8 @@ def show_simulation(scenario: Scenario, result: ServingResult, out: Console) -> 
 def _verdict(result: ServingResult) -> str:
     m = result.metrics
     done = f"{m['finished']:,.0f} of {m['requests']:,.0f} requests in {format_seconds(m['duration_s'])}"
+    if result.run.stranded:
+        return f"[red]stuck[/] after {done}: {result.stuck()}"
     if not result.run.complete:
         return f"[yellow]interrupted[/] after {done}"
     broken = result.broken()

@@ -140,6 +140,15 @@ class ServingResult:
             ]
         return [(key, got, limit) for key, got, limit in found if not got <= limit]
 
+    def stuck(self) -> str:
+        """Who would wait for ever and why, as a sentence without its full stop; empty when nobody would."""
+        if not self.run.stranded:
+            return ""
+        return (
+            f"{self.run.stranded:,} requests would wait for ever (no engine that could take them comes up again, or "
+            f"turns are so short that nobody gets to a next token)"
+        )
+
     def record(self) -> dict[str, Any]:
         """Metrics as plain JSON values; not a number becomes None."""
         out: dict[str, Any] = {k: (v if np.isfinite(v) else None) for k, v in self.metrics.items()}

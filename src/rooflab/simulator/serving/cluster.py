@@ -1,4 +1,4 @@
-"""What happens between engines: arrivals, hand-overs, failures and recoveries, clocks, autoscaling."""
+"""What happens between engines: arrivals, hand-overs, failures and recoveries, clocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rooflab.simulator.serving.disaggregation import give_home
 from rooflab.simulator.serving.engine import commit, cut, steps_by
 from rooflab.simulator.serving.observe import gap, see_waiting, up_until
 from rooflab.simulator.serving.prefix import forget, register
-from rooflab.simulator.serving.queues import peek, pop, push, set_wake
+from rooflab.simulator.serving.queues import empty_queue, peek, pop, push, set_wake
 from rooflab.simulator.serving.router import possible, route
 from rooflab.simulator.serving.state import (
     DECODING,
@@ -35,34 +35,32 @@ from rooflab.simulator.serving.state import (
     RECEIVING,
     RECOVER,
     RESTING,
-    STARTING,
     STEPPING,
     UNBORN,
     UP,
 )  # fmt: skip
 
-__all__ = ["advance_prompts", "arrive", "happen", "ring", "scale", "switch_off", "switch_on"]
+__all__ = ["advance_prompts", "arrive", "due", "happen", "place_limbo", "ring", "switch_off", "switch_on"]
 
 
 @compiled
 def arrive(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
-    """Request i arrives: it is routed, or refused if nothing could ever hold it."""
-    job = sim.jobs[i]
-    job.arrival_s = now
-    if not possible(sim, i):
-        job.state = ENDED
-        job.status = 3
-        sim.g[0].ended += 1
-        release_successors(sim, i, now)
-        return
+    """Request i arrives and is routed."""
+    sim.jobs[i].arrival_s = now
     place(sim, key_of, route_to, i, now)
 
 
 @compiled
 def place(sim: Any, key_of: Any, route_to: Any, i: int, now: float) -> None:
     """Route job i (its decode part, if a home holds its KV) to a waiting line; with no replica up it waits in limbo, at
-    a full one it is turned away."""
+    a full one it is turned away, and it is refused if nothing could ever hold it."""
     job = sim.jobs[i]
+    if job.home < 0 and not possible(sim, i):
+        job.state = ENDED
+        job.status = 3
+        sim.g[0].ended += 1
+        release_successors(sim, i, now)
+        return
     r = route(sim, route_to, i, job.home >= 0, now)
     if r < 0:
         job.state = UNBORN
@@ -116,6 +114,7 @@ def _token_of_prompt(sim: Any, key_of: Any, route_to: Any, r: int, i: int, now: 
     rep = sim.reps[r]
     job = sim.jobs[i]
     job.made += 1
+    rep.fruitless = 0
     sim.queues[line_of(sim, r, i)].service += 2.0
     if np.isnan(job.first_token_s):
         job.first_token_s = now
@@ -300,16 +299,29 @@ def _empty(sim: Any, key_of: Any, route_to: Any, r: int, first: int, now: float)
 
 @compiled
 def switch_on(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
-    """Replica r is up; whoever had nowhere to go is routed."""
+    """Replica r is up."""
     rep = sim.reps[r]
     rep.state = UP
     rep.up_since_s = now
     rep.phase = RESTING
     set_wake(sim, r, np.inf)
-    limbo = sim.g[0].n_queues - 2
-    waiting = sim.queues[limbo].n
-    for _ in range(waiting):
-        place(sim, key_of, route_to, pop(sim, limbo), now)
+    place_limbo(sim, key_of, route_to, now)
+
+
+@compiled
+def place_limbo(sim: Any, key_of: Any, route_to: Any, now: float) -> None:
+    """A replica has come up: whoever had nowhere to go is routed again, in order of arrival."""
+    ahead = -1
+    last = empty_queue(sim, sim.g[0].n_queues - 2)
+    while last >= 0:
+        i = last
+        last = sim.jobs[i].chunk_next
+        sim.jobs[i].chunk_next = ahead
+        ahead = i
+    while ahead >= 0:
+        i = ahead
+        ahead = sim.jobs[i].chunk_next
+        place(sim, key_of, route_to, i, now)
 
 
 @compiled
@@ -317,35 +329,6 @@ def switch_off(sim: Any, r: int, now: float) -> None:
     """A draining replica has nothing left to do."""
     up_until(sim, r, now)
     sim.reps[r].state = OFF
-
-
-@compiled
-def scale(sim: Any, now: float) -> None:
-    """The autoscaler's look: as many replicas as hold `scale_load` requests each; new ones need their start-up time."""
-    g = sim.g[0]
-    present = sim.queues[g.n_queues - 2].n
-    running = 0
-    for r in range(len(sim.reps)):
-        present += sim.reps[r].present
-        if sim.reps[r].state == UP or sim.reps[r].state == STARTING:
-            running += 1
-    wanted = min(max(int(np.ceil(present / g.scale_load)), g.scale_min), g.scale_max)
-    for r in range(len(sim.reps)):
-        if running < wanted and sim.reps[r].state == DRAINING:
-            sim.reps[r].state = UP
-            running += 1
-    for r in range(len(sim.reps)):
-        if running < wanted and sim.reps[r].state == OFF:
-            sim.reps[r].state = STARTING
-            set_wake(sim, r, now + sim.reps[r].startup_s)
-            running += 1
-    for back in range(len(sim.reps)):
-        r = len(sim.reps) - 1 - back
-        if running > wanted and sim.reps[r].state == UP:
-            sim.reps[r].state = DRAINING
-            running -= 1
-            if sim.reps[r].present == 0:
-                switch_off(sim, r, now)
 
 
 @compiled

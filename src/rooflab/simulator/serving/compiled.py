@@ -30,17 +30,9 @@ __all__ = ["SOURCE", "compiled", "entry", "function_pointer", "is_on_disk", "no_
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-_SOURCES: Final = (
-    "batch", "cluster", "compiled", "disaggregation", "engine", "kv", "loop", "observe", "pointer", "prefix", "price",
-    "queues", "router",
-    "rules", "state",
-)  # fmt: skip
-"""The modules that compiled code comes from."""
-
-
 def _digest() -> str:
     digest = blake2b(numba.__version__.encode(), digest_size=6)
-    for path in (Path(__file__).with_name(f"{name}.py") for name in _SOURCES):
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

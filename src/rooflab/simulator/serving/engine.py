@@ -21,7 +21,7 @@ from rooflab.simulator.serving.kv import available, blocks_for, growth, length_a
 from rooflab.simulator.serving.observe import gaps, log_step, see_step, see_waiting
 from rooflab.simulator.serving.prefix import cached_units, hold, match
 from rooflab.simulator.serving.price import price
-from rooflab.simulator.serving.queues import peek, pop, push, set_wake
+from rooflab.simulator.serving.queues import empty_queue, peek, pop, push, set_wake
 from rooflab.simulator.serving.rules import LONGEST_PREFIX
 from rooflab.simulator.serving.state import PREFILLING, PROMPT, RECEIVING, RESTING, STEPPING, WHOLE
 
@@ -51,7 +51,13 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
         budget -= int(rep.n_decode * sim.scalars[rep.cost, 6])
     budget -= continue_prompt(sim, key_of, r, budget, now)
     if fits and sim.totals[r, 10] == before:
-        if rep.policy == LONGEST_PREFIX and rep.waiting > 1 and rep.partial < 0 and rep.running < rep.max_num_seqs:
+        if (
+            rep.policy == LONGEST_PREFIX
+            and rep.rotate_steps == 0
+            and rep.waiting > 1
+            and rep.partial < 0
+            and rep.running < rep.max_num_seqs
+        ):
             sort_by_prefix(sim, r)
         admit(sim, key_of, r, budget, now)
     if not rep.mixed and rep.n_chunks == 0:
@@ -61,23 +67,12 @@ def schedule(sim: Any, key_of: Any, r: int, now: float) -> bool:
 
 
 @compiled
-def empty_queue(sim: Any, q: int) -> int:
-    """Take all out of queue q; the first of them, chained by `chunk_next`, the last to leave first (-1: nobody
-    waited)."""
-    first = -1
-    while sim.queues[q].n > 0:
-        i = pop(sim, q)
-        sim.jobs[i].chunk_next = first
-        first = i
-    return first
-
-
-@compiled
 def rotate(sim: Any, key_of: Any, r: int, now: float) -> None:
     """All requests of replica r draw new priorities; those that run give way to better ones that wait, until none of
     these would fit."""
     rep = sim.reps[r]
     rep.rotations += 1
+    rep.fruitless += 1
     rep.rotate_at = int(sim.totals[r, 0]) + rep.rotate_steps
     i = rep.head
     while i >= 0:
@@ -474,6 +469,7 @@ def commit(sim: Any, key_of: Any, r: int, k: int, now: float) -> None:
     if rep.decoding == 1:
         rep.ticks += k
         rep.tokens = until
+        rep.fruitless = 0
         gaps(sim, r, k)
         rep.emitted_s = now
         while rep.n_decode > 0 and sim.heap_key[r, 0] <= rep.tokens:

@@ -2,6 +2,9 @@
 
 At equal times requests come before step boundaries (a request that arrives as a step ends joins the next),
 and those before cluster events.  The loop runs a bounded number of events and hands control back.
+
+When nothing can happen any more, those who have not ended are stranded: the engines that could take them are down for
+good, or requests take turns so often that none of them gets to its next token.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from rooflab.simulator.serving.cluster import advance_prompts, arrive, due, happen, ring, scale, switch_off, switch_on
+from rooflab.simulator.serving.autoscale import scale
+from rooflab.simulator.serving.cluster import advance_prompts, arrive, due, happen, ring, switch_off, switch_on
 from rooflab.simulator.serving.compiled import compiled, entry
 from rooflab.simulator.serving.engine import begin, commit
-from rooflab.simulator.serving.observe import see_waiting, up_until
+from rooflab.simulator.serving.observe import cover, see_waiting, up_until
 from rooflab.simulator.serving.queues import peek, set_wake
-from rooflab.simulator.serving.state import BOUNDARY, DRAINING, STARTING, STEPPING, UP
+from rooflab.simulator.serving.state import BOUNDARY, DRAINING, MOST_FRUITLESS, STARTING, STEPPING, UP
 
 __all__ = ["advance"]
 
@@ -47,7 +51,10 @@ def step(sim: Any, key_of: Any, route_to: Any) -> bool:
     request_s = min(arrival_s, timer_s)
     change_s = min(event_s, g.next_tick_s)
     now = min(request_s, sim.wakes[r], change_s)
-    if g.ended == g.n_jobs or now > g.stop_s or now == np.inf:
+    if g.ended == g.n_jobs or now > g.stop_s:
+        return False
+    if now == np.inf:
+        g.stranded = g.n_jobs - g.ended
         return False
     g.now_s = now
     if request_s <= now:
@@ -58,11 +65,17 @@ def step(sim: Any, key_of: Any, route_to: Any) -> bool:
             arrive(sim, key_of, route_to, g.next_open - 1, now)
     elif sim.wakes[r] <= now:
         wake(sim, key_of, route_to, r, now)
+        if sim.reps[r].fruitless > MOST_FRUITLESS:
+            g.stranded = g.n_jobs - g.ended
+            return False
     elif event_s <= g.next_tick_s:
         happen(sim, key_of, route_to, now)
     else:
-        scale(sim, now)
+        changed = scale(sim, key_of, route_to, now)
         g.next_tick_s += g.tick_s
+        if not changed and request_s == np.inf and sim.wakes[r] == np.inf and event_s == np.inf:
+            # the autoscaler is all that is left, and it will decide as it has decided now for ever
+            g.next_tick_s = np.inf
     return True
 
 
@@ -89,6 +102,7 @@ def wake(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
 def settle(sim: Any) -> None:
     """Bring the accounts of every replica up to now."""
     now = sim.g[0].now_s
+    cover(sim, now)
     for r in range(len(sim.reps)):
         see_waiting(sim, r, now)
         if sim.reps[r].state == UP or sim.reps[r].state == DRAINING:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rooflab.simulator.serving.compiled import compiled
 
-__all__ = ["gap", "log_step", "see_step", "see_waiting", "spread", "up_until"]
+__all__ = ["cover", "gap", "log_step", "see_step", "see_waiting", "spread", "up_until"]
 
 # columns of the timeline while it is being summed
 RUNNING: Final = 0
@@ -33,11 +33,17 @@ def _coarsen(sim: Any) -> None:
 
 
 @compiled
+def cover(sim: Any, now: float) -> None:
+    """Make the timeline reach `now`."""
+    while now >= sim.g[0].interval_s * len(sim.timeline):
+        _coarsen(sim)
+
+
+@compiled
 def spread(sim: Any, field: int, start_s: float, end_s: float, rate: float) -> None:
     """Add `rate` a second to the timeline from start to end."""
     g = sim.g[0]
-    while end_s >= g.interval_s * len(sim.timeline):
-        _coarsen(sim)
+    cover(sim, end_s)
     first = int(start_s / g.interval_s)
     last = int(end_s / g.interval_s)
     if first == last:
@@ -88,8 +94,7 @@ def see_step(sim: Any, r: int, now: float, k: int, kv_end: int) -> None:
     totals[5] += rep.n_step * k
     totals[17] += held * took
     g = sim.g[0]
-    while now >= g.interval_s * len(sim.timeline):
-        _coarsen(sim)
+    cover(sim, now)
     at = int(rep.start_s / g.interval_s)
     if at == int(now / g.interval_s):
         row = sim.timeline[at]

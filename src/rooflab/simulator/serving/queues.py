@@ -10,7 +10,7 @@ from typing import Any
 
 from rooflab.simulator.serving.compiled import compiled
 
-__all__ = ["heap_push", "heap_remove", "peek", "pop", "push", "set_wake"]
+__all__ = ["empty_queue", "heap_push", "heap_remove", "peek", "pop", "push", "set_wake"]
 
 
 @compiled
@@ -103,6 +103,18 @@ def _meld_children(sim: Any, first: int) -> int:
         root = meld(sim, root, stack)
         stack = rest
     return root
+
+
+@compiled
+def empty_queue(sim: Any, q: int) -> int:
+    """Take all out of queue q; the first of them, chained by `chunk_next`, the last to leave first (-1: nobody
+    waited)."""
+    first = -1
+    while sim.queues[q].n > 0:
+        i = pop(sim, q)
+        sim.jobs[i].chunk_next = first
+        first = i
+    return first
 
 
 @compiled

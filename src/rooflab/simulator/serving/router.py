@@ -22,7 +22,7 @@ from rooflab.simulator.serving.compiled import compiled
 from rooflab.simulator.serving.prefix import cached_by
 from rooflab.simulator.serving.state import DECODE, PREFILL, UP
 
-__all__ = ["ROUTERS", "RouteFunction", "route", "route_signature", "router_number"]
+__all__ = ["ROUTERS", "RouteFunction", "could_hold", "possible", "route", "route_signature", "router_number"]
 
 ROUTERS: Final = ("round-robin", "least-loaded", "jsq", "power-of-two", "prefix-affinity", "session")
 ROUTER_ALIASES: Final = {"join-shortest-queue": "jsq", "po2": "power-of-two", "cache-aware": "prefix-affinity"}
@@ -54,28 +54,31 @@ def router_number(router: str | RouteFunction, where: str = "deployment.router")
 
 
 @compiled
-def eligible(sim: Any, r: int, i: int, decode: bool) -> bool:
-    """Whether replica r is up, takes this part of the work, and could ever hold the request."""
+def could_hold(sim: Any, r: int, i: int, decode: bool) -> bool:
+    """Whether replica r, up or not, takes this part of the work and could ever hold the request."""
     rep = sim.reps[r]
     job = sim.jobs[i]
-    if rep.state != UP or rep.role == (PREFILL if decode else DECODE):
+    if rep.role == (PREFILL if decode else DECODE):
         return False
     tokens = job.input + job.made if rep.role == PREFILL else job.input + job.output - 1
     return bool(tokens <= rep.capacity_tokens)
 
 
 @compiled
+def eligible(sim: Any, r: int, i: int, decode: bool) -> bool:
+    """Whether replica r is up, takes this part of the work, and could ever hold the request."""
+    return bool(sim.reps[r].state == UP and could_hold(sim, r, i, decode))
+
+
+@compiled
 def possible(sim: Any, i: int) -> bool:
-    """Whether some replica, up or not, could ever hold job i's prompt, and some its whole sequence."""
-    job = sim.jobs[i]
+    """Whether some replica, up or not, could ever hold job i's prompt (with the tokens that it made before its engine
+    died), and some its whole sequence."""
     starts = False
     ends = False
     for r in range(len(sim.reps)):
-        rep = sim.reps[r]
-        if rep.role != DECODE and job.input <= rep.capacity_tokens:
-            starts = True
-        if rep.role != PREFILL and job.input + job.output - 1 <= rep.capacity_tokens:
-            ends = True
+        starts = starts or could_hold(sim, r, i, False)
+        ends = ends or could_hold(sim, r, i, True)
     return starts and ends
 
 

@@ -301,6 +301,8 @@ def _events(cluster: Cluster, replica_of: npt.NDArray[np.int64]) -> Any:
 def _fill(rep: Any, lane: Replica, cost: int, parts: int, units: tuple[int, int, int, int], unit_tokens: int) -> None:
     """One replica's row."""
     rules = lane.engine if isinstance(lane.engine, EngineRules) else engine_rules(lane.engine)
+    if rules.gated and lane.rotate_steps > 0:
+        raise InputError("a static batch ends as one; its requests cannot take turns", "deployment.rotation")
     rep.cost, rep.role, rep.policy = cost, _ROLE[lane.role], policy_number(lane.policy)
     rep.mixed, rep.chunked, rep.gated, rep.by_progress = (
         rules.mixed,
@@ -406,6 +408,7 @@ def _unpack(sim: state.Sim, replica_of: npt.NDArray[np.int64], n_replicas: int) 
         steps=steps,
         end_s=float(g.now_s),
         complete=bool(g.ended == g.n_jobs),
+        stranded=int(g.stranded),
     )
 
 

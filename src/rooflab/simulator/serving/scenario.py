@@ -64,7 +64,10 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[Engine]]:
     if d.cluster.autoscale:
         a = d.cluster.autoscale
         autoscale = Autoscale(load=a.load, least=a.least, most=a.most, every_s=a.every_s)
-        replicas = [replace(r, up=i < max(a.least, 1), startup_s=a.startup_s) for i, r in enumerate(replicas)]
+        replicas = [
+            replace(r, up=[o.role for o in replicas[:i]].count(r.role) < max(a.least, 1), startup_s=a.startup_s)
+            for i, r in enumerate(replicas)
+        ]
     for failure in d.cluster.failures:
         if failure.replica >= len(replicas):
             raise InputError(f"there is no replica {failure.replica} (0 to {len(replicas) - 1})", "deployment.failures")

@@ -113,13 +113,20 @@ class SpeedChange:
 
 @dataclass(frozen=True, slots=True)
 class Autoscale:
-    """Every `every_s`: keep as many replicas up as hold `load` requests each, between `least` and `most`; idle ones
-    drain."""
+    """Every `every_s`: keep as many replicas of each role up as hold `load` requests each, between `least` and `most`;
+    idle ones drain."""
 
     load: float
     least: int = 1
     most: int | None = None
     every_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.most is not None and self.most < max(self.least, 1):
+            raise InputError(
+                f"at least {max(self.least, 1)} engines and at most {self.most} exclude each other",
+                "deployment.autoscale",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,10 +95,13 @@ REPLICA_DTYPE: Final = _dtype(
     "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used "
     "unit_blocks free_unit "
     "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers "
-    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations admit_every look_at "
-    "batch_wait wait_until",
+    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations fruitless "
+    "admit_every look_at batch_wait wait_until",
 )
 """An engine: its rules and limits, its batch, its blocks, the step (or run of k equal steps) that it is in."""
+
+MOST_FRUITLESS: Final = 10_000
+"""Rotations of a replica since its last token after which none is expected: every turn undoes what the last one did."""
 
 QUEUE_DTYPE: Final = _dtype(f8="service", i8="n head tail root n_decode joined_sum")
 """A waiting line: a list for whoever comes in order, a pairing heap for the rest; under "fair" one a client, with its
@@ -114,7 +117,7 @@ CLUSTER_DTYPE: Final = _dtype(
     f8="now_s stop_s interval_s tick_s next_tick_s scale_load balance_ratio",
     i8="n_jobs n_queues n_clients ended next_open next_shared router turn turn_decode random next_event scale_min "
     "scale_max unit_tokens "
-    "n_steps balance_gap spill",
+    "n_steps balance_gap spill stranded",
 )
 """The cluster: the clock, the router, the autoscaler."""
 

@@ -299,7 +299,8 @@ class Totals:
 class Result:
     """A run: records, totals, timeline, the inter-token latency histogram (counts between ITL_EDGES_S) and steps.
 
-    `end_s` is when the run stopped; `complete` is False when it was interrupted and requests are still PENDING.
+    `end_s` is when the run stopped; `complete` is False when requests are still PENDING: the run was interrupted, or
+    they are `stranded` (no engine that could take them comes up again, or turns are so short that nobody gets on).
     """
 
     records: Records
@@ -309,3 +310,4 @@ class Result:
     steps: Steps
     end_s: float
     complete: bool
+    stranded: int = 0
