@@ -74,6 +74,32 @@ def test_every_run_ends(seed: int) -> None:
     assert result.stranded == (result.records.status == Status.PENDING).sum()
 
 
+@given(laws.SEEDS)
+@settings(max_examples=10, deadline=None, phases=[Phase.generate])
+def test_time_does_not_run_backwards(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    simulation = Simulation(laws.random_requests(rng), restless_cluster(rng))
+    before_s = 0.0
+    for _ in range(300):
+        simulation.advance(1)
+        assert simulation.now_s >= before_s
+        before_s = simulation.now_s
+
+
+def test_turns_leave_the_clocks_of_transfers_alone() -> None:
+    """A swapped request on its way back draws no new key: that is when its KV arrives."""
+    swap = {"kv_bytes_per_token": 1.0, "host_bytes_per_s": 4.0, "swap_bytes": 1e3, "swap_async": True}
+    crowd = engine(kv_blocks=12, rotate_steps=2, max_num_seqs=2, **swap)
+    simulation = Simulation(make_requests(np.zeros(6), 8, 12), crowd)
+    before_s = 0.0
+    while not simulation.advance(1):
+        assert simulation.now_s >= before_s
+        before_s = simulation.now_s
+    result = simulation.result()
+    assert result.complete
+    assert result.totals.total("swapped_tokens") > 0
+
+
 def test_pools_are_scaled_each_by_itself() -> None:
     scenario = rl.load(
         {

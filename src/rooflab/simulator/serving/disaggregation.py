@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rooflab.simulator.serving.batch import enter, join_decode
+from rooflab.simulator.serving.batch import drawn, enter, join_decode
 from rooflab.simulator.serving.compiled import compiled
 from rooflab.simulator.serving.kv import available, blocks_for, give, growth, length_after, take
 from rooflab.simulator.serving.prefix import release
@@ -72,4 +72,6 @@ def join_ready(sim: Any, r: int) -> None:
         rep.ready_head = sim.jobs[i].chunk_next
         rep.receiving -= 1
         sim.jobs[i].swapped = 0
+        if rep.rotate_steps > 0:
+            sim.jobs[i].key = drawn(i, rep.rotations) * (1.0 - rep.sticky)
         join_decode(sim, r, i, sim.jobs[i].stalled_since_s)

@@ -76,7 +76,8 @@ def rotate(sim: Any, key_of: Any, r: int, now: float) -> None:
     rep.rotate_at = int(sim.totals[r, 0]) + rep.rotate_steps
     i = rep.head
     while i >= 0:
-        sim.jobs[i].key = drawn(i, rep.rotations) * (1.0 - rep.sticky)
+        if sim.jobs[i].state != RECEIVING:  # whose key is the time of its timer; it draws when it joins
+            sim.jobs[i].key = drawn(i, rep.rotations) * (1.0 - rep.sticky)
         i = sim.jobs[i].next
     clients = sim.g[0].n_clients
     for q in range(r * clients, (r + 1) * clients):
