@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rooflab.charts.bars import Part, Stack, Step, stacks, waterfall
 from rooflab.charts.chart import chart
+from rooflab.charts.heat import Heat, heat_map
 from rooflab.charts.marks import Bar, Dot, Key, Mark, Series
 from rooflab.charts.palette import BLUE, CARD, EVERY, GREY, SERIES, Colour
 from rooflab.charts.plot import Plot
@@ -211,6 +212,17 @@ def test_a_waterfall_starts_each_bar_where_the_last_one_ended() -> None:
     )
 
 
+def test_a_heat_map_is_deeper_where_figures_are_larger() -> None:
+    fields = {("a", "x"): Heat(0.1, "10"), ("b", "x"): Heat(0.5, "50", "fifty"), ("b", "y"): Heat(9.0, "900")}
+    svg = heat_map(["a", "b"], ["x", "y"], fields, top=1.0, label="l", width=300)
+    boxes = ElementTree.fromstring(svg).findall(".//{*}rect")
+    low, middle, high = (float(b.attrib["fill-opacity"]) for b in boxes)
+    assert low < middle < high < 0.7
+    first, second, third = (float(b.attrib["x"]) for b in boxes)
+    assert first == second < third
+    assert all(-1 <= v <= 301 for v in numbers(svg))
+
+
 def test_a_plot_tells_more_series_apart_than_there_are_colours() -> None:
     lines = tuple(Series(f"line {i}", (1.0, 2.0), (1.0, i + 1.0)) for i in range(9))
     svg = Plot("many", "x", "y", lines).svg()
@@ -242,6 +254,7 @@ def test_any_text_stays_text(text: str) -> None:
     others = (
         stacks([Stack(text, [Part(1.0, text)])], total=1.0, unit="", label=text),
         waterfall([Step(text, 1.0, BLUE, text)], unit="", label=text, texts=[text]),
+        heat_map([text], [text], {(text, text): Heat(1.0, text, text)}, top=1.0, label=text),
         Plot(text, text, text, (Series(text, (0.0, 1.0), (0.0, 1.0)),)).svg(),
     )
     for svg in (everywhere, *others):

@@ -12,8 +12,8 @@ from rooflab.charts.tree import element
 __all__ = ["Anchor", "Box", "Names", "shortened", "width_of"]
 
 Anchor = Literal["start", "middle", "end"]
-_WIDE: Final = 6.3
-"""Pixels of a character at 11 px, for fonts a little wider than most."""
+_WIDE: Final = 6.7
+"""Pixels of a character at 11 px, for the wider of usual fonts."""
 
 
 @dataclass(frozen=True, slots=True)

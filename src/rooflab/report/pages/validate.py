@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from rooflab.charts.chart import chart
+from rooflab.charts.heat import Heat, heat_map
 from rooflab.charts.marks import Dot, Key, Series
 from rooflab.charts.palette import BLUE, INK, ORANGE, SOFT, TEAL
 from rooflab.charts.scale import Axis
-from rooflab.evidence.score.validate import Group, Judged, Validation
+from rooflab.evidence.score.validate import Group, Judged, Validation, group_by
 from rooflab.files import write_text
 from rooflab.report.pages.parts import Answer, Card, Cell, Table, table
 from rooflab.report.pages.render import render
@@ -24,6 +25,10 @@ __all__ = ["validation_page", "write_validation_page"]
 _CLASSES: Final = (("times (ms)", BLUE), ("throughputs", ORANGE), ("energy, power and others", TEAL))
 _MARKED: Final = 5
 """Points of a panel, furthest off, that say what they are on hover."""
+_FIELDS: Final = 14
+"""Engines and accelerators of the heat map, those with most rows."""
+_DEEP: Final = 0.5
+"""The median error that is drawn deepest."""
 _TITLES: Final = {
     "by_family": "What is predicted", "by_source": "Source", "by_engine": "Engine and generation",
     "by_gpu": "Accelerator",
@@ -53,6 +58,7 @@ def validation_page(validation: Validation) -> str:
         ),
         keys=[Key(name, colour, "round") for name, colour in _CLASSES],
         panels=[_panel(name, rows) for name, rows in sorted(sources.items(), key=lambda item: -len(item[1]))],
+        heat=_heat(v.rows),
         tables=[(title, _errors(title, groups[name])) for name, title in _TITLES.items()],
         worst=[_about(j) for j in v.worst(20)],
         reasons=table(["reason", "rows"], [[reason, Cell(f"{n:,}", n)] for reason, n in v.reasons.items()])
@@ -101,6 +107,23 @@ def _ratio(factor: float, low: float, high: float) -> Series:
         "equal" if equal else f"{factor:g} ×", ends, [x * factor for x in ends], INK if equal else SOFT,
         "guide" if equal else "dotted",
     )  # fmt: skip
+
+
+def _heat(rows: Sequence[Judged]) -> Card | None:
+    """Median errors by engine and accelerator, those with most rows; nothing where there is one of either."""
+    served = [j for j in rows if j.row.engine and j.row.gpu]
+    gpus = list(group_by(served, lambda j: j.row.gpu))[:_FIELDS]
+    shown = [j for j in served if j.row.gpu in gpus]
+    engines = list(group_by(shown, lambda j: j.row.engine))[:_FIELDS]
+    if len(engines) < 2 or len(gpus) < 2:
+        return None
+    fields = {}
+    for engine in engines:
+        for gpu, g in group_by((j for j in shown if j.row.engine == engine), lambda j: j.row.gpu).items():
+            title = f"{engine} on {gpu}: {g.n:,} rows, median error {percent(g.median_ape)}, p90 {percent(g.p90_ape)}"
+            fields[engine, gpu] = Heat(g.median_ape, percent(g.median_ape), title)
+    drawn = heat_map(engines, gpus, fields, top=_DEEP, label="median error by engine and accelerator")
+    return Card(charts=[drawn], note=f"Deepest: {_DEEP * 100:.0f} % and more. Hover for rows and p90.", wide=True)
 
 
 def _about(j: Judged) -> str:
