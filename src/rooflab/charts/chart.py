@@ -62,14 +62,14 @@ def chart(
     drawing = root(*size, label)
     keys = [replace(key, name=shortened(key.name, size[0] - 56)) for key in keys]
     rows = _rows(keys, size[0] - 16)
-    top = 8.0 + (20.0 if title else 0.0) + _ROW * len(rows) + (_ROW if y.label else 0.0)
+    top = 8.0 + (20.0 if title else 0.0) + _ROW * len(rows) + (_ROW + 4 if y.label else 0.0)
     frame = _frame(x, y, size, top)
     if title:
         element(drawing, "text", shortened(title, 0.85 * (size[0] - 16)), x=8, y=18, font_size=13, fill=INK.paint)
     for i, row in enumerate(rows):
         _legend(drawing, row, 32.0 if title else 14.0, i)
     if y.label:
-        element(drawing, "text", y.label, x=4 if y.shown else frame.across.start, y=top - 6)
+        element(drawing, "text", y.label, x=4 if y.shown else frame.across.start, y=top - 10)
     _grid(drawing, frame, x, size[1])
     _boxes(drawing, bars, frame)
     names = Names(Element("g"), Box(frame.across.start, top - 6, frame.across.end + 8, frame.up.start))
