@@ -17,7 +17,9 @@ from rooflab.errors import InputError
 from rooflab.evidence.calibrate.calibrate import calibrate, fit_rows
 from rooflab.evidence.calibrate.reports import Given, read_report, rows_of
 from rooflab.evidence.fit.posterior import NOISE, Line, solve
-from rooflab.evidence.fit.serving import FitRow, Prior, predict, with_engine
+from rooflab.evidence.fit.priors import Prior
+from rooflab.evidence.fit.serving import FitRow, with_engine
+from rooflab.evidence.rows.predict import predict
 from rooflab.evidence.rows.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,8 @@ from rooflab.cli.main import run
 from rooflab.costs.engine_constants import active, read_calibration, shipped, using
 from rooflab.errors import InputError
 from rooflab.evidence.calibrate.calibrate import Calibration, calibrate, fit_rows
-from rooflab.evidence.fit.serving import predict, with_engine
+from rooflab.evidence.fit.serving import with_engine
+from rooflab.evidence.rows.predict import predict
 from rooflab.evidence.rows.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]

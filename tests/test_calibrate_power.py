@@ -18,7 +18,7 @@ from rooflab.costs.engine_constants import active, read_calibration, using
 from rooflab.costs.power import PowerCurve, loaded_idle_w, power_curve
 from rooflab.evidence.calibrate.calibrate import Calibration, calibrate, fit_rows
 from rooflab.evidence.calibrate.power import POWER_PRIORS, fit_power
-from rooflab.evidence.fit.serving import predict
+from rooflab.evidence.rows.predict import predict
 from rooflab.evidence.rows.tables import COLUMNS
 
 CHAT = {

@@ -10,9 +10,11 @@ import pytest
 import rooflab as rl
 from rooflab.costs.engine_constants import active
 from rooflab.errors import InputError
-from rooflab.evidence.fit.serving import FitRow, Prior, fit_group, predict, with_engine
+from rooflab.evidence.fit.priors import Prior
+from rooflab.evidence.fit.serving import FitRow, fit_group, with_engine
 from rooflab.evidence.rows import mlperf
 from rooflab.evidence.rows.best import Choice, best_of
+from rooflab.evidence.rows.predict import predict
 from rooflab.evidence.rows.serving import Question, question
 from rooflab.evidence.rows.tables import COLUMNS
 from rooflab.scenario.scenario import Scenario

@@ -95,7 +95,7 @@ def command(
     day = date or datetime.now(UTC).strftime("%Y-%m-%d")
     with calibrated(base):
         found = calibrate(asked, day, data.kernels)
-        content = record(found, asked, day, Path(out).stem, data.sources, reasons)
+        content = record(found, asked, date=day, name=Path(out).stem, sources=data.sources, not_modelled=reasons)
     if found.changed:
         write_text(out, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if as_json:

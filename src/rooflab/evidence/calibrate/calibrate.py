@@ -21,7 +21,8 @@ from rooflab.evidence.calibrate.kernels import fit_kernels
 from rooflab.evidence.calibrate.power import fit_power
 from rooflab.evidence.calibrate.rows import fit_rows
 from rooflab.evidence.fit.identify import Constant, Stage
-from rooflab.evidence.fit.serving import FitRow, predict
+from rooflab.evidence.fit.serving import FitRow
+from rooflab.evidence.rows.predict import predict
 
 __all__ = ["Calibration", "Constant", "Stage", "calibrate", "fit_rows"]
 

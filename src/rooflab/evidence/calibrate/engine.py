@@ -25,18 +25,10 @@ from rooflab.costs.engine_constants import (
 )
 from rooflab.evidence.calibrate.rows import ENERGY, configuration, scenario_of, source_of
 from rooflab.evidence.fit.identify import FEWEST, Stage, find, stage_of
-from rooflab.evidence.fit.serving import (
-    DEVICE_PRIORS,
-    ENGINE_PRIORS,
-    FIRST_TOKEN_PRIORS,
-    FitRow,
-    Prior,
-    predict,
-    times,
-    with_device,
-    with_engine,
-)
+from rooflab.evidence.fit.priors import DEVICE_PRIORS, ENGINE_PRIORS, FIRST_TOKEN_PRIORS, Prior
+from rooflab.evidence.fit.serving import FitRow, with_device, with_engine
 from rooflab.evidence.intervals.likeness import entry_of, key_of
+from rooflab.evidence.rows.predict import predict, times
 
 __all__ = ["fit_engines"]
 

@@ -24,7 +24,7 @@ __all__ = ["record"]
 
 
 def record(
-    calibration: Calibration, rows: Sequence[FitRow], date: str, name: str, sources: Sequence[Source] = (),
+    calibration: Calibration, rows: Sequence[FitRow], *, date: str, name: str, sources: Sequence[Source] = (),
     not_modelled: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The content of the file. Engines and devices are those that differ from the shipped ones, a base calibration's

@@ -28,7 +28,7 @@ import numpy as np
 from rooflab.catalogue.hardware import hardware
 from rooflab.costs.calibration import GEMM_COMPUTE, engine_key
 from rooflab.errors import InputError, unknown
-from rooflab.evidence.fit.kernel_rows import Rows, gemm_bytes
+from rooflab.evidence.fit.kernel_rows import FORMAT_BYTES, Rows
 from rooflab.evidence.fit.kernel_tables import MeasuredDevice
 from rooflab.scenario.hardware import Hardware
 
@@ -156,7 +156,7 @@ def _arguments(row: Row, where: str) -> tuple[str, dict[str, float]]:
 
 
 def _gemm(dtype: str, s: Mapping[str, float]) -> tuple[str, dict[str, float]]:
-    weight, act = gemm_bytes(dtype)
+    weight, act = FORMAT_BYTES[dtype]
     return f"gemm/{dtype}", {**s, "weight_bytes": weight, "act_bytes": act}
 
 
@@ -180,7 +180,7 @@ def _decode(dtype: str, s: Mapping[str, float]) -> tuple[str, dict[str, float]]:
 
 
 def _moe(dtype: str, s: Mapping[str, float]) -> tuple[str, dict[str, float]]:
-    return f"moe/{dtype}", {**s, "weight_bytes": gemm_bytes(dtype)[0], "balanced": 0.0}
+    return f"moe/{dtype}", {**s, "weight_bytes": FORMAT_BYTES[dtype][0], "balanced": 0.0}
 
 
 _READ: Final[Mapping[str, Callable[[str, Mapping[str, float]], tuple[str, dict[str, float]]]]] = {

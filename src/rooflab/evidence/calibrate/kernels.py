@@ -21,7 +21,7 @@ from rooflab.costs.user_kernels import UserKernels
 from rooflab.evidence.calibrate.kernel_csv import KernelRows, measured_device
 from rooflab.evidence.fit.identify import FEWEST, Constant, Stage, find
 from rooflab.evidence.fit.kernels import form_of, predict
-from rooflab.evidence.fit.serving import Prior
+from rooflab.evidence.fit.priors import Prior
 
 __all__ = ["fit_kernels"]
 

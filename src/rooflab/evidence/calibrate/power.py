@@ -20,7 +20,9 @@ from rooflab.errors import RooflabError
 from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.calibrate.rows import ENERGY, configuration, scenario_of, source_of
 from rooflab.evidence.fit.identify import FEWEST, Stage, find, stage_of
-from rooflab.evidence.fit.serving import FitRow, Prior, predict, times
+from rooflab.evidence.fit.priors import Prior
+from rooflab.evidence.fit.serving import FitRow
+from rooflab.evidence.rows.predict import predict, times
 
 __all__ = ["POWER_PRIORS", "fit_power"]
 

@@ -65,8 +65,9 @@ def _figures(**found: float | None) -> dict[str, float]:
 
 
 def _run(
-    tool: str, model: str, date: str, load: str, isl: float | None, osl: float | None, figures: Mapping[str, float]
-) -> Run:
+    tool: str, figures: Mapping[str, float], *, model: str = "", date: str = "", load: str, isl: float | None,
+    osl: float | None,
+) -> Run:  # fmt: skip
     return Run(tool=tool, model=model, date=date[:7], load=load, isl=isl or 0.0, osl=osl or 0.0, figures=figures)
 
 
@@ -94,7 +95,8 @@ def _vllm(content: Mapping[str, Any]) -> list[Run]:
         output_tok_s=_number(content, "output_throughput"),
         req_s=_number(content, "request_throughput"),
     )
-    return [_run("vllm bench serve", _text(content, "model_id"), date, load, isl, osl, figures)]
+    model = _text(content, "model_id")
+    return [_run("vllm bench serve", figures, model=model, date=date, load=load, isl=isl, osl=osl)]
 
 
 def _aiperf(content: Mapping[str, Any]) -> list[Run]:
@@ -127,7 +129,8 @@ def _aiperf(content: Mapping[str, Any]) -> list[Run]:
         _number(content, "input_sequence_length.avg"),
         _number(content, "output_sequence_length.avg", "output_token_count.avg"),
     )
-    return [_run("aiperf", model, _text(content, "start_time"), load, isl, osl, figures)]
+    date = _text(content, "start_time")
+    return [_run("aiperf", figures, model=model, date=date, load=load, isl=isl, osl=osl)]
 
 
 def _watts(content: Mapping[str, Any]) -> float | None:
@@ -201,7 +204,7 @@ def _inference_perf(content: Mapping[str, Any]) -> list[Run]:
         _number(good, "prompt_len.mean", "prompt_tokens.mean"),
         _number(good, "output_len.mean", "output_tokens.mean"),
     )
-    return [_run("inference-perf", "", "", load, isl, osl, figures)]
+    return [_run("inference-perf", figures, load=load, isl=isl, osl=osl)]
 
 
 def _guidellm(content: Mapping[str, Any]) -> list[Run]:
@@ -240,7 +243,15 @@ def _guidellm(content: Mapping[str, Any]) -> list[Run]:
         date = datetime.fromtimestamp(started, UTC).strftime("%Y-%m") if started else ""
         if figures:
             runs.append(
-                _run("guidellm", model, date, load, figure("prompt_token_count"), figure("output_token_count"), figures)
+                _run(
+                    "guidellm",
+                    figures,
+                    model=model,
+                    date=date,
+                    load=load,
+                    isl=figure("prompt_token_count"),
+                    osl=figure("output_token_count"),
+                )
             )
     return runs
 

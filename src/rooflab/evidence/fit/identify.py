@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rooflab.evidence.fit.linear import Line
 from rooflab.evidence.fit.posterior import NOISE, Posterior, draw, loss_of, solve
-from rooflab.evidence.fit.serving import Prior
+from rooflab.evidence.fit.priors import Prior
 
 __all__ = ["FEWEST", "Constant", "Found", "Stage", "errors", "find", "stage_of"]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rooflab import extras
 
-__all__ = ["FRAMEWORKS", "MEASURED", "Columns", "MeasuredDevice", "concatenate", "newest_by", "select", "versions"]
+__all__ = ["FRAMEWORKS", "MEASURED", "Columns", "MeasuredDevice", "Tables", "concatenate", "select"]
 
 Columns = dict[str, NDArray[Any]]
 FRAMEWORKS: Final = ("vllm", "sglang", "trtllm")
@@ -47,22 +47,14 @@ class MeasuredDevice:
 
 
 def _device(
-    key: str,
-    folder: str,
-    bf16: float,
-    fp8: float,
-    fp4: float,
-    int8: float,
-    bw_gbs: float,
-    link_gbs: float,
-    topology: str,
-    l2_mb: float,
-) -> MeasuredDevice:
-    peaks = {"bf16": bf16 * 1e12, "fp8": fp8 * 1e12, "fp4": fp4 * 1e12, "int8": int8 * 1e12}
+    key: str, peaks: tuple[float, ...], bw_gbs: float, link_gbs: float, l2_mb: float, *, topology: str = "switch",
+    folder: str = "",
+) -> MeasuredDevice:  # fmt: skip
+    named = zip(("bf16", "fp8", "fp4", "int8"), peaks, strict=True)
     return MeasuredDevice(
         key=key,
-        folder=folder,
-        peak_flops={k: v for k, v in peaks.items() if v},
+        folder=folder or key.replace("-", "_"),
+        peak_flops={name: peak * 1e12 for name, peak in named if peak},
         memory_bytes_per_s=bw_gbs * 1e9,
         link_bytes_per_s=link_gbs * 1e9,
         link_topology=topology,
@@ -70,55 +62,63 @@ def _device(
     )
 
 
-MEASURED: Final = tuple(
-    _device(*row)
-    for row in (
-        # key, folder, dense peaks bf16, fp8, fp4, int8 (T/s), memory and one-way link GB/s, topology, L2 MB
-        ("a100-sxm-80gb", "a100_sxm", 312, 0, 0, 624, 2039, 300, "switch", 40),
-        ("h100-sxm", "h100_sxm", 989, 1979, 0, 1979, 3350, 450, "switch", 50),
-        ("h200-sxm", "h200_sxm", 989, 1979, 0, 1979, 4800, 450, "switch", 50),
-        ("b200-sxm", "b200_sxm", 2250, 4500, 9000, 4500, 8000, 900, "switch", 126),
-        ("b300-sxm", "b300_sxm", 2250, 4500, 12600, 0, 8000, 900, "switch", 126),
-        ("gb200", "gb200", 2500, 5000, 10000, 5000, 8000, 900, "switch", 126),
-        ("gb300", "gb300", 2500, 5000, 15000, 0, 8000, 900, "switch", 126),
-        ("l40s", "l40s", 362, 733, 0, 733, 864, 32, "bus", 96),
-        ("rtx-pro-6000-server", "rtx_pro_6000_server", 467.8, 935.6, 1871, 935.6, 1792, 64, "bus", 128),
-        ("arc-pro-b60", "b60", 98.3, 0, 0, 197, 456, 28.4, "bus", 18),
-    )
+MEASURED: Final = (
+    # dense peaks of bf16, fp8, fp4, int8 (T/s), memory and one-way link GB/s, L2 MB
+    _device("a100-sxm-80gb", (312, 0, 0, 624), 2039, 300, 40, folder="a100_sxm"),
+    _device("h100-sxm", (989, 1979, 0, 1979), 3350, 450, 50),
+    _device("h200-sxm", (989, 1979, 0, 1979), 4800, 450, 50),
+    _device("b200-sxm", (2250, 4500, 9000, 4500), 8000, 900, 126),
+    _device("b300-sxm", (2250, 4500, 12600, 0), 8000, 900, 126),
+    _device("gb200", (2500, 5000, 10000, 5000), 8000, 900, 126),
+    _device("gb300", (2500, 5000, 15000, 0), 8000, 900, 126),
+    _device("l40s", (362, 733, 0, 733), 864, 32, 96, topology="bus"),
+    _device("rtx-pro-6000-server", (467.8, 935.6, 1871, 935.6), 1792, 64, 128, topology="bus"),
+    _device("arc-pro-b60", (98.3, 0, 0, 197), 456, 28.4, 18, topology="bus", folder="b60"),
 )
 
 
-def versions(root: Path, device: MeasuredDevice, operation: str, framework: str, kernel: str) -> list[Path]:
-    """Files of one kernel under one framework, newest version first."""
-    found = (root / device.folder / operation / framework).glob(f"*/{kernel}_perf.parquet")
-    return sorted(found, key=lambda path: _order(path.parent.name), reverse=True)
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one device under `root`."""
 
+    root: Path
+    device: MeasuredDevice
 
-def newest_by(
-    root: Path, device: MeasuredDevice, operation: str, framework: str, kernel: str, columns: tuple[str, ...] = ()
-) -> Iterator[Columns]:
-    """The newest rows: without `columns` one table; with them, each combination from the newest version that has it.
+    def versions(self, operation: str, framework: str, kernel: str) -> list[Path]:
+        """Files of one kernel under one framework, newest version first."""
+        found = (self.root / self.device.folder / operation / framework).glob(f"*/{kernel}_perf.parquet")
+        return sorted(found, key=lambda path: _order(path.parent.name), reverse=True)
 
-    Versions of one release (its candidates) complete each other by all of `columns`; older releases only add values of
-    the first column (a number format) that are missing altogether.
-    """
-    seen: set[str] = set()
-    found = versions(root, device, operation, framework, kernel)
-    for path in found:
-        table = _read(path)
-        if not columns:
-            yield table
-            return
-        same_release = _order(path.parent.name)[:3] == _order(found[0].parent.name)[:3]
-        first, whole = table[columns[0]], _joined(table, columns)
-        old = (
-            np.isin(whole, sorted(seen))
-            if same_release
-            else np.isin(first, sorted({name.split("|")[0] for name in seen}))
-        )
-        if not old.all():
-            yield select(table, ~old)
-        seen |= set(np.unique(whole).tolist())
+    def newest(self, operation: str, framework: str, kernel: str, columns: tuple[str, ...] = ()) -> Iterator[Columns]:
+        """The newest rows: without `columns` one table; with them, each combination from the newest version that has
+        it.
+
+        Versions of one release (its candidates) complete each other by all of `columns`; older releases only add values
+        of the first column (a number format) that are missing altogether.
+        """
+        seen: set[str] = set()
+        found = self.versions(operation, framework, kernel)
+        for path in found:
+            table = _read(path)
+            if not columns:
+                yield table
+                return
+            same_release = _order(path.parent.name)[:3] == _order(found[0].parent.name)[:3]
+            first, whole = table[columns[0]], _joined(table, columns)
+            old = (
+                np.isin(whole, sorted(seen))
+                if same_release
+                else np.isin(first, sorted({name.split("|")[0] for name in seen}))
+            )
+            if not old.all():
+                yield select(table, ~old)
+            seen |= set(np.unique(whole).tolist())
+
+    def on_chip(self, moved_bytes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Rows whose data stays in the last-level cache between repetitions and is worth seconds: no measure of
+        DRAM."""
+        device = self.device
+        return (moved_bytes < device.l2_bytes / 2) & (moved_bytes / device.memory_bytes_per_s > 3e-6)
 
 
 def _joined(table: Columns, columns: tuple[str, ...]) -> NDArray[Any]:

@@ -31,8 +31,11 @@ from rooflab.costs.fit_file import CURVE_TYPES, Curve
 from rooflab.costs.gemm import GemmCurve, batched_gemm_s, gemm_s
 from rooflab.costs.moe import moe_s
 from rooflab.costs.recurrent import recurrent_decode_s, recurrent_prefill_s
-from rooflab.evidence.fit.kernel_rows import Rows, all_rows
-from rooflab.evidence.fit.kernel_tables import MEASURED, MeasuredDevice
+from rooflab.evidence.fit.kernel_attention import attention, latent_attention, latent_block, recurrent
+from rooflab.evidence.fit.kernel_links import collectives, exchange
+from rooflab.evidence.fit.kernel_products import experts, products
+from rooflab.evidence.fit.kernel_rows import Rows
+from rooflab.evidence.fit.kernel_tables import MEASURED, MeasuredDevice, Tables
 
 __all__ = ["Fitted", "Form", "fit_device", "fit_rows", "form_of", "main", "predict"]
 
@@ -187,12 +190,27 @@ def _error(curve: Curve, predicted: Array, measured: Array) -> Fitted:
     return Fitted(curve, len(errors), float(np.median(errors)), float(np.quantile(errors, 0.9)), float(np.mean(loss)))
 
 
-def fit_device(root: Path, device: MeasuredDevice) -> dict[str, dict[str, Fitted]]:
+_READERS: Final = (
+    products,
+    attention,
+    latent_attention,
+    latent_block,
+    experts,
+    collectives,
+    exchange,
+    recurrent,
+)
+"""Every kernel that is priced."""
+
+
+def fit_device(tables: Tables) -> dict[str, dict[str, Fitted]]:
     """Fits of a device by engine ("" all together) and key."""
+    device = tables.device
     by_key: dict[str, dict[str, Rows]] = {}
-    for engine, key, rows in all_rows(root, device):
-        if len(rows) >= 20:
-            by_key.setdefault(key, {})[engine] = rows
+    for reader in _READERS:
+        for engine, key, rows in reader(tables):
+            if len(rows) >= 20:
+                by_key.setdefault(key, {})[engine] = rows
     out: dict[str, dict[str, Fitted]] = {"": {}}
     modules = by_key.pop("mla_layer", {})
     for key, groups in by_key.items():
@@ -291,7 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for device in MEASURED:
         if options.device and device.key not in options.device:
             continue
-        fits = fit_device(options.tables, device)
+        fits = fit_device(Tables(options.tables, device))
         for engine, by_key in fits.items():
             for key, fit in by_key.items():
                 constants = " ".join(f"{n}={getattr(fit.curve, n):.3g}" for n in fit.curve.__dataclass_fields__)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.evidence.fit.linear import Line
-from rooflab.evidence.fit.serving import Prior
+from rooflab.evidence.fit.priors import Prior
 
 __all__ = ["NOISE", "Line", "Posterior", "draw", "loss_of", "solve"]
 

@@ -21,94 +21,16 @@ import numpy.typing as npt
 
 from rooflab.costs.engine_constants import DeviceFactors, EngineOverhead, ServingCalibration, active, using
 from rooflab.evidence.fit.linear import Line
-from rooflab.evidence.rows.best import Choice, best_of
+from rooflab.evidence.fit.priors import Prior
+from rooflab.evidence.rows.predict import predict, times
 from rooflab.evidence.rows.serving import Question
 
-__all__ = [
-    "DEVICE_PRIORS",
-    "ENGINE_PRIORS",
-    "EXPERT_PRIORS",
-    "FIRST_TOKEN_DEVIATIONS",
-    "FIRST_TOKEN_PRIORS",
-    "HANDOFF_PRIORS",
-    "KERNEL_PRIORS",
-    "READ_PRIORS",
-    "RELATIVE_PRIORS",
-    "SLOW_HOST_PRIORS",
-    "Fit",
-    "FitRow",
-    "Prior",
-    "fit_group",
-    "is_rate",
-    "predict",
-    "starting",
-    "times",
-    "with_device",
-    "with_engine",
-]
+__all__ = ["Fit", "FitRow", "fit_group", "starting", "with_device", "with_engine"]
 
 Array = npt.NDArray[np.float64]
 Group = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """A constant's expected value, how far it may stray (one standard deviation), its bounds and the nudge for its
-    slope."""
-
-    mean: float
-    width: float
-    low: float
-    high: float
-    nudge: float
-
-
-ENGINE_PRIORS: Final[Mapping[str, Prior]] = {
-    "fixed_s": Prior(5e-4, 3e-3, 0.0, 5e-2, 1e-3),
-    "layer_s": Prior(5e-6, 5e-5, 0.0, 2e-3, 1e-5),
-    "sequence_s": Prior(1e-5, 5e-5, 0.0, 1e-3, 1e-5),
-    "skew": Prior(1.0, 1.0, 0.3, 8.0, 0.5),
-    "launch": Prior(1.0, 0.2, 0.3, 2.0, -0.2),
-    "quantise": Prior(1.0, 0.4, 0.0, 1.5, -0.5),
-}
-KERNEL_PRIORS: Final[Mapping[str, Prior]] = {
-    "arithmetic": Prior(1.0, 0.5, 0.8, 20.0, 0.2),
-    "unpacking": Prior(1.0, 0.5, 0.8, 20.0, 0.2),
-    "memory": Prior(1.0, 0.15, 0.2, 1.3, -0.05),
-    "prefill_attention": Prior(1.0, 1.0, 0.7, 100.0, 0.5),
-    "decode_attention": Prior(1.0, 0.3, 0.7, 10.0, 0.2),
-    "regroup": Prior(0.0, 0.1, 0.0, 1.0, 0.05),
-    "prompt_s": Prior(0.0, 1e-2, 0.0, 0.1, 2e-3),
-}
-"""What kernels of an engine's own add to ENGINE_PRIORS."""
-READ_PRIORS: Final[Mapping[str, Prior]] = {"read_s_per_byte": Prior(0.0, 1e-12, 0.0, 2e-11, 1e-13)}
-"""Engines whose matrix-vector kernels keep few reads in flight."""
-EXPERT_PRIORS: Final[Mapping[str, Prior]] = {"block_experts": Prior(1.0, 0.5, 0.5, 4.0, 0.3)}
-"""What mixtures with block-scaled experts add to ENGINE_PRIORS."""
-DEVICE_PRIORS: Final[Mapping[str, Prior]] = {
-    "memory": Prior(1.0, 0.4, 0.1, 1.6, -0.1),
-    "compute": Prior(1.0, 0.5, 0.05, 2.5, -0.1),
-}
-FIRST_TOKEN_PRIORS: Final[Mapping[str, Prior]] = {
-    "frontend_s": Prior(0.012, 0.06, 0.0, 1.0, 0.01),
-    "frontend_user_s": Prior(0.0, 0.003, 0.0, 0.1, 0.001),
-    "convoy": Prior(1.5, 3.0, 1.0, 64.0, 0.5),
-}
-FIRST_TOKEN_DEVIATIONS: Final[Mapping[str, Prior]] = {
-    "frontend_s": Prior(0.0, 0.02, -0.2, 0.2, 0.01),
-    "frontend_user_s": Prior(0.0, 0.001, -0.02, 0.02, 0.0005),
-    "convoy": Prior(0.0, 1.0, -8.0, 8.0, 0.5),
-}
-"""By how much a kind of model may differ from its engine."""
-HANDOFF_PRIORS: Final[Mapping[str, Prior]] = {"handoff_s": Prior(0.1, 0.1, 0.0, 2.0, 0.05)}
-SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {
-    "fixed_s": Prior(0.0, 5e-3, 0.0, 5e-2, 1e-3),
-    "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),
-}
-RELATIVE_PRIORS: Final[Mapping[str, Prior]] = {
-    "memory": Prior(1.0, 0.15, 0.5, 1.4, -0.1),
-    "compute": Prior(1.0, 0.4, 0.3, 2.0, -0.1),
-}
 _SCALE: Final = 0.15
 _BESIDE: Final = {"read_s_per_byte": 8e-13}
 
@@ -150,33 +72,6 @@ class Fit:
     held_out_p90: float
     held_out: Array
     without: Mapping[Group, dict[str, float]] = field(default_factory=dict)
-
-
-def predict(questions: Sequence[Question]) -> Array:
-    """Predicted values in the rows' own units, NaN where a question cannot be answered; the best scenario of several
-    answers."""
-    found = best_of([Choice(q.scenarios, q.stated_rate) for q in questions])
-    return np.array([np.nan if best is None else _value(q, best) for q, best in zip(questions, found, strict=True)])
-
-
-def _value(q: Question, result: Any) -> float:
-    value = float(result.metrics[q.metric])
-    if q.factor > 0:
-        return value * q.factor
-    tokens = 1.0 if q.metric.startswith("tpot") else result.scenario.workload.mean_prompt_tokens
-    return tokens / value if value else float("nan")
-
-
-def is_rate(q: Question) -> bool:
-    """Whether the row is a throughput, whose inverse is a time."""
-    return q.factor < 0 or "per_s" in q.metric
-
-
-def times(questions: Sequence[Question], values: Array) -> Array:
-    """Rows as times: latencies as they are, throughputs inverted."""
-    rate = np.array([is_rate(q) for q in questions])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(rate, 1.0 / values, values)
 
 
 def fit_group(

@@ -26,10 +26,11 @@ from typing import Final
 import numpy as np
 
 from rooflab.costs.engine_constants import ServingCalibration, active, era, using
-from rooflab.evidence.fit.serving import FitRow, predict
+from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.intervals.likeness import key_of
 from rooflab.evidence.refit.rows import read_rows
 from rooflab.evidence.refit.serving import train
+from rooflab.evidence.rows.predict import predict
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["left_out"]

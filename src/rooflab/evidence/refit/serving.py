@@ -73,7 +73,7 @@ _OWN_BACKEND: Final = 12
 
 _ATTENTION: Final = ("decode_attention", "regroup")
 _OWN_KERNELS: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("llamacpp@2025", "lmdeploy@2025", "deepspeed@2025"), tuple(sf.KERNEL_PRIORS)),
+    **dict.fromkeys(("llamacpp@2025", "lmdeploy@2025", "deepspeed@2025"), tuple(KERNEL_PRIORS)),
     "trtllm@2023": ("memory", *_ATTENTION),
     **dict.fromkeys(("vllm@2023", "vllm@2024"), _ATTENTION),
 }
@@ -85,13 +85,13 @@ _FEW_READS: Final = ("llamacpp@2025",)
 relative's."""
 
 
-def _engine_priors(name: str, kind: str, rows: Sequence[sf.FitRow]) -> dict[str, sf.Prior]:
+def _engine_priors(name: str, kind: str, rows: Sequence[sf.FitRow]) -> dict[str, Prior]:
     """Constants that are fitted for an engine and generation: host terms, factors on kernels of its own, block-scaled
     experts."""
     if kind.startswith("moe"):
-        return {**sf.ENGINE_PRIORS, **(sf.EXPERT_PRIORS if any(block_scaled(r) for r in rows) else {})}
-    own = {k: sf.KERNEL_PRIORS[k] for k in _OWN_KERNELS.get(name, ())}
-    return {**sf.ENGINE_PRIORS, **own, **(sf.READ_PRIORS if name in _FEW_READS else {})}
+        return {**ENGINE_PRIORS, **(EXPERT_PRIORS if any(block_scaled(r) for r in rows) else {})}
+    own = {k: KERNEL_PRIORS[k] for k in _OWN_KERNELS.get(name, ())}
+    return {**ENGINE_PRIORS, **own, **(READ_PRIORS if name in _FEW_READS else {})}
 
 
 _BACKEND: Final = (
@@ -104,18 +104,18 @@ _BACKEND: Final = (
     "regroup",
     "prompt_s",
 )
-_UNFUSED: Final = sf.Prior(1.0, 6.0, 0.7, 200.0, 5.0)
+_UNFUSED: Final = Prior(1.0, 6.0, 0.7, 200.0, 5.0)
 """Prefill attention where nobody tables it: a kernel that is not fused sends its scores through memory, tens of times
 the arithmetic."""
 
 
-def _backend_priors(name: str) -> dict[str, sf.Prior]:
+def _backend_priors(name: str) -> dict[str, Prior]:
     """Constants of an engine's backend for a family without tables; the family's own factors stand for its products."""
-    every = {**sf.ENGINE_PRIORS, **sf.KERNEL_PRIORS}
+    every = {**ENGINE_PRIORS, **KERNEL_PRIORS}
     return {
         **{k: every[k] for k in _BACKEND},
         "prefill_attention": _UNFUSED,
-        **(sf.READ_PRIORS if name in _FEW_READS else {}),
+        **(READ_PRIORS if name in _FEW_READS else {}),
     }
 
 
@@ -127,9 +127,9 @@ def _holds_out(rows: Sequence[sf.FitRow], fit: sf.Fit, without: ServingCalibrati
     """Whether factors fitted to other rows of a device foretell its rows better than no factors do (they need two
     groups for that)."""
     questions = [r.question for r in rows]
-    measured = sf.times(questions, np.array([q.measured for q in questions]))
+    measured = times(questions, np.array([q.measured for q in questions]))
     with using(without):
-        plain = sf.times(questions, sf.predict(questions))
+        plain = times(questions, predict(questions))
     told = np.array([r.fitted for r in rows])
     return float(np.nanmean(np.abs(fit.held_out / measured - 1)[told])) < float(
         np.nanmean(np.abs(plain / measured - 1)[told])
@@ -171,7 +171,7 @@ class _Trainer:
         if apply is not None:
             self.left_out.append((fit.without, apply))
         for row, held in zip(rows, fit.held_out, strict=True):
-            value = 1.0 / held if sf.is_rate(row.question) else held
+            value = 1.0 / held if is_rate(row.question) else held
             self.held[row.question.id] = float(value)
         values = {k: float(f"{v:.3g}") for k, v in fit.values.items()}
         print(
@@ -183,7 +183,7 @@ class _Trainer:
     def _fit(
         self,
         rows: Sequence[sf.FitRow],
-        priors: Mapping[str, sf.Prior],
+        priors: Mapping[str, Prior],
         start: Mapping[str, float],
         apply: Callable[[Mapping[str, float]], ServingCalibration],
         *,
@@ -235,15 +235,15 @@ class _Trainer:
         name, _, kind = key.partition("/")
         general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
         own = _engine_priors(name, kind, rows)
-        priors = {**own, **{f"slow {c}": p for c, p in sf.SLOW_HOST_PRIORS.items()}}
+        priors = {**own, **{f"slow {c}": p for c, p in SLOW_HOST_PRIORS.items()}}
         start = {
             **sf.starting(self._begin(key, general), own),
-            **{f"slow {c}": v for c, v in sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS).items()},
+            **{f"slow {c}": v for c, v in sf.starting(table.slow_host, SLOW_HOST_PRIORS).items()},
         }
 
         def apply(values: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
             fast = {c: values[c] for c in own}
-            slow = fast | {c: values[c] + values[f"slow {c}"] for c in sf.SLOW_HOST_PRIORS}
+            slow = fast | {c: values[c] + values[f"slow {c}"] for c in SLOW_HOST_PRIORS}
             return sf.with_engine(f"{key}:slow host", slow, sf.with_engine(key, fast, base))
 
         start_table = replace(table, engines={**table.engines, key: general, f"{key}:slow host": general})
@@ -265,7 +265,7 @@ class _Trainer:
             return replace(at, slow_host=replace(at.slow_host, **dict[str, Any](v)))
 
         with using(table):
-            fit = self._fit(rows, sf.SLOW_HOST_PRIORS, sf.starting(table.slow_host, sf.SLOW_HOST_PRIORS), apply)
+            fit = self._fit(rows, SLOW_HOST_PRIORS, sf.starting(table.slow_host, SLOW_HOST_PRIORS), apply)
         self._done("slow host", rows, fit, apply)
         return replace(
             table, slow_host=replace(table.slow_host, **dict[str, Any]({**fit.values, **_note(fit, rows, self.date)}))
@@ -275,7 +275,7 @@ class _Trainer:
         """Factors of devices whose kernels are a relative's: clocks and power limits differ inside a generation."""
         rows = [r for r in self.rows if fits_speed(r) and has_tables(r) and not own_tables(r) and not _few_reads(r)]
         for key, own in grouped(rows, lambda r: scenario(r).hardware.device.key).items():
-            start = sf.starting(table.devices.get(key, DeviceFactors()), sf.RELATIVE_PRIORS)
+            start = sf.starting(table.devices.get(key, DeviceFactors()), RELATIVE_PRIORS)
             with using(table):
                 mine = settled(own)
             if sum(r.fitted for r in mine) < _FEWEST_OF_DEVICE:
@@ -287,8 +287,8 @@ class _Trainer:
                 return sf.with_device(name, values, base)
 
             with using(table):
-                fit = self._fit(mine, sf.RELATIVE_PRIORS, start, apply, rounds=5, held_out=True)
-            if not _holds_out(mine, fit, apply({k: p.mean for k, p in sf.RELATIVE_PRIORS.items()})):
+                fit = self._fit(mine, RELATIVE_PRIORS, start, apply, rounds=5, held_out=True)
+            if not _holds_out(mine, fit, apply({k: p.mean for k, p in RELATIVE_PRIORS.items()})):
                 table = _without_device(key, table)
                 continue
             self._done(f"device {key}", mine, fit)
@@ -317,13 +317,13 @@ class _Trainer:
             found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0], family)
             table = replace(table, engines={**table.engines, key: found})
         own = {key: _backend_priors(key.partition("/")[0]) for key in fresh}
-        priors = {**sf.DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in own[key].items()}}
-        start = sf.starting(table.devices.get(family, DeviceFactors()), sf.DEVICE_PRIORS)
+        priors = {**DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in own[key].items()}}
+        start = sf.starting(table.devices.get(family, DeviceFactors()), DEVICE_PRIORS)
         for key in fresh:
             start |= {f"{key}:{c}": v for c, v in sf.starting(self._begin(key, table.engines[key]), own[key]).items()}
 
         def apply(values: Mapping[str, float]) -> ServingCalibration:
-            out = sf.with_device(family, {k: values[k] for k in sf.DEVICE_PRIORS}, table)
+            out = sf.with_device(family, {k: values[k] for k in DEVICE_PRIORS}, table)
             for key in fresh:
                 out = sf.with_engine(key, {c: values[f"{key}:{c}"] for c in own[key]}, out)
             return out
@@ -334,7 +334,7 @@ class _Trainer:
             return _without_device(family, table)
         self._done(f"family {family}", rows, fit)
         note = _note(fit, rows, self.date)
-        out = sf.with_device(family, {**{k: fit.values[k] for k in sf.DEVICE_PRIORS}, **note}, table)
+        out = sf.with_device(family, {**{k: fit.values[k] for k in DEVICE_PRIORS}, **note}, table)
         for key in fresh:
             out = sf.with_engine(key, {**{c: fit.values[f"{key}:{c}"] for c in own[key]}, **note}, out)
         return out
@@ -351,7 +351,7 @@ class _Trainer:
     def _first_token(self, table: ServingCalibration, general: str, rows: list[sf.FitRow]) -> ServingCalibration:
         keys = sorted({engine_key(r) for r in rows})
         apart = keys if len(keys) > 1 else []
-        shared, own = sf.FIRST_TOKEN_PRIORS, sf.FIRST_TOKEN_DEVIATIONS
+        shared, own = FIRST_TOKEN_PRIORS, FIRST_TOKEN_DEVIATIONS
         priors = {**shared, **{f"{key} {name}": p for key in apart for name, p in own.items()}}
 
         def terms(values: Mapping[str, float], key: str) -> dict[str, float]:
@@ -388,9 +388,9 @@ class _Trainer:
             ) -> ServingCalibration:
                 return sf.with_engine(name, values, base)
 
-            start = {name: p.mean for name, p in sf.HANDOFF_PRIORS.items()}
+            start = {name: p.mean for name, p in HANDOFF_PRIORS.items()}
             with using(table):
-                fit = self._fit(mine, sf.HANDOFF_PRIORS, start, apply, rounds=4, outliers=True)
+                fit = self._fit(mine, HANDOFF_PRIORS, start, apply, rounds=4, outliers=True)
             self._done(f"handoff {key}", mine, fit)
             table = apply(fit.values)
         return table

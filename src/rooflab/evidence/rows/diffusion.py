@@ -117,17 +117,16 @@ def job(row: Row) -> Job:
     if machine.device.family not in _file():
         raise Unsupported(f"no constants of diffusion for {machine.device.family}")
     high, wide = (int(settings.get(f"resolution_{s}") or settings[f"video_{s}"]) for s in "hw")
-    frames, steps = int(settings.get("frames", 1)), int(settings["steps"])
+    frames = int(settings.get("frames", 1))
     tokens = (high // shape.patch) * (wide // shape.patch) * ((frames - 1) // shape.frames + 1) + shape.text
-    terms = _terms(
-        shape, machine, tokens, steps, batch, (int(settings["ulysses_degree"]), int(settings["ring_degree"]))
-    )
+    degrees = int(settings["ulysses_degree"]), int(settings["ring_degree"])
+    terms = _terms(shape, machine, degrees, tokens=tokens, steps=int(settings["steps"]), batch=batch)
     terms[6] = batch * high * wide * frames * 1e-9 * 1e15 / machine.device.peak("bf16")
     return Job(f"{row['model']}/{machine.device.key}", machine, terms, batch)
 
 
 def _terms(
-    shape: Denoiser, machine: Hardware, tokens: int, steps: int, batch: float, degrees: tuple[int, int]
+    shape: Denoiser, machine: Hardware, degrees: tuple[int, int], *, tokens: int, steps: int, batch: float
 ) -> Array:
     device, count, (ulysses, ring) = machine.device, machine.count, degrees
     peak, passes = device.peak("bf16"), steps * shape.passes * batch

@@ -152,7 +152,7 @@ def predict(series: Series, law: ClockLaw | None = None) -> Iterator[tuple[str, 
         return
     power_0 = _mean_power(reference, time_0, series.devices)
     for point in series.points[1:]:
-        stretch, watts = _under(series, law, idle_w, power_0, reference, point)
+        stretch, watts = _under(series, law, point, idle_w=idle_w, power_w=power_0)
         joules = watts * time_0 * stretch
         for metric, (row, value) in point.measured.items():
             if metric in _TIME:
@@ -172,17 +172,15 @@ def _mean_power(point: Point, time_s: float, devices: int) -> float:
     return point.measured[metric][1] / time_s / (devices if metric.endswith("all_gpus") else 1)
 
 
-def _under(
-    series: Series, law: ClockLaw, idle_w: float, power_0: float, reference: Point, point: Point
-) -> tuple[float, float]:
-    """(time over the reference's, mean watts of a device) at `point`."""
-    stages, weights = len(series.weights), series.weights
+def _under(series: Series, law: ClockLaw, point: Point, *, idle_w: float, power_w: float) -> tuple[float, float]:
+    """(time over the reference's, mean watts of a device) at `point`; `power_w` is that of the reference."""
+    stages, weights, reference = len(series.weights), series.weights, series.points[0]
     if stages == 1:
         cap = point.limits_w[0] if point.limits_w else series.machine.device.tdp_w
-        return capped_job(law, idle_w, power_w=power_0, limit_w=cap, clock=point.clock, from_clock=reference.clock)
+        return capped_job(law, idle_w, power_w=power_w, limit_w=cap, clock=point.clock, from_clock=reference.clock)
     # every stage draws the same while it works, and waits at idle for the pipeline to fill and for heavier stages
     load = (1.0 - series.bubble) * sum(weights) / stages
-    busy_w = idle_w + (power_0 - idle_w) / load
+    busy_w = idle_w + (power_w - idle_w) / load
     limits, top = _per_stage(point.limits_w, stages), _per_stage(reference.limits_w, stages)
     taken = []
     for weight, limit, before in zip(weights, limits, top, strict=True):

@@ -10,9 +10,9 @@ from typing import Any, Final
 from rooflab.costs.provenance import kind_of
 from rooflab.errors import RooflabError
 from rooflab.estimator.serving.front import estimate_many
-from rooflab.evidence.fit.serving import predict
 from rooflab.evidence.intervals.likeness import Domain, Key, domain_of, family_of, key_of
 from rooflab.evidence.rows.mlperf import with_stated_loads
+from rooflab.evidence.rows.predict import predict
 from rooflab.evidence.rows.serving import Question, Unsupported, question
 from rooflab.evidence.rows.tables import Row, Table
 
@@ -205,7 +205,8 @@ def _other(kind: str, rows: Sequence[Row]) -> tuple[list[Scored], dict[str, str]
         if not (math.isfinite(a.predicted) and a.predicted > 0):
             reasons[a.id] = "no finite prediction"
             continue
-        scored.append(_plain(by_id[a.id], kind, a.group, a.predicted, a.measured, a.provenance))
+        told = {"predicted": a.predicted, "measured": a.measured}
+        scored.append(_plain(by_id[a.id], kind, a.group, **told, provenance=a.provenance))
     return scored, reasons
 
 
@@ -221,11 +222,12 @@ def _vision(rows: Sequence[Row]) -> tuple[list[Scored], dict[str, str]]:
         except (Unsupported, RooflabError, ValueError) as error:
             reasons[row["id"]] = str(error)
             continue
-        scored.append(_plain(row, "vision", asked.group, answer.images_per_s, asked.measured, answer.provenance))
+        told = {"predicted": answer.images_per_s, "measured": asked.measured}
+        scored.append(_plain(row, "vision", asked.group, **told, provenance=answer.provenance))
     return scored, reasons
 
 
-def _plain(row: Row, kind: str, group: str, predicted: float, measured: float, provenance: str) -> Scored:
+def _plain(row: Row, kind: str, group: str, *, predicted: float, measured: float, provenance: str) -> Scored:
     """A row that is not about serving: its domain is its metric."""
     domain = Domain(f"{kind}: {row['metric']}", "", "", "", "inside")
     gpu = row.get("gpu") or row.get("device", "")
