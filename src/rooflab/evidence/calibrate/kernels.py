@@ -140,7 +140,7 @@ def _fit(group: KernelRows) -> tuple[Stage, Curve | None]:
         return predict(device, group.key, curve_at(theta), rows)
 
     shapes = list(zip(*(a.tolist() for a in rows.arguments.values()), strict=True))
-    found = find(times_at, priors, rows.seconds, shapes, _NOISE)
+    found = find(times_at, priors, rows.seconds, shapes, noise=_NOISE)
     constants = tuple(
         Constant(
             owner=owner, name=s.name, shipped=s.value(p.mean), value=s.value(x),

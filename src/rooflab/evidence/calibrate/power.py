@@ -128,7 +128,7 @@ def _fit(
 
     # kernels that would draw more than the TDP draw the TDP: look also from where arithmetic draws little
     low = np.array([0.4 if name == "compute" else p.mean for name, p in zip(names, priors.values(), strict=True)])
-    found = find(watts_at, priors, measured, [configuration(r) for r in rows], _NOISE, [low])
+    found = find(watts_at, priors, measured, [configuration(r) for r in rows], noise=_NOISE, elsewhere=[low])
     stage = stage_of(f"{key}, power", [r.question.id for r in rows], found, priors)
     if not stage.kept:
         return stage, table

@@ -1,13 +1,8 @@
-"""Fits of the diffusion constants, run by hand: ``python -m rooflab.evidence.fit.diffusion MEASUREMENTS.csv
-[OUT.json]``."""
+"""Fitting time and power of image and video generation, by family of devices."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +11,7 @@ import numpy.typing as npt
 from rooflab.evidence.rows.diffusion import FACTORS, Job, job, mean_watts
 from rooflab.evidence.rows.serving import Unsupported
 
-__all__ = ["fit_time", "fit_watts"]
+__all__ = ["family_entries", "fit_time", "fit_watts"]
 
 Array = npt.NDArray[np.float64]
 
@@ -74,15 +69,14 @@ def _family(jobs: Sequence[Job], seconds: Array, watts: Array) -> dict[str, Any]
     return entry | {"source": "ML.ENERGY leaderboard v3, text to image and video"}
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Fit every family in the rows; print, or write to the second argument."""
-    with Path(arguments[0]).open(encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if r["source"].endswith("v3") and r["task"].startswith("text-to-")]
+def family_entries(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Constants of every family in the energy rows, as their file holds them."""
+    asked = [r for r in rows if r["source"].endswith("v3") and r["task"].startswith("text-to-")]
     values: dict[str, dict[str, float]] = {}
-    for row in rows:
+    for row in asked:
         values.setdefault(row["config_id"], {})[row["metric"]] = float(row["value"])
     families: dict[str, list[tuple[Job, float, float]]] = {}
-    for config, row in {r["config_id"]: r for r in rows}.items():
+    for config, row in {r["config_id"]: r for r in asked}.items():
         try:
             work = job(row)
         except Unsupported:
@@ -90,15 +84,7 @@ def main(arguments: Sequence[str]) -> None:
         measured = values[config]
         triple = (work, measured["batch_latency"], measured["avg_power_all_gpus"] / work.machine.count)
         families.setdefault(work.machine.device.family, []).append(triple)
-    found = {
-        f: _family([x[0] for x in t], np.array([x[1] for x in t]), np.array([x[2] for x in t]))
-        for f, t in families.items()
+    return {
+        family: _family([x[0] for x in found], np.array([x[1] for x in found]), np.array([x[2] for x in found]))
+        for family, found in families.items()
     }
-    text = json.dumps(found, indent=1) + "\n"
-    print(text)
-    if len(arguments) > 1:
-        Path(arguments[1]).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -95,11 +95,41 @@ class Found:
     better: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is expected of the constants, what was measured, which rows are left out together, and σ."""
+
+    priors: Mapping[str, Prior]
+    measured: Array
+    groups: Sequence[Hashable]
+    noise: float
+
+    @property
+    def listed(self) -> list[Prior]:
+        """The priors in their order."""
+        return list(self.priors.values())
+
+    @property
+    def shipped(self) -> Array:
+        """The shipped constants."""
+        return np.array([p.mean for p in self.listed])
+
+    @property
+    def width(self) -> Array:
+        """Standard deviations of the priors."""
+        return np.array([p.width for p in self.listed])
+
+    def solve(self, line: Line, some: Sequence[int]) -> Posterior:
+        """The posterior of `some` of the constants, the others standing still."""
+        return solve(line.constants(some), self.measured, [self.listed[i] for i in some], self.noise)
+
+
 def find(
     times_at: Callable[[Array], Array],
     priors: Mapping[str, Prior],
     measured: Array,
     groups: Sequence[Hashable],
+    *,
     noise: float = NOISE,
     elsewhere: Sequence[Array] = (),
 ) -> Found:
@@ -109,29 +139,24 @@ def find(
     together. `elsewhere` are constants to look from too, where rows hardly move at the shipped ones (power at its
     limit).
     """
-    start = np.array([p.mean for p in priors.values()])
-    climbs = [_climb(times_at, priors, measured, first, noise) for first in (start, *elsewhere)]
+    task = _Task(priors, measured, groups, noise)
+    climbs = [_climb(times_at, task, first) for first in (task.shipped, *elsewhere)]
     _, best = min(climbs, key=lambda climb: climb[0])
-    return _judged(best, times_at(start), priors, measured, groups, noise)
+    return _judged(best, times_at(task.shipped), task)
 
 
-def _climb(
-    times_at: Callable[[Array], Array], priors: Mapping[str, Prior], measured: Array, first: Array, noise: float
-) -> tuple[float, _Try]:
+def _climb(times_at: Callable[[Array], Array], task: _Task, first: Array) -> tuple[float, _Try]:
     """The least loss found from the line at `first`, and the constants that have it."""
-    listed, start = list(priors.values()), np.array([p.mean for p in priors.values()])
+    start = task.shipped
     best = tried = _Try(first, (), {}, {}, np.zeros(0))
     least, halvings = np.inf, 0
     for i in range(_ROUNDS):
-        line = draw(times_at, priors, tried.theta)
-        loss = loss_of(line.base, measured, tried.theta, listed, noise)
+        line = draw(times_at, task.priors, tried.theta)
+        loss = loss_of(line.base, task.measured, tried.theta, task.listed, task.noise)
         if loss > least - 1e-3:
             # the line led too far: go half of the way, as long as that is far
             halvings += 1
-            if (
-                halvings > _HALVINGS
-                or np.max(np.abs(tried.theta - best.theta) / [p.width for p in listed], initial=0.0) < 0.02
-            ):
+            if halvings > _HALVINGS or np.max(np.abs(tried.theta - best.theta) / task.width, initial=0.0) < 0.02:
                 break
             theta = start.copy()
             theta[list(tried.kept)] = (best.theta + tried.theta)[list(tried.kept)] / 2
@@ -139,8 +164,8 @@ def _climb(
             continue
         # constants that are not taken in stand at their shipped values, not where the last line left them
         shipped = Line(line.at(start), line.slopes, start)
-        kept, reasons, posterior = _identified(shipped, measured, priors, noise)
-        alike = _alike(shipped, measured, priors, kept, noise)
+        kept, reasons, posterior = _identified(shipped, task)
+        alike = _alike(shipped, task, kept)
         if i or np.array_equal(first, start):
             best, least = replace(tried, line=line, reasons=tried.reasons or reasons, alike=tried.alike or alike), loss
         theta = start.copy()
@@ -162,16 +187,15 @@ class _Try:
     line: Line | None = None
 
 
-def _judged(
-    best: _Try, shipped: Array, priors: Mapping[str, Prior], measured: Array, groups: Sequence[Hashable], noise: float
-) -> Found:
-    """`best` if left-out rows get better by it, else the shipped constants, with the reason."""
+def _judged(best: _Try, shipped: Array, task: _Task) -> Found:
+    """`best` if left-out rows get better by it, else the shipped constants, with the reason; `shipped` are times at
+    those."""
     assert best.line is not None
-    kept, width = list(best.kept), np.array([p.width for p in priors.values()])
-    without = _without_each(best.line, measured, priors, kept, groups, noise)
+    kept, measured = list(best.kept), task.measured
+    without = _without_each(best.line, task, kept)
     before, after, left_out = (errors(predicted, measured) for predicted in (shipped, best.line.base, without))
-    better = bool(kept) and _lost(without, measured, noise) < _lost(shipped, measured, noise)
-    deviation = width.copy()
+    better = bool(kept) and _lost(without, task) < _lost(shipped, task)
+    deviation = task.width
     deviation[kept] = best.deviation
     reasons = {i: r for i, r in best.reasons.items() if i not in kept}
     found = Found(
@@ -187,8 +211,8 @@ def _judged(
     )
     if better:
         return found
-    start = np.array([p.mean for p in priors.values()])
-    if len(set(groups)) < 2:
+    start = task.shipped
+    if len(set(task.groups)) < 2:
         flat = {i: r for i, r in reasons.items() if r == _NO_ROW}
         refused = dict.fromkeys(range(len(start)), _ONE_RUN) | flat
     else:
@@ -197,7 +221,7 @@ def _judged(
         theta=start,
         kept=(),
         reasons=refused,
-        deviation=width,
+        deviation=task.width,
         alike={},
         before=before,
         after=after,
@@ -247,38 +271,31 @@ def errors(predicted: Array, measured: Array) -> tuple[float, float]:
     return float(np.median(error)), float(np.quantile(error, 0.9))
 
 
-def _lost(predicted: Array, measured: Array, noise: float) -> float:
+def _lost(predicted: Array, task: _Task) -> float:
     """Loss of predictions, a constant's own apart."""
-    return loss_of(predicted, measured, np.zeros(0), [], noise)
+    return loss_of(predicted, task.measured, np.zeros(0), [], task.noise)
 
 
-def _identified(
-    line: Line, measured: Array, priors: Mapping[str, Prior], noise: float
-) -> tuple[list[int], dict[int, str], Posterior]:
+def _identified(line: Line, task: _Task) -> tuple[list[int], dict[int, str], Posterior]:
     """Constants that the rows can tell and ask for, why each other one stays, and the posterior of the former."""
-    listed = list(priors.values())
-
-    def with_constants(some: list[int]) -> Posterior:
-        return solve(line.constants(some), measured, [listed[i] for i in some], noise)
 
     def told(found: Posterior, some: list[int]) -> bool:
-        return bool(np.all(found.deviation <= _IDENTIFIED * np.array([listed[i].width for i in some])))
+        return bool(np.all(found.deviation <= _IDENTIFIED * task.width[some]))
 
+    every = range(len(task.priors))
     kept: list[int] = []
-    best = with_constants(kept)
+    best = task.solve(line, kept)
     while True:
         tried = [
             (found.loss, i, found)
-            for i in range(len(listed))
-            if i not in kept and told(found := with_constants([*kept, i]), [*kept, i])
+            for i in every
+            if i not in kept and told(found := task.solve(line, [*kept, i]), [*kept, i])
         ]
         if not tried or min(t[0] for t in tried) > best.loss - _WORTH:
             break
         _, chosen, best = min(tried, key=lambda t: t[0])
         kept.append(chosen)
-    reasons = {
-        i: _reason(line, kept, i, with_constants([*kept, i]), priors) for i in range(len(listed)) if i not in kept
-    }
+    reasons = {i: _reason(line, kept, i, task.solve(line, [*kept, i]), task.priors) for i in every if i not in kept}
     return kept, reasons, best
 
 
@@ -300,40 +317,32 @@ def _short(constant: str) -> str:
     return constant.rpartition(":")[2]
 
 
-def _alike(
-    line: Line, measured: Array, priors: Mapping[str, Prior], kept: list[int], noise: float
-) -> dict[int, tuple[str, ...]]:
+def _alike(line: Line, task: _Task, kept: list[int]) -> dict[int, tuple[str, ...]]:
     """For each of `kept` the constants outside that the rows cannot tell from it."""
-    names, out = list(priors), dict[int, tuple[str, ...]]()
+    names, out = list(task.priors), dict[int, tuple[str, ...]]()
     for i in range(len(names)):
         if i in kept or not kept or not np.any(np.abs(line.slopes[:, i]) > 0):
             continue
-        found = solve(line.constants([*kept, i]), measured, [priors[names[k]] for k in [*kept, i]], noise)
+        found = task.solve(line, [*kept, i])
         others = np.abs(found.correlation[-1, :-1])
-        if found.deviation[-1] > _IDENTIFIED * priors[names[i]].width and others.max() > _SEPARATE:
+        if found.deviation[-1] > _IDENTIFIED * task.width[i] and others.max() > _SEPARATE:
             with_ = kept[int(np.argmax(others))]
             out[with_] = (*out.get(with_, ()), _short(names[i]))
     return out
 
 
-def _without_each(
-    line: Line,
-    measured: Array,
-    priors: Mapping[str, Prior],
-    kept: Sequence[int],
-    groups: Sequence[Hashable],
-    noise: float,
-) -> Array:
+def _without_each(line: Line, task: _Task, kept: Sequence[int]) -> Array:
     """Times of each row by constants fitted without its group."""
     if not kept:
         return line.base
-    part, listed = line.constants(kept), [list(priors.values())[i] for i in kept]
-    place = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-    of = np.array([place[g] for g in groups]) % _FOLDS if len(place) > _FOLDS else np.array([place[g] for g in groups])
+    part, listed, measured = line.constants(kept), [task.listed[i] for i in kept], task.measured
+    place = {group: i for i, group in enumerate(dict.fromkeys(task.groups))}
+    of = np.array([place[g] for g in task.groups])
+    of = of % _FOLDS if len(place) > _FOLDS else of
     out = np.empty(len(measured))
     for group in np.unique(of):
         inside = of == group
         if inside.all():
             return part.at(np.array([p.mean for p in listed]))
-        out[inside] = part.rows(inside).at(solve(part.rows(~inside), measured[~inside], listed, noise).theta)
+        out[inside] = part.rows(inside).at(solve(part.rows(~inside), measured[~inside], listed, task.noise).theta)
     return out

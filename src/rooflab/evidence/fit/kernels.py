@@ -1,6 +1,4 @@
-"""Fits the constants of `rooflab.costs` to measured kernel tables and writes the calibration files that ship.
-
-    python -m rooflab.evidence.fit.kernels TABLES --out src/rooflab/costs/fits [--device h100-sxm ...]
+"""Fitting the constants of `rooflab.costs` to measured kernel tables.
 
 Residuals are log(predicted / measured) under a soft-L1 loss of scale 0.15, so that a row twice too slow counts like one
 twice too fast and odd rows pull little.  Shares are bounded by 1: no fit may beat the datasheet.  An engine's own
@@ -11,13 +9,8 @@ fallback or timed work outside the kernel (a quantiser on the host), which is no
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
@@ -35,9 +28,9 @@ from rooflab.evidence.fit.kernel_attention import attention, latent_attention, l
 from rooflab.evidence.fit.kernel_links import collectives, exchange
 from rooflab.evidence.fit.kernel_products import experts, products
 from rooflab.evidence.fit.kernel_rows import Rows
-from rooflab.evidence.fit.kernel_tables import MEASURED, MeasuredDevice, Tables
+from rooflab.evidence.fit.kernel_tables import MeasuredDevice, Tables
 
-__all__ = ["Fitted", "Form", "fit_device", "fit_rows", "form_of", "main", "predict"]
+__all__ = ["Fitted", "Form", "device_entry", "fit_device", "fit_rows", "form_of", "predict"]
 
 Array = NDArray[np.float64]
 _SAMPLE: Final = 2400  # rows of a framework that enter one fit; the error is taken over all
@@ -274,10 +267,10 @@ def _end(rows: Rows, quantile: float) -> Rows:
     return rows.take(rows.seconds >= edge if quantile > 0.5 else rows.seconds <= edge)
 
 
-def to_json(device: MeasuredDevice, fits: dict[str, dict[str, Fitted]], date: str) -> dict[str, Any]:
+def device_entry(tables: Tables, date: str) -> dict[str, Any]:
     """The calibration file of a device, constants rounded to four digits."""
-    curves: dict[str, Any] = {}
-    for engine, by_key in fits.items():
+    device, curves = tables.device, dict[str, Any]()
+    for engine, by_key in fit_device(tables).items():
         curves[engine] = {}
         for key, fit in by_key.items():
             constants = {name: float(f"{getattr(fit.curve, name):.4g}") for name in fit.curve.__dataclass_fields__}
@@ -294,33 +287,3 @@ def to_json(device: MeasuredDevice, fits: dict[str, dict[str, Fitted]], date: st
         "fitted": date,
         "curves": curves,
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fit the devices and write one file each; prints median and p90 error of every fit."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rooflab.evidence.fit.kernels", description="fit kernel constants to measured tables"
-    )
-    parser.add_argument("tables", type=Path, help="folder with one folder of parquet files a device")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the calibration files")
-    parser.add_argument("--device", action="append", default=[], help="only this device (repeatable)")
-    options = parser.parse_args(argv)
-    date = datetime.now(UTC).date().isoformat()
-    for device in MEASURED:
-        if options.device and device.key not in options.device:
-            continue
-        fits = fit_device(Tables(options.tables, device))
-        for engine, by_key in fits.items():
-            for key, fit in by_key.items():
-                constants = " ".join(f"{n}={getattr(fit.curve, n):.3g}" for n in fit.curve.__dataclass_fields__)
-                print(
-                    f"{device.key:20} {engine:7} {key:20} {fit.rows:7d} {fit.median:6.1%} {fit.p90:6.1%}  {constants}",
-                    flush=True,
-                )
-        path = options.out / f"{device.key}.json"
-        path.write_text(json.dumps(to_json(device, fits, date), indent=1) + "\n", encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,39 +1,35 @@
-"""Fits of the power model, run by hand: ``python -m rooflab.evidence.fit.power MEASUREMENTS.csv [OUT.json]``.
+"""Fitting the power of served models, and what an old leaderboard's runs add to the engine.
 
-Serving: the watts of a configuration are linear in the five shares of a PowerCurve, so each share's column is the power
-that the engine predicts with that share alone.  Columns are scaled by measured over predicted throughput, so that the
-work a token costs is fitted and not the engine's error in time.  Clocks: each device's law on the series that has it.
+The watts of a configuration are linear in the five shares of a PowerCurve, so each share's column is the power that the
+engine predicts with that share alone.  Columns are scaled by measured over predicted throughput, so that the work a
+token costs is fitted and not the engine's error in time.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.costs.power import ClockLaw, PowerCurve, assumed
+from rooflab.costs.power import PowerCurve, assumed
 from rooflab.errors import RooflabError
 from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.rows.energy import OldRuns, question
-from rooflab.evidence.rows.energy_series import Series, predict, series_of
 from rooflab.evidence.rows.serving import Unsupported
 from rooflab.scenario.scenario import Scenario
 
 __all__ = [
     "OldCase",
     "ServingPower",
+    "curve_entries",
     "curve_of",
-    "fit_clock",
     "fit_curve",
     "fit_old_runs",
     "old_cases",
+    "old_runs_entry",
     "predicted_share",
     "serving_power",
 ]
@@ -48,16 +44,6 @@ _LOADED_IDLE: Final = {"hopper": 0.20, "blackwell": 0.195, "ampere": 0.20}
 _IDLE: Final = 0.18
 """The same where no family's is known."""
 _BOUNDS: Final = ([0.0, 0.3, 0.3, 0.0], [0.5, 2.0, 1.5, 0.5])
-_FLOOR: Final = 0.7
-_FLOORS: Final = {"a100-sxm-80gb": 0.75, "a40": 0.6}
-"""Voltage floors: for the two cards with rows at locked clocks the best of 0.3 to 0.85; power limits alone do not
-tell."""
-_CLOCK_NAMES: Final = {
-    "p100-pcie": "p100-pcie", "v100-pcie-16gb": "volta", "quadro-rtx-6000": "turing", "a40": "ga102",
-    "a100-sxm-80gb": "ampere",
-}  # fmt: skip
-"""Under which name the law of a measured card is filed: its family's, or that of its chip where the family has several
-kinds."""
 _LINK_PENALTY: Final = 0.05
 
 
@@ -177,8 +163,8 @@ def fit_old_runs(cases: Sequence[OldCase]) -> OldRuns:
     return OldRuns(*np.exp(found.x).tolist())
 
 
-def _old_entry(rows: Sequence[Row]) -> dict[str, Any]:
-    """Constants of `energy_rows.OldRuns` as their file holds them, with their errors."""
+def old_runs_entry(rows: Sequence[Row]) -> dict[str, Any]:
+    """Constants of `rows.energy.OldRuns` as their file holds them, with their errors."""
     cases = old_cases(rows)
     found = fit_old_runs(cases)
     inside = np.abs(np.expm1(_old_errors(found, cases)))
@@ -244,7 +230,8 @@ def _errors(predicted: Array, rows: Sequence[ServingPower]) -> tuple[float, floa
     return round(float(np.median(error)), 3), round(float(np.quantile(error, 0.9)), 3)
 
 
-def _curves(rows: Sequence[ServingPower], source: str) -> dict[str, Any]:
+def curve_entries(rows: Sequence[ServingPower], source: str) -> dict[str, Any]:
+    """Constants of every family as their file holds them, with their errors in sample and with each group left out."""
     out = {}
     pools = {family: [r for r in rows if r.family == family] for family in _LOADED_IDLE} | {"gpu": list(rows)}
     for family, pool in pools.items():
@@ -267,91 +254,4 @@ def _curves(rows: Sequence[ServingPower], source: str) -> dict[str, Any]:
             "left_out_p90": _errors(left, pool)[1],
             "source": source,
         }
-        print(family, out[family])
     return out
-
-
-def _series_errors(series: Sequence[Series], law: ClockLaw) -> Array:
-    return np.array([np.log(p / m) for s in series for _, _, p, m in predict(s, law)])
-
-
-def fit_clock(series: Sequence[Series], floor: float, source: str = "") -> ClockLaw:
-    """Exponent, scaling and regulation that best explain `series`, for a voltage floor."""
-    from scipy.optimize import least_squares
-
-    def law_of(v: Array) -> ClockLaw:
-        return ClockLaw(floor, float(v[0]), float(v[1]), float(v[2]), "fitted", source)
-
-    found = least_squares(
-        lambda v: _series_errors(series, law_of(v)),
-        [1.5, 0.6, 0.95],
-        bounds=([0.1, 0.02, 0.85], [4.0, 1.0, 1.05]),
-        loss="soft_l1",
-        f_scale=0.05,
-        diff_step=1e-3,
-        max_nfev=15,
-    )
-    return law_of(found.x)
-
-
-def _clocks(rows: Sequence[Row], devices: Sequence[str]) -> dict[str, Any]:
-    every = list(series_of([r for r in rows if r["source"].startswith(("Zeus", "Perseus"))]))
-    out = {}
-    for key in devices or sorted({s.machine.device.key for s in every}):
-        mine = [s for s in every if s.machine.device.key == key]
-        sources = ", ".join(sorted({s.group.split("/")[0] for s in mine}))
-        floor = _FLOORS.get(key, _FLOOR)
-        law = fit_clock(mine, floor, sources)
-        errors = np.abs(np.expm1(_series_errors(mine, law)))
-        left = [
-            np.abs(
-                np.expm1(
-                    _series_errors(
-                        [s for s in mine if s.group == g], fit_clock([s for s in mine if s.group != g], floor)
-                    )
-                )
-            )
-            for g in sorted({s.group for s in mine})
-        ]
-        out[key] = {
-            "floor": floor,
-            **{n: round(getattr(law, n), 3) for n in ("exponent", "scaling", "regulation")},
-            "provenance": "fitted",
-            "rows": len(errors),
-            "median": round(float(np.median(errors)), 3),
-            "p90": round(float(np.quantile(errors, 0.9)), 3),
-            "left_out_median": round(float(np.median(np.concatenate(left))), 3),
-            "left_out_p90": round(float(np.quantile(np.concatenate(left), 0.9)), 3),
-            "source": sources,
-        }
-        print(key, out[key], flush=True)
-    return out
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Fit the constants to the rows of a file; print the errors, and with a second argument renew that file of
-    constants.
-
-    A third argument names one part: "curves", "clocks" or "old_runs".
-    """
-    with Path(arguments[0]).open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    parts = arguments[2:] or ["old_runs", "curves", "clocks"]
-    raw = (
-        json.loads(Path(arguments[1]).read_text(encoding="utf-8"))
-        if len(arguments) > 1
-        else {"curves": {}, "clocks": {}}
-    )
-    if "old_runs" in parts:
-        raw["old_runs"] = _old_entry(rows)
-        print(raw["old_runs"], flush=True)
-    if "curves" in parts:
-        raw["curves"] |= _curves(serving_power(rows), "ML.ENERGY leaderboards v2 and v3, GPU power by NVML")
-    if "clocks" in parts:
-        raw["clocks"] |= {_CLOCK_NAMES[key]: law for key, law in _clocks(rows, []).items()}
-    if len(arguments) > 1:
-        Path(arguments[1]).write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -74,6 +74,43 @@ class Fit:
     without: Mapping[Group, dict[str, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What fitted rows took (s or 1/rate) and weigh, what is expected of the constants, whether outliers are
+    expected."""
+
+    measured: Array
+    weights: Array
+    priors: Mapping[str, Prior]
+    outliers: bool
+
+    def solve(self, line: Line) -> Array:
+        """The best constants of a line through the rows."""
+        from scipy.optimize import least_squares
+
+        good = np.isfinite(line.base) & (self.measured > 0) & np.isfinite(line.slopes).all(axis=1)
+        listed = list(self.priors.values())
+        width, mean = np.array([p.width for p in listed]), np.array([p.mean for p in listed])
+        low, high = np.array([p.low for p in listed]), np.array([p.high for p in listed])
+        kept = line.rows(good)
+        target, w = np.log(self.measured[good]), np.sqrt(self.weights[good])
+
+        def residuals(x: Array) -> Array:
+            miss = (np.log(kept.at(x * width)) - target) / _SCALE
+            soft = np.sign(miss) * np.sqrt(np.log1p(miss**2) if self.outliers else 2 * (np.sqrt(1 + miss**2) - 1))
+            return np.concatenate([w * soft, (x - mean / width)])
+
+        # a start at a bound would stay there: the solver's steps shrink with the distance to it
+        begin = np.clip(line.theta, low + 1e-2 * width, high - 1e-2 * width) / width
+        solved = least_squares(residuals, begin, bounds=(low / width, high / width))
+        out: Array = solved.x * width
+        return out
+
+    def rows(self, keep: npt.NDArray[np.bool_]) -> _Task:
+        """The same of some of the rows."""
+        return replace(self, measured=self.measured[keep], weights=self.weights[keep])
+
+
 def fit_group(
     rows: Sequence[FitRow],
     priors: Mapping[str, Prior],
@@ -92,18 +129,18 @@ def fit_group(
     told = [r for r in rows if r.fitted]
     questions = [r.question for r in told]
     measured = times(questions, np.array([q.measured for q in questions]))
-    weights = _weights(told)
+    task = _Task(measured, _weights(told), priors, outliers)
     theta = np.array([start[name] for name in priors])
     line = Line(np.zeros(len(told)), np.zeros((len(told), len(priors))), theta)
     for _ in range(rounds):
         line = _draw(questions, priors, theta, apply)
-        moved = _solve(line, measured, weights, priors, outliers)
+        moved = task.solve(line)
         settled = np.all(np.abs(moved - theta) <= 0.02 * np.array([p.width for p in priors.values()]))
         theta = moved
         if settled:
             break
     error = _ape(line.at(theta), measured)
-    without = _without(rows, line, measured, weights, priors, outliers) if held_out else {}
+    without = _without(rows, line, task) if held_out else {}
     out = _held_out(rows, line, priors, apply, without) if held_out else np.full(len(rows), np.nan)
     held = _ape(out[np.array([r.fitted for r in rows])], measured) if held_out else error
     return Fit(
@@ -118,19 +155,17 @@ def fit_group(
     )
 
 
-def _without(
-    rows: Sequence[FitRow], line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior], outliers: bool
-) -> dict[Group, dict[str, float]]:
-    """Constants by the group that they know no row of; `line`, `measured`, `weights` are those of the fitted rows."""
+def _without(rows: Sequence[FitRow], line: Line, task: _Task) -> dict[Group, dict[str, float]]:
+    """Constants by the group that they know no row of; `line` and `task` are those of the fitted rows."""
     groups = [r.group for r in rows if r.fitted]
     out: dict[Group, dict[str, float]] = {}
     for group in sorted({r.group for r in rows}):
         others = np.array([g != group for g in groups])
         if others.any():
-            values = _solve(line.rows(others), measured[others], weights[others], priors, outliers)
+            values = task.rows(others).solve(line.rows(others))
         else:
-            values = np.array([p.mean for p in priors.values()])
-        out[group] = dict(zip(priors, values.tolist(), strict=True))
+            values = np.array([p.mean for p in task.priors.values()])
+        out[group] = dict(zip(task.priors, values.tolist(), strict=True))
     return out
 
 
@@ -174,28 +209,6 @@ def _draw(
         nudged[j] += step
         slopes[:, j] = (at(nudged) - base) / step
     return Line(base, slopes, theta)
-
-
-def _solve(line: Line, measured: Array, weights: Array, priors: Mapping[str, Prior], outliers: bool = False) -> Array:
-    from scipy.optimize import least_squares
-
-    good = np.isfinite(line.base) & (measured > 0) & np.isfinite(line.slopes).all(axis=1)
-    width = np.array([p.width for p in priors.values()])
-    mean = np.array([p.mean for p in priors.values()])
-    low, high = np.array([p.low for p in priors.values()]), np.array([p.high for p in priors.values()])
-    kept = line.rows(good)
-    target, w = np.log(measured[good]), np.sqrt(weights[good])
-
-    def residuals(x: Array) -> Array:
-        miss = (np.log(kept.at(x * width)) - target) / _SCALE
-        soft = np.sign(miss) * np.sqrt(np.log1p(miss**2) if outliers else 2 * (np.sqrt(1 + miss**2) - 1))
-        return np.concatenate([w * soft, (x - mean / width)])
-
-    # a start at a bound would stay there: the solver's steps shrink with the distance to it
-    begin = np.clip(line.theta, low + 1e-2 * width, high - 1e-2 * width) / width
-    solved = least_squares(residuals, begin, bounds=(low / width, high / width))
-    out: Array = solved.x * width
-    return out
 
 
 def _weights(rows: Sequence[FitRow]) -> Array:

@@ -1,4 +1,4 @@
-"""Fits of the vision factors, run by hand: ``python -m rooflab.evidence.fit.vision MEASUREMENTS.csv [OUT.json]``.
+"""Fitting the factors of vision networks, by device and kind of device.
 
 Residuals are log(predicted / measured) under a soft-L1 loss; factors are drawn towards a common prior, so that what a
 device's rows do not tell stays where the others put it.  Besides the fit in sample, whole model families and whole
@@ -7,11 +7,7 @@ devices are left out.
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,11 +15,10 @@ import numpy.typing as npt
 
 from rooflab.costs.vision import CLASSES, COUNT_FACTORS, LAYER_FACTORS, LayerTable, counts_s, layers_s
 from rooflab.estimator.vision import FORMATS, Counts
-from rooflab.evidence.rows.serving import Unsupported
-from rooflab.evidence.rows.vision import VisionQuestion, question
+from rooflab.evidence.rows.vision import VisionQuestion
 from rooflab.operators.networks import Network
 
-__all__ = ["counts_model", "fit_factors", "layers_model"]
+__all__ = ["counts_model", "device_entry", "fit_factors", "layers_model", "members_of"]
 
 Array = npt.NDArray[np.float64]
 Model = Callable[[Array], Array]
@@ -121,7 +116,15 @@ def _fit(asked: Sequence[VisionQuestion], by_layers: bool) -> tuple[Array, dict[
     }
 
 
-def _entry(asked: Sequence[VisionQuestion], source: str) -> dict[str, Any]:
+def members_of(asked: Sequence[VisionQuestion]) -> dict[str, list[str]]:
+    """Whose rows each entry is fitted to: every device alone, and the cards and the processors together."""
+    keys = sorted({q.machine.device.key for q in asked})
+    together = {kind: [k for k in keys if k.startswith(prefix)] for kind, prefix in (("gpu", "rtx"), ("cpu", "i9"))}
+    return {key: [key] for key in keys} | together
+
+
+def device_entry(asked: Sequence[VisionQuestion], source: str) -> dict[str, Any]:
+    """Factors and errors of a device, or of devices together, as their file holds them."""
     layered = [q for q in asked if isinstance(q.network, Network)]
     factors, errors = _fit(layered, True)
     entry: dict[str, Any] = {
@@ -146,37 +149,3 @@ def _class(q: VisionQuestion) -> str:
 
 def _named(names: Sequence[str], factors: Array) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in zip(names, factors, strict=True)}
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Fit every device and every kind of device; print, or write to the second argument."""
-    asked = []
-    with Path(arguments[0]).open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            try:
-                asked.append(question(row))
-            except Unsupported:
-                continue
-    found: dict[str, Any] = {
-        "about": "Factors of datasheet time by kind of layer. Made by rooflab.evidence.fit.vision.",
-        "devices": {},
-    }
-    keys = sorted({q.machine.device.key for q in asked})
-    for name, members in [(k, [k]) for k in keys] + [
-        ("gpu", [k for k in keys if k.startswith("rtx")]),
-        ("cpu", [k for k in keys if k.startswith("i9")]),
-    ]:
-        entry = _entry(
-            [q for q in asked if q.machine.device.key in members], f"timm inference benchmarks on {', '.join(members)}"
-        )
-        found["devices"][name] = entry
-        print(name, entry["layers_fit"], entry["counts_fit"], file=sys.stderr, flush=True)
-    text = json.dumps(found, indent=1) + "\n"
-    if len(arguments) > 1:
-        Path(arguments[1]).write_text(text, encoding="utf-8")
-    else:
-        print(text)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

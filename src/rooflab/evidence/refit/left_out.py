@@ -29,7 +29,7 @@ from rooflab.costs.engine_constants import ServingCalibration, active, era, usin
 from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.intervals.likeness import key_of
 from rooflab.evidence.refit.rows import read_rows
-from rooflab.evidence.refit.serving import train
+from rooflab.evidence.refit.serving.train import train
 from rooflab.evidence.rows.predict import predict
 from rooflab.scenario.scenario import Scenario
 

@@ -1,0 +1,97 @@
+"""Stages of serving: constants of engines, and what a slow host adds to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from rooflab.costs.engine_constants import ServingCalibration, using
+from rooflab.evidence.fit.priors import SLOW_HOST_PRIORS
+from rooflab.evidence.fit.serving import FitRow, starting, with_engine
+from rooflab.evidence.refit.serving.constants import engine_priors
+from rooflab.evidence.refit.serving.fitting import FEWEST, Fitting
+from rooflab.evidence.refit.serving.rows import (
+    block_scaled,
+    engine_key,
+    fits_speed,
+    grouped,
+    has_tables,
+    pool_alone,
+    settled,
+    slow_vllm,
+)
+
+__all__ = ["engines", "slow_host"]
+
+
+def engines(f: Fitting, table: ServingCalibration) -> ServingCalibration:
+    """Constants of engines by generation and kind of model."""
+    with using(table):
+        usable = [pool_alone(r) for r in f.rows if fits_speed(r) and has_tables(r) and not slow_vllm(r)]
+    slow = grouped([r for r in f.rows if fits_speed(r) and slow_vllm(r) and has_tables(r)], engine_key)
+    for key, rows in grouped(usable, engine_key).items():
+        beside = slow.get(key, [])
+        together = any(block_scaled(r) for r in beside)
+        table = _with_slow_host(f, table, key, rows + beside) if together else _engine(f, table, key, rows)
+    return table
+
+
+def _engine(f: Fitting, table: ServingCalibration, key: str, rows: list[FitRow]) -> ServingCalibration:
+    with using(table):
+        rows = settled(rows)
+    if sum(r.fitted for r in rows) < FEWEST:
+        return table
+    name, _, kind = key.partition("/")
+    general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
+    table = replace(table, engines={**table.engines, key: general})
+    priors = engine_priors(name, kind, rows)
+    with using(table):
+        start = starting(f.begin(key, general), priors)
+        fit = f.fit(rows, priors, start, lambda v: with_engine(key, v), rounds=5)
+    f.done(key, rows, fit, partial(with_engine, key))
+    return with_engine(key, {**fit.values, **f.note(fit, rows)}, table)
+
+
+def _with_slow_host(f: Fitting, table: ServingCalibration, key: str, rows: list[FitRow]) -> ServingCalibration:
+    """Constants of an engine and what a slow host adds to them, from rows of both; the slow host gets an entry of
+    its own."""
+    with using(table):
+        rows = settled(rows)
+    name, _, kind = key.partition("/")
+    general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
+    own = engine_priors(name, kind, rows)
+    priors = {**own, **{f"slow {c}": p for c, p in SLOW_HOST_PRIORS.items()}}
+    start = {
+        **starting(f.begin(key, general), own),
+        **{f"slow {c}": v for c, v in starting(table.slow_host, SLOW_HOST_PRIORS).items()},
+    }
+
+    def apply(values: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
+        fast = {c: values[c] for c in own}
+        slow = fast | {c: values[c] + values[f"slow {c}"] for c in SLOW_HOST_PRIORS}
+        return with_engine(f"{key}:slow host", slow, with_engine(key, fast, base))
+
+    start_table = replace(table, engines={**table.engines, key: general, f"{key}:slow host": general})
+    with using(start_table):
+        fit = f.fit(rows, priors, start, apply, rounds=4)
+    f.done(key, rows, fit, apply)
+    note, out = f.note(fit, rows), apply(fit.values, start_table)
+    return with_engine(f"{key}:slow host", note, with_engine(key, note, out))
+
+
+def slow_host(f: Fitting, table: ServingCalibration) -> ServingCalibration:
+    """What a slow host adds, from rows of engines without an entry of their own there."""
+    rows = [r for r in f.rows if fits_speed(r) and slow_vllm(r) and f"{engine_key(r)}:slow host" not in table.engines]
+    if len(rows) < FEWEST:
+        return table
+
+    def apply(v: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
+        at = base or table
+        return replace(at, slow_host=replace(at.slow_host, **dict[str, Any](v)))
+
+    with using(table):
+        fit = f.fit(rows, SLOW_HOST_PRIORS, starting(table.slow_host, SLOW_HOST_PRIORS), apply)
+    f.done("slow host", rows, fit, apply)
+    return replace(table, slow_host=replace(table.slow_host, **dict[str, Any]({**fit.values, **f.note(fit, rows)})))
