@@ -20,6 +20,9 @@ from rooflab.costs.moe import moe_s
 from rooflab.evidence.fit import kernels as kernel_fit
 from rooflab.evidence.fit.kernel_rows import Rows
 from rooflab.evidence.fit.kernel_tables import MEASURED
+from rooflab.evidence.refit.runner import run
+from rooflab.evidence.refit.stage import Places
+from rooflab.evidence.refit.stages import STAGES
 from rooflab.scenario.hardware import Device, Link
 
 FITS = [path for path in resources.files("rooflab.costs").joinpath("fits").iterdir() if path.name.endswith(".json")]
@@ -232,7 +235,7 @@ def test_fits_resist_wild_rows_and_keep_to_the_datasheet():
     assert max(found.curve.b1, found.curve.b2) <= 1
 
 
-def test_the_command_turns_tables_into_a_calibration_file(tmp_path, capsys):
+def test_the_stage_turns_tables_into_a_calibration_file(tmp_path):
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -264,8 +267,11 @@ def test_the_command_turns_tables_into_a_calibration_file(tmp_path, capsys):
         folder = tmp_path / "h100_sxm" / "gemm" / framework / version
         folder.mkdir(parents=True)
         parquet.write_table(pa.table(table), folder / "gemm_perf.parquet")
-    assert kernel_fit.main([str(tmp_path), "--out", str(tmp_path), "--device", "h100-sxm"]) == 0
-    file = parse_fit_file(json.loads((tmp_path / "h100-sxm.json").read_text()))
+    places = Places(tables=tmp_path, work=tmp_path / "work", kernel_tables=tmp_path, package=tmp_path / "rooflab")
+    lines: list[str] = []
+    stage = next(s for s in STAGES if s.name == "kernels")
+    run(stage, places, "2026-01-02", only=["h100-sxm"], say=lines.append)
+    file = parse_fit_file(json.loads(places.fits("h100-sxm")[0].read_text()))
     found = file.find("", "gemm/bf16")
     assert found is not None
     curve, fit = found
@@ -274,4 +280,4 @@ def test_the_command_turns_tables_into_a_calibration_file(tmp_path, capsys):
     assert curve.t0_s == pytest.approx(truth.t0_s, rel=0.05)
     assert fit.median_error < 0.01
     assert file.curves.keys() == {("", "gemm/bf16")}
-    assert "gemm/bf16" in capsys.readouterr().out
+    assert any("h100-sxm  gemm/bf16: " in line for line in lines)

@@ -1,8 +1,6 @@
 """Recorded bounds: the error that each group of the shipped rows may not exceed, so that a change that makes one worse
 is seen.
 
-    python -m rooflab.evidence.publish.bounds        records `data/bounds.json` anew, from the figures of today
-
 A bound is today's figure and a tenth, plus half a point: what moves by less is noise of no consequence.
 """
 
@@ -12,10 +10,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
-from rooflab.evidence.score.validate import Validation, validate
+from rooflab.evidence.score.validate import Validation
 
 __all__ = ["Breach", "Bounds", "breaches", "read_bounds", "record_bounds"]
 
@@ -75,14 +72,3 @@ def breaches(validation: Validation, bounds: Bounds) -> list[Breach]:
             elif got and got.median_ape > bound["median_ape"]:
                 out.append(Breach(grouping, name, "median error", got.median_ape, bound["median_ape"]))
     return out
-
-
-def main() -> None:
-    """Record the bounds of the shipped rows."""
-    path = Path(__file__).parents[1] / "data" / "bounds.json"
-    path.write_text(json.dumps(record_bounds(validate()), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{path.name} written")
-
-
-if __name__ == "__main__":
-    main()

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from rooflab.evidence.score.score import Scored
 
-__all__ = ["twins"]
+__all__ = ["repeats"]
 
 
-def twins(rows: Sequence[Scored]) -> Mapping[str, list[float]]:
+def repeats(rows: Sequence[Scored]) -> Mapping[str, list[float]]:
     """Highest over lowest value, less one, of each set of rows that are stated alike, by family.
 
     Rows belong together when metric, scenario, shape of the model, device, engine and its generation, and everything

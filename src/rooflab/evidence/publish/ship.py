@@ -1,6 +1,4 @@
-"""Restate measurements whose licence allows it as the compact tables that ship.
-
-    python -m rooflab.evidence.publish.ship FOLDER       FOLDER holds serving/measurements.csv, energy/..., training/...
+"""Measurements whose licence allows it, restated as the compact tables that ship.
 
 Rows that their table doubts, and rows with ship = 0, stay behind.  Of the notes only what tells the configuration is
 kept.
@@ -8,19 +6,17 @@ kept.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
 from typing import Final
 
 from rooflab.evidence.rows.shipped import DITTO, FACTORED, Source
-from rooflab.evidence.rows.tables import COLUMNS, KINDS, Kind, Row, read_table
+from rooflab.evidence.rows.tables import COLUMNS, KINDS, Kind, Row, Table
 
-__all__ = ["compact", "licence_of"]
+__all__ = ["compact", "licence_of", "shipped_tables"]
 
 _LICENCES: Final = (
     ("Argonne", "BSD-3-Clause"),
@@ -114,29 +110,21 @@ def compact(rows: Sequence[Row], known: Mapping[str, Source], kind: Kind) -> lis
     return list(lines.values())
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--kinds", default="serving,energy,vision")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "data")
-    options = parser.parse_args(arguments)
+def shipped_tables(tables: Mapping[Kind, Table]) -> dict[str, str]:
+    """The text of each file that ships (``serving_rows.csv``, ..., ``sources.csv``), from measured tables by kind."""
     everywhere: list[Source] = []
+    texts = {}
     for kind in KINDS:
-        if kind not in options.kinds.split(","):
+        if kind not in tables:
             continue
-        rows = [
-            _addressed(r, kind) for r in read_table(options.folder / kind / "measurements.csv").rows if _ships(r, kind)
-        ]
+        rows = [_addressed(r, kind) for r in tables[kind].rows if _ships(r, kind)]
         known = _sources(rows, len(everywhere) + 1)
         everywhere += known.values()
         lines = compact(rows, known, kind)
-        _write(options.out / f"{kind}_rows.csv", [*lines[0]], list(_dittoed(lines)))
-    _write(
-        options.out / "sources.csv",
-        [*Source.__dataclass_fields__],
-        [[s.key, s.name, s.prefix, s.address, s.licence] for s in everywhere],
-    )
+        texts[f"{kind}_rows.csv"] = _csv([*lines[0]], _dittoed(lines))
+    columns = [*Source.__dataclass_fields__]
+    texts["sources.csv"] = _csv(columns, [[s.key, s.name, s.prefix, s.address, s.licence] for s in everywhere])
+    return texts
 
 
 def _dittoed(lines: Sequence[Mapping[str, str]]) -> Iterator[list[str]]:
@@ -147,12 +135,9 @@ def _dittoed(lines: Sequence[Mapping[str, str]]) -> Iterator[list[str]]:
         above = line
 
 
-def _write(path: Path, columns: list[str], lines: list[list[str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(lines)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _csv(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    file = StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(lines)
+    return file.getvalue()

@@ -1,9 +1,5 @@
 """Predictions of rows whose whole source, whole accelerator or whole model took no part in the fit.
 
-    python -m rooflab.evidence.refit.left_out ROWS.csv --by source --out HELD.csv [--only NAME ...]
-    python -m rooflab.evidence.refit.left_out ROWS.csv --by device --out HELD.csv
-    python -m rooflab.evidence.refit.left_out ROWS.csv --by model --out HELD.csv
-
 Harder than leaving out one group of a source: nothing of the same client, host or recipe is left (by source), nothing
 of the device (by device), nothing of any model of the same shape, whatever it was tuned for (by model).  The constants
 of every engine, device family and host that the left-out rows had a part in are fitted anew, under priors that know
@@ -13,14 +9,9 @@ touched them.
 
 from __future__ import annotations
 
-import argparse
-import csv
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from io import StringIO
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -28,7 +19,6 @@ import numpy as np
 from rooflab.costs.engine_constants import ServingCalibration, active, era, using
 from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.intervals.likeness import key_of
-from rooflab.evidence.refit.rows import read_rows
 from rooflab.evidence.refit.serving.train import train
 from rooflab.evidence.rows.predict import predict
 from rooflab.scenario.scenario import Scenario
@@ -38,25 +28,30 @@ __all__ = ["left_out"]
 _FEWEST: Final = 8
 
 
-def left_out(rows: Sequence[FitRow], by: str, only: Sequence[str] = ()) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """(name, predictions by row id) of each source, device or model's shape in turn, fitted on all other rows."""
-    named, shipped = [_NAMES[by](row) for row in rows], active()
-    for name in sorted(set(named)):
-        inside = [r for r, n in zip(rows, named, strict=True) if n == name]
-        if (only and name not in only) or len(inside) < _FEWEST:
-            continue
-        engines, families = {_engine(r) for r in inside}, {_family(r) for r in inside}
-        others = [
-            r
-            for r, n in zip(rows, named, strict=True)
-            if n != name and (_engine(r) in engines or _family(r) in families)
-        ]
-        slow = any(_scenario(r).deployment.runtime.host == "slow" for r in inside)
-        with using(_without(shipped, engines, families, slow)), redirect_stdout(StringIO()):
-            table = train(others, "", near=shipped).table
-        with using(table):
-            values = predict([r.question for r in inside])
-        yield name, {r.question.id: float(v) for r, v in zip(inside, values, strict=True) if np.isfinite(v) and v > 0}
+def left_out(rows: Sequence[FitRow], by: str) -> dict[str, Callable[[], Mapping[str, float]]]:
+    """For each source, device or model's shape (by name) of enough rows, what predicts them by a fit to all others: by
+    row id."""
+    named = [_NAMES[by](row) for row in rows]
+    return {
+        name: partial(_predicted, rows, named, name)
+        for name in sorted(set(named))
+        if sum(n == name for n in named) >= _FEWEST
+    }
+
+
+def _predicted(rows: Sequence[FitRow], named: Sequence[str], name: str) -> dict[str, float]:
+    inside = [r for r, n in zip(rows, named, strict=True) if n == name]
+    engines, families = {_engine(r) for r in inside}, {_family(r) for r in inside}
+    others = [
+        r for r, n in zip(rows, named, strict=True) if n != name and (_engine(r) in engines or _family(r) in families)
+    ]
+    slow = any(_scenario(r).deployment.runtime.host == "slow" for r in inside)
+    shipped = active()
+    with using(_without(shipped, engines, families, slow)):
+        table = train(others, "", near=shipped).table
+    with using(table):
+        values = predict([r.question for r in inside])
+    return {r.question.id: float(v) for r, v in zip(inside, values, strict=True) if np.isfinite(v) and v > 0}
 
 
 def _scenario(row: FitRow) -> Scenario:
@@ -93,24 +88,3 @@ def _without(table: ServingCalibration, engines: set[str], families: set[str], s
         engines={k: e for k, e in table.engines.items() if k.split("/")[0] not in engines or e.provenance != "fitted"},
         devices={k: d for k, d in table.devices.items() if k not in families or d.provenance != "fitted"},
     )
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", type=Path)
-    parser.add_argument("--by", choices=tuple(_NAMES), required=True)
-    parser.add_argument("--only", nargs="*", default=())
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    with options.out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "held_out"])
-        for name, held in left_out(read_rows(options.rows), options.by, options.only):
-            writer.writerows([i, f"{v:.6g}"] for i, v in sorted(held.items()))
-            file.flush()
-            print(name, len(held), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -63,8 +63,11 @@ def run(
 ) -> None:
     """Run one stage, whatever was run before, and put what it gives in place: all files, or after an error none.
 
-    With `only` some of its pieces are done; then it does not count as finished. Raises InputError for missing inputs.
+    With `only` some of its pieces are done; then it does not count as finished. Raises InputError for missing inputs,
+    or pieces of a stage that has none.
     """
+    if only and not stage.pieces:
+        raise InputError(f"{stage.name} is not cut into pieces", "--only")
     inputs = _inputs(stage, places, date)
     pieces = places.work / "pieces" / stage.name
     kept = pieces / inputs[:16]

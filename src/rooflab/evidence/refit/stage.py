@@ -44,6 +44,11 @@ class Places:
         return [self.package / "evidence" / "data" / name for name in names]
 
     @property
+    def facts(self) -> Path:
+        """The folder of the catalogue's facts."""
+        return self.package / "catalogue" / "data"
+
+    @property
     def root(self) -> Path:
         """The repository, with its documentation."""
         return self.package.parents[1]
@@ -106,9 +111,10 @@ class Job:
 class Stage:
     """A step of the way to the shipped constants, done by a process of its own.
 
-    `reads` and `writes` name files (or folders) at given places; `code` the rooms whose code decides the outcome.
-    `run` is called when all that it reads is there, and gives the text of the files that it writes; they are put in
-    place together when it has ended, and a stage that fails changes nothing.
+    `reads` and `writes` name files (or folders) at given places, `may_read` such as need not be there; `code` the rooms
+    whose code decides the outcome; `pieces` says what its work can be cut into.  `run` is called when all that it reads
+    is there, and gives the text of the files that it writes; they are put in place when it has ended, and a stage that
+    fails changes nothing.
     """
 
     name: str
@@ -117,9 +123,12 @@ class Stage:
     reads: Callable[[Places], Iterable[Path]]
     writes: Callable[[Places], Sequence[Path]]
     run: Callable[[Job], Mapping[Path, str]]
+    may_read: Callable[[Places], Iterable[Path]] = lambda _: ()
     code: tuple[str, ...] = ()
+    pieces: str = ""
 
     def inputs(self, places: Places) -> list[Path]:
-        """What it reads and does not write itself."""
+        """What it reads and does not write itself, of what need not be there only what is."""
         own = set(self.writes(places))
-        return [path for path in self.reads(places) if path not in own]
+        read = [*self.reads(places), *(path for path in self.may_read(places) if path.exists())]
+        return [path for path in read if path not in own]

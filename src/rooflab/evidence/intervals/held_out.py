@@ -1,0 +1,86 @@
+"""Rows predicted by constants that did not know them: without their group, or a whole source, device or model."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rooflab.evidence.intervals.conformal import Ratio
+from rooflab.evidence.intervals.intervals import IntervalTable
+from rooflab.evidence.intervals.likeness import Nearness, Neighbours
+from rooflab.evidence.score.score import Scored
+
+__all__ = ["WHOLES", "LeftOut", "held_out_rows", "ratios_of", "read_held_out"]
+
+WHOLES: Final[Mapping[str, Callable[[Scored], str]]] = {
+    "source": lambda r: r.source,
+    "device": lambda r: r.gpu,
+    "model": lambda r: r.key.shape if r.key else "",
+}
+"""What is left out whole, and how a row names its own."""
+
+
+def read_held_out(path: Path) -> dict[str, float]:
+    """Held-out predictions by row id, in the rows' units."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["id"]: float(row["held_out"]) for row in csv.DictReader(file)}
+
+
+def held_out_rows(rows: Sequence[Scored], held: Mapping[str, float]) -> list[Scored]:
+    """Rows with the predictions that were made without their own group."""
+    return [replace(r, predicted=held.get(r.id, r.predicted)) for r in rows]
+
+
+def ratios_of(rows: Sequence[Scored]) -> list[Ratio]:
+    """Rows for the conformal table; a row's nearness is judged without its own group."""
+    neighbours = Neighbours.of({_group(r): r.key for r in rows if r.key})
+    out = []
+    for r in rows:
+        domain = replace(r.domain, near=neighbours.nearness(r.key, _group(r))) if r.key else r.domain
+        out.append(Ratio(r.ratio, domain.wider(), domain.pools(), r.group))
+    return out
+
+
+def _group(row: Scored) -> str:
+    return f"{row.group}|{row.key.engine if row.key else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Rows predicted without their whole source, device or model, each with the nearness that is left without it."""
+
+    rows: tuple[Scored, ...]
+    near: tuple[Nearness, ...]
+
+    @classmethod
+    def of(cls, left: Sequence[Scored], everything: Sequence[Scored], by: Callable[[Scored], str]) -> LeftOut:
+        """Rows `left`, whose `by` was left out, among `everything`."""
+        known = {
+            name: Neighbours.of({_group(r): r.key for r in everything if r.key and by(r) != name})
+            for name in {by(r) for r in left}
+        }
+        kept = [r for r in left if r.key]
+        return cls(tuple(kept), tuple(known[by(r)].nearness(r.key) for r in kept if r.key))
+
+    def stretch(self, table: IntervalTable) -> list[float]:
+        """How many times wider (in logarithms) the interval of each row outside the evidence had to be to hold it."""
+        out = []
+        for r, near in zip(self.rows, self.near, strict=True):
+            if near == "outside":
+                spread = table.factors(replace(r.domain, near="near"))[1]
+                side = spread.high if r.ratio > 0 else spread.low
+                out.append(r.ratio / side if side else 1.0)
+        return out
+
+    def coverage(self, table: IntervalTable) -> float:
+        """Share of rows that their interval holds, as wide as their nearness makes it."""
+        held = []
+        for r, near in zip(self.rows, self.near, strict=True):
+            spread = table.factors(replace(r.domain, near=near))[1]
+            held.append(spread.low <= r.ratio <= spread.high)
+        return float(np.mean(held))
