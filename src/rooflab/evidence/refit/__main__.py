@@ -121,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RooflabError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
