@@ -280,6 +280,13 @@ def test_errors_are_one_line(
     assert error.count("\n") == 1
 
 
+def test_the_guide_says_what_each_stage_makes() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "how-to" / "refit-the-constants.md").read_text(encoding="utf-8")
+    for s in STAGES:
+        assert f"`{s.name}`" in text
+        assert s.name.startswith("leave-out") or f"| `{s.name}` | {s.does} | {s.takes} |" in text
+
+
 def test_the_listing_names_every_stage() -> None:
     command = [sys.executable, "-m", "rooflab.evidence.refit", "--list"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout

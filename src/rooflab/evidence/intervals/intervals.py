@@ -1,9 +1,7 @@
 """How sure a prediction is: a 90 % interval from left-out rows of its kind, its provenance, and whether it lies inside
 the evidence.
 
-The table `data/intervals.json` is made from rows by
-
-    python -m rooflab.evidence.refit.intervals ROWS.csv ... --held-out HELD.csv --date DATE
+The table `data/intervals.json` is made from rows by ``python -m rooflab.evidence.refit intervals``.
 """
 
 from __future__ import annotations

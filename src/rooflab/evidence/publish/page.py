@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from rooflab.evidence.intervals.held_out import WHOLES, LeftOut
 from rooflab.evidence.publish.aims import BARS
 from rooflab.evidence.publish.explain import explain
 from rooflab.evidence.publish.missed import missed
 from rooflab.evidence.publish.repeats import repeats
+from rooflab.evidence.score.held_out import WHOLES, LeftOut
 from rooflab.evidence.score.score import INCOMPLETE, UNFAIR, Scored, Scores
 
 __all__ = ["page", "readme_table", "with_table"]

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _each(places: Places, date: str, stage: Stage) -> None:
     """Run a stage in a process of its own, which reads the constants as they are now."""
-    command = [sys.executable, "-m", "rooflab.evidence.refit", stage.name, "--date", date]
+    command = [sys.executable, "-m", str(__package__), stage.name, "--date", date]
     command += ["--tables", str(places.tables), "--work", str(places.work)]
     if places.kernel_tables:
         command += ["--kernel-tables", str(places.kernel_tables)]

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 
 from rooflab.evidence.intervals.conformal import LEVEL, covered, levels_of, spreads
-from rooflab.evidence.intervals.held_out import WHOLES, LeftOut, held_out_rows, ratios_of
 from rooflab.evidence.intervals.intervals import IntervalTable
 from rooflab.evidence.intervals.likeness import Key, Neighbours
+from rooflab.evidence.score.held_out import WHOLES, LeftOut, held_out_rows, ratios_of
 from rooflab.evidence.score.score import Scored
 
 __all__ = ["as_text", "interval_table", "make_table"]

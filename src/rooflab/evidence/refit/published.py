@@ -11,7 +11,6 @@ from pathlib import Path
 
 from rooflab.evidence.claims.pages import write as write_pages
 from rooflab.evidence.intervals.conformal import covered
-from rooflab.evidence.intervals.held_out import WHOLES, held_out_rows, ratios_of, read_held_out
 from rooflab.evidence.publish.bounds import record_bounds
 from rooflab.evidence.publish.page import page, readme_table, with_table
 from rooflab.evidence.publish.ship import shipped_tables
@@ -19,6 +18,7 @@ from rooflab.evidence.refit.fits import held_out_file, left_out_file
 from rooflab.evidence.refit.intervals import as_text, interval_table
 from rooflab.evidence.refit.stage import Job, Places
 from rooflab.evidence.rows.tables import KINDS, read_table
+from rooflab.evidence.score.held_out import WHOLES, held_out_rows, ratios_of, read_held_out
 from rooflab.evidence.score.score import score
 from rooflab.evidence.score.validate import validate
 

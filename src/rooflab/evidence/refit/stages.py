@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from rooflab.evidence.intervals.held_out import WHOLES
 from rooflab.evidence.refit import fits, published
 from rooflab.evidence.refit.fits import KERNEL_FITS, held_out_file, left_out_file
 from rooflab.evidence.refit.published import SHIPPED
 from rooflab.evidence.refit.stage import Places, Stage
 from rooflab.evidence.rows.tables import KINDS
+from rooflab.evidence.score.held_out import WHOLES
 
 __all__ = ["STAGES"]
 
