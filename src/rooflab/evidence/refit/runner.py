@@ -21,6 +21,9 @@ from rooflab.files import write_text
 
 __all__ = ["finished", "run", "run_all"]
 
+_CODE = (".py", ".yaml")
+"""What counts as code: modules, and what papers state beside them."""
+
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     """Files themselves, and all files in folders."""
@@ -36,7 +39,7 @@ def _hash(path: Path) -> str:
 def _inputs(stage: Stage, places: Places, date: str) -> str:
     """A hash of all that decides what the stage writes. Raises InputError for a file that is not there."""
     found = hashlib.sha256(f"{stage.name} {date}".encode())
-    code = (p for room in stage.code for p in (places.package / room).rglob("*.py"))
+    code = (p for room in stage.code for p in (places.package / room).rglob("*") if p.suffix in _CODE)
     for path in [*_files(stage.inputs(places)), *sorted(code)]:
         if not path.is_file():
             raise InputError(f"{stage.name} reads it, and it is not there (--list says what writes it)", str(path))
