@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from rooflab.charts.names import Box, Names, shortened, width_of
 from rooflab.charts.palette import GRID, RULE, SOFT, Colour
 from rooflab.charts.scale import Axis, Scale, tick_texts
-from rooflab.charts.tree import Svg, element, hover, number, root, write
+from rooflab.charts.tree import Svg, box, element, hover, number, root, write
 
 __all__ = ["Part", "Stack", "Step", "stacks", "waterfall"]
 
@@ -61,9 +61,9 @@ def stacks(rows: Sequence[Stack], *, total: float, unit: str, label: str, width:
         for part in row.parts:
             x0, x1 = scale(at), scale(at + max(part.value, 0.0))
             fill, stroke = (part.colour.paint, "") if part.colour else ("none", RULE.paint)
-            box = element(bars, "rect", x=x0, y=top, width=x1 - x0, height=each - 9, fill=fill, stroke=stroke,
-                          pointer_events="" if part.colour else "all")  # fmt: skip
-            hover(box, part.title)
+            events = "" if part.colour else "all"
+            drawn = box(bars, (x0, x1), (top, top + each - 9), fill=fill, stroke=stroke, pointer_events=events)
+            hover(drawn, part.title)
             at += max(part.value, 0.0)
     drawing.append(names.parent)
     return write(drawing)
@@ -87,9 +87,8 @@ def waterfall(steps: Sequence[Step], *, unit: str, label: str, texts: Sequence[s
         names.put(text, x1 + 6, top + each / 2, "start")
         group = element(bars, "g", fill=s.colour.paint)
         hover(group, s.title)
-        box = element(group, "rect", x=x0, y=top, width=max(x1 - x0, 0.8), height=each - 6)
-        box.set("fill-opacity", "0.38")
-        element(group, "rect", x=x0, y=top, width=bound - x0, height=each - 6)
+        box(group, (x0, max(x1, x0 + 0.8)), (top, top + each - 6), fill_opacity="0.38")
+        box(group, (x0, bound), (top, top + each - 6))
         if i + 1 < len(steps):
             path = f"M{number(x1)} {number(top + each - 6)}v6"
             element(drawing, "path", d=path, stroke=SOFT.paint, stroke_opacity=0.5)

@@ -16,7 +16,7 @@ from rooflab.charts.marks import Bar, Dot, Key, Look, Mark, Series
 from rooflab.charts.names import Box, Names, shortened, width_of
 from rooflab.charts.palette import CARD, GRID, INK, SOFT
 from rooflab.charts.scale import Axis, Scale, tick_texts
-from rooflab.charts.tree import Svg, element, hover, number, root, write
+from rooflab.charts.tree import Svg, box, element, hover, number, root, write
 
 __all__ = ["chart"]
 
@@ -38,7 +38,7 @@ class _Frame:
     y_ticks: tuple[tuple[float, str], ...]
 
     @property
-    def box(self) -> Box:
+    def inside(self) -> Box:
         return Box(self.across.start, self.up.end, self.across.end, self.up.start)
 
 
@@ -54,16 +54,18 @@ def chart(
     keys: Sequence[Key] = (),
     title: str = "",
     size: tuple[float, float] = (640.0, 300.0),
+    margin: float = 0.0,
 ) -> Svg:
     """A chart `size` pixels wide and high; `label` is read out by screen readers.
 
-    `title` and `keys` (a legend) are drawn above it, for charts that stand alone.
+    `title` and `keys` (a legend) are drawn above it, for charts that stand alone. Charts one below the other line up
+    where they have the same left `margin`, in pixels, wide enough for the ticks of all.
     """
     drawing = root(*size, label)
     keys = [replace(key, name=shortened(key.name, size[0] - 56)) for key in keys]
     rows = _rows(keys, size[0] - 16)
     top = 8.0 + (20.0 if title else 0.0) + _ROW * len(rows) + (_ROW + 4 if y.label else 0.0)
-    frame = _frame(x, y, size, top)
+    frame = _frame(x, y, size, top, margin)
     if title:
         element(drawing, "text", shortened(title, 0.85 * (size[0] - 16)), x=8, y=18, font_size=13, fill=INK.paint)
     for i, row in enumerate(rows):
@@ -82,35 +84,35 @@ def chart(
     return write(drawing)
 
 
-def _frame(x: Axis, y: Axis, size: tuple[float, float], top: float) -> _Frame:
-    """The margins follow from what stands in them."""
+def _frame(x: Axis, y: Axis, size: tuple[float, float], top: float, margin: float) -> _Frame:
+    """The margins follow from what stands in them; the left one is `margin` at least."""
     width, height = size
     bottom = height - (8.0 + (_ROW if x.shown else 0.0) + (_ROW - 2 if x.label else 0.0))
     low, high = _LIMITS
     at = y.ticks(min(max(int((bottom - top) / 36), low), high))
     y_ticks = tuple(zip(at, tick_texts(at, y.unit, log=y.log), strict=True))
-    left = 12.0 + max((width_of(text) for _, text in y_ticks), default=-4.0)
+    left = max(12.0 + max((width_of(text) for _, text in y_ticks), default=-4.0), margin)
     at = x.ticks(min(max(int((width - left) / 85), low), high))
     x_ticks = tuple(zip(at, tick_texts(at, x.unit, log=x.log), strict=True))
     return _Frame(x.between(left, width - 14.0), y.between(bottom, top), x_ticks, y_ticks)
 
 
 def _grid(drawing: Element, frame: _Frame, x: Axis, height: float) -> None:
-    box = frame.box
+    inside = frame.inside
     lines = element(drawing, "g", stroke=GRID.paint)
     beside = element(drawing, "g", text_anchor="end")
     below = element(drawing, "g", text_anchor="middle")
     for tick, text in frame.y_ticks:
         at = frame.up(tick)
-        element(lines, "path", d=f"M{number(box.left)} {number(at)}H{number(box.right)}")
-        element(beside, "text", text, x=box.left - 6, y=at + 3.5)
+        element(lines, "path", d=f"M{number(inside.left)} {number(at)}H{number(inside.right)}")
+        element(beside, "text", text, x=inside.left - 6, y=at + 3.5)
     for tick, text in frame.x_ticks:
         at = frame.across(tick)
-        element(lines, "path", d=f"M{number(at)} {number(box.top)}V{number(box.bottom + 4)}")
-        element(below, "text", text, x=at, y=box.bottom + 16)
+        element(lines, "path", d=f"M{number(at)} {number(inside.top)}V{number(inside.bottom + 4)}")
+        element(below, "text", text, x=at, y=inside.bottom + 16)
     if x.label:
-        element(below, "text", x.label, x=(box.left + box.right) / 2, y=height - 5)
-    base = f"M{number(box.left)} {number(box.bottom)}H{number(box.right)}"
+        element(below, "text", x.label, x=(inside.left + inside.right) / 2, y=height - 5)
+    base = f"M{number(inside.left)} {number(inside.bottom)}H{number(inside.right)}"
     element(drawing, "path", d=base, stroke=SOFT.paint, stroke_opacity=0.6)
 
 
@@ -119,8 +121,7 @@ def _boxes(drawing: Element, bars: Sequence[Bar], frame: _Frame) -> None:
         group = element(drawing, "g", fill=colour.paint, shape_rendering="crispEdges")
         for bar in (bar for bar in bars if bar.colour == colour):
             x0, x1, y0, y1 = frame.across(bar.x0), frame.across(bar.x1), frame.up(bar.y0), frame.up(bar.y1)
-            box = element(group, "rect", x=x0, y=y1, width=max(x1 - x0, 0.4), height=max(y0 - y1, 0.0))
-            hover(box, bar.title)
+            hover(box(group, (x0, max(x1, x0 + 0.4)), (y1, y0)), bar.title)
 
 
 def _line(drawing: Element, series: Series, frame: _Frame, names: Names) -> None:
@@ -159,17 +160,17 @@ def _line(drawing: Element, series: Series, frame: _Frame, names: Names) -> None
 def _mark(drawing: Element, mark: Mark, frame: _Frame, names: Names, axis: Axis) -> None:
     if not axis.low <= mark.at <= axis.high:
         return
-    box = frame.box
+    inside = frame.inside
     at = frame.up(mark.at) if mark.horizontal else frame.across(mark.at)
-    across = f"M{number(box.left)} {number(at)}H{number(box.right)}"
-    path = across if mark.horizontal else f"M{number(at)} {number(box.bottom)}V{number(box.top)}"
+    across = f"M{number(inside.left)} {number(at)}H{number(inside.right)}"
+    path = across if mark.horizontal else f"M{number(at)} {number(inside.bottom)}V{number(inside.top)}"
     element(drawing, "path", d=path, stroke=INK.paint, stroke_dasharray="3 3", stroke_opacity=0.7)
     if mark.horizontal:
-        names.put(mark.label, box.right - 2, at - 5, "end")
-    elif at > box.left + 0.6 * (box.right - box.left):
-        names.put(mark.label, at - 5, box.bottom - 7, "end")
+        names.put(mark.label, inside.right - 2, at - 5, "end")
+    elif at > inside.left + 0.6 * (inside.right - inside.left):
+        names.put(mark.label, at - 5, inside.bottom - 7, "end")
     else:
-        names.put(mark.label, at + 5, box.bottom - 7, "start")
+        names.put(mark.label, at + 5, inside.bottom - 7, "start")
 
 
 def _dots(drawing: Element, dots: Sequence[Dot], frame: _Frame, names: Names) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from rooflab.charts.names import shortened, width_of
 from rooflab.charts.palette import INK, ORANGE
-from rooflab.charts.tree import Svg, element, hover, number, root, write
+from rooflab.charts.tree import Svg, box, element, hover, number, root, write
 
 __all__ = ["Heat", "heat_map"]
 
@@ -62,9 +62,9 @@ def heat_map(
             depth = _DEEPEST * min(max(field.value / top, 0.0), 1.0)
             group = element(drawing, "g")
             hover(group, field.title)
-            box = element(group, "rect", x=left + k * wide + 1, y=y + 1, width=wide - 2, height=_HIGH - 2, rx=3,
-                          fill=ORANGE.paint)  # fmt: skip
-            box.set("fill-opacity", f"{0.04 + depth:.2f}")
-            middle = left + (k + 0.5) * wide
+            start = left + k * wide
+            sides = (start + 1, start + wide - 1), (y + 1, y + _HIGH - 1)
+            box(group, *sides, rx="3", fill=ORANGE.paint, fill_opacity=f"{0.04 + depth:.2f}")
+            middle = start + wide / 2
             element(group, "text", field.text, x=middle, y=y + 17, text_anchor="middle", fill=INK.paint)
     return write(drawing)

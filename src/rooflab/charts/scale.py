@@ -108,7 +108,8 @@ class Scale:
 
         tens, fine = within((1,)), within((1, 2, 5))
         if len(fine) < _FEW:
-            return self._steps(most)
+            even = self._steps(most)
+            return even if len(even) >= _FEW else self._steps(most + 2)
         if len(tens) < _FEW or len(fine) <= most:
             return fine if len(fine) <= most + 2 else within((1, 3)) if len(tens) < _FEW else tens
         every = -(-len(tens) // most)

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from rooflab.charts.palette import SOFT
 
-__all__ = ["Svg", "clean", "element", "hover", "number", "root", "write"]
+__all__ = ["Svg", "box", "clean", "element", "hover", "number", "root", "write"]
 
 _FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BREAK: Final = re.compile(r"\s*[\t\n\r]\s*")
@@ -50,6 +50,15 @@ def hover(parent: ElementTree.Element, text: str) -> None:
     """What browsers show when the pointer rests on `parent`."""
     if text:
         element(parent, "title", text)
+
+
+def box(
+    parent: ElementTree.Element, x: tuple[float, float], y: tuple[float, float], **look: str
+) -> ElementTree.Element:
+    """A rectangle from x[0] to x[1] and y[0] to y[1] whose edges meet those of its neighbours."""
+    (x0, x1), (y0, y1) = ((round(a, 1), round(b, 1)) for a, b in (x, y))
+    wide, high = max(x1 - x0, 0.0), max(y1 - y0, 0.0)
+    return element(parent, "rect", x=x0, y=y0, width=wide, height=high, **look)
 
 
 def root(width: float, height: float, label: str) -> ElementTree.Element:

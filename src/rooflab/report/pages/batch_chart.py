@@ -20,6 +20,7 @@ __all__ = ["batch_cards"]
 _ROWS_SHOWN: Final = 220
 _REPLICAS_SHOWN: Final = 3
 _REQUESTS_SHOWN: Final = 48
+_MARGIN: Final = 60.0
 _SPANS: Final = (("waits", GREY), ("prefill", ORANGE), ("decode", BLUE))
 """What a request does one after the other, and its colours."""
 _KEYS: Final = (Key("waiting", GREY), Key("prefill", ORANGE), Key("decode", BLUE))
@@ -62,6 +63,7 @@ def _step_card(result: ServingResult, replica: int) -> Card:
             bars=sequences,
             label="decoding sequences",
             size=(1000, 160),
+            margin=_MARGIN,
         ),
         chart(
             Axis(0, end - begin, _after(begin), unit="s"),
@@ -69,6 +71,7 @@ def _step_card(result: ServingResult, replica: int) -> Card:
             bars=prompts,
             label="prompt tokens",
             size=(1000, 140),
+            margin=_MARGIN,
         ),
     ]
     return Card(heading=f"Steps of replica {replica} around its longest queue", charts=lanes, wide=True)

@@ -60,9 +60,8 @@ def _card(title: str, series: dict[str, F64], end_s: float, unit: str) -> Card:
     for i, (name, values) in enumerate(series.items()):
         at = ((np.arange(len(values)) + 0.5) * end_s / len(values)).tolist()
         lines.append(Series(name, at, values.tolist(), series_colour(i), "line" if i else "area"))
-    drawn = chart(
-        Axis(0, end_s, unit="s"), Axis(0, top * 1.06 or 1.0, unit=unit), series=lines, label=title, size=(500, 190)
-    )
+    across, up = Axis(0, end_s, unit="s"), Axis(0, top * 1.06 or 1.0, unit=unit)
+    drawn = chart(across, up, series=lines, label=title, size=(500, 190), margin=52)
     return Card(heading=title, charts=[drawn], keys=[Key.of(s) for s in lines] if len(lines) > 1 else ())
 
 
