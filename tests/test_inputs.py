@@ -10,7 +10,22 @@ import numpy as np
 import pytest
 
 from rooflab.errors import InputError
-from rooflab.inputs import table, vectors
+from rooflab.inputs import (
+    design,
+    graph,
+    images,
+    network,
+    portfolio,
+    predictions,
+    programs,
+    runs,
+    scenario,
+    series,
+    table,
+    text,
+    vectors,
+    weights,
+)
 from rooflab.inputs.content import digest, same
 from rooflab.inputs.kinds import KINDS, find, guess, kind_of
 from rooflab.inputs.rows import read_csv, read_jsonl
@@ -24,12 +39,60 @@ BOMB = "a: &a [1, 2]\n" + "".join(
 )
 
 
+class TestScenario(InputConformance):
+    kind = scenario.KIND
+
+
+class TestNetwork(InputConformance):
+    kind = network.KIND
+
+
+class TestWeights(InputConformance):
+    kind = weights.KIND
+
+
+class TestText(InputConformance):
+    kind = text.KIND
+
+
+class TestImages(InputConformance):
+    kind = images.KIND
+
+
+class TestPredictions(InputConformance):
+    kind = predictions.KIND
+
+
 class TestTable(InputConformance):
     kind = table.KIND
 
 
 class TestVectors(InputConformance):
     kind = vectors.KIND
+
+
+class TestPrograms(InputConformance):
+    kind = programs.KIND
+
+
+class TestRuns(InputConformance):
+    kind = runs.KIND
+
+
+class TestGraph(InputConformance):
+    kind = graph.KIND
+
+
+class TestSeries(InputConformance):
+    kind = series.KIND
+
+
+class TestDesign(InputConformance):
+    kind = design.KIND
+
+
+class TestPortfolio(InputConformance):
+    kind = portfolio.KIND
 
 
 def test_every_kind_has_its_conformance_tests() -> None:
@@ -158,8 +221,8 @@ def test_arrays_are_read_without_trust(tmp_path: Path) -> None:
         (np.array([[1 + 2j]]), "holds complex128"),
         (np.array([[1.0, np.nan]]), r"base: \[0, 1\] is nan"),
         (np.array([[1e30]]), r"base: \[0, 0\] is"),
-        (np.zeros((3, 0)), "expected numbers, rows × dimensions"),
-        (np.zeros(3), "expected numbers, rows × dimensions"),
+        (np.zeros((3, 0)), "expected numbers, N × D"),
+        (np.zeros(3), "expected numbers, N × D"),
     ):
         np.savez(path, base=values)
         with pytest.raises(InputError, match=message):
@@ -206,8 +269,8 @@ def test_data_check_themselves() -> None:
     with pytest.raises(InputError, match="columns are of"):
         Table({"a": np.arange(3), "b": np.arange(2)})
     with pytest.raises(InputError, match="mixes texts"):
-        Table({"a": ("x", 1)})  # type: ignore[dict-item]
-    with pytest.raises(InputError, match="neighbours: are of 1 queries; there are 0"):
+        Table({"a": ("x", 1)})
+    with pytest.raises(InputError, match="neighbours: expected whole numbers, 0 × k; got int64, 1 × 1"):
         Vectors(base=np.ones((2, 2), np.float32), neighbours=np.array([[0]]))
     given = np.ones((2, 2), np.float32)
     held = Vectors(base=given)
@@ -229,8 +292,8 @@ def test_neighbours_follow_the_half_that_is_kept() -> None:
     assert len(found) == 799
     row = {tuple(v): i for i, v in enumerate(map(tuple, found.base))}
     for q in range(5):
-        want = [row.get(tuple(whole.base[b]), -1) for b in whole.neighbours[q]]  # type: ignore[index]
-        assert [w for w in want if w >= 0] == [n for n in found.neighbours[q] if n >= 0]  # type: ignore[index]
+        want = [row.get(tuple(whole.base[b]), -1) for b in whole.neighbours[q]]
+        assert [w for w in want if w >= 0] == [n for n in found.neighbours[q] if n >= 0]
 
 
 def test_fvecs_lines_must_agree(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ from rooflab.estimator.serving.answer import BOTTLENECKS
 from rooflab.estimator.serving.engines import Columns, evaluate_columns
 from rooflab.estimator.serving.groups import Group, groups_of
 from rooflab.memory.explain import Misfit
-from rooflab.papers.apply import apply_techniques, beside
+from rooflab.papers.apply import apply_techniques
 from rooflab.scenario.deployment import Deployment, read_deployment
-from rooflab.scenario.scenario import Resolvers, Scenario, read_scenario
+from rooflab.scenario.scenario import Resolvers, Scenario, beside, read_scenario
 from rooflab.scenario.slo import read_slo
 
 __all__ = ["ScenarioReader", "estimate_file", "estimate_lines"]

@@ -41,8 +41,7 @@ class Given:
 
     def mapping(self) -> dict[str, Any]:
         """The fields of the scenario: the file's, with the flags' over them."""
-        from rooflab.papers.apply import beside
-        from rooflab.scenario.scenario import read_file
+        from rooflab.scenario.scenario import beside, read_file
 
         return self.over(beside(read_file(self.path), Path(self.path).parent) if self.path else {})
 

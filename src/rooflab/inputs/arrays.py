@@ -18,7 +18,7 @@ from rooflab.errors import InputError, unknown
 from rooflab.inputs.content import frozen
 from rooflab.inputs.source import content
 
-__all__ = ["Arrays", "finite", "npz_bytes", "read_npz", "text_array"]
+__all__ = ["Arrays", "npz_bytes", "read_npz"]
 
 Array = npt.NDArray[Any]
 
@@ -53,40 +53,14 @@ class Arrays(dict[str, Array]):
             if name not in self:
                 raise InputError(f"no array {name!r} among {', '.join(self) or 'none'}", str(self.path))
 
-    def numbers(self, name: str, dtype: type = np.float64, shape: str = "N") -> Array:
-        """An array of finite numbers of `dtype` and of as many axes as `shape` has letters."""
-        values = self._of(name, "biuf", shape, "numbers")
-        found: Array = values.astype(dtype)
-        if found.dtype.kind == "f":
-            finite(found, self.where(name))
-        elif not np.array_equal(found, values):
-            raise InputError("holds numbers that are not whole or too large", self.where(name))
-        return frozen(found)
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """An array of texts as a tuple."""
-        return tuple(str(x) for x in self._of(name, "U", "N", "texts"))
-
-    def _of(self, name: str, kinds: str, shape: str, what: str) -> Array:
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """An array of texts as a tuple; None where there is none."""
+        if name not in self:
+            return None
         values = self[name]
-        if values.dtype.kind not in kinds:
-            raise InputError(f"holds {_KINDS[values.dtype.kind]}, not {what}", self.where(name))
-        if values.ndim != len(shape):
-            raise InputError(f"has shape {values.shape}, not {' × '.join(shape)}", self.where(name))
-        return values
-
-
-def finite(values: Array, where: str, *, missing: bool = False) -> None:
-    """InputError with the place of the first value that is infinite or so large that its square is infinite.
-
-    NaN is refused, too, unless values may be `missing`.
-    """
-    limit = 1e150 if values.dtype.itemsize > 4 else 1e15
-    with np.errstate(invalid="ignore"):
-        bad = (np.abs(values) > limit) if missing else ~(np.abs(values) <= limit)
-    if bad.any():
-        at = ", ".join(str(int(i)) for i in np.argwhere(bad)[0])
-        raise InputError(f"[{at}] is {values[tuple(np.argwhere(bad)[0])]}, not a number up to {limit:g}", where)
+        if values.dtype.kind != "U" or values.ndim != 1:
+            raise InputError(f"holds {_KINDS[values.dtype.kind]} of shape {values.shape}, not texts", self.where(name))
+        return tuple(str(x) for x in values.tolist())
 
 
 def read_npz(path: Path) -> Arrays:
@@ -183,6 +157,6 @@ def npz_bytes(arrays: Mapping[str, Array | tuple[str, ...] | None]) -> bytes:
                 continue
             array = text_array(values, name) if isinstance(values, tuple) else values
             file = io.BytesIO()
-            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+            np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
             packed.writestr(zipfile.ZipInfo(f"{name}.npy"), file.getvalue(), zipfile.ZIP_DEFLATED)
     return out.getvalue()

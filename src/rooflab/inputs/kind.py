@@ -77,9 +77,9 @@ class Kind(Generic[T]):
 
     `describe` is called to show a reader what a file holds.  `disturbances` is called with data and lists what can be
     done to them; a sort that it never lists stands in `lacks` with the reason.  `example` makes a few rows to start
-    from.  `signs` are sets of names (columns, keys, arrays) by which a file of this kind is known.  `named` is asked
-    for names that are neither files nor samples (networks of the catalogue).  `parts` says what each field holds where
-    the docstring of `data` does not.
+    from.  `signs` are sets of names (columns, keys, arrays) by which a file of this kind is known, an empty one for a
+    kind that takes what no other does.  `named` is asked for names that are neither files nor samples (networks of the
+    catalogue).  `parts` says what each field holds where the docstring of `data` does not.
     """
 
     name: str
@@ -147,15 +147,24 @@ class Kind(Generic[T]):
             raise InputError(f"{self.name} is read from {form.suffix} and not written to it")
         return form.dump(data)
 
-    def example_format(self, suffix: str | None = None) -> Format[T]:
-        """The format of an example: of a suffix, else the first that people can edit, else the first that is a file."""
+    def example_file(self, suffix: str | None = None) -> tuple[Format[T], bytes]:
+        """A small file to start from: of a suffix, else of the first format that people can edit, else the first.
+
+        Of a kind that writes no files it is that of the first sample.
+        """
         written = [f for f in self.formats if f.dump is not None and f.suffix != FOLDER]
-        if suffix is None:
-            return next((f for f in written if f.text), written[0])
-        found = next((f for f in written if f.suffix == f".{suffix.lower().lstrip('.')}"), None)
-        if found is None:
-            raise unknown("format", suffix, [f.suffix for f in written], self.name)
-        return found
+        if not written:
+            path = self.samples[0].path()
+            return self.format(path), path.read_bytes()
+        found = next((f for f in written if f.text), written[0])
+        if suffix is not None:
+            wanted = f".{suffix.lower().lstrip('.')}"
+            if wanted not in [f.suffix for f in written]:
+                raise unknown("format", suffix, [f.suffix for f in written], self.name)
+            found = next(f for f in written if f.suffix == wanted)
+        held = self.dumped(self.example(), found)
+        assert isinstance(held, bytes)
+        return found, held
 
     def sample(self, name: str = "") -> T:
         """The sample of a name, the first one without; its checksum is checked. Raises InputError with the nearest."""
@@ -169,11 +178,11 @@ class Kind(Generic[T]):
         text = str(what)
         if text in [s.name for s in self.samples]:
             return self.sample(text)
-        if self.named is not None and not _exists(Path(text)) and not _looks_like_a_path(text):
-            return self.named(text)
-        if not _exists(Path(text)) and not _looks_like_a_path(text):
+        if _exists(Path(text)) or _looks_like_a_path(text):
+            return self.read(text)
+        if self.named is None:
             raise unknown(f"file or sample of {self.name}", text, [s.name for s in self.samples])
-        return self.read(text)
+        return self.named(text)
 
     def disturb(self, data: T, name: str, rng: np.random.Generator, factor: float = 2.0) -> T:
         """The data after the disturbance `name`. Raises InputError with the nearest names."""

@@ -7,7 +7,22 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from rooflab.errors import InputError, unknown
-from rooflab.inputs import table, vectors
+from rooflab.inputs import (
+    design,
+    graph,
+    images,
+    network,
+    portfolio,
+    predictions,
+    programs,
+    runs,
+    scenario,
+    series,
+    table,
+    text,
+    vectors,
+    weights,
+)
 from rooflab.inputs.kind import FOLDER, Kind
 from rooflab.inputs.names import names_in
 
@@ -18,8 +33,20 @@ T = TypeVar("T")
 KINDS: Final[Mapping[str, Kind[Any]]] = {
     kind.name: kind
     for kind in (
+        scenario.KIND,
+        network.KIND,
+        weights.KIND,
+        text.KIND,
+        images.KIND,
+        predictions.KIND,
         table.KIND,
         vectors.KIND,
+        programs.KIND,
+        runs.KIND,
+        graph.KIND,
+        series.KIND,
+        design.KIND,
+        portfolio.KIND,
     )
 }
 """Every kind, in the order in which they are listed."""
@@ -55,8 +82,6 @@ def guess(path: str | Path) -> Kind[Any]:
     likely = [kind for kind in readers if any(sign <= held for sign in kind.signs)]
     longest = max((len(sign) for kind in likely for sign in kind.signs if sign <= held), default=0)
     likely = [kind for kind in likely if any(sign <= held and len(sign) == longest for sign in kind.signs)]
-    if not likely and "table" in [kind.name for kind in readers]:
-        return KINDS["table"]
     if len(likely) != 1:
         names = " or ".join(kind.name for kind in likely or readers)
         raise InputError(f"is it {names}? say which: rooflab inputs KIND {path.name}", str(path))

@@ -20,7 +20,8 @@ _HEAD_BYTES: Final = 1 << 20
 def names_in(path: Path) -> frozenset[str]:
     """Names in a file, lower case, letters and digits only; the suffixes of the files of a folder.
 
-    Empty where there are none to be found. Raises InputError for a file that cannot be read.
+    Of columns such as ``small:cat`` also ":" and ":cat".  Empty where there are none to be found.
+    Raises InputError for a file that cannot be read.
     """
     if path.is_dir():
         return frozenset(p.suffix.lower() for p in path.rglob("*") if p.is_file())
@@ -38,9 +39,11 @@ def names_in(path: Path) -> frozenset[str]:
     first = _first_line(path)
     if suffix == ".csv":
         try:
-            return frozenset(squash(name) for name in next(csv.reader([first]), []))
+            header = next(csv.reader([first]), [])
         except csv.Error:
             return frozenset()
+        behind = {f":{name.rpartition(':')[2]}" for name in header if ":" in name}
+        return frozenset(squash(name) for name in header) | behind | ({":"} if behind else set())
     if suffix == ".jsonl":
         try:
             row = json.loads(first)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from rooflab.errors import InputError
 
-__all__ = ["LARGEST_FILE_BYTES", "content", "files_in", "json_value", "parse_json", "text", "yaml_value"]
+__all__ = ["LARGEST_FILE_BYTES", "content", "files_in", "in_line", "json_value", "parse_json", "text", "yaml_value"]
 
 LARGEST_FILE_BYTES: Final = 1 << 30
 """A file of more is not read: it would not fit beside what is made of it."""
@@ -232,6 +232,18 @@ class _Yaml:
 
     def wrong(self, node: Any, message: str) -> InputError:
         return InputError(message, f"{self.path}:{node.start_mark.line + 1}")
+
+
+def in_line(value: Any) -> str:
+    """A value as YAML in one line of ASCII: JSON, with floats that YAML takes for floats (a point, a sign)."""
+    if isinstance(value, float):
+        mantissa, e, exponent = repr(value).partition("e")
+        return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}" if e else mantissa
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{in_line(k)}: {in_line(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(in_line(v) for v in value) + "]"
+    return json.dumps(value)
 
 
 _MAPPING: Final = "tag:yaml.org,2002:map"

@@ -19,6 +19,7 @@ _UNITS: Final = {
     "usd": "USD", "tokens": "tokens", "flops": "FLOP", "macs": "MACs", "hz": "Hz", "mhz": "MHz", "ghz": "GHz",
     "c": "°C", "m": "m", "v": "V", "percent": "%", "um2": "µm²", "mw": "mW", "ns": "ns", "kb": "kB", "mb": "MB",
 }  # fmt: skip
+_TWO_WORDS: Final = {"_w_m2": "W/m²", "_m_s": "m/s"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,9 @@ class Summary:
 
 def unit_of(name: str) -> str:
     """The unit that a name ends in: ``energy_j`` is J; empty where there is none."""
+    for ending, unit in _TWO_WORDS.items():
+        if name.lower().endswith(ending):
+            return unit
     last = name.lower().rpartition("_")[2]
     return _UNITS.get(last, "") if "_" in name else "tokens" if last == "tokens" else ""
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError, unknown
-from rooflab.inputs.arrays import finite
+from rooflab.inputs.checks import finite
 from rooflab.inputs.content import frozen, taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
@@ -173,4 +173,5 @@ KIND: Final[Kind[Table]] = Kind(
     describe=_describe,
     disturbances=_disturbances,
     example=lambda: KIND.sample().take(np.arange(4)),
+    signs=(frozenset(),),
 )  # fmt: skip

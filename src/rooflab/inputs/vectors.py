@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError
-from rooflab.inputs.arrays import finite, npz_bytes, read_npz
-from rooflab.inputs.content import frozen, taken
+from rooflab.inputs.arrays import npz_bytes, read_npz
+from rooflab.inputs.checks import numbers, put, texts, whole
+from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
 from rooflab.inputs.rows import csv_bytes, read_csv
@@ -43,23 +44,18 @@ class Vectors:
     ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("base", "queries"):
-            values = getattr(self, name)
-            if values is not None:
-                object.__setattr__(self, name, _matrix(values, name))
-        count, width = self.base.shape
-        if self.queries is not None and self.queries.shape[1] != width:
-            raise InputError(f"has {self.queries.shape[1]} dimensions; base has {width}", "queries")
-        for name, rows in (("neighbours", None), ("labels", count)):
-            values = getattr(self, name)
-            if values is not None:
-                object.__setattr__(self, name, _whole(values, name, 2 if name == "neighbours" else 1, rows))
+        base = numbers(self.base, "base", "N D", np.float32)
+        count, width = base.shape
+        put(self, base=base)
+        if self.queries is not None:
+            put(self, queries=numbers(self.queries, "queries", f"Q {width}", np.float32))
         if self.neighbours is not None:
-            _check_neighbours(self.neighbours, self.queries, count)
+            asked = 0 if self.queries is None else len(self.queries)
+            put(self, neighbours=_neighbours(self.neighbours, asked, count))
+        if self.labels is not None:
+            put(self, labels=whole(self.labels, "labels", f"{count}", low=-1))
         if self.ids is not None:
-            object.__setattr__(self, "ids", tuple(self.ids))
-            if len(self.ids) != count:
-                raise InputError(f"holds {len(self.ids):,} names for {count:,} vectors", "ids")
+            put(self, ids=texts(self.ids, "ids", count))
 
     def __len__(self) -> int:
         return len(self.base)
@@ -82,35 +78,12 @@ class Vectors:
         )  # fmt: skip
 
 
-def _matrix(values: Any, name: str) -> F32:
-    array = np.asarray(values)
-    if array.ndim != 2 or array.dtype.kind not in "biuf" or 0 in array.shape:
-        raise InputError(f"expected numbers, rows × dimensions, got {array.dtype} of shape {array.shape}", name)
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    finite(array, name)
-    return frozen(array)
-
-
-def _whole(values: Any, name: str, axes: int, rows: int | None) -> I64:
-    array = np.asarray(values)
-    if array.ndim != axes or array.dtype.kind not in "iu" or (rows is not None and len(array) != rows):
-        raise InputError(
-            f"expected whole numbers{'' if rows is None else f', {rows:,} of them'}, got {array.dtype} of shape "
-            f"{array.shape}", name,
-        )  # fmt: skip
-    return frozen(array.astype(np.int64))
-
-
-def _check_neighbours(neighbours: I64, queries: F32 | None, count: int) -> None:
-    if queries is None or len(neighbours) != len(queries):
-        raise InputError(f"are of {len(neighbours)} queries; there are {0 if queries is None else len(queries)}",
-                         "neighbours")  # fmt: skip
-    wrong = (neighbours < NO_NEIGHBOUR) | (neighbours >= count)
-    if wrong.any():
-        at = np.argwhere(wrong)[0]
-        raise InputError(f"[{at[0]}, {at[1]}] is {neighbours[tuple(at)]}, not a row of base (0 to {count - 1}, or −1)",
-                         "neighbours")  # fmt: skip
+def _neighbours(values: Any, queries: int, count: int) -> I64:
+    found = whole(values, "neighbours", f"{queries} k", low=NO_NEIGHBOUR)
+    if (found >= count).any():
+        q, k = np.argwhere(found >= count)[0]
+        raise InputError(f"[{q}, {k}] is {found[q, k]}, not a row of base (0 to {count - 1}, or −1)", "neighbours")
+    return found
 
 
 def _from_npz(path: Path) -> Vectors:
@@ -118,8 +91,8 @@ def _from_npz(path: Path) -> Vectors:
     if len(arrays) == 1 and "base" not in arrays:
         return Vectors(base=next(iter(arrays.values())))
     arrays.check(("base", "queries", "neighbours", "labels", "ids"), ("base",))
-    ids = arrays.texts("ids") if "ids" in arrays else None
-    return Vectors(ids=ids, **{name: values for name, values in arrays.items() if name != "ids"})
+    held: dict[str, Any] = {**arrays, "ids": arrays.texts("ids")}
+    return Vectors(**held)
 
 
 def _to_npz(v: Vectors) -> bytes:

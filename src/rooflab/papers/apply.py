@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rooflab.errors import InputError, unknown
-from rooflab.scenario.scenario import Resolvers, Scenario, read_file, read_scenario
+from rooflab.scenario.scenario import Resolvers, Scenario, beside, read_file, read_scenario
 
-__all__ = ["apply_techniques", "beside", "inside", "load", "read"]
+__all__ = ["apply_techniques", "inside", "load", "read"]
 
 
 def load(source: str | Path | Mapping[str, Any] | Scenario) -> Scenario:
@@ -64,19 +64,3 @@ def inside(path: str | Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(error.message, f"{path}: {error.where}" if error.where else str(path)) from None
-
-
-def beside(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """`fields` with relative paths of model and trace pointing into `folder`, where there is such a file."""
-    changed = dict(fields)
-    if isinstance(fields.get("model"), str) and fields["model"].strip():
-        changed["model"] = _near(fields["model"], folder)
-    workload = fields.get("workload")
-    if isinstance(workload, Mapping) and isinstance(workload.get("trace"), str):
-        changed["workload"] = {**workload, "trace": _near(workload["trace"], folder)}
-    return changed
-
-
-def _near(text: str, folder: Path) -> str:
-    path = folder / text
-    return str(path) if not Path(text).is_absolute() and (path.is_file() or (path / "config.json").is_file()) else text

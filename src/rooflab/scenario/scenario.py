@@ -14,7 +14,17 @@ from rooflab.scenario.model import Model
 from rooflab.scenario.slo import SLO, read_slo
 from rooflab.scenario.workload import Workload, read_workload
 
-__all__ = ["FIELDS", "Applied", "Resolvers", "Scenario", "Technique", "TechniqueCall", "read_file", "read_scenario"]
+__all__ = [
+    "FIELDS",
+    "Applied",
+    "Resolvers",
+    "Scenario",
+    "Technique",
+    "TechniqueCall",
+    "beside",
+    "read_file",
+    "read_scenario",
+]
 
 FIELDS: Final = ("model", "hardware", "workload", "deployment", "techniques", "slo", "name")
 
@@ -165,3 +175,19 @@ def read_file(path: str | Path) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InputError(f"expected the fields {', '.join(FIELDS[:4])}, found {type(value).__name__}", str(path))
     return value
+
+
+def beside(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """`fields` with relative paths of model and trace pointing into `folder`, where there is such a file."""
+    changed = dict(fields)
+    if isinstance(fields.get("model"), str) and fields["model"].strip():
+        changed["model"] = _near(fields["model"], folder)
+    workload = fields.get("workload")
+    if isinstance(workload, Mapping) and isinstance(workload.get("trace"), str):
+        changed["workload"] = {**workload, "trace": _near(workload["trace"], folder)}
+    return changed
+
+
+def _near(text: str, folder: Path) -> str:
+    path = folder / text
+    return str(path) if not Path(text).is_absolute() and (path.is_file() or (path / "config.json").is_file()) else text

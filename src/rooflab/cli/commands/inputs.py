@@ -69,14 +69,12 @@ def _is_path(word: str) -> bool:
 def _print_example(kind: Kind[Any], suffix: str | None) -> int:
     from rooflab.errors import InputError
 
-    form = kind.example_format(suffix)
-    if not form.text and sys.stdout.isatty():
-        raise InputError(f"is not text; send it to a file: rooflab inputs {kind.name} --example > mine{form.suffix}",
-                         form.suffix)  # fmt: skip
-    held = kind.dumped(kind.example(), form)
-    assert isinstance(held, bytes)
+    form, held = kind.example_file(suffix)
     if form.text:
         click.echo(held.decode(), nl=False)
-    else:
-        sys.stdout.buffer.write(held)
+        return 0
+    if sys.stdout.isatty():
+        asked = f"rooflab inputs {kind.name} --example --format {form.suffix} > mine{form.suffix}"
+        raise InputError(f"is not text; send it to a file: {asked}", form.suffix)
+    sys.stdout.buffer.write(held)
     return 0

@@ -1,0 +1,6 @@
+from random import Random
+
+
+def inputs(n):
+    draw = Random(n)
+    return "".join(draw.choices("abcd", k=n)), "".join(draw.choices("abcd", k=n))

@@ -1,0 +1,2 @@
+def inputs(n):
+    return n, 1_000_007

@@ -1,0 +1,2 @@
+def inputs(n):
+    return (n,)

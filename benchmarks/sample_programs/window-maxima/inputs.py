@@ -1,0 +1,6 @@
+from random import Random
+
+
+def inputs(n):
+    draw = Random(n)
+    return [draw.randrange(n) for _ in range(n)], max(n // 4, 1)
