@@ -14,7 +14,10 @@ __all__ = ["digest", "frozen", "same", "taken"]
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of what `value` holds, as hexadecimal digits: equal for equal contents, in every process."""
+    """SHA-256 of what `value` holds, as hexadecimal digits: equal for equal contents, in every process.
+
+    Fields of a dataclass that do not count when two are compared (sources, spelling) do not count here.
+    """
     state = hashlib.sha256()
     _feed(state.update, value)
     return state.hexdigest()
@@ -45,7 +48,7 @@ def _feed(put: Callable[[bytes], None], value: Any) -> None:
         put(np.ascontiguousarray(value).tobytes())
     elif is_dataclass(value) and not isinstance(value, type):
         put(f"record {type(value).__qualname__} ".encode())
-        for field in fields(value):
+        for field in (f for f in fields(value) if f.compare):
             put(f"{field.name}=".encode())
             _feed(put, getattr(value, field.name))
     elif isinstance(value, Mapping):

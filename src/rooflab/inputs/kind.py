@@ -148,14 +148,8 @@ class Kind(Generic[T]):
         return form.dump(data)
 
     def example_file(self, suffix: str | None = None) -> tuple[Format[T], bytes]:
-        """A small file to start from: of a suffix, else of the first format that people can edit, else the first.
-
-        Of a kind that writes no files it is that of the first sample.
-        """
+        """A small file to start from: of a suffix, else of the first format that people can edit, else the first."""
         written = [f for f in self.formats if f.dump is not None and f.suffix != FOLDER]
-        if not written:
-            path = self.samples[0].path()
-            return self.format(path), path.read_bytes()
         found = next((f for f in written if f.text), written[0])
         if suffix is not None:
             wanted = f".{suffix.lower().lstrip('.')}"

@@ -6,6 +6,7 @@ hardware carries a mark among its sources, so that one built by a lab and handed
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from rooflab.scenario.hardware import Device, Hardware, Link
 from rooflab.scenario.lengths import Lengths
 from rooflab.scenario.scenario import FIELDS, Resolvers, Scenario, beside, read_scenario
 from rooflab.scenario.workload import Workload
+from rooflab.scenario.write import written
 
 __all__ = ["HARDWARE_INPUTS", "KIND", "WORKLOAD_INPUTS", "Perturbation", "scenario_kind"]
 
@@ -166,6 +168,16 @@ def _read(fields: Mapping[str, Any]) -> Scenario:
     return read_scenario(fields, Resolvers(model, hardware, resolve))
 
 
+def _to_yaml(s: Scenario) -> bytes:
+    import yaml
+
+    return yaml.safe_dump(written(s), sort_keys=False, allow_unicode=True, width=120).encode()
+
+
+def _to_json(s: Scenario) -> bytes:
+    return (json.dumps(written(s), indent=1, ensure_ascii=False) + "\n").encode()
+
+
 def _describe(s: Scenario) -> Summary:
     device, w = s.hardware.device, s.workload
     loads = {"rate": ("requests/s", w.rate), "concurrency": ("", w.concurrency), "batch": ("", w.batch)}
@@ -226,9 +238,9 @@ def scenario_kind(read: Callable[[Mapping[str, Any]], Scenario] = _read) -> Kind
         does="A model, on hardware, under a workload, in a deployment, with service levels.",
         data=Scenario,
         formats=(
-            Format(suffix=".yaml", what="the fields of docs/reference/scenario.md", text=True, load=load),
-            Format(suffix=".yml", what="the same", load=load),
-            Format(suffix=".json", what="the same", load=load),
+            Format(suffix=".yaml", what="as docs/reference/scenario.md says", text=True, load=load, dump=_to_yaml),
+            Format(suffix=".yml", what="the same", load=load, dump=_to_yaml),
+            Format(suffix=".json", what="the same", load=load, dump=_to_json),
         ),
         describe=_describe,
         disturbances=_disturbances,
