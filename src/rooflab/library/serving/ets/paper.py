@@ -252,13 +252,13 @@ def _overview(lab: Lab, *, pruned: bool = True, covered: bool = True) -> float:
     """
     parent = np.array([-1, 0, 0, 0, 1, 1, 2, 2, 3])
     leaves, group = np.arange(4, 9), np.array([0, 0, 0, 0, 1])
+    nodes = lab.data("weight of nodes in the figure", 1.5) if pruned else 0.0
+    coverage = lab.data("weight of coverage in the figure", 1.0) if covered and pruned else 0.0
     rewards = np.array(lab.data("rewards in the figure", [0.9, 0.5, 0.8, 0.8, 0.8]))
     shares = rebase(rewards, lab.data("width in the figure", 5))
     kept = shares > 0
     if pruned:
-        nodes = lab.data("weight of nodes in the figure", 1.5)
-        weights = Weights(nodes, lab.data("weight of coverage in the figure", 1.0) if covered else 0.0)
-        kept = keep(parent, leaves, shares / shares.sum(), group, weights)
+        kept = keep(parent, leaves, shares / shares.sum(), group, Weights(nodes, coverage))
     return float(kept.sum() + len(ancestors(parent, leaves[kept])) - 1)
 
 
