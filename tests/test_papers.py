@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -52,9 +53,11 @@ def chat() -> Scenario:
 def test_built_in_papers_conform(key: str) -> None:
     suite = PaperConformance()
     suite.paper = paper(key)  # type: ignore[misc]
+    started = time.process_time()
     for name in dir(suite):
         if name.startswith("test_"):
             getattr(suite, name)()
+    assert time.process_time() - started < 60, "a check takes 20 s of a core at most; this runs it and more"
 
 
 def test_technique_changes_the_scenario_and_says_so(chat: Scenario) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from rooflab.evidence.claims.check import check_paper
+from rooflab.evidence.claims.check import check
 from rooflab.evidence.claims.row import Row, counts
 from rooflab.files import write_text
 from rooflab.papers.engines import engines
@@ -150,7 +150,8 @@ def write(names: Sequence[str], folder: str | Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [paper(name) for name in names or keys()]
-    rows: dict[str, Sequence[Row]] = {p.key: check_paper(p.key, engines()) for p in wanted}
+    checked = check([p.key for p in wanted], engines=engines())
+    rows: dict[str, Sequence[Row]] = {p.key: [r for r in checked if r.paper == p.key] for p in wanted}
     written = []
     for p in wanted:
         path = folder / f"{p.key}.md"

@@ -167,12 +167,17 @@ def _evaluation(lab: Lab, machine: str, pattern: str) -> Scenario:
     )
 
 
+def _swapping(lab: Lab, s: Scenario) -> Any:
+    """vLLM's run, its steps logged: the tails and the stalls of the claims are of the same one."""
+    return lab.simulate(s, log_steps=1 << 18)
+
+
 def _gains(lab: Lab, machine: str) -> dict[str, float]:
     """Speed-up of each tail, and of throughput, over vLLM's policy: geometric mean over both patterns."""
     logs: dict[str, float] = {}
     for pattern in _PATTERNS:
         s = _evaluation(lab, machine, pattern)
-        before, after = tails(lab.simulate(s)), tails(lab.simulate(s, FastSwitch()))
+        before, after = tails(_swapping(lab, s)), tails(lab.simulate(s, FastSwitch()))
         for name in before:
             ratio = after[name] / before[name] if name == "throughput" else before[name] / after[name]
             logs[name] = logs.get(name, 0.0) + float(np.log(ratio)) / len(_PATTERNS)
@@ -246,7 +251,7 @@ def stall_share(lab: Lab) -> float:
 
 
 def _stall(lab: Lab, s: Scenario) -> float:
-    log, cost = lab.simulate(s, log_steps=1 << 18).run.steps, lab.step_cost(s)
+    log, cost = _swapping(lab, s).run.steps, lab.step_cost(s)
     took_s = (log.end_s - log.start_s) / log.steps
     edge = np.quantile(np.repeat(took_s, log.steps), 0.99)
     near = np.flatnonzero((took_s > 0.9 * edge) & (took_s < 1.1 * edge))
