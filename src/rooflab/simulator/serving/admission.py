@@ -25,9 +25,9 @@ def steps_held(sim: Any, r: int) -> int:
         rep.wait_until = -1
         return 0
     left = 0
-    if rep.batch_wait > 0:
+    if rep.batch_wait_steps > 0:
         if rep.wait_until < 0:
-            rep.wait_until = step + rep.batch_wait
+            rep.wait_until = step + rep.batch_wait_steps
         left = rep.wait_until - step
         if (
             left > 0

@@ -417,7 +417,7 @@ def quiet_steps(sim: Any, r: int, room: float, grown: float) -> int:
         return 1
     if rep.rotate_steps > 0:
         k = min(k, max(int(rep.rotate_at - sim.totals[r, 0]), 1))
-    if rep.waiting > 0 and (rep.admit_every > 1 or rep.batch_wait > 0):
+    if rep.waiting > 0 and (rep.admit_every > 1 or rep.batch_wait_steps > 0):
         left = steps_held(sim, r)
         k = min(k, max(left, 1)) if left > 0 else k
     return max(steps_within(sim, r, k, available(rep)), 1)

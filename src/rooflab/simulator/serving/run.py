@@ -303,6 +303,9 @@ def _fill(rep: Any, lane: Replica, cost: int, parts: int, units: tuple[int, int,
     rules = lane.engine if isinstance(lane.engine, EngineRules) else engine_rules(lane.engine)
     if rules.gated and lane.rotate_steps > 0:
         raise InputError("a static batch ends as one; its requests cannot take turns", "deployment.rotation")
+    for name in state.SETTINGS:
+        value = getattr(lane, name)
+        rep[name] = _UNLIMITED if value is None else value
     rep.cost, rep.role, rep.policy = cost, _ROLE[lane.role], policy_number(lane.policy)
     rep.mixed, rep.chunked, rep.gated, rep.by_progress = (
         rules.mixed,
@@ -316,24 +319,19 @@ def _fill(rep: Any, lane: Replica, cost: int, parts: int, units: tuple[int, int,
     rep.watermark, rep.retract = rules.watermark, rules.retract_tokens
     rep.reserve_ratio, rep.reserve_min, rep.reserve_decay = rules.estimate
     rep.reserve_now = rep.reserve_ratio
-    rep.max_num_seqs, rep.block_size, rep.kv_blocks, rep.free_blocks = (
-        lane.max_num_seqs,
-        lane.block_size,
-        lane.kv_blocks,
-        lane.kv_blocks,
-    )
-    rep.max_num_batched_tokens = lane.max_num_batched_tokens if rules.budgeted else _UNLIMITED
+    rep.kv_blocks = rep.free_blocks = lane.kv_blocks
+    if not rules.budgeted:
+        rep.max_num_batched_tokens = _UNLIMITED
     rep.gain = lane.tokens_per_step
     overshoot = math.ceil(lane.tokens_per_step) if lane.tokens_per_step > 1 else 0
     rep.capacity_tokens = min(lane.kv_blocks * lane.block_size - overshoot, lane.max_model_len or _UNLIMITED)
-    rep.max_waiting = _UNLIMITED if lane.max_waiting is None else lane.max_waiting
     # copies are asynchronous: the next is issued while the last travels, so the slower of the two sets the pace
     rep.host_s_per_token = rep.swap_s_per_token = max(
         lane.kv_bytes_per_token / lane.host_bytes_per_s, lane.swap_call_s_per_token
     )
     rep.swap_async, rep.swap_reuse = lane.swap_async, lane.swap_reuse
     rep.rotate_steps, rep.rotate_at, rep.sticky = lane.rotate_steps, lane.rotate_steps, lane.sticky
-    rep.admit_every, rep.batch_wait, rep.wait_until = lane.admit_every, lane.batch_wait_steps, -1
+    rep.wait_until = -1
     rep.ssd_s_per_token = lane.kv_bytes_per_token / lane.ssd_bytes_per_s
     rep.swap_tokens = int(lane.swap_bytes / lane.kv_bytes_per_token) if lane.kv_bytes_per_token > 0 else 0
     rep.overlap = lane.overlap

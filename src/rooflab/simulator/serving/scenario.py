@@ -26,6 +26,7 @@ from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.results.serving import ServingResult
 from rooflab.simulator.serving.run import run
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
+from rooflab.simulator.serving.state import SETTINGS
 from rooflab.simulator.work.make import make_work
 from rooflab.simulator.work.requests import Result
 
@@ -98,23 +99,21 @@ def _replica(scenario: Scenario, engine: Engine) -> Replica:
     dram, nvme = tiers.get("dram"), tiers.get("nvme")
     kv = d.cluster.kv_tiers
     max_seqs = min(d.limits.max_num_seqs * d.split.dp, 1 << 20)
+    same = {name: getattr(d.limits, name) for name in SETTINGS}
+    # a replica's limits are those of all its attention-data ranks
+    same |= {
+        "max_num_seqs": max_seqs,
+        "max_num_batched_tokens": max(d.limits.max_num_batched_tokens * d.split.dp, max_seqs),
+    }
     return Replica(
+        **same,
         step_cost=engine.step_cost,
         kv_blocks=blocks,
         engine=scheduler,
         policy=d.limits.policy,
-        max_num_seqs=max_seqs,
-        max_num_batched_tokens=max(d.limits.max_num_batched_tokens * d.split.dp, max_seqs),
-        block_size=d.limits.block_size,
-        max_model_len=d.limits.max_model_len,
-        chunked_prefill=d.limits.chunked_prefill,
-        prefix_caching=d.limits.prefix_caching,
         role="both" if pool is None or pool.role == "mixed" else pool.role,
         lanes=d.split.pp,
         tokens_per_step=d.runtime.speculation.tokens_per_step if d.runtime.speculation else 1.0,
-        max_waiting=d.limits.max_waiting,
-        admit_every=d.limits.admit_every,
-        batch_wait_steps=d.limits.batch_wait_steps,
         kv_bytes_per_token=per_token,
         swap_bytes=(kv.swap_bytes or (dram.bytes / 2 if dram else 0.0)) if d.limits.preemption == "swap" else 0.0,
         host_bytes_per_s=dram.bytes_per_s if dram else hardware.device.host_link.bytes_per_s or math.inf,

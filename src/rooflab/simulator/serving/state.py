@@ -9,9 +9,12 @@ and reps; a rep also counts its decode steps (`ticks`) and the tokens that each 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args, get_type_hints
 
 import numpy as np
+
+from rooflab.scenario.limits import Limits
 
 __all__ = [
     "CLUSTER_DTYPE",
@@ -81,6 +84,11 @@ JOB_DTYPE: Final = _dtype(
 """A request. `done` tokens have KV, `goal` must have before the next token, `made` are generated (as of joining the
 decode batch)."""
 
+SETTINGS: Final = tuple(
+    name for name, kind in get_type_hints(Limits).items() if {*(get_args(kind) or (kind,))} <= {int, bool, NoneType}
+)
+"""Whole numbers and switches among a scheduler's limits: a replica holds each under the name that a deployment has."""
+
 REPLICA_DTYPE: Final = _dtype(
     f8="gain watermark retract reserve_ratio reserve_min reserve_decay reserve_now overlap host_s_per_token "
     "ssd_s_per_token "
@@ -88,15 +96,14 @@ REPLICA_DTYPE: Final = _dtype(
     "startup_s "
     "start_s step_s slope_s step_j slope_j extra_s up_since_s waiting_since_s emitted_s newcomer_sum_s "
     "swap_in_free_s swap_out_free_s sticky",
-    i8="cost role mixed chunked reserve gated by_progress policy max_num_seqs max_num_batched_tokens block_size "
-    "kv_blocks capacity_tokens "
-    "max_waiting swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens "
+    i8=f"{' '.join(SETTINGS)} cost role mixed chunked reserve gated by_progress policy kv_blocks capacity_tokens "
+    "swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens "
     "head tail partial "
     "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used "
     "unit_blocks free_unit "
     "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers "
-    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations fruitless "
-    "admit_every look_at batch_wait wait_until",
+    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations fruitless look_at "
+    "wait_until",
 )
 """An engine: its rules and limits, its batch, its blocks, the step (or run of k equal steps) that it is in."""
 
