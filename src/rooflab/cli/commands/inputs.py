@@ -21,7 +21,9 @@ __all__ = ["command"]
 @click.option("--format", "suffix", metavar="SUFFIX", help="The format of --example, such as .npz.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 @click.option("-q", "--quiet", is_flag=True, help="Names only; nothing for a file that is in order.")
-def command(kind: str | None, file: str | None, example: bool, suffix: str | None, as_json: bool, quiet: bool) -> int:
+def command(
+    *, kind: str | None, file: str | None, example: bool, suffix: str | None, as_json: bool, quiet: bool
+) -> int:
     """List the kinds of input; say what one holds; check a FILE of one (or a sample, by name) and describe it.
 
     A KIND that is the path of a file is guessed from the file.
