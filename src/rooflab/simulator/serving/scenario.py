@@ -23,6 +23,7 @@ from rooflab.memory.explain import does_not_fit
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
+from rooflab.search.highest import geometric_when_wide, highest
 from rooflab.simulator.results.serving import ServingResult
 from rooflab.simulator.serving.run import run
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
@@ -31,6 +32,9 @@ from rooflab.simulator.work.make import make_work
 from rooflab.simulator.work.requests import Result
 
 __all__ = ["ENGINE_SCHEDULERS", "cluster_of", "saturation", "simulate"]
+
+_MOST_PER_S: Final = 1e6
+"""Requests a second beyond which no higher rate is asked for."""
 
 ENGINE_SCHEDULERS: Final = {
     "vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm-guaranteed-no-evict", "tgi": "orca", "lmdeploy": "orca",
@@ -228,7 +232,7 @@ def saturation(
     rounds: int = 12,
     progress: Callable[[float, bool], None] | None = None,
 ) -> tuple[float, ServingResult | None]:
-    """The highest request rate (1/s) at which every service level holds, by bisection over runs with common random
+    """The highest request rate (1/s) at which every service level holds, by halving over runs with common random
     numbers.
 
     Without service levels: the highest rate at which the engine keeps up (requests finish within 10 % of the time they
@@ -241,25 +245,14 @@ def saturation(
         nonlocal best
         result = simulate(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None))
         fine = _holds(result)
-        if progress is not None:
-            progress(rate, fine)
         if fine and rate > best[0]:
             best = (rate, result)
         return fine
 
-    low, high = low or 0.01, high or 1.0
-    if not holds(low):
-        return best
-    while holds(high) and high < 1e6:
-        low, high = high, high * 2
-    for _ in range(rounds):
-        middle = math.sqrt(low * high) if high / low > 2 else (low + high) / 2
-        if holds(middle):
-            low = middle
-        else:
-            high = middle
-        if high / low < 1.005:
-            break
+    highest(
+        holds, low or 0.01, high or 1.0, halve=geometric_when_wide, most=_MOST_PER_S, calls=rounds, tolerance=0.005,
+        tell=progress,
+    )  # fmt: skip
     return best
 
 
