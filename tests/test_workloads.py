@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooflab.catalogue.workloads import fit_quantiles, fit_trace, list_workloads, resolve, save_entry, workload_entry
+from rooflab.catalogue.trace_fit import fit_quantiles, fit_trace
+from rooflab.catalogue.workloads import list_workloads, resolve, save_entry, workload_entry
 from rooflab.errors import InputError
 from rooflab.scenario.lengths import Lengths, read_lengths, read_times, value_at
 from rooflab.scenario.slo import read_slo

@@ -88,6 +88,16 @@ class StepResult(NamedTuple):
     link_bytes: Array
 
 
+class _Mixers(NamedTuple):
+    """What attention and recurrent mixers take of steps: seconds of decoding, of all, and work."""
+
+    decode_s: Array
+    seconds: Array
+    joules: Array
+    flops: Array
+    bytes: Array
+
+
 @dataclass(frozen=True, slots=True)
 class StepCosts:
     """Step prices of D deployments.
@@ -127,7 +137,6 @@ class StepCosts:
         for each running sequence's token and one for each prompt.
         """
         s = self.scalars[which]
-        kinds = self.attention[which]
         fed = n_decode * s[:, _S["tokens_per_decode"]]
         linear, linear_j, linear_flops, linear_bytes, comm, comm_j, comm_bytes = self._interpolate(
             which, fed + prefill_tokens, _BY_TOKENS
@@ -135,38 +144,15 @@ class StepCosts:
         head, head_j, head_flops, head_bytes = self._interpolate(
             which, fed + n_prefill if rows is None else rows, _BY_ROWS
         )
-
-        def kind(name: str) -> Array:
-            out: Array = kinds[:, :, _A[name]]
-            return out
-
-        window = kind("window")
-        n, q, pairs = n_decode[:, None], prefill_tokens[:, None], np.broadcast_to(area[:, None], window.shape)
-        seen = n * np.minimum(context[:, None] / np.maximum(n, 1e-12), window)
-        limited = np.isfinite(window)
-        if limited.any():
-            pairs = np.where(limited, np.minimum(pairs, q * np.where(limited, window, 0.0)), pairs)
-        decoding, prefilling = (n_decode > 0)[:, None], (n_prefill > 0)[:, None]
-        decode_s = (decoding * kind("dec_launch_s") + n * kind("dec_seq_s") + seen * kind("dec_ctx_s")).sum(axis=1)
-        attention = decode_s + (
-            prefilling * kind("pre_launch_s") + q * kind("pre_token_s") + pairs * kind("pre_area_s")
-        ).sum(axis=1)
-        attention_j = (
-            n * kind("dec_seq_j") + seen * kind("dec_ctx_j") + q * kind("pre_token_j") + pairs * kind("pre_area_j")
+        mixers = self._mixers(
+            which, n_decode=n_decode, context=context, n_prefill=n_prefill, prefill_tokens=prefill_tokens, area=area
         )
-        attention_flops = (
-            n * kind("dec_seq_flops")
-            + seen * kind("dec_ctx_flops")
-            + q * kind("pre_token_flops")
-            + pairs * kind("pre_area_flops")
-        )
-        attention_bytes = n * kind("dec_seq_bytes") + seen * kind("dec_ctx_bytes") + q * kind("pre_token_bytes")
 
         linear = linear + head
         linear_bytes = linear_bytes + head_bytes
         # attention on another processor leaves the device and runs beside all else
-        beside = s[:, _S["attention_beside"]] * decode_s
-        attention, decode_s = attention - beside, decode_s - beside
+        beside = s[:, _S["attention_beside"]] * mixers.decode_s
+        attention, decode_s = mixers.seconds - beside, mixers.decode_s - beside
         memory_free_s = np.maximum(linear - linear_bytes / s[:, _S["peak_bytes_per_s"]], 0.0)
         hidden = s[:, _S["overlap_attention"]] * np.minimum(memory_free_s, decode_s)
         hidden = hidden + s[:, _S["overlap_comm"]] * np.minimum(linear + attention - hidden, comm)
@@ -176,17 +162,53 @@ class StepCosts:
         dynamic_j = linear_j + comm_j + head_j + s[:, _S["stream_j"]]
         return StepResult(
             seconds=seconds,
-            joules=np.minimum(dynamic_j + attention_j.sum(axis=1), s[:, _S["dynamic_limit_w"]] * seconds)
+            joules=np.minimum(dynamic_j + mixers.joules, s[:, _S["dynamic_limit_w"]] * seconds)
             + s[:, _S["idle_w"]] * seconds,
             linear_s=linear,
             attention_s=attention,
             comm_s=comm,
             host_s=host,
             stream_s=stream,
-            flops=linear_flops + head_flops + attention_flops.sum(axis=1),
-            bytes=linear_bytes + attention_bytes.sum(axis=1),
+            flops=linear_flops + head_flops + mixers.flops,
+            bytes=linear_bytes + mixers.bytes,
             link_bytes=comm_bytes,
         )
+
+    def _mixers(
+        self,
+        which: npt.NDArray[np.intp],
+        *,
+        n_decode: Array,
+        context: Array,
+        n_prefill: Array,
+        prefill_tokens: Array,
+        area: Array,
+    ) -> _Mixers:
+        """What attention and recurrent mixers take of steps, all kinds together."""
+        rows = self.attention[which]
+
+        def of(name: str) -> Array:
+            out: Array = rows[:, :, _A[name]]
+            return out
+
+        window = of("window")
+        n, q, pairs = n_decode[:, None], prefill_tokens[:, None], np.broadcast_to(area[:, None], window.shape)
+        seen = n * np.minimum(context[:, None] / np.maximum(n, 1e-12), window)
+        limited = np.isfinite(window)
+        if limited.any():
+            pairs = np.where(limited, np.minimum(pairs, q * np.where(limited, window, 0.0)), pairs)
+        decoding, prefilling = (n_decode > 0)[:, None], (n_prefill > 0)[:, None]
+        decode_s = (decoding * of("dec_launch_s") + n * of("dec_seq_s") + seen * of("dec_ctx_s")).sum(axis=1)
+        prefill_s = (prefilling * of("pre_launch_s") + q * of("pre_token_s") + pairs * of("pre_area_s")).sum(axis=1)
+        joules = n * of("dec_seq_j") + seen * of("dec_ctx_j") + q * of("pre_token_j") + pairs * of("pre_area_j")
+        flops = (
+            n * of("dec_seq_flops")
+            + seen * of("dec_ctx_flops")
+            + q * of("pre_token_flops")
+            + pairs * of("pre_area_flops")
+        )
+        moved = n * of("dec_seq_bytes") + seen * of("dec_ctx_bytes") + q * of("pre_token_bytes")
+        return _Mixers(decode_s, decode_s + prefill_s, joules.sum(axis=1), flops.sum(axis=1), moved.sum(axis=1))
 
     def bound_s(self, which: npt.NDArray[np.intp], work: StepResult) -> Array:
         """The physical limit of the same work: the longest of FLOPs, bytes, link bytes and streamed bytes at their

@@ -84,7 +84,7 @@ def get_command(name: str, folder: str | None, as_json: bool, quiet: bool) -> in
 @click.option("-q", "--quiet", is_flag=True, help="Only the answer.")
 def fit_command(file: str, as_json: bool, quiet: bool) -> int:
     """Fit length and arrival distributions to a trace FILE (CSV or JSONL)."""
-    from rooflab.catalogue.workloads import fit_trace
+    from rooflab.catalogue.trace_fit import fit_trace
     from rooflab.units import significant
 
     entry = fit_trace(file)

@@ -18,6 +18,7 @@ from rooflab.costs.provenance import kind_of
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.conformal import Spread, by_name
 from rooflab.evidence.intervals.likeness import (
+    ENERGY_FAMILIES,
     VERDICTS,
     Domain,
     Key,
@@ -42,12 +43,6 @@ HEADLINE: Final = (
     "usd_per_mtok", "gco2e_per_mtok",
 )  # fmt: skip
 """Serving metrics that carry an interval."""
-
-_ENERGY: Final = {
-    "j_per_token": "energy: energy_per_output_token",
-    "gco2e_per_mtok": "energy: energy_per_output_token",
-    "power_w": "energy: avg_power_all_gpus",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,8 +214,8 @@ def value_of(estimate: Estimate, metric: str) -> Value:
 
 
 def _domain(estimate: Estimate, metric: str, near: Nearness) -> Domain:
-    if metric in _ENERGY:
-        return Domain(_ENERGY[metric], "", "", "", near)
+    if metric in ENERGY_FAMILIES:
+        return Domain(ENERGY_FAMILIES[metric], "", "", "", near)
     name = "output_tokens_per_s" if metric == "usd_per_mtok" else metric
     return domain_of(
         estimate.scenario,

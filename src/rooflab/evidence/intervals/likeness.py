@@ -23,6 +23,7 @@ from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
 __all__ = [
+    "ENERGY_FAMILIES",
     "VERDICTS",
     "Domain",
     "Key",
@@ -52,8 +53,12 @@ _LOADS: Final = {
 
 
 _DESKTOP: Final = ("llamacpp", "mlx")
-_ENERGY: Final = {"power_w": "energy: avg_power_all_gpus", "j_per_token": "energy: energy_per_output_token"}
-"""Families of watts and joules, by which published energy rows are judged."""
+ENERGY_FAMILIES: Final = {
+    "power_w": "energy: avg_power_all_gpus",
+    "j_per_token": "energy: energy_per_output_token",
+    "gco2e_per_mtok": "energy: energy_per_output_token",
+}
+"""Families of watts, joules and what is proportional to them, by which published energy rows are judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +108,8 @@ class Domain:
 
 def family_of(metric: str, workload: Workload, engine: str, *, best_of_many: bool = False) -> str:
     """The family of a serving metric (``tpot_s_mean``) under a load; engines of desktops are families apart."""
-    if metric in _ENERGY:
-        return _ENERGY[metric]
+    if metric in ENERGY_FAMILIES:
+        return ENERGY_FAMILIES[metric]
     mode = "single" if workload.mode == "static" and (workload.batch or 1) == 1 else workload.mode
     load = "best deployment" if best_of_many else f"{_LOADS[mode]}{', desktop engine' if engine in _DESKTOP else ''}"
     if metric.endswith("_p99") or metric.endswith("_p90"):

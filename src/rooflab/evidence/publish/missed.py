@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from rooflab.evidence.publish.aims import BARS, Bar
+from rooflab.evidence.publish.aims import AIMS, Aim
 from rooflab.evidence.score.score import Scored
 
 __all__ = ["missed"]
@@ -42,19 +42,19 @@ def missed(rows: Sequence[Scored]) -> str:
     """A section a missed aim: median against the aim, p90 against three times the aim, and the groups that stand
     furthest above it."""
     parts = []
-    for bar in BARS:
-        mine = [r for r in rows if bar.holds(r)]
+    for aim in AIMS:
+        mine = [r for r in rows if aim.holds(r)]
         error = np.array([r.error for r in mine])
-        if mine and (np.median(error) > bar.aim or np.quantile(error, 0.9) > 3 * bar.aim):
-            parts += _section(bar, mine, error)
+        if mine and (np.median(error) > aim.median or np.quantile(error, 0.9) > 3 * aim.median):
+            parts += _section(aim, mine, error)
     return "\n".join(parts)
 
 
-def _section(bar: Bar, rows: Sequence[Scored], error: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[str]:
+def _section(aim: Aim, rows: Sequence[Scored], error: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[str]:
     median, p90 = float(np.median(error)), float(np.quantile(error, 0.9))
     lines = [
-        f"**{bar.name}**: median {median:.1%} for {bar.aim:.0%}, p90 {p90:.0%} for {3 * bar.aim:.0%}. "
-        f"{_WHY.get(bar.name, '')}".rstrip(),
+        f"**{aim.name}**: median {median:.1%} for {aim.median:.0%}, p90 {p90:.0%} for {3 * aim.median:.0%}. "
+        f"{_WHY.get(aim.name, '')}".rstrip(),
         "",
         "| source, engine, accelerator | rows | median | p90 |",
         "|---|--:|--:|--:|",
@@ -62,7 +62,7 @@ def _section(bar: Bar, rows: Sequence[Scored], error: np.ndarray[tuple[int], np.
     groups: dict[str, list[float]] = {}
     for r in rows:
         groups.setdefault(f"{r.source}, {r.engine} {r.kind}, {r.gpu}", []).append(r.error)
-    worst = sorted(groups.items(), key=lambda item: -sum(e > bar.aim for e in item[1]))
+    worst = sorted(groups.items(), key=lambda item: -sum(e > aim.median for e in item[1]))
     for name, errors in [g for g in worst if len(g[1]) >= _FEWEST][:_SHOWN]:
         lines.append(f"| {name} | {len(errors)} | {np.median(errors):.1%} | {np.quantile(errors, 0.9):.0%} |")
     return [*lines, ""]

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from rooflab.evidence.publish.aims import BARS
+from rooflab.evidence.publish.aims import AIMS
 from rooflab.evidence.publish.explain import explain
 from rooflab.evidence.publish.missed import missed
 from rooflab.evidence.publish.repeats import repeats
@@ -32,15 +32,15 @@ def readme_table(rows: Sequence[Scored], held: Mapping[str, bool]) -> str:
         "| predicted | rows | median error | p90 | aim | 90 % interval holds |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    for bar in BARS:
-        mine = [r for r in rows if bar.holds(r)]
+    for aim in AIMS:
+        mine = [r for r in rows if aim.holds(r)]
         if mine:
             median, p90 = _errors(mine)
             share = sum(held[r.id] for r in mine) / len(mine)
-            verdict = "met" if median <= bar.aim else f"missed by {_points(median - bar.aim)}"
-            aim = f"{_percent(bar.aim, 0)}, {verdict}"
+            verdict = "met" if median <= aim.median else f"missed by {_points(median - aim.median)}"
+            told = f"{_percent(aim.median, 0)}, {verdict}"
             lines.append(
-                f"| {bar.name} | {len(mine):,} | {_percent(median)} | {_percent(p90)} | {aim} | {_percent(share, 0)} |"
+                f"| {aim.name} | {len(mine):,} | {_percent(median)} | {_percent(p90)} | {told} | {_percent(share, 0)} |"
             )
     return "\n".join(lines)
 
