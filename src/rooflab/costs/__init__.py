@@ -1,6 +1,5 @@
-"""What an operator costs on a device, in seconds and joules: own measurements, then fitted kernels, then the roofline.
+"""What an operator costs on a device, in seconds and joules: a user's own timings, fitted kernels, the roofline.
 
-It knows operators and hardware and where each price comes from; it knows no load, no queue and no deployment's room in
-memory. Start with `price`, which prices operators, and `compile`, which turns a deployment into the tables of a
-`step.StepCost`.
+It knows operators and hardware and where each price comes from; no load, no queue, no room in memory.
+Start with `price.price` for one operator and `compile.compile_steps` for the tables of a deployment's `step.StepCost`.
 """

@@ -2,5 +2,5 @@
 
 It knows both engines and every published row; no price or engine knows it.
 Start with `rows.tables`, `score.validate` and `claims.check`; after a change of constants, `python -m
-rooflab.evidence.refit`.
+rooflab.evidence.refit all`.
 """

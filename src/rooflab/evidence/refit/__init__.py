@@ -1,5 +1,5 @@
-"""The shipped constants made anew, stage by stage.
+"""The shipped constants, and what rests on them, made anew stage by stage.
 
-It knows the order of the stages and what each leaves out; it writes the files that ship.
-Start with `python -m rooflab.evidence.refit`.
+It knows the order of the stages, what each reads, leaves out and writes.
+Start with `python -m rooflab.evidence.refit --list`; `stages.STAGES` is that table, `runner` goes through it.
 """
