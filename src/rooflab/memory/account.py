@@ -29,6 +29,7 @@ from rooflab.scenario.attention import Attention
 from rooflab.scenario.deployment import Held
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Experts, LinearAttention, Model, StateSpace
+from rooflab.scenario.split import Split
 
 __all__ = ["MemoryAccount", "account"]
 
@@ -110,7 +111,7 @@ def _window(mixer: object) -> float | None:
 
 def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dict[str, float]:
     device, tp = hardware.device, d.split.tp or 1
-    layers, edge = _weights_bytes(model, formats, tp, d.split.pp, d.split.ep or 1, d.split.dp, d.split.cp)
+    layers, edge = _weights_bytes(model, formats, d.split)
     # streamed: the layer at work and the one that arrives
     held = (
         layers
@@ -184,14 +185,13 @@ def _stage_layers(count: int, pp: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _weights_bytes(
-    model: Model, formats: StepFormats, tp: int, pp: int, ep: int, dp: int, cp: int
-) -> tuple[float, float]:
+def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[float, float]:
     """Bytes of one rank's layers, and of its embedding and head, from its operators at a token count that needs all of
     them."""
-    split = Degrees(float(tp), 1.0, float(ep), float(dp), float(cp))
+    tp, pp = split.tp or 1, split.pp
+    whole = Degrees(float(tp), 1.0, float(split.ep or 1), float(split.dp), float(split.cp))
     layers, edge = 0.0, 0.0
-    for op in step_operators(model, formats, split, 1.0, 1.0):
+    for op in step_operators(model, formats, whole, 1.0, 1.0):
         size = float(np.asarray(stored_bytes(op)))
         if op.group in ("head", "embedding"):
             edge += 0.0 if model.tied and op.group == "head" else size

@@ -15,7 +15,7 @@ from rooflab.costs.step import ATTENTION_FIELDS
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.operators.ops import AttentionOp, ExpertGemm, Gemm, Operator, RecurrentOp
-from rooflab.operators.split import Degrees, degrees_of
+from rooflab.operators.split import degrees_of
 from rooflab.operators.step import step_operators
 from rooflab.scenario.scenario import Scenario
 
@@ -104,7 +104,7 @@ def step_rows(
         "prefill_tokens": prefill_tokens,
         "area": area,
     }
-    parts = [_row(op, phase, bench, formats, split, load) for op in operators]
+    parts = [_row(op, phase, bench, formats, load) for op in operators]
     merged: dict[str, OperatorRow] = {}
     for row in parts:
         merged[row.name] = _add(merged[row.name], row) if row.name in merged else row
@@ -149,9 +149,7 @@ def _one(value: Any) -> float:
     return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
 
 
-def _row(
-    op: Operator, phase: str, bench: Bench, formats: StepFormats, split: Degrees, load: dict[str, float]
-) -> OperatorRow:
+def _row(op: Operator, phase: str, bench: Bench, formats: StepFormats, load: dict[str, float]) -> OperatorRow:
     device = bench.device
     if isinstance(op, (AttentionOp, RecurrentOp)):
         return _mixer_row(op, phase, bench, formats, load)

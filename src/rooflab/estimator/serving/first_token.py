@@ -57,7 +57,7 @@ def held_steps(admission: Admission, arrivals_per_step: Array) -> Array:
 
 
 def first_tokens(
-    costs: StepCosts, case: Case, steady: Steady, running: Array, client: Client, convoy: Array, admission: Admission
+    costs: StepCosts, case: Case, steady: Steady, running: Array, *, client: Client, convoy: Array, admission: Admission
 ) -> dict[str, Array]:
     """Seconds to the first token by statistic, without frontend and without the queue for a place."""
     alone_s, _ = prefill_seconds(costs, case, np.ones_like(running))

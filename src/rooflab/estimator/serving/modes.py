@@ -125,7 +125,7 @@ def closed_loop(
     stay_s = case.osl * tpot_s
     # users beyond those that decode wait, so that each of them is served at the engine's pace (Little's law)
     queue_s = np.maximum(users - steady.decoding, 0.0) * stay_s / steady.decoding
-    ttft = first_tokens(costs, case, steady, running, client, convoy, admission)
+    ttft = first_tokens(costs, case, steady, running, client=client, convoy=convoy, admission=admission)
     ttft = {stat: frontend_s + queue_s + s for stat, s in ttft.items()}
     tpot = _spread(costs, case, steady, running, fixed=True)
     # users wait for first tokens too, but an engine that is kept full never does better than N sequences at this pace
@@ -238,9 +238,7 @@ def open_loop(
     prefill = prefill_seconds(costs, case, np.ones_like(rate))
     alone_s, _ = prefill
     full = steady_state(costs, case, capacity, prefill=prefill)
-    stay_full_s = np.maximum(case.osl * full.tpot_s, 1e-9)
-    prefill_only = case.osl <= 1
-    most = np.where(prefill_only, 1.0 / alone_s, full.decoding / stay_full_s)
+    most = np.where(case.osl <= 1, 1.0 / alone_s, full.decoding / np.maximum(case.osl * full.tpot_s, 1e-9))
     load = rate / most
     saturated = load >= 1.0
     running = np.minimum(rate * case.osl * decode_step(costs, case, np.ones_like(rate)).seconds, capacity)
@@ -248,51 +246,22 @@ def open_loop(
         # arrivals see time averages, so a running request has N others beside it
         steady = steady_state(costs, case, np.minimum(running + 1.0, np.maximum(capacity, 1.0)), running, prefill)
         running = np.where(saturated, capacity, np.minimum(rate * case.osl * steady.tpot_s, capacity))
-    busy = np.minimum(running, 1.0)  # share of time with anything to decode, as long as little runs
-
-    # a prompt waits for the step in flight, then for prompts before it, then runs in a step with the decodes
-    residual_s = busy * (steady.plain_s * (1 - steady.mixed_share) + steady.mixed_s * steady.mixed_share) / 2
-    service_s = np.where(case.chunked, steady.mixed_s, alone_s) * np.maximum(np.ceil(case.isl / case.chunk), 1.0)
-    several = np.maximum(case.chunk / np.maximum(case.isl, 1.0), 1.0)  # prompts that share a chunk
-    prompt_load = np.minimum(rate * service_s / several, 0.999)
-    burstiness = (arrivals_cv**2 + isl_cv**2) / 2
-    prompt_wait_s = prompt_load * service_s * burstiness / (1 - prompt_load)
-    rho = np.minimum(load, 0.9999)
-    stay_s = np.maximum(case.osl * steady.tpot_s, 1e-9)
-    slots = np.maximum(capacity, 1.0)
-    place_wait_s = (
-        rho ** (np.sqrt(2 * (slots + 1)) - 1) / (slots * (1 - rho)) * stay_s * (arrivals_cv**2 + osl_cv**2) / 2
-    )
-    held_s = busy * held_steps(admission, running / np.maximum(case.osl, 1.0)) * steady.tpot_s
-    base_s = frontend_s + residual_s + service_s + held_s
-    wait_s = prompt_wait_s + place_wait_s
-    waiting_share = np.clip(np.maximum(prompt_load, rho ** np.sqrt(2 * (slots + 1))), 1e-9, 1.0)
-    ttft = {"mean": base_s + wait_s}
-    for name, p in _TAIL.items():
-        beyond = np.maximum(np.log(waiting_share / (1 - p)), 0.0)
-        ttft[name] = base_s + (2 * p - 1) * residual_s + wait_s / waiting_share * beyond
+    line = _Line(
+        case=case, steady=steady, running=running, rate=rate, load=load, capacity=capacity, alone_s=alone_s,
+        arrivals_cv=arrivals_cv, isl_cv=isl_cv, osl_cv=osl_cv,
+    )  # fmt: skip
+    ttft = {s: np.where(saturated, np.inf, v) for s, v in line.first_tokens(frontend_s, admission).items()}
     tpot = _spread(costs, case, steady, running, fixed=False)
     longest: dict[str, Array] = {"mean": np.ones_like(osl_cv), **{s: 1 + z * osl_cv for s, z in _NORMAL.items()}}
-    for stat in STATS:
-        ttft[stat] = np.where(saturated, np.inf, ttft[stat])
-    e2e = {s: ttft[s] + np.maximum(case.osl * longest[s] - 1, 0.0) * tpot[s] for s in STATS}
     served = np.minimum(rate, most)
-    # sequences that a step decodes: those of the time average while there are any, as many as Poisson arrivals bring
-    # together
-    at_once = np.maximum(running / lanes_in_use(case, running), 1e-9)
-    at_once = at_once / -np.expm1(-at_once)
-    steps_per_s = np.where(saturated, 1.0 / steady.step_s, served * case.osl / case.yields / at_once)
-    busy_share = np.minimum(steps_per_s * steady.step_s, 1.0)
-    idle_w = costs.scalar("idle_w", case.which)
-    working_w = steady.parts.joules / steady.step_s
     return Outcome(
         running=running,
         requests_per_s=served,
         ttft_s=ttft,
         tpot_s=tpot,
-        e2e_s=e2e,
+        e2e_s={s: ttft[s] + np.maximum(case.osl * longest[s] - 1, 0.0) * tpot[s] for s in STATS},
         itl_s=_gaps(costs, case, steady),
-        power_w=idle_w + busy_share * np.maximum(working_w - idle_w, 0.0),
+        power_w=_drawn_w(costs, case, steady, running, np.where(saturated, np.inf, served)),
         parts=steady.parts,
         step_s=steady.step_s,
         bound_s=steady.bound_s,
@@ -300,3 +269,72 @@ def open_loop(
         saturated=saturated,
         waves=np.ones_like(rate),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """Requests of an open loop in line before an engine: for their prompt's turn in a step, and for a place in the
+    batch."""
+
+    case: Case
+    steady: Steady
+    running: Array
+    rate: Array
+    load: Array
+    capacity: Array
+    alone_s: Array
+    arrivals_cv: Array
+    isl_cv: Array
+    osl_cv: Array
+
+    def first_tokens(self, frontend_s: Array, admission: Admission) -> dict[str, Array]:
+        """Seconds to the first token by statistic."""
+        case, steady = self.case, self.steady
+        busy = np.minimum(self.running, 1.0)  # share of time with anything to decode, as long as little runs
+        # a prompt waits for the step in flight, then for prompts before it, then runs in a step with the decodes
+        residual_s = busy * (steady.plain_s * (1 - steady.mixed_share) + steady.mixed_s * steady.mixed_share) / 2
+        service_s = np.where(case.chunked, steady.mixed_s, self.alone_s) * np.maximum(
+            np.ceil(case.isl / case.chunk), 1.0
+        )
+        several = np.maximum(case.chunk / np.maximum(case.isl, 1.0), 1.0)  # prompts that share a chunk
+        prompt_load = np.minimum(self.rate * service_s / several, 0.999)
+        burstiness = (self.arrivals_cv**2 + self.isl_cv**2) / 2
+        prompt_wait_s = prompt_load * service_s * burstiness / (1 - prompt_load)
+        place_wait_s, place_share = self._place()
+        held_s = busy * held_steps(admission, self.running / np.maximum(case.osl, 1.0)) * steady.tpot_s
+        base_s = frontend_s + residual_s + service_s + held_s
+        wait_s = prompt_wait_s + place_wait_s
+        waiting_share = np.clip(np.maximum(prompt_load, place_share), 1e-9, 1.0)
+        ttft = {"mean": base_s + wait_s}
+        for name, p in _TAIL.items():
+            beyond = np.maximum(np.log(waiting_share / (1 - p)), 0.0)
+            ttft[name] = base_s + (2 * p - 1) * residual_s + wait_s / waiting_share * beyond
+        return ttft
+
+    def _place(self) -> tuple[Array, Array]:
+        """Mean wait for a place, and the share of requests that wait for one (M/M/c, Sakasegawa)."""
+        rho = np.minimum(self.load, 0.9999)
+        stay_s = np.maximum(self.case.osl * self.steady.tpot_s, 1e-9)
+        slots = np.maximum(self.capacity, 1.0)
+        wait_s = (
+            rho ** (np.sqrt(2 * (slots + 1)) - 1)
+            / (slots * (1 - rho))
+            * stay_s
+            * (self.arrivals_cv**2 + self.osl_cv**2)
+            / 2
+        )
+        return wait_s, rho ** np.sqrt(2 * (slots + 1))
+
+
+def _drawn_w(costs: StepCosts, case: Case, steady: Steady, running: Array, served: Array) -> Array:
+    """Mean power at `served` requests a second (inf: without a rest): an engine idles between steps."""
+    # sequences that a step decodes: those of the time average while there are any, as many as Poisson arrivals bring
+    # together
+    at_once = np.maximum(running / lanes_in_use(case, running), 1e-9)
+    at_once = at_once / -np.expm1(-at_once)
+    steps_per_s = np.where(np.isinf(served), 1.0 / steady.step_s, served * case.osl / case.yields / at_once)
+    busy_share = np.minimum(steps_per_s * steady.step_s, 1.0)
+    idle_w = costs.scalar("idle_w", case.which)
+    working_w = steady.parts.joules / steady.step_s
+    out: Array = idle_w + busy_share * np.maximum(working_w - idle_w, 0.0)
+    return out
