@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rooflab.charts.chart import chart
-from rooflab.charts.marks import Key, Series
+from rooflab.charts.marks import Key, Look, Series
 from rooflab.charts.palette import SERIES, series_colour
 from rooflab.charts.scale import Axis
 from rooflab.charts.tree import Svg
@@ -49,6 +49,7 @@ class Plot:
         )
 
     def _coloured(self) -> Iterator[Series]:
-        """The series in the palette's colours; those past its end in dashes."""
+        """The series in the palette's colours; plain lines with their points marked, in dashes past its end."""
         for i, s in enumerate(self.series):
-            yield replace(s, colour=series_colour(i), look="marked" if i < len(SERIES) else "dashed")
+            plain: Look = "marked" if i < len(SERIES) else "dashed"
+            yield replace(s, colour=series_colour(i), look=plain if s.look == "line" else s.look)
