@@ -26,6 +26,7 @@ from rooflab.operators.step import step_operators
 from rooflab.scenario.deployment import Priced
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
+from rooflab.scenario.runtime import Overlap, Speculation
 
 __all__ = ["Rewrite", "compile_steps", "price_operators"]
 
@@ -79,24 +80,23 @@ def price_operators(operators: Sequence[Operator], bench: Bench) -> list[tuple[O
 def _compile_group(
     model: Model, hardware: Hardware, deployments: list[Priced], rewrites: Sequence[Rewrite], cross_tokens: float
 ) -> StepCosts:
-    d0 = deployments[0]
-    formats = formats_of(model, hardware.device, d0)
-    overhead = engine_overhead(d0.runtime, moe=model.is_moe, family=hardware.device.family)
-    bench = bench_for(hardware, d0.runtime.engine, overhead)
+    runtime, formats = deployments[0].runtime, formats_of(model, hardware.device, deployments[0])
+    overhead = engine_overhead(runtime, moe=model.is_moe, family=hardware.device.family)
+    bench = bench_for(hardware, runtime.engine, overhead)
     split = Degrees(
         tp=_column([d.split.tp or 1 for d in deployments]),
         pp=_column([d.split.pp for d in deployments]),
         ep=_column([d.split.ep or 1 for d in deployments]),
         dp=_column([d.split.dp for d in deployments]),
         cp=_column([d.split.cp for d in deployments]),
-        padded=float(hardware.device.dies) if d0.runtime.engine in PADDING_ENGINES else 0.0,
+        padded=float(hardware.device.dies) if runtime.engine in PADDING_ENGINES else 0.0,
     )
     grid = GRID[None, :]
     operators: Sequence[Operator] = step_operators(model, formats, split, grid, grid)
     for rewrite in rewrites:
         operators = rewrite(operators)
-    if d0.runtime.offload is not None:
-        operators = offloaded(operators, d0.runtime.offload)
+    if runtime.offload is not None:
+        operators = offloaded(operators, runtime.offload)
 
     n = len(deployments)
     ranks = np.asarray(split.ranks)
@@ -122,8 +122,8 @@ def _compile_group(
             attention[:, j, c] = coefficients[name] * (ranks[:, 0] if name in whole else 1.0)
     attention[:, 0, _A["pre_launch_s"]] += overhead.prompt_s
     scalars = _scalars(model, hardware, deployments, formats=formats, bench=bench, streams=streams)
-    costs = _with_drafting(StepCosts(tables, _merge(attention), scalars), d0)
-    return separate(costs) if d0.runtime.batching == "separate" else costs
+    costs = _with_drafting(StepCosts(tables, _merge(attention), scalars), runtime.speculation)
+    return separate(costs) if runtime.batching == "separate" else costs
 
 
 def _add(tables: Array, op: Operator, p: Price, ranks: Array) -> None:
@@ -154,7 +154,7 @@ def _merge(attention: Array) -> Array:
 def _scalars(
     model: Model, hardware: Hardware, deployments: list[Priced], *, formats: StepFormats, bench: Bench, streams: Array
 ) -> Array:
-    device, d0 = hardware.device, deployments[0]
+    device, runtime = hardware.device, deployments[0].runtime
     devices = np.array([d.split.devices_per_replica for d in deployments], dtype=np.float64)
     pairs = [(formats.weights, formats.activations), (formats.plain, formats.plain)]
     if model.is_moe:
@@ -163,19 +163,14 @@ def _scalars(
     scalars = np.zeros((len(deployments), len(SCALARS)))
     scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers
     # every data-parallel rank schedules and samples its own sequences
-    scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s / np.array(
-        [d.split.dp for d in deployments], dtype=np.float64
-    )
-    if d0.runtime.overlap is not None:
-        scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = (
-            d0.runtime.overlap.attention,
-            d0.runtime.overlap.comm,
-        )
-    scalars[:, _S["attention_beside"]] = d0.runtime.offload is not None and d0.runtime.offload.attention == "cpu"
+    scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s / _column([d.split.dp for d in deployments])[:, 0]
+    overlap = runtime.overlap or Overlap()
+    scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = overlap.attention, overlap.comm
+    scalars[:, _S["attention_beside"]] = runtime.offload is not None and runtime.offload.attention == "cpu"
     scalars[:, _S["stream_s"]], scalars[:, _S["stream_j"]] = streams[:, 0], streams[:, 1]
     scalars[:, _S["idle_w"]] = devices * idle_w
     scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w(hardware) - idle_w, 0.0)
-    scalars[:, _S["tokens_per_decode"]] = 1.0 + (d0.runtime.speculation.tokens if d0.runtime.speculation else 0)
+    scalars[:, _S["tokens_per_decode"]] = 1.0 + (runtime.speculation.tokens if runtime.speculation else 0)
     scalars[:, _S["peak_flops"]] = devices * max(bench.datasheet(compute_of(w, a)) for w, a in pairs)
     scalars[:, _S["peak_bytes_per_s"]] = devices * device.memory_bytes_per_s
     scalars[:, _S["peak_link_bytes_per_s"]] = devices * max(
@@ -184,9 +179,9 @@ def _scalars(
     return scalars
 
 
-def _with_drafting(costs: StepCosts, deployment: Priced) -> StepCosts:
+def _with_drafting(costs: StepCosts, speculation: Speculation | None) -> StepCosts:
     """Add the time of drafting: `tokens` draft steps, each a share of the target's decode step, linear in sequences."""
-    if deployment.runtime.speculation is None:
+    if speculation is None:
         return costs
     which = np.arange(len(costs))
     zeros = np.zeros(len(costs))
@@ -198,7 +193,7 @@ def _with_drafting(costs: StepCosts, deployment: Priced) -> StepCosts:
             which, n_decode=zeros + n, context=zeros + n * 1024.0, n_prefill=zeros, prefill_tokens=zeros, area=zeros
         ).seconds
 
-    share = deployment.runtime.speculation.tokens * deployment.runtime.speculation.draft_share
+    share = speculation.tokens * speculation.draft_share
     one, many = decode_s(1.0), decode_s(64.0)
     scalars = costs.scalars.copy()
     scalars[:, _S["host_fixed_s"]] += share * (one - (many - one) / 63.0)

@@ -104,12 +104,8 @@ def _formats(scenario: Scenario) -> StepFormats:
 
 def _asked_weights(scenario: Scenario) -> str | None:
     """The weight format where it is not the checkpoint's own."""
-    d, m = scenario.deployment, scenario.model
-    return (
-        None
-        if d.formats.weights in (None, m.dtype, m.expert_dtype) or d.formats.weights in ("bf16", "fp16")
-        else d.formats.weights
-    )
+    asked, m = scenario.deployment.formats.weights, scenario.model
+    return None if asked in (None, m.dtype, m.expert_dtype, "bf16", "fp16") else asked
 
 
 def _quantisation(scenario: Scenario) -> tuple[list[str], list[str]]:
@@ -131,15 +127,11 @@ def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     words += ["--enable-expert-parallel"] if (d.split.ep or 1) > 1 else []
     words += quantisation
     words += ["--kv-cache-dtype", "fp8"] if d.formats.kv and d.formats.kv.startswith("fp8") else []
-    words += [
-        "--max-num-seqs",
-        str(d.limits.max_num_seqs),
-        "--max-num-batched-tokens",
-        str(d.limits.max_num_batched_tokens),
-    ]
+    tokens = d.limits.max_num_batched_tokens
+    words += ["--max-num-seqs", str(d.limits.max_num_seqs), "--max-num-batched-tokens", str(tokens)]
     length = context_length(s)
     if not d.limits.chunked_prefill:  # a whole prompt must fit into a step
-        length = min(length or d.limits.max_num_batched_tokens, d.limits.max_num_batched_tokens)
+        length = min(length or tokens, tokens)
     words += [*_given("--max-model-len", length), "--gpu-memory-utilization", f"{d.limits.gpu_memory_utilization:g}"]
     words += [] if d.limits.block_size == 16 else ["--block-size", str(d.limits.block_size)]
     words += [] if d.limits.chunked_prefill else ["--no-enable-chunked-prefill"]

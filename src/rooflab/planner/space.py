@@ -41,7 +41,7 @@ _ALL_REPLICAS: Final = 64
 """Up to so many replicas every count is a candidate; beyond, about eight an octave."""
 
 Splits = tuple[int, int, int, int]
-Limits = tuple[int, int, bool]
+Batching = tuple[int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Space:
     splits: tuple[tuple[Splits, tuple[int, ...]], ...]
     weights: tuple[str | None, ...]
     kv: tuple[str | None, ...]
-    limits: tuple[Limits, ...]
+    limits: tuple[Batching, ...]
 
     def __len__(self) -> int:
         return sum(len(r) for _, r in self.splits) * len(self.weights) * len(self.kv) * len(self.limits)
@@ -254,7 +254,7 @@ def _caches(scenario: Scenario, d: Deployment) -> tuple[str | None, ...]:
     return (None, "fp8") if able and own.bits >= 16 and scenario.model.kv_elements_per_token else (None,)
 
 
-def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tuple[Limits, ...]:
+def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tuple[Batching, ...]:
     """Sequences x tokens a step x chunked, coarser with each level; the tokens of whole prompts hold the longest
     one."""
     w = scenario.workload

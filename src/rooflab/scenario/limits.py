@@ -1,4 +1,8 @@
-"""What the scheduler of an engine may do: how much it holds and computes at once, whom it takes up and gives up."""
+"""What the scheduler of an engine may do: how much it holds and computes at once, whom it takes up and gives up.
+
+A new setting is typed in here (field and reader), in `cli/scenario_flags.py` (its flag), and where the simulator obeys
+it: in `simulator/serving/specs.py` (`Replica`) and in the rule itself, where it is ``rep.NAME``.
+"""
 
 from __future__ import annotations
 
