@@ -1,8 +1,8 @@
 """Rows of papers that were checked before, kept by the content that they depend on.
 
 One JSON file a paper and digest, in the user's cache folder, of rows that Rooflab's own engines computed with the
-calibration that ships. A file that cannot be read, or does not hold what was
-written, is as good as none; one that cannot be written is not missed.
+calibration that ships. A file that cannot be read, or does not hold what was written, is as good as none; one that
+cannot be written is not missed.
 """
 
 from __future__ import annotations
