@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import rooflab as rl
 from rooflab.estimator.serving.prompt_queue import FirstTokens, Servers
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.slo import SLO
 
 SMALL, LARGE = "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-70B"
 
@@ -84,6 +86,16 @@ def test_more_than_the_pools_serve_is_saturated() -> None:
     assert found.saturated
     assert found.ttft_s_p99 == math.inf
     assert found.requests_per_s < 100
+
+
+def test_goodput_counts_first_tokens_within_their_level() -> None:
+    s = pooled(SMALL, 1, 3, 2000, 100, rate=12, requests=1500)
+    strict = replace(s, slo=SLO((("ttft_p99", 0.1),)))
+    told, seen = rl.estimate(strict), rl.simulate(strict)
+    share = told.goodput_requests_per_s / told.requests_per_s
+    assert 0.6 < share < 0.9
+    assert share == pytest.approx(seen.goodput_requests_per_s / seen.requests_per_s, abs=0.12)
+    assert rl.estimate(s).goodput_requests_per_s == rl.estimate(s).requests_per_s
 
 
 def test_waits_for_one_server_are_those_of_queueing_theory() -> None:

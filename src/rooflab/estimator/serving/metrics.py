@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,7 @@ from rooflab.estimator.serving.modes import STATS, Outcome
 from rooflab.metrics.derived import per_token
 from rooflab.scenario.slo import SLO
 
-__all__ = ["metrics_of"]
+__all__ = ["metrics_of", "within_levels"]
 
 Array = npt.NDArray[np.float64]
 
@@ -84,17 +86,25 @@ def _shares(o: Outcome, costs: StepCosts, which: npt.NDArray[np.intp]) -> list[A
     ]
 
 
-def _attained(t: Table, m: dict[str, Array]) -> Array:
-    """Share of requests within every service level, read off the latency quantiles (straight lines in −log(1 − p))."""
+def _attained(t: Table, m: Mapping[str, Array]) -> Array:
+    """Share of requests of each row within every service level."""
     out = np.ones(len(t.scenarios))
     place: dict[tuple[tuple[str, float], ...], int] = {}
     of = np.array([place.setdefault(s.slo.limits, len(place)) for s in t.scenarios], dtype=np.intp)
     for limits, index in place.items():
         rows = np.flatnonzero(of == index)
-        for key, limit in limits:
-            metric = SLO.metric(key).rsplit("_", 1)[0]
-            p50, p90, p99 = (m[f"{metric}_{q}"][rows] for q in ("p50", "p90", "p99"))
-            out[rows] = np.minimum(out[rows], _share_within(p50, p90, p99, limit))
+        out[rows] = within_levels(SLO(limits), m, rows)
+    return out
+
+
+def within_levels(slo: SLO, m: Mapping[str, Array], rows: npt.NDArray[np.intp]) -> Array:
+    """Share of requests of `rows` within every level of `slo`, read off the latency quantiles (straight lines in
+    −log(1 − p))."""
+    out = np.ones(len(rows))
+    for key, limit in slo:
+        metric = SLO.metric(key).rsplit("_", 1)[0]
+        p50, p90, p99 = (m[f"{metric}_{q}"][rows] for q in ("p50", "p90", "p99"))
+        out = np.minimum(out, _share_within(p50, p90, p99, limit))
     return out
 
 

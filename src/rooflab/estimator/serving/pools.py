@@ -28,6 +28,7 @@ from rooflab.deploy.engine import Engine, engines_of
 from rooflab.errors import InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate_engine
+from rooflab.estimator.serving.metrics import within_levels
 from rooflab.estimator.serving.pool_pace import Loop, Prompts, Settled, at_rate, of_backlog, of_users
 from rooflab.estimator.serving.prompt_queue import Servers
 from rooflab.metrics.derived import per_token
@@ -215,7 +216,8 @@ def _assemble(
         gco2e_per_kwh=cost.gco2e_per_kwh,
     )  # fmt: skip
     m |= {name: float(value) for name, value in derived.items()}
-    m["goodput_requests_per_s"] = 0.0 if settled.saturated and scenario.slo else requests
+    columns = {name: np.array([value]) for name, value in m.items()}
+    m["goodput_requests_per_s"] = requests * float(within_levels(scenario.slo, columns, np.zeros(1, dtype=np.intp))[0])
     m["running"], m["devices"], m["utilisation"] = settled.running, devices, settled.load
     first = engines[0].deployment
     chosen = scenario.deployment.changed(engine=first.runtime.engine, tp=first.split.tp)
