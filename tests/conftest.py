@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from rooflab import api
 from rooflab.catalogue.hardware import hardware
+from rooflab.evidence.claims.check import check
+from rooflab.evidence.claims.kept import Kept
+from rooflab.evidence.claims.row import Row
 from rooflab.scenario.hardware import Hardware
 
 settings.register_profile(
@@ -24,6 +29,13 @@ settings.load_profile("rooflab")
 def hardware_of() -> Hardware:
     """Eight H100s on one board."""
     return hardware("8 x h100-sxm")
+
+
+@pytest.fixture(scope="session")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Row]]:
+    """Rows of a paper's check; each paper is checked once in a session."""
+    kept = Kept(tmp_path_factory.mktemp("checked"))
+    return lambda key: check([key], engines=api.engines(), kept=kept)
 
 
 @pytest.fixture

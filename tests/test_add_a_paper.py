@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ class Shell:
         self.environment = {**os.environ, "ROOFLAB_CACHE": str(folder / "cache")}
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
-        words = line.split()
+        words = shlex.split(line)
         if words[:3] == ["pip", "install", "-e"]:
             return self._install(words[3])
         program = {"rooflab": ["-m", "rooflab"], "pytest": ["-m", "pytest", "-q", "-p", "no:cacheprovider"]}[words[0]]
@@ -59,8 +60,10 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, dict[str,
     done = {}
     first, *rest = _commands(text)
     done[first] = shell.run(first)
-    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (shell.folder / "rooflab-kivi" / "rooflab_kivi.py").write_text(program)
+    package = shell.folder / "rooflab-kivi" / "rooflab_kivi"
+    for language, name in (("python", "kivi.py"), ("yaml", "kivi.yaml")):
+        (content,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+        (package / name).write_text(content)
     for line in rest:
         done[line] = shell.run(line)
     return shell, done

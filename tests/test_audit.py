@@ -1,162 +1,292 @@
-"""The audit: claims that copy, ignore or contradict are found out."""
+"""The audit: claims that copy, ignore or contradict are found out, whatever way their answer is hidden; honest ones
+pass."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 
 from rooflab import api
-from rooflab.evidence.claims.audit import Labs, audit, reads_its_answer
+from rooflab.evidence.claims.audit import Audit, Labs, audit
 from rooflab.evidence.claims.check import check_paper
+from rooflab.evidence.claims.printed import answers_in_code, is_plain
 from rooflab.evidence.claims.row import counts
-from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Claim, Paper
+from rooflab.papers.paper import Paper
 
-paper = Paper(key="audited", title="t")
+HEAD = """\
+import numpy as np
+
+from rooflab.inputs.vectors import Vectors
+from rooflab.papers import Figure, Method, Outcome, Paper, Technique
+from rooflab.scenario.scenario import Scenario
+
+paper = Paper.beside(__file__)
 
 
-def _claim(function, expect=1857.0, moves=None) -> Claim:
-    return Claim(
-        paper="audited",
-        id="c",
-        text="text",
-        expect=expect,
-        tolerance=0.15,
-        unit="",
-        source="source",
-        kind="modelled",
-        function=function,
-        moves=moves or {},
+def served(lab):
+    return lab.scenario(
+        model="meta-llama/Llama-3.1-8B", hardware="h100-sxm",
+        workload={"isl": 512, "osl": 256, "scenario": "max-throughput"},
     )
 
 
-def _verdict(claim: Claim):
-    labs = Labs(api.engines())
-    lab = labs.get()
-    got = float(claim.function(lab))
-    return audit(claim, got, tuple(lab.asked), labs)
-
-
-def _bandwidth(lab: Lab) -> float:
+def bandwidth(lab):
     return lab.hardware("h100-sxm").device.memory_bytes_per_s
 
 
-def _helper() -> float:
-    return 1857.0
+"""
+"""What toy papers share: 3.35 TB/s, and an engine to ask."""
 
 
-def test_a_computed_claim_passes() -> None:
-    verdict = _verdict(_claim(_bandwidth, moves={"memory bandwidth": 1}))
-    assert verdict.passed
-    assert verdict.moved["memory bandwidth"] == (1.675e12, 6.7e12)
+def toy(folder: Path, code: str, **stated: Any) -> Paper:
+    """The paper of `code` with one claim called "c", loaded from its files."""
+    claim = {"id": "c", "text": "a figure", "expect": 77.77, "source": "abstract"} | stated
+    facts = {"title": "A toy", "url": "https://example.org", "date": "2026-01-01", "claims": [claim]}
+    (folder / "toy.yaml").write_text(yaml.safe_dump(facts))
+    (folder / "toy.py").write_text(HEAD + code)
+    spec = importlib.util.spec_from_file_location("toy", folder / "toy.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.paper
+    assert isinstance(found, Paper)
+    return found
 
 
-def test_a_claim_that_contains_its_answer_fails() -> None:
-    def figure(lab: Lab) -> float:
-        return 1857.0 + 0 * _bandwidth(lab)
-
-    assert "contains its expected value 1857" in _verdict(_claim(figure)).reason
-
-
-def test_an_answer_hidden_in_a_helper_is_found() -> None:
-    def figure(lab: Lab) -> float:
-        return _helper() * _bandwidth(lab) / 3.35e12
-
-    assert "contains" in reads_its_answer(_claim(figure))
+def verdict(paper: Paper) -> Audit:
+    claim, labs = paper.find("c"), Labs(api.engines())
+    lab = labs.get()
+    got = claim.function(lab)
+    claim.error(got)
+    return audit(paper, claim, got, lab, labs)
 
 
-_MEASURED = {"rate": (12.5, 1857.0)}
-_TABLE = {"rows": {"c": {"expect": "1857"}}}
+CHEATS = {
+    "a table of the module": """
+TABLE = {"rows": [(1, 2.5), (2, 77.77)]}
+
+@paper.claim("c")
+def figure(lab):
+    return TABLE["rows"][1][1] * lab.data("factor", 1.0)
+""",
+    "bandwidth over itself": """
+@paper.claim("c")
+def figure(lab):
+    return 77.77 * bandwidth(lab) / 3.35e12
+""",
+    "bandwidth over a number near it": """
+@paper.claim("c")
+def figure(lab):
+    return bandwidth(lab) / 4.3e10
+""",
+    "an engine that is asked and not heard": """
+@paper.claim("c")
+def figure(lab):
+    lab.estimate(served(lab))
+    return served(lab).hardware.device.memory_bytes_per_s / 4.3e10
+""",
+    "a text that spells it": """
+@paper.claim("c")
+def figure(lab):
+    return float("77" + ".77") * lab.estimate(served(lab)).output_tokens_per_s / 1e4
+""",
+    "one per cent off": """
+@paper.claim("c")
+def figure(lab):
+    return 78.5 * lab.estimate(served(lab)).output_tokens_per_s / 1e4
+""",
+    "arithmetic of literals": """
+@paper.claim("c")
+def figure(lab):
+    return (7777 / 100) * lab.estimate(served(lab)).output_tokens_per_s / 1e4
+""",
+    "a constant of a class": """
+class Known:
+    gain = 77.77
+
+@paper.claim("c")
+def figure(lab):
+    return Known.gain * lab.estimate(served(lab)).output_tokens_per_s / 1e4
+""",
+    "a default argument": """
+@paper.claim("c")
+def figure(lab, known=77.77):
+    return known * lab.estimate(served(lab)).output_tokens_per_s / 1e4
+""",
+    "what KEY.yaml states": """
+@paper.claim("c")
+def figure(lab):
+    return paper.stated["c"]["expect"].numbers[0] * lab.estimate(served(lab)).output_tokens_per_s / 1e4
+""",
+}
 
 
-def test_an_answer_in_a_constant_of_the_module_is_found() -> None:
-    def figure(lab: Lab) -> float:
-        return _MEASURED["rate"][1] * _bandwidth(lab) / 3.35e12
-
-    assert "reads its expected value in _MEASURED" in reads_its_answer(_claim(figure))
-
-
-def test_an_answer_read_from_published_data_is_found() -> None:
-    def figure(lab: Lab) -> float:
-        return float(_TABLE["rows"]["c"]["expect"]) * _bandwidth(lab) / 3.35e12
-
-    assert "asks for 'expect'" in reads_its_answer(_claim(figure))
+@pytest.mark.parametrize("code", CHEATS.values(), ids=CHEATS)
+def test_an_answer_that_was_copied_is_found_out(tmp_path: Path, code: str) -> None:
+    found = verdict(toy(tmp_path, code))
+    assert not found.passed
+    assert found.reason
 
 
-def test_an_answer_in_another_file_of_the_paper_is_found(tmp_path, monkeypatch) -> None:
+SMALL = {
+    "a number": "    served(lab)\n    return 7.0\n",
+    "times a datum of one": "    return 7.0 * lab.data('factor', 1.0)\n",
+    "with an engine asked": "    lab.estimate(served(lab))\n    return 7.0\n",
+}
+
+
+@pytest.mark.parametrize("kind", ["modelled", "executed", "derived"])
+@pytest.mark.parametrize("body", SMALL.values(), ids=SMALL)
+def test_a_small_whole_number_is_found_out(tmp_path: Path, body: str, kind: str) -> None:
+    paper = toy(tmp_path, f'@paper.claim("c")\ndef figure(lab):\n{body}', expect=7, kind=kind)
+    assert not verdict(paper).passed
+
+
+@pytest.mark.parametrize("expect", [{"at most": 127}, {"at least": -127}, {"order": ["a", "b"]}])
+@pytest.mark.parametrize("moves", [{}, {"memory bandwidth": 1}])
+def test_a_bound_that_nothing_breaks_says_nothing(
+    tmp_path: Path, expect: dict[str, Any], moves: dict[str, int]
+) -> None:
+    returned = "{'a': x, 'b': 2 * x}" if "order" in expect else "x"
+    code = f"""
+@paper.claim("c")
+def figure(lab):
+    x = 1e-9 * lab.estimate(served(lab)).output_tokens_per_s
+    return {returned}
+"""
+    paper = toy(tmp_path, code, expect=expect, moves=moves)
+    assert "breaks its bound" in verdict(paper).reason
+
+
+def test_an_answer_in_a_module_beside_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "hiding"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    (folder / "rates.py").write_text("def known(lab):\n    return 1857.0\n")
-    (folder / "paper.py").write_text(
-        "from hiding.rates import known\n\ndef figure(lab):\n    return known(lab) * lab.data('x', 1.0)\n"
-    )
+    (folder / "rates.py").write_text("KNOWN = 77.77\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    from hiding.paper import figure
-
-    assert "contains its expected value" in reads_its_answer(_claim(figure))
-
-
-def test_a_claim_that_asks_the_paper_fails() -> None:
-    def figure(lab: Lab) -> float:
-        return paper.claims[0].expect * _bandwidth(lab)
-
-    assert "asks for" in reads_its_answer(_claim(figure))
-
-
-def test_a_claim_that_asks_for_nothing_fails() -> None:
-    def figure(lab: Lab) -> float:
-        return 7.5 * 250
-
-    assert _verdict(_claim(figure)).reason == "asks its lab for nothing"
+    for line in ("from hiding.rates import KNOWN", "from hiding import rates", "import hiding.rates"):
+        value = (
+            "KNOWN" if line.endswith("KNOWN") else "hiding.rates.KNOWN" if line.startswith("import") else "rates.KNOWN"
+        )
+        code = f'{line}\n\n@paper.claim("c")\ndef figure(lab):\n    return {value} * lab.data("x", 2.0)\n'
+        assert "rates.py:1 contains 77.77" in verdict(toy(folder, code)).reason
+        printed = sys.modules["rooflab.evidence.claims.printed"]
+        printed._tree.cache_clear()
+        printed._numbers.cache_clear()
 
 
-def test_a_claim_that_does_not_move_fails() -> None:
-    def figure(lab: Lab) -> float:
-        lab.hardware("h100-sxm")
-        return 1900.0
+HONEST = """
+class Half(Technique):
+    def apply(self, scenario):
+        return scenario.with_deployment(kv="fp8", weights="fp8")
 
-    assert "does not move" in _verdict(_claim(figure)).reason
+paper.technique(Half)
+
+@paper.claim("c")
+def figure(lab):
+    s = served(lab)
+    return lab.estimate(s, Half()).output_tokens_per_s / lab.estimate(s).output_tokens_per_s
+"""
+
+EXECUTED = """
+@paper.method
+class Nearest(Method[Vectors]):
+    salient: bool = True
+
+    def run(self, lab, given):
+        rows = given.base[:200]
+        found = (rows @ rows.T).argsort(axis=1)[:, -1]
+        if not self.salient:
+            found = lab.rng("any").integers(0, len(rows), len(rows))
+        share = float((found == np.arange(len(rows))).mean())
+        return Outcome((Figure(name="share", value=share, how="executed"),), "a vector is nearest to itself")
+
+    def ablated(self, seed):
+        return Nearest(salient=False)
+
+@paper.claim("c")
+def figure(lab):
+    return lab.run(Nearest(), lab.sample(Vectors))["share"]
+"""
 
 
-def test_a_claim_that_moves_the_wrong_way_fails() -> None:
-    def figure(lab: Lab) -> float:
-        return 1e15 / _bandwidth(lab)
-
-    assert "should go up with memory bandwidth" in _verdict(_claim(figure, moves={"memory bandwidth": 1})).reason
-
-
-def test_a_declared_input_must_be_asked_for() -> None:
-    assert "never asks" in _verdict(_claim(_bandwidth, moves={"load": 1})).reason
+def test_a_gain_by_a_technique_passes(tmp_path: Path) -> None:
+    found = verdict(toy(tmp_path, HONEST, expect=1.9, without={"by": "technique", "value": 1}))
+    assert found.passed, found.reason
+    assert found.moved
 
 
-@pytest.mark.parametrize("value", [0.5, 1.0, 2.0, 16.0, 64.0, 10.0])
-def test_plain_numbers_are_not_answers(value: float) -> None:
-    def figure(lab: Lab) -> float:
-        return 0.5 + 1.0 + 2.0 + 16.0 + 64.0 + 10.0
+def test_an_executed_method_with_its_ablation_passes(tmp_path: Path) -> None:
+    found = verdict(toy(tmp_path, EXECUTED, expect=0.99, kind="executed", without={"by": "ablation"}))
+    assert found.passed, found.reason
+    without = verdict(toy(tmp_path, EXECUTED, expect=0.99, kind="executed"))
+    assert "no control" in without.reason
 
-    assert reads_its_answer(_claim(figure, expect=value)) == ""
+
+def test_a_control_must_fail_and_be_what_was_stated(tmp_path: Path) -> None:
+    wide = verdict(toy(tmp_path, HONEST, expect={"at least": 0.9}, without={"by": "technique"}))
+    assert "holds without its idea" in wide.reason
+    other = verdict(toy(tmp_path, HONEST, expect=1.9, without={"by": "technique", "value": 1.5}))
+    assert "not 1.5" in other.reason
+    never = verdict(toy(tmp_path, HONEST, expect=1.9, without={"by": "ablation"}))
+    assert "never asks for" in never.reason
+
+
+SPEED = """
+@paper.claim("c")
+def figure(lab):
+    return lab.estimate(served(lab)).output_tokens_per_s
+"""
 
 
 @pytest.mark.parametrize(
-    ("expect", "bound", "got", "error"),
-    [(2.0, "near", 2.2, 0.1), ((59.0, 72.0), "near", 65.0, 0.0), ((59.0, 72.0), "near", 79.2, 0.1),
-    (60.0, "at least", 70.0, 0.0),
-     (60.0, "at least", 54.0, -0.1), (10.0, "at most", 11.0, 0.1)],
-)  # fmt: skip
-def test_errors_of_figures_ranges_and_bounds(expect, bound, got, error) -> None:
-    claim = Claim(
-        paper="p",
-        id="c",
-        text="t",
-        expect=expect,
-        tolerance=0.15,
-        unit="",
-        source="s",
-        kind="modelled",
-        function=_bandwidth,
-        bound=bound,
-    )
-    assert claim.error(got) == pytest.approx(error)
+    ("moves", "said"),
+    [
+        ({"memory bandwidth": -1}, "should go down with memory bandwidth"),
+        ({"memory bandwidth": {"sign": 1, "power": 3}}, "to the power 3"),
+        ({"data: none": 1}, "never asks for it"),
+    ],
+)
+def test_a_figure_that_moves_otherwise_than_stated_fails(tmp_path: Path, moves: dict[str, Any], said: str) -> None:
+    assert said in verdict(toy(tmp_path, SPEED, expect=9e3, moves=moves)).reason
+
+
+def test_a_figure_that_follows_what_was_published_is_an_input_or_fails(tmp_path: Path) -> None:
+    code = """
+@paper.claim("c")
+def figure(lab):
+    published = [float(x) for x in paper.file.with_suffix(".txt").read_text().split()]
+    return lab.data("published", published)[0] * lab.data("of", 2.0) / 2
+"""
+    (tmp_path / "toy.txt").write_text("38.5")
+    hidden = verdict(toy(tmp_path, code, expect=38.5, kind="derived"))
+    assert "not declared an input" in hidden.reason
+    declared = verdict(toy(tmp_path, code, expect=38.5, kind="derived", inputs={"published": "the paper's table 1"}))
+    assert declared.inputs_only
+
+
+def test_a_claim_that_asks_for_nothing_fails(tmp_path: Path) -> None:
+    paper = toy(tmp_path, '@paper.claim("c")\ndef figure(lab):\n    return 7.5 * 25\n', expect=150)
+    assert verdict(paper).reason == "asks its lab for nothing"
+
+
+@pytest.mark.parametrize("value", [0.5, 1.0, 2.0, 16.0, 64.0, 10.0])
+def test_plain_numbers_may_stand_anywhere(tmp_path: Path, value: float) -> None:
+    assert is_plain(value)
+    (tmp_path / "code.py").write_text(f"x = {value}\n")
+    assert answers_in_code([value], [tmp_path / "code.py"]) == ""
+
+
+def test_numbers_with_a_reason_may_stand_there(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("'77.77 in words'\nx = 77\n")
+    assert answers_in_code([77.77], [tmp_path / "code.py"])
+    assert answers_in_code([77.77], [tmp_path / "code.py"], allowed=[77.0]) == ""
 
 
 def test_check_reports_every_figure() -> None:
@@ -164,5 +294,8 @@ def test_check_reports_every_figure() -> None:
     assert {r.status for r in rows} == {"reproduced"}
     assert all(r.audited for r in rows)
     assert counts(rows)["reproduced"] == len(rows) == 8
-    fields = {"paper", "seed", "claim", "expected", "unit", "got", "error", "tolerance", "status", "kind", "audited"}
+    fields = {
+        "paper", "seed", "claim", "role", "group", "expected", "unit", "first", "got", "error", "tolerance", "status",
+        "kind", "assumptions", "audited",
+    }  # fmt: skip
     assert fields <= set(rows[0].record())

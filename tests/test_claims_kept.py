@@ -39,7 +39,7 @@ def test_kept_rows_are_the_rows(tmp_path: Path, rows: list[Row]) -> None:
 def test_ranges_and_unknown_figures_survive(tmp_path: Path, rows: list[Row]) -> None:
     from dataclasses import replace
 
-    odd = [replace(rows[0], expected=(0.1, 1 / 3), got=None, error=None), replace(rows[0], expected=None, moved_by=())]
+    odd = [replace(rows[0], expected=[0.1, 1 / 3], got=None, error=None), replace(rows[0], expected=None, moved_by=())]
     Kept(tmp_path).put(PAPER, odd)
     assert Kept(tmp_path).get(PAPER) == odd
 

@@ -207,8 +207,9 @@ def test_on_the_page_of_a_paper(name: str) -> None:
     p = Paper(key="key", title=name, name=name, url=name, kind=name, does=name, executed=name, modelled=name)
     p.plot = lambda lab: Plot(name, name, name, (Series(name, (0.0, 1.0), (0.0, 1.0)),))
     row = Row(
-        paper="key", seed=0, claim="c", text=name, expected=1.0, unit=name, bound="", got=1.0, error=0.0, tolerance=0.1,
-        status="reproduced", kind="modelled", audited=True, source=name, reason=name,
+        paper="key", seed=0, claim="c", role="detail", group=name, text=name, expected=1.0, unit=name, first=1.0,
+        revised=0, got=1.0, error=0.0, tolerance=0.1, status="reproduced", kind="modelled", audited=True, source=name,
+        reason=name,
     )  # fmt: skip
     text, _, svg = paper_page(p, [row]).rpartition("\n<svg ")
     assert "<" not in text

@@ -82,10 +82,11 @@ def test_requests_follow_the_tree() -> None:
 
 def test_readers_scenario() -> None:
     chat = rl.load("examples/chat-70b.yaml")
-    found = {name: value for name, value, _ in ets.on_scenario(Lab(api.engines()), chat).figures}
+    search, lab = ets.PrunedSearch(), Lab(api.engines())
+    found = search.run(lab, chat)
     assert found["cache reduction"] > 1.2
     assert found["throughput gain"] > 0.9
     with pytest.raises(Infeasible, match="too short"):
-        ets.on_scenario(Lab(api.engines()), chat.with_workload(osl=Lengths("fixed", 16.0)))
+        search.run(lab, chat.with_workload(osl=Lengths("fixed", 16.0)))
     with pytest.raises(Infeasible, match="no decoder"):
-        ets.on_scenario(Lab(api.engines()), rl.load("examples/bert.yaml"))
+        search.run(lab, rl.load("examples/bert.yaml"))

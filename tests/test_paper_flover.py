@@ -8,9 +8,9 @@ import pytest
 import rooflab as rl
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.library.serving.flover import Flover, moves
+from rooflab.library.serving.flover import Flover, moves, paper
+from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
-from rooflab.papers.run import run_paper
 from rooflab.scenario.scenario import Scenario
 
 
@@ -26,9 +26,8 @@ def served(**deployment: object) -> Scenario:
 
 def test_it_helps_static_batches_and_instances() -> None:
     for deployment in ({}, {"scheduler": "orca", "batching": "separate"}):
-        outcome = run_paper("flover", served(**deployment), {}, Lab(api.engines()))
-        e2e = next(c for c in outcome.comparisons[0][1].changes if c.metric == "e2e_s_p99")
-        assert e2e.gain > 1
+        (ran,) = run_paper(paper, served(**deployment), {}, Lab(api.engines()))
+        assert ran.outcome.figure("e2e_s_p99").gain > 1
 
 
 @pytest.mark.parametrize(
@@ -113,25 +112,3 @@ def test_fused_and_separate_decoding_give_the_same_tokens() -> None:
         step += 1
     assert fused == alone
     assert steps < sum(lengths)
-
-
-def test_the_audit_looks_behind_partial_arguments() -> None:
-    """Claims of a series are one function with its arguments filled in."""
-    from functools import partial
-
-    from rooflab.evidence.claims.audit import reads_its_answer
-    from rooflab.papers.paper import Paper
-
-    def handed(lab: Lab, value: float) -> float:
-        return lab.data("factor", 1.0) * value
-
-    def copied(lab: Lab, factor: float) -> float:
-        return lab.data("factor", 1.0) * factor * 37.5
-
-    toy = Paper(key="toy", title="A toy")
-    toy.claim("given", expect=37.5, source="here", id="given")(partial(handed, value=37.5))
-    toy.claim("copied", expect=37.5, source="here", id="copied")(partial(copied, factor=1.0))
-    toy.claim("honest", expect=37.5, source="here", id="honest")(partial(handed, value=3.0))
-    assert "handed its expected value" in reads_its_answer(toy.find("given"))
-    assert "contains its expected value" in reads_its_answer(toy.find("copied"))
-    assert reads_its_answer(toy.find("honest")) == ""

@@ -16,8 +16,9 @@ from rooflab.library.serving.inference_hyperparameters import (
     static_landscape,
     static_seconds,
 )
+from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
-from rooflab.papers.run import run_paper
+from rooflab.papers.registry import paper
 
 
 def test_a_static_batch_lasts_as_long_as_its_longest_answer() -> None:
@@ -53,10 +54,11 @@ def test_runs_on_a_readers_scenario_and_refuses_with_a_reason() -> None:
         "hardware": "2 x l40s",
         "workload": {"isl": 1000, "osl": 100, "concurrency": 64},
     }
-    outcome = run_paper("inference_hyperparameters", api.load(fields), {}, Lab(api.engines()))
-    ((_, compared),) = outcome.comparisons
-    assert compared.capacity.gain >= 1.0
-    assert outcome.analyses[0][1].figures
+    p, s, lab = paper("inference_hyperparameters"), api.load(fields), Lab(api.engines())
+    (ran,) = run_paper(p, s, {}, lab)
+    assert ran.comparison is not None
+    assert ran.comparison.capacity.gain >= 1.0
+    assert run_paper(p, s, {}, lab, "tune")[0].outcome.figures
     with pytest.raises(Infeasible, match="more than 2"):
         api.load(fields) | Retuned(tp=4)
     with pytest.raises(Infeasible, match="no running batch"):

@@ -15,8 +15,9 @@ from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
 from rooflab.library.serving.moe_lens import MoeLens, SeparateExperts, limit, pme
 from rooflab.memory.account import account
+from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
-from rooflab.papers.run import run_paper
+from rooflab.papers.registry import paper
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.alike import run_batch
 
@@ -100,12 +101,13 @@ def test_the_technique_fits_what_does_not_fit() -> None:
     s = mixtral()
     with pytest.raises(Infeasible):
         rl.estimate(s)
-    outcome = run_paper("moe_lens", s, {}, Lab(api.engines()))
-    comparison = outcome.comparisons[0][1]
+    p, lab = paper("moe_lens"), Lab(api.engines())
+    comparison = run_paper(p, s, {}, lab)[0].comparison
+    assert comparison is not None
     assert comparison.before is None
     assert comparison.after.load["output_tokens_per_s"] > 100
-    figures = {name: value for name, value, _ in outcome.analyses[0][1].figures}
-    assert comparison.after.load["output_tokens_per_s"] <= 1.05 * figures["limit, generated"]
+    limit = run_paper(p, s, {}, lab, "stages")[0].outcome["limit, generated"]
+    assert comparison.after.load["output_tokens_per_s"] <= 1.05 * limit
 
 
 def test_it_refuses_where_weights_fit_or_the_host_cannot_hold_them() -> None:

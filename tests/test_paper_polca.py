@@ -11,8 +11,9 @@ import rooflab as rl
 from rooflab import api
 from rooflab.errors import Infeasible
 from rooflab.library.serving.polca import SHARES, Polca, phases
+from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
-from rooflab.papers.run import run_paper
+from rooflab.papers.registry import paper
 from rooflab.simulator.power_row import Caps, Jobs, Row, Rule, diurnal_jobs, quantiles, run_row, two_classes
 
 CHAT = Path(__file__).parents[1] / "examples" / "chat-70b.yaml"
@@ -111,12 +112,13 @@ def test_clocks_save_power_in_prompts_and_cost_little_in_tokens() -> None:
 
 
 def test_a_readers_row_carries_more_servers() -> None:
-    outcome = run_paper("polca", rl.load(CHAT), {"clock": SHARES[3]}, Lab(api.engines()))
-    power = next(c for c in outcome.comparisons[0][1].changes if c.metric == "power_w")
-    assert power.after < power.before
-    figures = {name: value for name, value, _ in outcome.analyses[0][1].figures}
-    assert figures["servers more in the same budget"] > 10
-    assert figures["peak with them, capped"] <= 100
+    p, s, lab = paper("polca"), rl.load(CHAT), Lab(api.engines())
+    power = run_paper(p, s, {"clock": SHARES[3]}, lab)[0].outcome.figure("power_w")
+    assert power.baseline is not None
+    assert power.value < power.baseline
+    row = run_paper(p, s, {}, lab, "power_row")[0].outcome
+    assert row["servers more in the same budget"] > 10
+    assert row["peak with them, capped"] <= 100
 
 
 def test_it_refuses() -> None:

@@ -9,15 +9,19 @@ from typing import Final
 
 from rooflab.errors import InputError
 
-__all__ = ["REQUIREMENTS", "needed"]
+__all__ = ["REQUIREMENTS", "MissingExtra", "needed"]
 
 REQUIREMENTS: Final = {"onnx": "onnx>=1.16,<2", "pyarrow": "pyarrow>=15,<27", "scipy": "scipy>=1.13,<2"}
 """Library -> the versions that pip is asked for, as in the extras of the package."""
 
 
+class MissingExtra(InputError):
+    """A library that is not installed; the message says how to install it."""
+
+
 @contextmanager
 def needed(library: str, what: str, where: str = "") -> Iterator[None]:
-    """Around a late import of `library`: InputError at `where` that says what to install for `what` if it is missing.
+    """Around a late import of `library`: MissingExtra at `where` that says what to install for `what` if it is missing.
 
     with needed("scipy", "the integer program", "ets"):
         from scipy import optimize
@@ -25,4 +29,4 @@ def needed(library: str, what: str, where: str = "") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise InputError(f"{what} needs {library}: pip install '{REQUIREMENTS[library]}'", where) from error
+        raise MissingExtra(f"{what} needs {library}: pip install '{REQUIREMENTS[library]}'", where) from error

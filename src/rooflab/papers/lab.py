@@ -5,17 +5,23 @@ The audit hands a claim another lab, in which one physical input is halved or do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from rooflab.errors import InputError
 from rooflab.inputs.scenario import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
+from rooflab.papers.condition import Assumption, Condition
+from rooflab.papers.outcome import Outcome
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario, Technique
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from rooflab.costs.engine_constants import ServingCalibration
     from rooflab.costs.step import StepCost
     from rooflab.deploy.engine import Engine
     from rooflab.estimator.serving.answer import Estimate
@@ -24,6 +30,27 @@ if TYPE_CHECKING:
 __all__ = ["Engines", "Lab"]
 
 T = TypeVar("T")
+Given_contra = TypeVar("Given_contra", contravariant=True)
+
+SHIFT: Final = 1.07
+"""By how much published numbers are shifted when they are poisoned: enough to be seen, not enough to break a setup."""
+
+
+class Runs(Protocol[Given_contra]):
+    """What a lab needs of a method (`rooflab.papers.method`)."""
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+        ...
+
+    def run(self, lab: Lab, given: Given_contra) -> Outcome:
+        """What it gives on an input."""
+        ...
+
+    def ablated(self, seed: int) -> Runs[Given_contra] | None:
+        """The same without the paper's idea."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,29 +70,79 @@ class Engines:
     operators: Callable[..., list[OperatorRow]]
 
 
-class Lab:
-    """Scenarios, hardware, models, engines and data for a claim.
+@dataclass(slots=True)
+class _Record:
+    """What was asked of a lab."""
 
-    It asks the `engines` that it was handed. What it hands over is scaled by its `perturbation`, if it has one; `asked`
-    names the inputs that were handed over since `forget`, which are those that the audit can vary. Results are cached
-    by what they depend on.
+    asked: dict[str, None] = field(default_factory=dict)
+    assumed: dict[str, Assumption] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    priced: dict[int, tuple[Scenario, ServingCalibration]] = field(default_factory=dict)
+
+    def add(self, other: _Record) -> None:
+        """What another record has, too."""
+        self.asked |= other.asked
+        self.assumed |= other.assumed
+        self.data |= other.data
+        self.priced |= other.priced
+
+
+class Lab:
+    """Scenarios, hardware, models, samples, engines and data for a claim or a method.
+
+    It asks the `engines` that it was handed. What it hands over is changed as its `condition` says. `asked` names the
+    inputs that were handed over since `forget`, which are those that the audit can vary; `assumed` holds the
+    assumptions. Results are cached by what they depend on, each with what was asked for on its way.
     """
 
-    def __init__(self, engines: Engines, perturbation: Perturbation | None = None) -> None:
+    def __init__(self, engines: Engines, condition: Condition | None = None) -> None:
         self.engines = engines
-        self.perturbation = perturbation
-        self.asked: dict[str, None] = {}
-        self._results: dict[Any, Any] = {}
+        self.condition = condition or Condition()
+        self.forget()
+        self._results: dict[Any, tuple[Any, _Record]] = {}
+        self._held: dict[int, Any] = {}
 
     def forget(self) -> None:
         """Start a new record of what is asked for; results stay cached."""
-        self.asked = {}
+        self._record = _Record()
+
+    @property
+    def asked(self) -> dict[str, None]:
+        """Names of the inputs that were handed over."""
+        return self._record.asked
+
+    @property
+    def assumed(self) -> dict[str, Assumption]:
+        """Assumptions by name."""
+        return self._record.assumed
+
+    @property
+    def given_data(self) -> dict[str, Any]:
+        """Data by name, as the paper states them."""
+        return self._record.data
+
+    @property
+    def priced(self) -> list[tuple[Scenario, ServingCalibration]]:
+        """What engines were asked for, with the constants in force then."""
+        return list(self._record.priced.values())
+
+    @property
+    def seed(self) -> int:
+        """What random choices are drawn with."""
+        return self.condition.seed
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A stream of random numbers for one purpose; the same in every run of the same seed."""
+        import numpy as np
+
+        return np.random.default_rng([self.seed, *purpose.encode()])
 
     def scenario(self, fields: Mapping[str, Any] | str | Path | None = None, **more: Any) -> Scenario:
         """A scenario from its fields, as a file has them: ``lab.scenario(model="…", hardware="8 x a100",
         workload={…})``."""
         made = self.engines.load(fields if isinstance(fields, (str, Path)) else {**(fields or {}), **more})
-        return self._changed(made)
+        self._ask((*HARDWARE_INPUTS, *WORKLOAD_INPUTS))
+        return made if self.condition.at_engines else self._scaled(made)
 
     def hardware(self, spec: Any) -> Hardware:
         """Hardware by name or mapping, for claims that compute with its figures."""
@@ -73,7 +150,8 @@ class Lab:
 
         self._ask(HARDWARE_INPUTS)
         found = hardware(spec)
-        return self.perturbation.hardware(found) if self.perturbation else found
+        scale = None if self.condition.at_engines else self.condition.perturbation
+        return scale.hardware(found) if scale else found
 
     def model(self, name: Any) -> Model:
         """A model by name, path or inline config."""
@@ -85,38 +163,94 @@ class Lab:
     def data(self, name: str, value: T) -> T:
         """A datum of the paper's setup, or what an algorithm works on: numbers, arrays, lists and mappings of them.
 
-        The audit scales every number in it, so constants of a claim that matter go through here.
+        The audit scales every number in it, and shifts it where it was published, so constants of a claim that matter
+        go through here.
         """
         self._ask([f"data: {name}"])
-        changed: T = self.perturbation.datum(name, value) if self.perturbation else value
+        self.given_data[name] = value
+        if self.condition.shifted == name:
+            shifted: T = Perturbation(f"data: {name}", SHIFT).datum(name, value)
+            return shifted
+        scale = self.condition.perturbation
+        changed: T = scale.datum(name, value) if scale else value
         return changed
 
+    def assume(self, name: str, value: float, *, low: float, high: float, source: str) -> float:
+        """A number that nobody published: `value`, which could as well lie anywhere from `low` to `high`.
+
+        `source` says why there. The check computes the claim again at both ends: a verdict that flips depends on it.
+        Raises InputError when the value lies outside its ends, or nothing says why.
+        """
+        if not low <= value <= high or not source.strip():
+            raise InputError(
+                f"{value:g} has to lie between {low:g} and {high:g}, with a source", f"assumption {name!r}"
+            )
+        assumption = self.assumed[name] = Assumption(name, value, low, high, source)
+        at = self.condition.assumption
+        return assumption.at(at[1] if at is not None and at[0] == name else "")
+
+    def sample(self, kind: type[T], name: str = "") -> T:
+        """Data that ship with a kind of input (`name`; the first without), disturbed where the audit says so."""
+        from rooflab.inputs.kinds import kind_of
+
+        known = kind_of(kind)
+        data = known.sample(name)
+        for way in known.disturbances(data):
+            self.asked[f"{known.name}: {way.name}"] = None
+        of, _, disturbance = self.condition.disturbance.partition(": ")
+        if of == known.name:
+            data = known.disturb(data, disturbance, self.rng("disturb"))
+        return data
+
+    def run(self, method: Runs[T], given: T) -> Outcome:
+        """What `method` gives on `given`; the same method without its idea where the audit says so."""
+        chosen: Runs[T] = method
+        if self.condition.ablated:
+            without = method.ablated(self.seed)
+            if without is None:
+                raise InputError("has no form without its idea", method.key)
+            self.asked["ablation"] = None
+            chosen = without
+        elif method.ablated(self.seed) is not None:
+            self.asked["ablation"] = None
+        self._held[id(given)] = given  # what is named by its place must stay in it
+        return self.cached(("run", type(chosen), str(chosen), id(given), self.seed), lambda: chosen.run(self, given))
+
+    def with_idea(self) -> bool:
+        """Whether the paper's idea is in, for an execution that is no method of an input: False where the audit takes
+        it out."""
+        self.asked["ablation"] = None
+        return not self.condition.ablated
+
+    def with_technique(self, scenario: Scenario, technique: Technique | None) -> Scenario:
+        """`scenario` with `technique` in it, or as it is where the audit takes techniques out."""
+        if technique is None:
+            return scenario
+        self.asked["technique"] = None
+        return scenario if self.condition.bare else scenario | technique
+
     def estimate(self, scenario: Scenario, technique: Technique | None = None) -> Estimate:
-        """Closed-form metrics of `scenario` (with `technique` in it)."""
-        changed = self._changed(scenario)
-        if technique is not None:
-            changed = changed | technique
+        """Closed-form metrics of `scenario` (with `technique` in it, unless the audit takes techniques out)."""
+        changed = self.priced_as(scenario, technique)
         return self.cached(("estimate", changed), lambda: self.engines.estimate(changed))
 
     def simulate(self, scenario: Scenario, technique: Technique | None = None, **options: Any) -> Any:
         """Event-by-event metrics; options are those of `rooflab.simulate`."""
-        changed = self._changed(scenario)
-        if technique is not None:
-            changed = changed | technique
+        changed = self.priced_as(scenario, technique)
         return self.cached(
             ("simulate", changed, tuple(sorted(options.items()))), lambda: self.engines.simulate(changed, **options)
         )
 
     def plan(self, scenario: Scenario, **options: Any) -> Any:
         """The best deployments; options are those of `rooflab.plan`."""
-        changed = self._changed(scenario)
+        changed = self.priced_as(scenario)
         return self.cached(
             ("plan", changed, repr(sorted(options.items()))), lambda: self.engines.plan(changed, **options)
         )
 
     def engine(self, scenario: Scenario) -> Engine:
-        """One engine of `scenario`, completed: its deployment, memory account and step price."""
-        changed = self._changed(scenario)
+        """One engine of `scenario`, completed, accounted and priced."""
+        changed = self.priced_as(scenario)
         return self.cached(("engine", changed), lambda: self.engines.engine(changed))
 
     def step_cost(self, scenario: Scenario) -> StepCost:
@@ -125,7 +259,7 @@ class Lab:
 
     def operators(self, scenario: Scenario, phase: str = "decode", **load: float) -> list[OperatorRow]:
         """Operators of one step of `scenario`, longest first; `load` as in `StepCost.step`."""
-        changed = self._changed(scenario)
+        changed = self.priced_as(scenario)
         return self.cached(
             ("operators", changed, phase, tuple(sorted(load.items()))),
             lambda: self.engines.operators(changed, phase, **load),
@@ -134,15 +268,30 @@ class Lab:
     def cached(self, key: Any, compute: Callable[[], T]) -> T:
         """The result under `key`, computed once in this lab; a claim's own costly steps may use it, too."""
         if key not in self._results:
-            self._results[key] = compute()
-        result: T = self._results[key]
+            outer, self._record = self._record, _Record()
+            try:
+                self._results[key] = compute(), self._record
+            finally:
+                inner, self._record = self._record, outer
+                outer.add(inner)
+        result: T
+        result, record = self._results[key]
+        self._record.add(record)
         return result
 
-    def _changed(self, scenario: Scenario) -> Scenario:
-        self._ask(HARDWARE_INPUTS)
-        self._ask(WORKLOAD_INPUTS)
-        return self.perturbation.scenario(scenario) if self.perturbation else scenario
+    def priced_as(self, scenario: Scenario, technique: Technique | None = None) -> Scenario:
+        """`scenario` (with `technique` in it) as an engine of this lab gets it: for papers that run engines."""
+        from rooflab.costs.engine_constants import active
 
-    def _ask(self, inputs: Any) -> None:
+        self._ask((*HARDWARE_INPUTS, *WORKLOAD_INPUTS))
+        changed = self.with_technique(self._scaled(scenario), technique)
+        self._record.priced[id(changed)] = changed, active()
+        return changed
+
+    def _scaled(self, scenario: Scenario) -> Scenario:
+        scale = self.condition.perturbation
+        return scale.scenario(scenario) if scale else scenario
+
+    def _ask(self, inputs: Iterable[str]) -> None:
         for name in inputs:
             self.asked[name] = None

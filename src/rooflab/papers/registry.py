@@ -105,7 +105,7 @@ def paper(key: str) -> Paper:
     except RooflabError as error:
         raise InputError(f"cannot be loaded ({error})", module) from error
     if not isinstance(found, Paper):
-        raise InputError("has no `paper = Paper(...)`", module)
+        raise InputError("has no `paper = Paper.beside(__file__)`", module)
     if found.key != name:
         raise InputError(f"calls its paper {found.key!r}; its entry point or file says {name!r}", module)
     return found

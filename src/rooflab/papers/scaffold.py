@@ -21,10 +21,55 @@ version = "0.1.0"
 dependencies = ["rooflab"]
 
 [project.entry-points."rooflab.papers"]
-{key} = "rooflab_{key}"
+{key} = "rooflab_{key}.{key}"
 
 [tool.hatch.build.targets.wheel]
-include = ["rooflab_{key}.py"]
+packages = ["rooflab_{key}"]
+"""
+
+_PACKAGE = '''\
+"""A paper that runs in Rooflab."""
+'''
+
+_CARD = """\
+title: The title of the paper
+name: {name}
+url: https://arxiv.org/abs/0000.00000
+date: '2026-01-31'
+kind: serving
+saves: [memory]
+does: One sentence of your own about what it does.
+
+"""
+
+_FACTS = """\
+executed: what really runs.
+modelled: what the engine predicts.
+assumed: what the paper does not say.
+
+claims:
+- id: throughput
+  text: 1.3 times the throughput
+  expect: 1.3
+  unit: x
+  source: abstract
+  role: headline
+  moves: {{answer length: 1}}
+  without: {{by: technique, value: 1}}
+
+not modelled:
+- id: memory
+  text: half the memory
+  expect: 2
+  unit: x
+  reason: the abstract does not say of which part.
+
+quality:
+- model: meta-llama/Llama-3.1-8B
+  task: WikiText-2 perplexity
+  delta: 0.01
+  unit: ppl
+  source: table 1 of the paper
 """
 
 _PAPER = '''\
@@ -36,18 +81,7 @@ from rooflab.papers import Fraction, Lab, Paper, Technique
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
 
-paper = Paper(
-    key="{key}",
-    title="The title of the paper",
-    url="https://arxiv.org/abs/0000.00000",
-    date="2026-01-31",
-    kind="serving",
-    saves=("memory",),
-    does="One sentence of your own about what it does.",
-    executed="what really runs.",
-    modelled="what the engine predicts.",
-    assumed="what the paper does not say.",
-)
+paper = Paper.beside(__file__)
 
 
 @paper.technique
@@ -64,10 +98,6 @@ class {name}(Technique):
         return scenario.with_deployment(kv="fp8", gpu_memory_utilization=self.memory)
 
 
-paper.quality(model="meta-llama/Llama-3.1-8B", task="WikiText-2 perplexity", delta=0.01, unit="ppl",
-              source="table 1 of the paper")
-
-
 @paper.setup("evaluation")
 def evaluation(lab: Lab) -> Scenario:
     """The scenario of the paper's own evaluation."""
@@ -78,7 +108,7 @@ def evaluation(lab: Lab) -> Scenario:
     )
 
 
-@paper.claim("1.3 times the throughput", expect=1.3, source="abstract", id="throughput", moves={{"answer length": 1}})
+@paper.claim("throughput")
 def throughput(lab: Lab) -> float:
     """Tokens a second with the technique over without."""
     base = evaluation(lab)
@@ -88,7 +118,7 @@ def throughput(lab: Lab) -> float:
 _TEST = '''\
 """What every paper must hold, and what this one does."""
 
-from rooflab_{key} import paper
+from rooflab_{key}.{key} import paper
 
 from rooflab.testing.papers import PaperConformance
 
@@ -99,7 +129,8 @@ class Test{name}(PaperConformance):
 
 
 def scaffold(key: str, folder: str | Path = ".") -> list[Path]:
-    """Write ``rooflab-KEY/`` with pyproject.toml, the paper's module and its test; the paths written.
+    """Write ``rooflab-KEY/`` with pyproject.toml, a package of the paper's module and its KEY.yaml, and a test; the
+    paths written.
 
     Raises InputError for a key that is no Python name, or is taken, and where a file exists already.
     """
@@ -112,17 +143,17 @@ def scaffold(key: str, folder: str | Path = ".") -> list[Path]:
         raise InputError(f"there is a paper called {key!r} already")
     root = Path(folder) / f"rooflab-{key.replace('_', '-')}"
     name = "".join(part.capitalize() for part in key.split("_"))
-    texts = {"pyproject.toml": _PROJECT, f"rooflab_{key}.py": _PAPER, f"test_{key}.py": _TEST}
+    listed = any(c.key == key for c in cards())  # what the card says need not be said again
+    package = f"rooflab_{key}"
+    texts = {
+        "pyproject.toml": _PROJECT, f"{package}/__init__.py": _PACKAGE, f"{package}/{key}.py": _PAPER,
+        f"{package}/{key}.yaml": _FACTS if listed else _CARD + _FACTS, f"test_{key}.py": _TEST,
+    }  # fmt: skip
     paths = [root / file for file in texts]
     for path in paths:
         if path.exists():
             raise InputError("exists already", str(path))
-    root.mkdir(parents=True, exist_ok=True)
-    listed = next((c for c in cards() if c.key == key), None)
+    (root / package).mkdir(parents=True, exist_ok=True)
     for path, text in zip(paths, texts.values(), strict=True):
-        filled = text.format(key=key, name=name, dashed=key.replace("_", "-"))
-        if listed is not None and path.name.startswith("rooflab_"):
-            start, end = filled.index("paper = Paper("), filled.index("    executed=")
-            filled = f'{filled[:start]}paper = Paper.from_card(\n    "{key}",\n{filled[end:]}'
-        write_text(path, filled)
+        write_text(path, text.format(key=key, name=name, dashed=key.replace("_", "-")))
     return paths

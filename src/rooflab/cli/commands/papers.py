@@ -118,36 +118,72 @@ def _show_card(found: Card, as_json: bool) -> int:
 
 @command.command("run", cls=ScenarioCommand)
 @click.argument("key")
-@click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the technique; repeatable."
-)
-@click.option("--variant", default="", metavar="NAME", help="Which technique, where a paper has several.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
+@click.option("--method", default="", metavar="NAME", help="Which technique or method, where a paper has several.")
+@click.option("--out", default="", metavar="DIR", help="Write the files that the method makes into a folder.")
 @scenario_options()
 @output_options
-def run(*, key: str, settings: tuple[str, ...], variant: str, given: Given, as_json: bool, quiet: bool) -> int:
-    """A paper's technique on SCENARIO, or on the paper's own setup: before, after, and why.
+def run(*, key: str, settings: tuple[str, ...], method: str, out: str, given: Given, as_json: bool, quiet: bool) -> int:
+    """A paper's technique or method on an input of yours, or on a sample or setup of its own: before, after, and why.
 
-    Exit status 1 when it does not apply or does not fit, with the reason.
+    The input is a SCENARIO (a file or flags) for techniques; a file or the name of a sample (rooflab inputs) for
+    methods that read another kind of data. Exit status 1 when it does not apply or does not fit, with the reason.
     """
     from rooflab.api import engines
     from rooflab.feed.listing import entry
+    from rooflab.papers.condition import Condition
+    from rooflab.papers.execute import choose, run_paper
     from rooflab.papers.lab import Lab
-    from rooflab.papers.run import run_paper
+    from rooflab.papers.registry import paper
 
     found = entry(key)
     if not found.runnable:
         click.echo(f"{found.key}: {found.status} (rooflab papers list --runnable)", err=True)
         return 1
-    own = not given.path and not given.fields
+    p = paper(found.key)
+    data = _input(choose(p, method), given, found.key)
     with given.located():
-        scenario = None if own else given.scenario()
-        outcome = run_paper(found.key, scenario, dict(_setting(s) for s in settings), Lab(engines()), variant)
+        lab = Lab(engines(), Condition(seed=int(given.fields.get("workload.seed", 0))))
+        ran = run_paper(p, data, dict(_setting(s) for s in settings), lab, method)
+    if out:
+        _write({name: content for one in ran for name, content in one.outcome.files.items()}, out)
     if as_json:
-        return _json(outcome.record())
+        return _json([one.record() for one in ran])
     from rooflab.report.text.papers import show_run
 
-    show_run(found, outcome, given.path, quiet=quiet)
+    show_run(found, ran, given.path, quiet=quiet)
     return 0
+
+
+def _input(chosen: Any, given: Given, key: str) -> Any:
+    """What the reader gave, read as the kind that the method reads; None where nothing was given."""
+    from rooflab.errors import InputError
+    from rooflab.papers.execute import kind_read
+
+    kind = kind_read(chosen)
+    if kind is None:
+        return None if not given.path and not given.fields else given.scenario()
+    flag = next((flag for field, flag in given.flags.items() if field != "workload.seed"), "")
+    if flag:
+        raise InputError(
+            f"belongs to a scenario; {key}.{chosen.key} reads {kind.name} (rooflab inputs {kind.name})", flag
+        )
+    return kind.open(given.path) if given.path else None
+
+
+def _write(files: dict[str, bytes], folder: str) -> None:
+    from pathlib import Path
+
+    from rooflab.errors import InputError
+    from rooflab.files import replaced
+
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            with replaced(Path(folder) / name, "wb") as file:
+                file.write(content)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", f"--out {folder}") from None
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -165,12 +201,43 @@ def _setting(text: str) -> tuple[str, Any]:
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option("--workers", type=click.IntRange(1), default=None, help="Processes (default: one a core).")
 @click.option("--no-cache", is_flag=True, help="Compute what was computed from the same sources before, too.")
+@click.option(
+    "--record",
+    "reason",
+    default=None,
+    metavar="REASON",
+    help="Add to the ledger what is new, or has changed by more than 2 %, and why.",
+)
+@click.option(
+    "--event",
+    default="value",
+    show_default=True,
+    metavar="EVENT",
+    help="With --record, what made a value change: value (of itself), setup, seed, length, reading.",
+)
+@click.option(
+    "--independent",
+    default="",
+    metavar="SOURCE",
+    help="With --record, a source that justifies the change and has nothing to do with the claim.",
+)
 @output_options
-def check_claims(*, keys: tuple[str, ...], workers: int | None, no_cache: bool, as_json: bool, quiet: bool) -> int:
+def check_claims(
+    *,
+    keys: tuple[str, ...],
+    workers: int | None,
+    no_cache: bool,
+    reason: str | None,
+    event: str,
+    independent: str,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Recompute and audit every claim of the papers KEY (all).
 
     What was computed before from the same sources (of the paper, of Rooflab, versions of NumPy and others) is taken
-    from the user's cache folder. Exit status 1 when a claim fails.
+    from the user's cache folder. Exit status 1 when a claim fails. With --record the ledger of claims gets their first
+    values, and changes with their reason.
     """
     from rooflab.api import engines
     from rooflab.evidence.claims.check import check
@@ -187,6 +254,8 @@ def check_claims(*, keys: tuple[str, ...], workers: int | None, no_cache: bool, 
             click.echo(f"{next(done):>3} of {n}  {name}: {held} of {len(rows)} reproduced, {took}", err=True)
 
     rows = check(keys, engines=engines(), workers=workers, each=said, kept=None if no_cache else Kept())
+    if reason is not None:
+        _record(rows, reason, event, independent)
     failed = int(any(r.status == "failing" for r in rows))
     if as_json:
         _json([r.record() for r in rows])
@@ -195,6 +264,14 @@ def check_claims(*, keys: tuple[str, ...], workers: int | None, no_cache: bool, 
 
     show_rows(rows)
     return failed
+
+
+def _record(rows: list[Row], reason: str, event: str, independent: str) -> None:
+    from rooflab import __version__
+    from rooflab.evidence.claims.record import record
+
+    for e in record(rows, reason=reason, version=__version__, event=event, independent=independent):
+        click.echo(f"recorded {e.paper}.{e.claim}: {e.event} {e.value}", err=True)
 
 
 @command.command("rank", cls=ScenarioCommand)
@@ -207,7 +284,7 @@ def rank_papers(given: Given, as_json: bool, quiet: bool) -> int:
     scenario = given.scenario()
     with given.located():
         ranked, refused = rank(scenario)
-    from rooflab.papers.run import ranked_record, refused_record
+    from rooflab.papers.execute import ranked_record, refused_record
 
     if as_json:
         return _json({"ranked": [ranked_record(r) for r in ranked], "refused": [refused_record(r) for r in refused]})

@@ -7,18 +7,27 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import Any, Literal, cast
 
-from rooflab.errors import RooflabError, unknown
+from rooflab.errors import InputError, RooflabError, unknown
 from rooflab.evidence.claims.audit import Audit, Labs, audit
+from rooflab.evidence.claims.fitted import Priced, seen_by_fits
 from rooflab.evidence.claims.kept import Kept
+from rooflab.evidence.claims.ledger import History, ledger_near
 from rooflab.evidence.claims.row import Row, Status
+from rooflab.extras import MissingExtra
+from rooflab.papers.claim import Claim, NotModelled
+from rooflab.papers.condition import Assumption, Condition
+from rooflab.papers.expectation import Got
 from rooflab.papers.lab import Engines
-from rooflab.papers.paper import Claim, NotModelled, Paper
+from rooflab.papers.paper import Paper
 from rooflab.papers.registry import keys, normal, paper
 
-__all__ = ["check", "check_paper"]
+__all__ = ["check", "check_claims", "check_paper", "plain"]
 
 Told = Callable[[str, list[Row], bool], None]
 """What is called with a paper's key, its rows, and whether they were kept from before."""
@@ -103,41 +112,122 @@ def _interrupts_held() -> Iterator[None]:
 def check_paper(name: str, engines: Engines, *, audited: bool = True) -> list[Row]:
     """Rows of one paper: its claims, then what is not modelled. Without the audit figures are there sooner, and prove
     less."""
-    p = paper(name)
-    labs = Labs(engines)
-    return [_claim(p, c, labs, audited) for c in p.claims] + [_left_out(p, left) for left in p.left_out]
+    return check_claims(paper(name), engines, audited=audited)
 
 
-def _claim(p: Paper, c: Claim, labs: Labs, audited: bool) -> Row:
+def check_claims(p: Paper, engines: Engines, *, audited: bool = True) -> list[Row]:
+    """The same of a paper that is at hand."""
+    labs, ledger = Labs(engines), ledger_near(None if p.file is None else p.file.parent)
+    rows = []
+    for c in p.claims:
+        history = History() if ledger is None else ledger.history(p.key, c.id)
+        rows.append(_claim(p, c, labs, history, audited=audited))
+    return rows + [_left_out(p, left) for left in p.left_out]
+
+
+def _claim(p: Paper, c: Claim, labs: Labs, history: History, *, audited: bool) -> Row:
     started = time.process_time()
     lab = labs.get()
-    status: Status = "failing"
     try:
-        got = float(c.function(lab))
-    except (RooflabError, ArithmeticError) as error:
-        got, verdict, reason = math.nan, Audit(False, "", {}, ()), f"cannot be computed: {error}"
-    else:
-        verdict = audit(c, got, tuple(lab.asked), labs) if audited else Audit(False, "", {}, ())
-        status = "reproduced" if c.holds(got) and (verdict.passed or not audited) else "failing"
-        reason = c.note
-        if verdict.reason:
-            reason = f"audit: {verdict.reason}. {c.note}".strip()
-        elif c.calibrated and status == "reproduced":
-            status, reason = "calibrated", f"took part in a fit: {c.calibrated}"
-        elif c.wider and status == "reproduced":
-            reason = f"{c.tolerance:.0%} tolerance: {c.wider} {c.note}".strip()
-    finite = math.isfinite(got)
-    return Row(
-        paper=p.key, seed=p.seed, claim=c.id, text=c.text, expected=c.expect, unit=c.unit, bound=c.bound,
-        got=got if finite else None, error=c.error(got) if finite else None, tolerance=c.tolerance, status=status,
-        kind=c.kind, audited=verdict.passed, source=c.source, reason=reason, moved_by=tuple(verdict.moved),
-        seconds=round(time.process_time() - started, 3),
+        got = c.function(lab)
+        error = c.error(got)
+    except MissingExtra as missing:
+        return _row(p, c, history, status="needs-extra", reason=str(missing), started=started)
+    except (RooflabError, ArithmeticError) as problem:
+        return _row(p, c, history, status="failing", reason=f"cannot be computed: {problem}", started=started)
+    assumed, priced = dict(lab.assumed), tuple(lab.priced)
+    verdict = audit(p, c, got, lab, labs) if audited else Audit(passed=True)
+    flips = _flips(c, c.holds(got), assumed.values(), labs)
+    status, reason = _status(p, c, got, verdict, flips, history, priced)
+    return _row(
+        p, c, history, status=status, reason=reason, started=started, got=got, error=error, assumed=assumed.values(),
+        flips=flips, audited=audited and verdict.passed, moved=tuple(verdict.moved),
     )  # fmt: skip
+
+
+def _status(
+    p: Paper, c: Claim, got: Got, verdict: Audit, flips: tuple[str, ...], history: History, priced: Sequence[Priced],
+) -> tuple[Status, str]:  # fmt: skip
+    """The verdict on a figure, and why it is that."""
+    if verdict.reason:
+        return "failing", _and(f"audit: {verdict.reason}", c.note)
+    if c.kind == "analogue":
+        return "analogue", c.note
+    if verdict.inputs_only:
+        return "input", _and(f"restates what was put in ({', '.join(c.inputs.values())})", c.note)
+    if flips:
+        return "depends", _and(f"the verdict is another at an end of an assumption: {', '.join(flips)}", c.note)
+    if not c.holds(got):
+        return "failing", c.note
+    fitted = seen_by_fits(p, priced)
+    if fitted:
+        return "calibrated", _and(f"its authors' own figures are in a fit that priced it ({fitted})", c.note)
+    if history.selected(partial(_held, c)):
+        return "depends", _and(
+            "the first value did not agree, and what was revised until it did rests on nothing independent of the "
+            "claim (see the ledger)", c.note,
+        )  # fmt: skip
+    return "reproduced", _and(f"{c.tolerance:.0%} tolerance: {c.wider}" if c.wider else "", c.note)
+
+
+def _and(said: str, note: str) -> str:
+    return "; ".join(part for part in (said, note) if part)
+
+
+def _held(c: Claim, value: Any) -> bool:
+    """Whether a value of the ledger agrees; one that was read in another way than the claim now is (a mean in place of
+    the members of a range) does not."""
+    try:
+        return c.holds(tuple(value) if isinstance(value, list) else cast(Got, value))
+    except InputError:
+        return False
+
+
+def _flips(c: Claim, held: bool, assumed: Iterable[Assumption], labs: Labs) -> tuple[str, ...]:
+    """Assumptions at an end of which the verdict is another."""
+    ends: tuple[Literal["low", "high"], ...] = ("low", "high")
+    found = []
+    for a in assumed:
+        for end in ends:
+            if a.at(end) == a.value:
+                continue
+            try:
+                other = c.holds(c.function(labs.get(Condition(assumption=(a.name, end)))))
+            except (RooflabError, ArithmeticError):
+                other = False
+            if other != held:
+                found.append(a.name)
+                break
+    return tuple(found)
+
+
+def _row(
+    p: Paper, c: Claim, history: History, *, status: Status, reason: str, started: float, got: Got | None = None,
+    error: float | None = None, assumed: Iterable[Assumption] = (), flips: tuple[str, ...] = (), audited: bool = False,
+    moved: tuple[str, ...] = (),
+) -> Row:  # fmt: skip
+    value = None if got is None else plain(got)
+    return Row(
+        paper=p.key, seed=p.seed, claim=c.id, role=c.role, group=c.group, text=c.text, expected=c.expect.record(),
+        unit=c.unit, first=history.first if history.entries else value, revised=history.revisions, got=value,
+        error=error if error is not None and math.isfinite(error) else None, tolerance=c.tolerance, status=status,
+        kind=c.kind, assumptions=tuple(asdict(a) for a in assumed), flips=flips, audited=audited, source=c.source,
+        reason=reason, moved_by=moved, seconds=round(time.process_time() - started, 3),
+    )  # fmt: skip
+
+
+def plain(got: Got) -> Any:
+    """What a claim computed as plain JSON values; what is not finite is null."""
+    if isinstance(got, Mapping):
+        return {str(name): plain(value) for name, value in got.items()}
+    if isinstance(got, (tuple, list)):
+        return [plain(value) for value in got]
+    return float(got) if math.isfinite(got) else None
 
 
 def _left_out(p: Paper, left: NotModelled) -> Row:
     return Row(
-        paper=p.key, seed=p.seed, claim=left.id, text=left.text, expected=left.expect, unit=left.unit, bound="near",
-        got=None, error=None, tolerance=None, status="not-modelled", kind="", audited=False, source="",
-        reason=left.reason,
+        paper=p.key, seed=p.seed, claim=left.id, role=left.role, group=left.group, text=left.text,
+        expected=None if left.expect is None else left.expect.record(), unit=left.unit, first=None, revised=0, got=None,
+        error=None, tolerance=None, status="not-modelled", kind="", audited=False, source="", reason=left.reason,
     )  # fmt: skip

@@ -12,19 +12,21 @@ import sys
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from rooflab.evidence.claims.check import check
-from rooflab.evidence.claims.row import Row, counts
+from rooflab.evidence.claims.row import Row, counts, findings
+from rooflab.evidence.claims.words import expected, shown, tally
 from rooflab.files import write_text
+from rooflab.papers.claim import ROLES
 from rooflab.papers.engines import engines
+from rooflab.papers.execute import kind_read
 from rooflab.papers.lab import Lab
+from rooflab.papers.method import Method
 from rooflab.papers.paper import Paper
 from rooflab.papers.registry import keys, paper
-from rooflab.units import format_quantity, significant
 
 __all__ = ["index", "main", "page", "write"]
-
-_SAYS = {"reproduced": "reproduced", "failing": "**failing**", "calibrated": "fitted", "not-modelled": "not modelled"}
 
 
 def page(p: Paper, rows: Sequence[Row]) -> str:
@@ -48,22 +50,13 @@ def page(p: Paper, rows: Sequence[Row]) -> str:
     if p.techniques:
         lines += ["## Techniques", ""]
         for t in p.techniques.values():
-            parameters = ", ".join(
-                f"{name}={getattr(t, name)}" if hasattr(t, name) else name for name in t.__annotations__
-            )
-            lines.append(f"- `{t.key}({parameters})`: {_first(t.__doc__)} {_first(t.apply.__doc__)}")
+            lines.append(f"- `{t.key}({_parameters(t)})`: {_first(t.__doc__)} {_first(t.apply.__doc__)}")
         lines += ["", "```", *_usage(p), "```", ""]
-    elif p.analyse is not None:
-        lines += [
-            "## Method",
-            "",
-            f"{_first(p.analyse.__doc__)}",
-            "",
-            "```",
-            f"rooflab papers run {p.key} SCENARIO",
-            "```",
-            "",
-        ]
+    if p.methods:
+        lines += ["## Methods", ""]
+        for m in p.methods.values():
+            lines.append(f"- `{m.key}({_parameters(m)})` on {_kind(m)}: {_first(m.__doc__)}")
+        lines += ["", "```", *(f"rooflab papers run {p.key} INPUT --method {m}" for m in p.methods), "```", ""]
     if p.points:
         lines += ["## Published quality", "", "| model | task | change | source |", "|---|---|--:|---|"]
         lines += [f"| {q.model} | {q.task} | {q.delta:+.3g} {q.unit} | {q.source} |" for q in p.points]
@@ -83,18 +76,21 @@ def _usage(p: Paper) -> list[str]:
     return [f"rooflab papers run {p.key} SCENARIO", f"rooflab estimate SCENARIO --technique {key}"]
 
 
+def _parameters(cls: type[Any]) -> str:
+    return ", ".join(f"{n}={getattr(cls, n)}" if hasattr(cls, n) else n for n in cls.__annotations__)
+
+
+def _kind(method: type[Method[Any]]) -> str:
+    kind = kind_read(method)
+    return "a scenario" if kind is None else kind.name
+
+
 def _claims(rows: Sequence[Row]) -> list[str]:
-    n = counts(rows)
     lines = [
-        "## Claims",
-        "",
-        f"{n['reproduced']} of {n['claims']} published figures reproduced, {n['audited']} audited.",
-        "",
-    ]
-    lines += [
-        "| claim | published | recomputed | error | | kind | moves with | source |",
-        "|---|--:|--:|--:|---|---|---|---|",
-    ]
+        "## Claims", "", tally(rows), "",
+        "| claim | published | first | now | error | | evidence | moves with | source |",
+        "|---|--:|--:|--:|--:|---|---|---|---|",
+    ]  # fmt: skip
     notes = []
     for r in rows:
         mark = ""
@@ -102,47 +98,67 @@ def _claims(rows: Sequence[Row]) -> list[str]:
             notes.append(r.reason)
             mark = f" [{len(notes)}]"
         error = "" if r.error is None else f"{r.error:+.1%}"
-        moved = ", ".join(m.removeprefix("data: ") for m in r.moved_by[:1])  # how many more are tried depends on time
+        moved = ", ".join(m.removeprefix("data: ") for m in r.moved_by[:1])
+        revised = f", revised {r.revised} x" if r.revised else ""
+        said = f"**{r.status}**" if r.status == "failing" else r.status
         lines.append(
-            f"| {r.text} | {_expected(r)} | {_figure(r.got, r.unit)} | {error} | {_SAYS[r.status]}{mark} | {r.kind} | "
-            f"{moved} "
-            f"| {r.source} |"
+            f"| {r.text} ({r.role}) | {expected(r.expected, r.unit)} | {shown(r.first, r.unit)} | "
+            f"{shown(r.got, r.unit)} | "
+            f"{error} | {said}{revised}{mark} | {r.kind} | {moved} | {r.source} |"
         )
     if notes:
         lines += ["", *(f"{i}. {note}" for i, note in enumerate(notes, 1))]
     return lines
 
 
-def _expected(r: Row) -> str:
-    if r.expected is None:
-        return "–"
-    if isinstance(r.expected, tuple):
-        return f"{significant(r.expected[0])} – {_figure(r.expected[1], r.unit)}"
-    return {"at least": "≥ ", "at most": "≤ "}.get(r.bound, "") + _figure(r.expected, r.unit)
-
-
-def _figure(value: float | None, unit: str) -> str:
-    if value is None:
-        return "–"
-    if unit in ("s", "B", "FLOP", "FLOP/s", "B/s", "W", "J"):
-        return format_quantity(value, unit, 4)
-    return f"{significant(value, 4)} {unit}".strip()
+_WORKS = (
+    "A paper **works** when it runs on a reader's own input, a published figure of it is reproduced within tolerance "
+    "by "
+    "mechanism and audited, and its page says what is executed, modelled and assumed. A figure is *reproduced* when "
+    "its "
+    "first computed value held, or when a source independent of the claim backs what was revised; it *depends* when an "
+    "end "
+    "of an assumption, or a revision that nothing backs, turns the verdict; *calibrated* when its authors' own figures "
+    "are "
+    "in a fit that priced it; *input* when it restates what was put in; an *analogue* is the paper's algorithm on "
+    "other "
+    "data. A finding is a table or a figure of the paper, reproduced when all its computed figures are."
+)
 
 
 def index(papers: Sequence[Paper], rows: dict[str, Sequence[Row]]) -> str:
-    """The overview of all runnable papers as Markdown."""
-    lines = ["# Papers that can be run", "", "| paper | does | reproduced |", "|---|---|--:|"]
+    """The overview of all runnable papers as Markdown: figures and findings by paper, by role, first against
+    present."""
+    lines = ["# Papers that can be run", "", _WORKS, ""]
+    lines += ["| paper | does | figures | findings | headline | detail | set-up |", "|---|---|--:|--:|--:|--:|--:|"]
     for p in papers:
-        n = counts(rows[p.key])
-        lines.append(f"| [{p.name or p.key}]({p.key}.md) | {p.does} | {n['reproduced']} of {n['claims']} |")
-    total = counts([r for group in rows.values() for r in group])
-    lines += [
-        "",
-        f"{total['reproduced']} of {total['claims']} published figures are reproduced; {total['audited']} are audited.",
-    ]
-    lines[-1] += f" {total['calibrated']} agree but took part in a fit or a choice, {total['failing']} fail."
-    lines.append("")
+        own = rows[p.key]
+        lines.append(f"| [{p.name or p.key}]({p.key}.md) | {p.does} | {' | '.join(_tallies(own))} |")
+    every = [r for group in rows.values() for r in group]
+    lines += [f"| all |  | {' | '.join(_tallies(every))} |", "", tally(every), "", *_first_and_present(every), ""]
     return "\n".join(lines)
+
+
+def _tallies(rows: Sequence[Row]) -> list[str]:
+    n, whole = counts(rows), findings(rows)
+    by_role = [[r for r in rows if r.role == role] for role in ROLES]
+    return [
+        f"{n['reproduced']} of {n['claims']}", f"{whole['reproduced']} of {whole['findings']}",
+        *(f"{counts(own)['reproduced']} of {len(own)}" for own in by_role),
+    ]  # fmt: skip
+
+
+def _first_and_present(rows: Sequence[Row]) -> list[str]:
+    """Figures whose value has changed since it was first computed."""
+    lines = ["## First value against present", "", "| paper | claim | published | first | now | revised | |"]
+    lines.append("|---|---|--:|--:|--:|--:|---|")
+    for r in rows:
+        if r.revised:
+            lines.append(
+                f"| {r.paper} | {r.text} | {expected(r.expected, r.unit)} | {shown(r.first, r.unit)} | "
+                f"{shown(r.got, r.unit)} | {r.revised} x | {r.status} |"
+            )
+    return lines
 
 
 def write(names: Sequence[str], folder: str | Path) -> list[Path]:

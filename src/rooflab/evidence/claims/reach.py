@@ -1,7 +1,8 @@
 """What the rows of a paper's check depend on, as one digest.
 
 It covers the paper's own files (its module, what that imports from its own package or folder, and the data beside
-them), the sources and data of Rooflab that a check can reach, and the versions of what both are computed with.
+them), what the ledger says of its claims, the sources and data of Rooflab that a check can reach, and the versions of
+what both are computed with.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Final
 
+from rooflab.evidence.claims.ledger import ledger_near
 from rooflab.papers.registry import module_of, source_of
 
 __all__ = ["digest", "own_files"]
@@ -36,6 +38,9 @@ def digest(paper: str) -> str:
     found = hashlib.sha256(f"{paper} {module} {_engine()}".encode())
     for path in files:
         _add(found, path, files[0].parent)
+    ledger = ledger_near(files[0].parent)
+    if ledger is not None:
+        found.update(repr([e for e in ledger.entries if e.paper == paper]).encode())
     return found.hexdigest()
 
 

@@ -13,6 +13,7 @@ intervals of d, each alone taking T(1):
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -22,23 +23,12 @@ from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
-from rooflab.papers.published import published
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["Flover", "moves", "paper"]
 
-paper = Paper.from_card(
-    "flover",
-    executed="the plan of the memory shuffle: which active entries move into the holes of finished ones.",
-    modelled="step times of one batch and of concurrent instances, and the run of requests at intervals, event by "
-    "event.",
-    assumed="cards of 80 GB, since LLaMA 65B with 32 requests at once does not fit four of 40 GB; instances read the "
-    "weights for "
-    "themselves and contend for bandwidth, without losing any to their contention, while their hosts launch side by "
-    "side; both sides have "
-    "FasterTransformer's constants, fitted to NVIDIA's own latencies.",
-)
+paper = Paper.beside(__file__)
 
 _JOINING: Final = (
     "joins requests at every step already: what the fusion replaces is static batches or an instance for every request"
@@ -152,12 +142,26 @@ def _fields(lab: Lab) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_TABLES: Final = published(__file__)
-paper.claims_of(_TABLES["main"], _speedup)
-paper.claims_of(_TABLES["speedups"], _speedup)
-paper.claims_of(_TABLES["seconds"], _fused_s)
-paper.claims_of(_TABLES["stretches"], _stretch)
-paper.claims_of(_TABLES["bars"], _fused_s)
+@paper.claim("c1")
+def gptj(lab: Lab) -> float:
+    """Overall latency of concurrent instances over that of the fused batch."""
+    return _speedup(lab, 32)
+
+
+@paper.claim("c2")
+def llama(lab: Lab) -> float:
+    """The same for the largest model."""
+    return _speedup(lab, 32, "LLaMA 65B")
+
+
+for _n in (2, 4, 8, 16):
+    paper.claim(f"c3-speedup-{_n}")(partial(_speedup, requests=_n))
+for _n in (1, 2, 4, 8, 16, 32):
+    paper.claim(f"c3-{_n}")(partial(_fused_s, requests=_n))
+for _n in (8, 16, 32):
+    paper.claim(f"c4-{_n}")(partial(_stretch, requests=_n))
+for _size in ("13B", "33B", "65B"):
+    paper.claim(f"bar-{_size.lower()}")(partial(_fused_s, requests=32, model=f"LLaMA {_size}"))
 
 
 @paper.setup("GPT-J 6B on A100, 32 requests at half a second")

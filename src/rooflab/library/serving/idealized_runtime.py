@@ -21,7 +21,9 @@ from rooflab.charts.plot import Plot
 from rooflab.costs.step import StepCost
 from rooflab.operators.ops import AttentionOp, Collective, Elementwise, Operator
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Analysis, Paper
+from rooflab.papers.method import Method
+from rooflab.papers.outcome import Outcome, as_figures
+from rooflab.papers.paper import Paper
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 
@@ -29,17 +31,7 @@ __all__ = ["Runtime", "ScoresInMemory", "fit_runtime", "paper", "profile"]
 
 Array = npt.NDArray[np.float64]
 
-paper = Paper.from_card(
-    "idealized_runtime",
-    executed="the two-part fit, on the protocol's grid of prompts and outputs.",
-    modelled="the timings that it is fitted to: prompt and step times of the engine's kernels on dedicated GPUs at "
-    "batch 1.",
-    assumed="an eager build launches 0.75 ms of kernels a layer, the middle of what single-GPU models of the same "
-    "build show (0.73 to "
-    "0.77 ms, 24 to 50 layers); attention keeps its scores in memory, as before fused kernels; the head computes "
-    "logits at every "
-    "position of a prompt, as Megatron-LM's does.",
-)
+paper = Paper.beside(__file__)
 
 PROMPTS = (1, 256, 512, 1024, 1536, 1920)
 OUTPUTS = (1, 2, 4, 8, 16, 32, 64)
@@ -118,15 +110,16 @@ def _megatron(lab: Lab, model: str, gpus: int) -> Scenario:
     )
 
 
-_GPT3 = "the repository's fitted figures, 96 layers of 12,288, TP8 on A100"
+def _launch_s(lab: Lab) -> float:
+    """Seconds in which an eager build launches the kernels of a layer."""
+    source = "single-GPU models of the same build, 24 to 50 layers, show 0.73 to 0.77 ms; the middle of these"
+    return lab.assume("launch of a layer, s", _LAUNCH_S, low=0.73e-3, high=0.77e-3, source=source)
 
 
-@paper.claim(
-    "GPT-3 175B: seconds an output token", expect=0.081, unit="s", id="c1", source=_GPT3, moves={"data: launch": 1}
-)
+@paper.claim("c1")
 def token_time(lab: Lab) -> float:
     """g: launches of 96 layers and their collectives, or the kernels where those take longer."""
-    times = profile(lab, _megatron(lab, "gpt3-175b", 8), lab.data("launch", _LAUNCH_S))
+    times = profile(lab, _megatron(lab, "gpt3-175b", 8), _launch_s(lab))
     return fit_runtime(times).g_s
 
 
@@ -147,48 +140,23 @@ def _prompt_s(cost: StepCost, prompt: int) -> float:
     return float(cost.step(n_prefill=1, prefill_tokens=prompt, area=prompt * (prompt + 1) / 2, rows=prompt).seconds[0])
 
 
-@paper.claim(
-    "GPT-3 175B: time of a prompt of 512 tokens", expect=0.178, unit="s", id="c2-512", source=_GPT3,
-    moves={"peak arithmetic": -1, "data: prompt": 1},
-    note="inside by very little: an engine without overhead that computes one position's logits is outside; the rest "
-         "is "
-    "the build, whose kernels reach half of peak together where the engine's products alone reach 70 to 80 %.",
-)  # fmt: skip
+@paper.claim("c2-512")
 def prompt_512(lab: Lab) -> float:
     """f(512)."""
     return _prompt_time(lab, lab.data("prompt", 512))
 
 
-@paper.claim(
-    "GPT-3 175B: time of a prompt of 1,024 tokens", expect=0.323, unit="s", id="c2-1024", source=_GPT3,
-    moves={"peak arithmetic": -1, "data: prompt": 1},
-    note="short of the tolerance without the passes over scores, which were added when that gap had been seen.",
-)  # fmt: skip
+@paper.claim("c2-1024")
 def prompt_1024(lab: Lab) -> float:
     """f(1024)."""
     return _prompt_time(lab, lab.data("prompt", 1024))
 
 
-@paper.claim(
-    "the regression on output tokens explains all of the variance, for every model", expect=1.0, unit="R²", id="c3",
-    kind="executed",
-    source="the repository's notebook", tolerance=0.005,
-)  # fmt: skip
+@paper.claim("c3")
 def fit_quality(lab: Lab) -> float:
     """Least R² over four models from 6 to 175 billion parameters, fitted to timings of their kernels alone."""
     models = (("EleutherAI/gpt-j-6b", 1), ("EleutherAI/gpt-neox-20b", 1), ("facebook/opt-66b", 4), ("gpt3-175b", 8))
     return min(fit_runtime(profile(lab, _megatron(lab, name, gpus))).r2 for name, gpus in models)
-
-
-for _id, _text, _expect in (
-    ("c4-idealized", "profiling once instead of running every query fifty times on a HELM subset saves", 57.42),
-    ("c4-denoised", "and denoised API timings instead of ten trials a query save", 9.93),
-):
-    paper.not_modelled(
-        _id, _text, _expect, unit="x",
-        reason="needs the number and lengths of HELM's queries by scenario, which the repository's logs hold and we do "
-               "not ship.",
-    )  # fmt: skip
 
 
 @paper.setup("GPT-3 175B")
@@ -197,32 +165,35 @@ def gpt3(lab: Lab) -> Scenario:
     return _megatron(lab, "gpt3-175b", 8)
 
 
-@paper.analysis
-def idealized(lab: Lab, scenario: Scenario) -> Analysis:
+@paper.method
+class IdealizedRuntime(Method[Scenario]):
     """The metric for any decoder: prompt times, time a token, fit, cost and energy of a request on dedicated
     devices."""
-    from rooflab.deploy.complete import complete
 
-    done = complete(lab.estimate(scenario).scenario)
-    fitted = fit_runtime(profile(lab, done))
-    w = done.workload
-    seconds = fitted.seconds(w.mean_prompt_tokens, w.mean_output_tokens)
-    devices = done.deployment.split.devices_per_replica
-    price = done.hardware.usd_per_device_hour
-    figures = [(f"prompt of {int(p):,}", f, "s") for p, f in zip(fitted.prompts[2:], fitted.f_s[2:], strict=True)]
-    figures += [
-        ("an output token", fitted.g_s, "s"),
-        ("R² of the fit", fitted.r2, ""),
-        ("idealized runtime", seconds, "s"),
-    ]
-    figures.append(("idealized energy", seconds * devices * done.hardware.device.tdp_w, "J"))
-    if price is not None:
-        figures.append(("idealized cost", seconds * devices * price / 3.6, "USD per 1,000 requests"))
-    return Analysis(
-        tuple(figures),
-        f"one request at a time on {devices} × {done.hardware.device.name}: prompts cost f, every further token g "
-        f"({_share(done.model, fitted, w.mean_output_tokens, seconds):.0%} of this request).",
-    )
+    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
+        """Execute on a scenario of the reader."""
+        from rooflab.deploy.complete import complete
+
+        done = complete(lab.estimate(scenario).scenario)
+        fitted = fit_runtime(profile(lab, done))
+        w = done.workload
+        seconds = fitted.seconds(w.mean_prompt_tokens, w.mean_output_tokens)
+        devices = done.deployment.split.devices_per_replica
+        price = done.hardware.usd_per_device_hour
+        figures = [(f"prompt of {int(p):,}", f, "s") for p, f in zip(fitted.prompts[2:], fitted.f_s[2:], strict=True)]
+        figures += [
+            ("an output token", fitted.g_s, "s"),
+            ("R² of the fit", fitted.r2, ""),
+            ("idealized runtime", seconds, "s"),
+        ]
+        figures.append(("idealized energy", seconds * devices * done.hardware.device.tdp_w, "J"))
+        if price is not None:
+            figures.append(("idealized cost", seconds * devices * price / 3.6, "USD per 1,000 requests"))
+        return Outcome(
+            as_figures("modelled", figures),
+            f"one request at a time on {devices} × {done.hardware.device.name}: prompts cost f, every further token g "
+            f"({_share(done.model, fitted, w.mean_output_tokens, seconds):.0%} of this request).",
+        )
 
 
 def _share(model: Model, fitted: Runtime, output: float, seconds: float) -> float:

@@ -26,9 +26,11 @@ from rooflab.costs.step import StepCosts
 from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Analysis, Paper
-from rooflab.papers.published import published
-from rooflab.papers.technique import PositiveInt, Technique, require
+from rooflab.papers.method import Method
+from rooflab.papers.outcome import Outcome, as_figures
+from rooflab.papers.paper import Paper
+from rooflab.papers.parameters import PositiveInt
+from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 
 __all__ = [
@@ -42,15 +44,7 @@ __all__ = [
     "static_seconds",
 ]
 
-paper = Paper.from_card(
-    "inference_hyperparameters",
-    executed="the static batching of a list of prompts (padding, longest answer, last partial batch) and the search of "
-    "every landscape.",
-    modelled="step times and memory of both engines; continuous batching, event by event.",
-    assumed="the lengths of prompts (200 tokens on average) and of one-line answers (16), lognormal: the paper's own "
-    "are not public; "
-    "eight V100 32 GB and eight A100 80 GB as the two kinds; eleven public models of its time for its twenty.",
-)
+paper = Paper.beside(__file__)
 
 BATCHES: Final = tuple(2**k for k in range(11))
 GPUS: Final = (1, 2, 4, 8)
@@ -237,7 +231,7 @@ def _requests(lab: Lab, scenario: Scenario) -> tuple[Counts, Counts]:
 
 
 def _landscape(lab: Lab, model: str, gpu: str) -> Landscape:
-    s = _scenario(lab, model, gpu)
+    s = lab.priced_as(_scenario(lab, model, gpu))
     prompt, output = _requests(lab, s)
     return lab.cached(("static", s, lab.data("problems", 164)), lambda: static_landscape(s, prompt, output))
 
@@ -247,15 +241,19 @@ def _mean_gain(lab: Lab, old: str, new: str) -> float:
     return float(np.mean([retuning_gain(_landscape(lab, m, old), _landscape(lab, m, new)) for m in _MODELS]))
 
 
-paper.claims_of(published(__file__)["retuning"], _mean_gain)
+@paper.claim("hp-1")
+def upgrade(lab: Lab) -> float:
+    """V100's best setting on A100 against A100's own."""
+    return _mean_gain(lab, _OLD, _NEW)
 
 
-@paper.claim(
-    "landscapes have distinct peaks: local maxima of a static pipeline, mean over models and GPUs", expect=2.0,
-    bound="at least",
-    tolerance=0.0, unit="peaks",
-    id="hp-3", source="abstract, which gives no number: more than one peak on average",
-)  # fmt: skip
+@paper.claim("hp-2")
+def downgrade(lab: Lab) -> float:
+    """A100's best setting on V100, made to fit, against V100's own."""
+    return _mean_gain(lab, _NEW, _OLD)
+
+
+@paper.claim("hp-3")
 def distinct_peaks(lab: Lab) -> float:
     """Mean number of local maxima over models and GPUs."""
     return float(np.mean([peaks(_landscape(lab, m, gpu)) for m in _MODELS for gpu in (_OLD, _NEW)]))
@@ -270,50 +268,53 @@ def setup(lab: Lab) -> Scenario:
 _OTHERS: Final = ("a100-80gb-sxm", "h100-sxm", "l40s")
 
 
-@paper.analysis
-def tune(lab: Lab, scenario: Scenario) -> Analysis:
+@paper.method
+class Tune(Method[Scenario]):
     """Both landscapes of the scenario's requests on its hardware, and what keeping another GPU's best setting would
     cost."""
-    from rooflab.catalogue.hardware import hardware
-    from rooflab.simulator.work.make import make_work
 
-    require(scenario.model.kind == "decoder", f"{scenario.model.name} keeps no running batch to size")
-    base = replace(scenario.with_deployment(pools=(), replicas=None, tp=None), hardware=scenario.hardware)
-    base = base.with_workload(
-        rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput", requests=500
-    )
-    work = make_work(base.workload)
-    coarse = BATCHES[3:]
-    running = continuous_landscape(base, coarse)
-    figures, (gpus, batch) = [], running.best
-    figures.append(
-        (
-            f"continuous batching, best: tp={gpus}, max_num_seqs={batch}",
-            running.throughput[gpus, batch] / gpus,
-            "tokens/s/GPU",
+    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
+        """Execute on a scenario of the reader."""
+        from rooflab.catalogue.hardware import hardware
+        from rooflab.simulator.work.make import make_work
+
+        require(scenario.model.kind == "decoder", f"{scenario.model.name} keeps no running batch to size")
+        base = replace(scenario.with_deployment(pools=(), replicas=None, tp=None), hardware=scenario.hardware)
+        base = base.with_workload(
+            rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput", requests=500
         )
-    )
-    static = static_landscape(base, work.input_tokens, work.output_tokens, coarse)
-    if static.throughput:
-        n, b = static.best
-        figures.append((f"static pipeline, best: {n} GPUs, batch {b}", static.throughput[n, b] / n, "tokens/s/GPU"))
-        figures.append(("static pipeline: local maxima", float(peaks(static)), "peaks"))
-    for name in _OTHERS:
-        other = hardware(f"{base.hardware.count} x {name}")
-        if other.device.key == base.hardware.device.key or other.device.kind != base.hardware.device.kind:
-            continue
-        try:
-            gain = retuning_gain(continuous_landscape(replace(base, hardware=other), coarse), running)
-        except Infeasible:
-            continue
-        figures.append((f"continuous batching, re-tuned after {other.device.name}", gain, "percent"))
-    kept = max((value for _, value, unit in figures if unit == "percent"), default=0.0)
-    best = f"one engine is fastest at tp={gpus} with max_num_seqs={batch}"
-    text = f"{best}; " + (
-        f"re-tuning gains up to {kept:.0f} % over a setting kept from another GPU." if kept >= 1
-        else "what was best on the other GPUs tried is as good here."
-    )  # fmt: skip
-    return Analysis(tuple(figures), text)
+        work = make_work(base.workload)
+        coarse = BATCHES[3:]
+        running = continuous_landscape(base, coarse)
+        figures, (gpus, batch) = [], running.best
+        figures.append(
+            (
+                f"continuous batching, best: tp={gpus}, max_num_seqs={batch}",
+                running.throughput[gpus, batch] / gpus,
+                "tokens/s/GPU",
+            )
+        )
+        static = static_landscape(base, work.input_tokens, work.output_tokens, coarse)
+        if static.throughput:
+            n, b = static.best
+            figures.append((f"static pipeline, best: {n} GPUs, batch {b}", static.throughput[n, b] / n, "tokens/s/GPU"))
+            figures.append(("static pipeline: local maxima", float(peaks(static)), "peaks"))
+        for name in _OTHERS:
+            other = hardware(f"{base.hardware.count} x {name}")
+            if other.device.key == base.hardware.device.key or other.device.kind != base.hardware.device.kind:
+                continue
+            try:
+                gain = retuning_gain(continuous_landscape(replace(base, hardware=other), coarse), running)
+            except Infeasible:
+                continue
+            figures.append((f"continuous batching, re-tuned after {other.device.name}", gain, "percent"))
+        kept = max((value for _, value, unit in figures if unit == "percent"), default=0.0)
+        best = f"one engine is fastest at tp={gpus} with max_num_seqs={batch}"
+        text = f"{best}; " + (
+            f"re-tuning gains up to {kept:.0f} % over a setting kept from another GPU." if kept >= 1
+            else "what was best on the other GPUs tried is as good here."
+        )  # fmt: skip
+        return Outcome(as_figures("modelled", figures), text)
 
 
 @paper.draws

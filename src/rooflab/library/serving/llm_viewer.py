@@ -8,25 +8,23 @@ OPs = 2·tokens·n·k, bytes = n·k·w + tokens·k·a + tokens·n·a, attainable
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Analysis, Paper
-from rooflab.papers.technique import PositiveInt, Technique, require
+from rooflab.papers.method import Method
+from rooflab.papers.outcome import Outcome, as_figures
+from rooflab.papers.paper import Paper
+from rooflab.papers.parameters import PositiveInt
+from rooflab.papers.technique import Technique, require
 from rooflab.scenario.attention import Attention
 from rooflab.scenario.dtype import dtype
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["Point", "WeightBits", "linear_point", "paper"]
 
-paper = Paper.from_card(
-    "llm_viewer",
-    executed="the per-operator account of operations and bytes on the model's real shapes, and the roofline of the "
-    "device.",
-    modelled="what quantisation does to a serving scenario, by the engine's own kernel prices (`weight_bits`).",
-    assumed="every operator alone on the device, activations read and written once, no launch time.",
-)
+paper = Paper.beside(__file__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +63,9 @@ class WeightBits(Technique):
         return scenario.with_deployment(**(changes if cache is None else changes | {"kv": cache}))
 
 
-def linear_point(lab: Lab, model: str, device: str, tokens: int, compute: str = "fp16") -> Point:
+def linear_point(lab: Lab, model: str, device: str, tokens: float, compute: str = "fp16") -> Point:
     """The query projection of `model` on `device` with `tokens` tokens in 16 bits."""
     shapes, hardware = lab.model(model), lab.hardware(device)
-    tokens = lab.data("tokens", tokens)
     mixer = shapes.runs[0].block.mixers[0]
     assert isinstance(mixer, Attention)
     wide = dtype(compute).bytes
@@ -81,93 +78,60 @@ def linear_point(lab: Lab, model: str, device: str, tokens: int, compute: str = 
 
 
 _PROMPT = {"model": "meta-llama/Llama-2-7b-hf", "device": "a6000"}
+_TOKENS: Final = {"prefill": 2048, "decode": 1}
 
 
 def _prefill(lab: Lab) -> Point:
-    return linear_point(lab, tokens=2048, **_PROMPT)
+    return linear_point(lab, tokens=lab.data("tokens", _TOKENS)["prefill"], **_PROMPT)
 
 
 def _decode(lab: Lab) -> Point:
-    return linear_point(lab, tokens=1, **_PROMPT)
+    return linear_point(lab, tokens=lab.data("tokens", _TOKENS)["decode"], **_PROMPT)
 
 
-_TABLE = "LLM-Viewer, operator table of Llama-2-7B on A6000, sequence 2048, batch 1"
-
-
-@paper.claim(
-    "Prefill q_proj of Llama-2-7B: operations", expect=68.7e9, unit="FLOP", id="c1-ops", kind="executed", source=_TABLE,
-    tolerance=0.01, moves={"data: tokens": 1},
-)  # fmt: skip
+@paper.claim("c1-ops")
 def prefill_operations(lab: Lab) -> float:
     """OPs of the query projection over the prompt."""
     return _prefill(lab).flops
 
 
-@paper.claim(
-    "Prefill q_proj of Llama-2-7B: bytes", expect=67.1e6, unit="B", id="c1-bytes", kind="executed", source=_TABLE,
-    tolerance=0.01, moves={"data: tokens": 1},
-)  # fmt: skip
+@paper.claim("c1-bytes")
 def prefill_bytes(lab: Lab) -> float:
     """Bytes of weights, inputs and outputs."""
     return _prefill(lab).bytes
 
 
-@paper.claim(
-    "Prefill q_proj of Llama-2-7B: arithmetic intensity", expect=1024.0, unit="FLOP/B", id="c1-intensity",
-    kind="executed",
-    source=_TABLE, tolerance=0.01, moves={"data: tokens": 1},
-)  # fmt: skip
+@paper.claim("c1-intensity")
 def prefill_intensity(lab: Lab) -> float:
     """OPs over bytes."""
     return _prefill(lab).intensity
 
 
-@paper.claim(
-    "Prefill q_proj of Llama-2-7B is compute-bound: attainable rate is the A6000's ceiling", expect=155e12,
-    unit="FLOP/s",
-    id="c1-bound", kind="executed", source=_TABLE, tolerance=0.01, moves={"peak arithmetic": 1},
-)  # fmt: skip
+@paper.claim("c1-bound")
 def prefill_attainable(lab: Lab) -> float:
     """What the roofline allows."""
     return _prefill(lab).attainable_flops
 
 
-@paper.claim(
-    "Decode q_proj of Llama-2-7B: operations", expect=33.6e6, unit="FLOP", id="c2-ops", kind="executed", source=_TABLE,
-    tolerance=0.01, moves={"data: tokens": 1},
-)  # fmt: skip
+@paper.claim("c2-ops")
 def decode_operations(lab: Lab) -> float:
     """OPs of one new token."""
     return _decode(lab).flops
 
 
-@paper.claim(
-    "Decode q_proj of Llama-2-7B: bytes",
-    expect=33.6e6,
-    unit="B",
-    id="c2-bytes",
-    kind="executed",
-    source=_TABLE,
-    tolerance=0.01,
-)
+@paper.claim("c2-bytes")
 def decode_bytes(lab: Lab) -> float:
     """Bytes of one new token: the weights."""
     return _decode(lab).bytes
 
 
-@paper.claim(
-    "Decode q_proj of Llama-2-7B: arithmetic intensity", expect=1.0, unit="FLOP/B", id="c2-intensity", kind="executed",
-    source=_TABLE, tolerance=0.01,
-)  # fmt: skip
+@paper.claim("c2-intensity")
 def decode_intensity(lab: Lab) -> float:
     """OPs over bytes."""
     return _decode(lab).intensity
 
 
-@paper.claim(
-    "Decode q_proj of Llama-2-7B is memory-bound: attainable rate on A6000", expect=768e9, unit="FLOP/s", id="c2-bound",
-    kind="executed", source=_TABLE, tolerance=0.01, moves={"memory bandwidth": 1},
-)  # fmt: skip
+@paper.claim("c2-bound")
 def decode_attainable(lab: Lab) -> float:
     """What the roofline allows."""
     return _decode(lab).attainable_flops
@@ -184,32 +148,35 @@ def setup(lab: Lab) -> Scenario:
     )
 
 
-@paper.analysis
-def operators(lab: Lab, scenario: Scenario) -> Analysis:
+@paper.method
+class OperatorTable(Method[Scenario]):
     """Operators of a decode step and of a prompt on the device's roofline: intensity, what bounds them, share of the
     step's time."""
-    found = lab.estimate(scenario)
-    done = found.scenario
-    n = max(float(found.metrics["running"]) / (done.deployment.cluster.replicas or 1), 1.0)
-    prompt, output = done.workload.mean_prompt_tokens, done.workload.mean_output_tokens
-    device = done.hardware.device
-    ridge = device.peak("bf16") / device.memory_bytes_per_s
-    phases = {
-        "decode": lab.operators(done, "decode", n_decode=n, context=n * (prompt + output / 2)),
-        "prefill": lab.operators(done, "prefill", n_prefill=1.0, prefill_tokens=prompt, area=prompt**2 / 2),
-    }
-    figures = [
-        (f"{phase}: {row.name}, {row.bound_by}, {row.share:.0%} of the step", row.intensity, "FLOP/B")
-        for phase, rows in phases.items()
-        for row in [r for r in rows if r.flops and r.bytes][:6]
-    ]
-    bound = {phase: sum(r.share for r in rows if r.bound_by == "memory") for phase, rows in phases.items()}
-    return Analysis(
-        tuple(figures),
-        f"the ridge of {device.name} is at {ridge:,.0f} FLOP/B in 16 bits; operators bound by memory take "
-        f"{bound['decode']:.0%} of a "
-        f"decode step with {n:,.0f} sequences and {bound['prefill']:.0%} of a prompt.",
-    )
+
+    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
+        """Execute on a scenario of the reader."""
+        found = lab.estimate(scenario)
+        done = found.scenario
+        n = max(float(found.metrics["running"]) / (done.deployment.cluster.replicas or 1), 1.0)
+        prompt, output = done.workload.mean_prompt_tokens, done.workload.mean_output_tokens
+        device = done.hardware.device
+        ridge = device.peak("bf16") / device.memory_bytes_per_s
+        phases = {
+            "decode": lab.operators(done, "decode", n_decode=n, context=n * (prompt + output / 2)),
+            "prefill": lab.operators(done, "prefill", n_prefill=1.0, prefill_tokens=prompt, area=prompt**2 / 2),
+        }
+        figures = [
+            (f"{phase}: {row.name}, {row.bound_by}, {row.share:.0%} of the step", row.intensity, "FLOP/B")
+            for phase, rows in phases.items()
+            for row in [r for r in rows if r.flops and r.bytes][:6]
+        ]
+        bound = {phase: sum(r.share for r in rows if r.bound_by == "memory") for phase, rows in phases.items()}
+        return Outcome(
+            as_figures("executed", figures),
+            f"the ridge of {device.name} is at {ridge:,.0f} FLOP/B in 16 bits; operators bound by memory take "
+            f"{bound['decode']:.0%} of a "
+            f"decode step with {n:,.0f} sequences and {bound['prefill']:.0%} of a prompt.",
+        )
 
 
 @paper.draws

@@ -18,8 +18,11 @@ from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.deploy.engine import engine_of
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Analysis, Paper
-from rooflab.papers.technique import Fraction, Technique, require
+from rooflab.papers.method import Method
+from rooflab.papers.outcome import Outcome, as_figures
+from rooflab.papers.paper import Paper
+from rooflab.papers.parameters import Fraction
+from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.power_phases import Phases, phases_of
 
@@ -29,17 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Polca", "paper", "phases", "policy"]
 
-paper = Paper.from_card(
-    "polca",
-    executed="the policy: thresholds, hysteresis, commands that take 40 s, the brake; on a simulated row of servers "
-    "for days on end.",
-    modelled="time and power of prompt and token phases at every clock, from the engine's prices.",
-    assumed="half of the servers are of high priority; servers are busy 70 % of the time at the daily peak and their "
-    "load swings by 30 %; "
-    "requests as long as those of the Azure conversation trace, four at a time; a host draws at all times what its "
-    "rating leaves beside "
-    "its GPUs.",
-)
+paper = Paper.beside(__file__)
 
 CLOCKS_MHZ: Final = (1410.0, 1305.0, 1275.0, 1110.0, 288.0)
 """Full clock, high priority capped, low priority capped, low priority capped further, brake (A100; elsewhere the same
@@ -125,41 +118,42 @@ def _site(p: Phases, *, servers: int, busy: float, days: float, caps: Caps, most
     )
 
 
-@paper.analysis
-def row_of(lab: Lab, scenario: Scenario) -> Analysis:
+@paper.method
+class PowerRow(Method[Scenario]):
     """A row of forty of the scenario's servers: how many more its budget carries under the policy, and what they
     lose."""
-    require(
-        scenario.hardware.device.kind == "gpu", f"{scenario.hardware.device.name} offers no clock to lock out of band"
-    )
-    from rooflab.estimator.serving.front import estimate
 
-    p = phases(scenario)
-    busy = 0.7
-    if scenario.workload.mode == "open":
-        busy = min(max(float(estimate(scenario).metrics["utilisation"]), 0.05), 0.9)
-    site = _site(p, servers=40, busy=busy, days=3.0, caps=policy(0.80, 0.89, 40.0))
-    extra, before = site.extra(), site.trial(40)
-    count = round(40 * (1 + extra))
-    after = site.trial(count)
-    return Analysis(
-        (
-            ("a server is rated at", p.rated_w, "W"), ("draws in prompts", p.prompt_w[0], "W"),
-            ("draws in tokens", p.token_w[0], "W"),
-            ("draws idle", p.idle_w[0], "W"), ("busy at the daily peak", 100 * busy, "%"),
-            ("peak of 40 servers", 100 * before.plain.peak, "% of the budget"),
-            ("servers more in the same budget", 100 * extra, "%"),
-            ("peak with them, capped", 100 * after.capped.peak, "% of the budget"),
-            ("high priority loses, p50", 100 * after.losses(1)[0], "%"),
-            ("low priority loses, p50", 100 * after.losses(0)[0], "%"),
-        ),
-        f"a row rated for 40 servers peaks at {before.plain.peak:.0%} of its budget; under the policy it carries "
-        + (f"{count} or more without a brake" if count >= site.most - 1 else f"{count}: one more breaks a service "
-                                                                             f"level or the budget"),
-    )  # fmt: skip
+    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
+        """Execute on a scenario of the reader."""
+        require(
+            scenario.hardware.device.kind == "gpu",
+            f"{scenario.hardware.device.name} offers no clock to lock out of band",
+        )
+        from rooflab.estimator.serving.front import estimate
 
-
-_SHOWN: Final = "table of row power"
+        p = phases(scenario)
+        busy = 0.7
+        if scenario.workload.mode == "open":
+            busy = min(max(float(estimate(scenario).metrics["utilisation"]), 0.05), 0.9)
+        site = _site(p, servers=40, busy=busy, days=3.0, caps=policy(0.80, 0.89, 40.0))
+        extra, before = site.extra(), site.trial(40)
+        count = round(40 * (1 + extra))
+        after = site.trial(count)
+        return Outcome(
+            as_figures("modelled", (
+                ("a server is rated at", p.rated_w, "W"), ("draws in prompts", p.prompt_w[0], "W"),
+                ("draws in tokens", p.token_w[0], "W"),
+                ("draws idle", p.idle_w[0], "W"), ("busy at the daily peak", 100 * busy, "%"),
+                ("peak of 40 servers", 100 * before.plain.peak, "% of the budget"),
+                ("servers more in the same budget", 100 * extra, "%"),
+                ("peak with them, capped", 100 * after.capped.peak, "% of the budget"),
+                ("high priority loses, p50", 100 * after.losses(1)[0], "%"),
+                ("low priority loses, p50", 100 * after.losses(0)[0], "%"),
+            )),
+            f"a row rated for 40 servers peaks at {before.plain.peak:.0%} of its budget; under the policy it carries "
+            + (f"{count} or more without a brake" if count >= site.most - 1 else f"{count}: one more breaks a service "
+                                                                                 f"level or the budget"),
+        )  # fmt: skip
 
 
 def _served(lab: Lab) -> Scenario:
@@ -173,17 +167,19 @@ def _served(lab: Lab) -> Scenario:
 
 
 def _tested(lab: Lab) -> Site:
-    s = _served(lab)
+    s = lab.priced_as(_served(lab))
     busy, servers = lab.data("busy at the daily peak", 0.7), max(lab.data("servers", 40), 2)
     low, high, delay_s = (*lab.data("thresholds", (0.80, 0.89)), lab.data("delay", 40.0))
     caps, days = policy(min(low, 1.0), min(high, 1.1), delay_s), lab.data("days", 5.0)
+    if not lab.with_idea():  # the row's own protection alone
+        caps = replace(caps, rules=())
     key = ("site", s, busy, servers, low, high, delay_s, days)
     return lab.cached(key, lambda: _site(phases(s), servers=servers, busy=busy, days=days, caps=caps))
 
 
 def _as_provisioned(lab: Lab) -> RowResult:
     """The row as the table shows it: its forty servers in six weeks, nothing capped."""
-    s = _served(lab)
+    s = lab.priced_as(_served(lab))
     busy, servers, days = (
         lab.data("busy at the daily peak", 0.7),
         max(lab.data("servers", 40), 2),
@@ -197,52 +193,28 @@ def _as_provisioned(lab: Lab) -> RowResult:
     return lab.cached(("provisioned", s, busy, servers, days), run)
 
 
-@paper.claim(
-    "servers more in the same budget", expect=30.0, unit="percent", id="45-servers", source="abstract",
-    note="no brake engages a little beyond, but there the median request of high priority loses more than the 1 % that "
-         "its service "
-    "level allows: requests queue on a server, which multiplies what a clock costs.",
-)  # fmt: skip
+@paper.claim("45-servers")
 def more_servers(lab: Lab) -> float:
     """The most that the policy carries without a brake and within its service levels."""
     return 100.0 * _tested(lab).extra()
 
 
-@paper.claim("peak power of a row that serves", expect=79.0, unit="% of provisioned", id="45-peak-inf", source=_SHOWN)
+@paper.claim("45-peak-inf")
 def inference_peak(lab: Lab) -> float:
     """Highest reading in six weeks."""
     return 100.0 * _as_provisioned(lab).peak
 
 
-paper.not_modelled(
-    "45-peak-train", "peak power of a row that trains", 97.0,
-    "by the fitted power curve of this family the products of a micro-batch hold a GPU at its limit: the figure would "
-    "be the limit itself, "
-    "100, whatever the model, the device or the batch.", unit="% of provisioned",
-)  # fmt: skip
-
-
-@paper.claim(
-    "largest rise within 40 s of a row that serves", expect=11.8, unit="% of provisioned", id="45-spike-inf",
-    source=_SHOWN,
-    note="a little short; requests of different servers are independent here, in production they come "
-    "in waves.",
-)  # fmt: skip
+@paper.claim("45-spike-inf")
 def spike(lab: Lab) -> float:
     """Largest rise between two readings at most one command apart, in six weeks."""
     return 100.0 * _as_provisioned(lab).largest_rise(lab.data("delay", 40.0))
 
 
-@paper.claim(
-    "peak power saved by a locked clock, for a loss of at most about 7 %",
-    expect=20.0,
-    unit="percent",
-    id="45-freq",
-    source="section 4",
-)
+@paper.claim("45-freq")
 def locked(lab: Lab) -> float:
     """Peak of a server at the lowest cap whose loss stays below 7 %."""
-    p = phases(_served(lab))
+    p = phases(lab.priced_as(_served(lab)))
     most = lab.data("loss allowed", 0.07)
     lowest = max((i for i in range(1, 4) if p.loss(i) <= most), default=0)
     return 100.0 * (1.0 - p.prompt_w[lowest] / p.prompt_w[0])
@@ -253,27 +225,13 @@ def _lost(lab: Lab, group: int) -> float:
     return 100.0 * site.trial(round(site.servers * (1.0 + lab.data("servers more", 0.3)))).throughput_lost(group)
 
 
-@paper.claim(
-    "throughput lost with the servers added, high priority",
-    expect=1.0,
-    bound="at most",
-    unit="percent",
-    id="45-hp",
-    source="section 6.4",
-)
+@paper.claim("45-hp")
 def high_priority(lab: Lab) -> float:
     """Work not done in five days, of that done without caps."""
     return _lost(lab, 1)
 
 
-@paper.claim(
-    "throughput lost with the servers added, low priority",
-    expect=2.0,
-    bound="at most",
-    unit="percent",
-    id="45-lp",
-    source="section 6.4",
-)
+@paper.claim("45-lp")
 def low_priority(lab: Lab) -> float:
     """The same for those capped first."""
     return _lost(lab, 0)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any, Final
 
+from rooflab.evidence.claims.words import expected, figure, shown, tally
 from rooflab.metrics.registry import METRICS
 from rooflab.report.text.console import console, literal
-from rooflab.units import format_quantity, format_seconds, significant
+from rooflab.units import significant
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from rooflab.evidence.claims.row import Row
     from rooflab.papers.cards import Card
     from rooflab.papers.compare import Change, Comparison
+    from rooflab.papers.execute import Ran
     from rooflab.papers.paper import Paper
     from rooflab.papers.rank import Ranked, Refused
-    from rooflab.papers.run import Outcome
     from rooflab.planner.techniques import Option
     from rooflab.scenario.scenario import Scenario
 
@@ -26,7 +27,11 @@ __all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper",
 
 _WHOLE: Final = ("day", "key", "kind", "paper")
 """Columns whose cells stay on one line."""
-_MARK: Final = {"reproduced": "✓", "failing": "✗", "calibrated": "(fit)", "not-modelled": "–"}
+_MARK: Final = {
+    "reproduced": "✓", "depends": "(?)", "failing": "✗", "calibrated": "(fit)", "input": "(input)",
+    "analogue": "(beside)",
+    "needs-extra": "–", "not-modelled": "–",
+}  # fmt: skip
 
 
 def _table(*headings: tuple[str, str]) -> Table:
@@ -98,82 +103,61 @@ def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
 
 
 def show_rows(rows: Sequence[Row]) -> None:
-    """Claims: expected, got, error, status."""
-    from rooflab.evidence.claims.row import counts
-
+    """Claims: expected, first and present value, error, status."""
     out = console()
     table = _table(
-        ("paper", "left"),
-        ("claim", "left"),
-        ("expected", "right"),
-        ("got", "right"),
-        ("error", "right"),
-        ("", "left"),
-        ("", "left"),
-    )
+        ("paper", "left"), ("claim", "left"), ("expected", "right"), ("first", "right"), ("now", "right"),
+        ("error", "right"), ("", "left"), ("", "left"),
+    )  # fmt: skip
     last = ""
     for r in rows:
         error = "" if r.error is None else f"{r.error:+.1%}"
-        audited = "audited" if r.audited else ""
-        text = r.text if not r.reason else f"{r.text}\n  {r.reason}"
+        revised = f" (revised {r.revised} x)" if r.revised else ""
+        text = f"{r.text}{revised}" if not r.reason else f"{r.text}{revised}\n  {r.reason}"
         table.add_row(
-            r.paper if r.paper != last else "",
-            literal(text),
-            expected(r),
-            figure(r.got, r.unit, 4),
-            error,
-            _MARK[r.status],
-            audited,
-        )
+            r.paper if r.paper != last else "", literal(text), expected(r.expected, r.unit), shown(r.first, r.unit),
+            shown(r.got, r.unit), error, _MARK[r.status], "audited" if r.audited else "",
+        )  # fmt: skip
         last = r.paper
     out.print(table)
-    n = counts(rows)
-    said = (
-        f"{n['reproduced']} of {n['claims']} figures reproduced, {n['failing']} failing, {n['not-modelled']} not "
-        f"modelled"
-    )
-    if n["calibrated"]:
-        said += f", {n['calibrated']} took part in a fit"
-    out.print(f"\n{said}" + (f"; {n['audited']} audited." if n["audited"] else "."))
+    out.print(f"\n{tally(rows)}", markup=False)
 
 
-def expected(r: Row) -> str:
-    """A published figure as text, with its bound or range."""
-    if r.expected is None:
-        return "–"
-    if isinstance(r.expected, (tuple, list)):
-        return f"{significant(r.expected[0])} – {figure(r.expected[1], r.unit)}"
-    return {"at least": "≥ ", "at most": "≤ "}.get(r.bound, "") + figure(r.expected, r.unit, 4)
-
-
-def figure(value: float | None, unit: str, digits: int = 3) -> str:
-    """A figure with its unit, prefixed where the unit takes a prefix."""
-    if value is None:
-        return "–"
-    if unit in ("s", "B", "FLOP", "FLOP/s", "B/s", "W", "J") and value:
-        return format_seconds(value, digits) if unit == "s" else format_quantity(value, unit, digits)
-    return f"{significant(value, digits)} {unit}".strip()
-
-
-def show_run(e: Card, outcome: Outcome, path: str, *, quiet: bool = False) -> None:
-    """Before, after and why, for each setup."""
+def show_run(e: Card, ran: Sequence[Ran], path: str, *, quiet: bool = False) -> None:
+    """What came out, against its baseline, and why, for each input."""
     out = console()
     seed = f"seed {e.seed}, " if e.seed else ""
     out.print(f"[bold]{literal(e.name)}[/bold]: {literal(e.does)} ({seed}{e.date[:4]})", highlight=False)
-    for name, c in outcome.comparisons:
-        _comparison(out, name, c)
-    for name, a in outcome.analyses:
-        out.print(f"\n{name}", markup=False)
-        table = _table(("", "left"), ("", "right"))
-        for label, value, unit in a.figures:
-            table.add_row(literal(label), figure(value, unit))
-        out.print(table)
-        out.print(a.because, markup=False)
+    for one in ran:
+        if one.comparison is not None:
+            _comparison(out, one.setup, one.comparison)
+        else:
+            _outcome(out, one)
     if not quiet:
         out.print(
             f"\nNext    rooflab papers show {e.key}" + (f"     rooflab papers rank {path}" if path else ""),
             markup=False,
         )
+
+
+def _outcome(out: Any, ran: Ran) -> None:
+    out.print(f"\n{ran.setup}: {ran.method}", markup=False)
+    compared = any(f.baseline is not None for f in ran.outcome.figures)
+    table = _table(
+        ("", "left"), *([("without", "right")] if compared else []), ("", "right"), ("", "right"), ("", "left")
+    )
+    for f in ran.outcome.figures:
+        spread = (
+            "" if f.spread is None else f" ({significant(f.spread[0])} – {significant(f.spread[1])}, {f.runs} runs)"
+        )
+        before = [figure(f.baseline, f.unit)] if compared else []
+        table.add_row(literal(f.name), *before, figure(f.value, f.unit) + spread, _gain(f.gain), f.how)
+    out.print(table)
+    out.print(f"Because  {ran.outcome.because}", markup=False)
+    for note in ran.outcome.notes:
+        out.print(note, markup=False)
+    for name, content in ran.outcome.files.items():
+        out.print(f"File     {name}, {len(content):,} bytes (--out DIR writes it)", markup=False)
 
 
 def _comparison(out: Any, name: str, c: Comparison) -> None:

@@ -30,8 +30,9 @@ from rooflab.charts.plot import Plot
 from rooflab.errors import Infeasible
 from rooflab.library.serving.ets.trees import Frontier, Grown, Growth, ancestors, grow
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Analysis, Paper
-from rooflab.papers.published import published
+from rooflab.papers.method import Method
+from rooflab.papers.outcome import Outcome, as_figures
+from rooflab.papers.paper import Paper
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.work.trees import tree_requests
@@ -41,19 +42,7 @@ __all__ = ["Weights", "ets", "keep", "paper", "rebase", "serve"]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
-paper = Paper.from_card(
-    "ets",
-    executed="REBASE's shares, the clustering and the integer program (HiGHS), at every step of search trees of up to "
-    "256 paths.",
-    modelled="the time of the search: every continuation is a request of the serving simulator, whose prefix cache "
-    "holds the tree.",
-    assumed="trees grow by a synthetic process in the shape of Llemma-34B on MATH (8 steps of 45 tokens, a dozen ideas "
-    "a step, sound with "
-    "probability 0.84, a judge whose noise equals its signal); the reward model runs on its own GPU; a selection takes "
-    "20 ms. The cache of "
-    "a step is that of the leaves that go on and of their ancestors; the released code counts dropped leaves, which "
-    "hides half the gain.",
-)
+paper = Paper.beside(__file__)
 
 TEMPERATURE: Final = 0.2
 CUT: Final = 0.05
@@ -208,14 +197,11 @@ def _published(lab: Lab) -> Both:
         step_tokens=lab.data("tokens a step", Growth().step_tokens),
     )  # fmt: skip
     threads = 8
-    return lab.cached(("ets", growth), lambda: _searches(growth, 256, WEIGHTS[256], threads))
+    before, after = lab.cached(("ets", growth), lambda: _searches(growth, 256, WEIGHTS[256], threads))
+    return before, after if lab.with_idea() else before
 
 
-@paper.claim(
-    "KV cache over the search: smaller than REBASE's", expect=1.8, unit="x", id="c1", source="abstract",
-    kind="executed",
-    moves={"data: noise of the reward model": -1},
-)  # fmt: skip
+@paper.claim("c1")
 def cache_reduction(lab: Lab) -> float:
     """Mean tokens that stay, REBASE's over ETS's."""
     before, after = _published(lab)
@@ -233,85 +219,95 @@ def setup(lab: Lab) -> Scenario:
     )
 
 
-@paper.claim("throughput over REBASE", expect=1.4, unit="x", id="c2", source="abstract",
-    note="14 % short, 15 % with waiting requests taken as they come instead of in the order of their cached prefixes: "
-         "the released eight "
-    "searches at once overflow the cache with and without pruning, so that both compute prefixes again; four would "
-    "gain 1.6.",
-)  # fmt: skip
+@paper.claim("c2")
 def throughput_gain(lab: Lab) -> float:
     """Searches a second, eight at once, each step's continuations as requests of SGLang with its prefix cache."""
     before, after = _published(lab)
-    s = setup(lab)
-    return serve(s, [[t] for t in after], _SOLVE_S) / serve(s, [[t] for t in before])
+    s = lab.priced_as(setup(lab))
+    return serve(s, [[t] for t in after], _SOLVE_S if lab.with_idea() else 0.0) / serve(s, [[t] for t in before])
 
 
-def _overview(lab: Lab, *, pruned: bool = True, covered: bool = True) -> float:
+def _figure(lab: Lab, weights: Weights | None) -> float:
     """Nodes that stay in the overview figure's tree, the question aside: three parents with 2, 2 and 1 children, width
-    5. `pruned` by the program, `covered` with its term for coverage; else leaves with continuations and their parents.
-    """
+    5."""
     parent = np.array([-1, 0, 0, 0, 1, 1, 2, 2, 3])
     leaves, group = np.arange(4, 9), np.array([0, 0, 0, 0, 1])
-    nodes = lab.data("weight of nodes in the figure", 1.5) if pruned else 0.0
-    coverage = lab.data("weight of coverage in the figure", 1.0) if covered and pruned else 0.0
     rewards = np.array(lab.data("rewards in the figure", [0.9, 0.5, 0.8, 0.8, 0.8]))
     shares = rebase(rewards, lab.data("width in the figure", 5))
     kept = shares > 0
-    if pruned:
-        kept = keep(parent, leaves, shares / shares.sum(), group, Weights(nodes, coverage))
+    if weights is not None and lab.with_idea():
+        kept = keep(parent, leaves, shares / shares.sum(), group, weights)
     return float(kept.sum() + len(ancestors(parent, leaves[kept])) - 1)
 
 
-paper.claims_of(published(__file__)["overview"], _overview)
-
-paper.not_modelled(
-    "accuracy", "accuracy on MATH500 and GSM8K within a point of REBASE's", None,
-    "needs Llemma-34B, its reward model and the problems; on the synthetic trees the share of right answers is "
-    "reported beside the gain.",
-)  # fmt: skip
+@paper.claim("c3-rebase")
+def figure_rebase(lab: Lab) -> float:
+    """Leaves with continuations and their parents."""
+    return _figure(lab, None)
 
 
-@paper.analysis
-def on_scenario(lab: Lab, scenario: Scenario) -> Analysis:
+@paper.claim("c3-prune")
+def figure_pruned(lab: Lab) -> float:
+    """Without the coverage term."""
+    return _figure(lab, Weights(lab.data("weight of nodes in the figure", 1.5), 0.0))
+
+
+@paper.claim("c3-ets")
+def figure_ets(lab: Lab) -> float:
+    """With coverage of both clusters."""
+    return _figure(
+        lab, Weights(lab.data("weight of nodes in the figure", 1.5), lab.data("weight of coverage in the figure", 1.0))
+    )
+
+
+@paper.method
+class PrunedSearch(Method[Scenario]):
     """Eight searches of width 64 (or the scenario's concurrency, up to 16) on the reader's model: cache, throughput and
     answers."""
-    w = scenario.workload
-    require(
-        scenario.model.kind == "decoder", f"{scenario.model.name} is no decoder: there is no tree of texts to search"
-    )
-    require(
-        w.mean_output_tokens >= 64,
-        f"answers of {w.mean_output_tokens:.0f} tokens are too short to be searched step by step",
-    )
-    width, steps = 64, min(max(w.mean_output_tokens / 45, 4.0), 16.0)
-    growth = Growth(
-        prompt_tokens=w.mean_prompt_tokens,
-        step_tokens=w.mean_output_tokens / steps,
-        steps=steps,
-        most_tokens=2 * w.mean_output_tokens,
-    )
-    clock: list[float] = []
-    threads = min(w.concurrency or 8, 16)
-    before, after = _searches(growth, width, WEIGHTS[width], threads, clock)
-    solve_s = float(np.mean(clock))
-    then, now = serve(scenario, [[t] for t in before]), serve(scenario, [[t] for t in after], _SOLVE_S)
-    figures = (
-        ("cache of a search, REBASE", _cache(before), "tokens"), ("cache of a search, ETS", _cache(after), "tokens"),
-        ("cache reduction", _cache(before) / _cache(after), "x"), ("searches a second, REBASE", then, "1/s"),
-        ("searches a second, ETS", now, "1/s"), ("throughput gain", now / then, "x"),
-        ("clustering and program a step", 1e3 * solve_s, "ms"),
-        ("right answers on synthetic trees, REBASE", 100 * float(np.mean([t.answers_right for t in before])),
-        "percent"),
-        ("right answers on synthetic trees, ETS", 100 * float(np.mean([t.answers_right for t in after])), "percent"),
-    )  # fmt: skip
-    full = now / then < 1.05
-    because = (
-        f"{threads} searches of {width} paths, {steps:.0f} steps of {growth.step_tokens:.0f} tokens: "
-        + ("the cache holds both ways of searching, so sharing more of it saves next to nothing; raise width or "
-           "concurrency" if full
-           else "paths that share their ancestors leave room in the cache, so that fewer prefixes are computed again")
-    )  # fmt: skip
-    return Analysis(figures, because)
+
+    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
+        """Execute on a scenario of the reader."""
+        w = scenario.workload
+        require(
+            scenario.model.kind == "decoder",
+            f"{scenario.model.name} is no decoder: there is no tree of texts to search",
+        )
+        require(
+            w.mean_output_tokens >= 64,
+            f"answers of {w.mean_output_tokens:.0f} tokens are too short to be searched step by step",
+        )
+        width, steps = 64, min(max(w.mean_output_tokens / 45, 4.0), 16.0)
+        growth = Growth(
+            prompt_tokens=w.mean_prompt_tokens,
+            step_tokens=w.mean_output_tokens / steps,
+            steps=steps,
+            most_tokens=2 * w.mean_output_tokens,
+        )
+        clock: list[float] = []
+        threads = min(w.concurrency or 8, 16)
+        before, after = _searches(growth, width, WEIGHTS[width], threads, clock)
+        solve_s = float(np.mean(clock))
+        then, now = serve(scenario, [[t] for t in before]), serve(scenario, [[t] for t in after], _SOLVE_S)
+        figures = (
+            ("cache of a search, REBASE", _cache(before), "tokens"),
+            ("cache of a search, ETS", _cache(after), "tokens"),
+            ("cache reduction", _cache(before) / _cache(after), "x"), ("searches a second, REBASE", then, "1/s"),
+            ("searches a second, ETS", now, "1/s"), ("throughput gain", now / then, "x"),
+            ("clustering and program a step", 1e3 * solve_s, "ms"),
+            ("right answers on synthetic trees, REBASE", 100 * float(np.mean([t.answers_right for t in before])),
+            "percent"),
+            ("right answers on synthetic trees, ETS", 100 * float(np.mean([t.answers_right for t in after])),
+            "percent"),
+        )  # fmt: skip
+        full = now / then < 1.05
+        because = (
+            f"{threads} searches of {width} paths, {steps:.0f} steps of {growth.step_tokens:.0f} tokens: "
+            + ("the cache holds both ways of searching, so sharing more of it saves next to nothing; raise width or "
+               "concurrency" if full
+               else "paths that share their ancestors leave room in the cache, so that fewer prefixes are computed "
+                    "again")
+        )  # fmt: skip
+        return Outcome(as_figures("modelled", figures), because)
 
 
 @paper.draws

@@ -23,8 +23,11 @@ from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.library.serving.fastswitch.blocks import BlockGroups, Pages, churn
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Analysis, Paper
-from rooflab.papers.technique import PositiveInt, Technique, require
+from rooflab.papers.method import Method
+from rooflab.papers.outcome import Outcome, as_figures
+from rooflab.papers.paper import Paper
+from rooflab.papers.parameters import PositiveInt
+from rooflab.papers.technique import Technique, require
 from rooflab.scenario.cluster import KVTier
 from rooflab.scenario.limits import Rotation, Swap
 from rooflab.scenario.scenario import Scenario
@@ -34,17 +37,7 @@ __all__ = ["CALL_S", "FastSwitch", "mean_run", "paper", "tails"]
 
 F64 = npt.NDArray[np.float64]
 
-paper = Paper.from_card(
-    "fastswitch",
-    executed="the block-group allocator and vLLM's free list, on a trace of sequences that grow, give way and come "
-    "back.",
-    modelled="priorities by turns, swapping (copies, PCIe, waiting or not, reuse of the host's copy), steps and "
-    "queues, in the simulator.",
-    assumed="issuing a copy takes 5 us while the one before travels; turns come at once; a group starts with 16 "
-    "blocks; Markov priorities "
-    "favour who runs by half; blocks on their way out are only waited for by what is swapped in; all turns together "
-    "come at one a second.",
-)
+paper = Paper.beside(__file__)
 
 CALL_S: Final = 5e-6
 """Seconds to issue one small asynchronous copy: 5 to 7 us measured in DualPath (arXiv:2602.21548, section 5.2), the
@@ -186,63 +179,33 @@ def _gains(lab: Lab, machine: str) -> dict[str, float]:
 
 _LOOKED_AT: Final = 64
 """Iterations near the 99th percentile whose price is looked up."""
-_COPY: Final = {"data: seconds to issue a copy": 1}
-_BACKLOG: Final = (
-    "at a turn a second vLLM's swapping cannot keep up here: its queue grows for as long as the run lasts, and every "
-    "gain with it; a third "
-    "of the run comes near what is published."
-)
 
 
-@paper.claim(
-    "tail latencies, TTFT and TBT of both models: speed-up over vLLM", expect=(1.4, 11.2), unit="x", id="c1",
-    source="abstract",
-    moves=_COPY, note=_BACKLOG,
-)  # fmt: skip
-def tail_speedup(lab: Lab) -> float:
-    """Geometric mean of the eight tails."""
-    cells = [gain for m in _MACHINES for name, gain in _gains(lab, m).items() if name != "throughput"]
-    return float(np.exp(np.mean(np.log(cells))))
+@paper.claim("c1")
+def tail_speedup(lab: Lab) -> tuple[float, ...]:
+    """Each of the eight tails."""
+    return tuple(gain for m in _MACHINES for name, gain in _gains(lab, m).items() if name != "throughput")
 
 
-@paper.claim(
-    "best TTFT tail: speed-up over vLLM", expect=5.8, unit="x", id="c2", source="evaluation", moves=_COPY, note=_BACKLOG
-)
+@paper.claim("c2")
 def best_ttft(lab: Lab) -> float:
     """The largest over models and percentiles, each a mean over both patterns of priorities."""
     return max(gain for m in _MACHINES for name, gain in _gains(lab, m).items() if name.startswith("ttft"))
 
 
-@paper.claim(
-    "best P99.9 TBT, Qwen-32B: speed-up over vLLM", expect=11.2, unit="x", id="c3", source="evaluation", moves=_COPY,
-    note="as for the other tails; a shorter run falls short instead, since the longest gaps between tokens are turns "
-         "spent waiting for a "
-    "better priority, which cheap switches shorten less than queues.",
-)  # fmt: skip
+@paper.claim("c3")
 def best_tbt(lab: Lab) -> float:
     """Mean over both patterns."""
     return _gains(lab, "qwen")["tbt_p99.9"]
 
 
-@paper.claim(
-    "end-to-end throughput: best gain over vLLM",
-    expect=1.44,
-    unit="x",
-    id="c4",
-    source="evaluation",
-    moves=_COPY,
-    note=_BACKLOG,
-)
+@paper.claim("c4")
 def throughput(lab: Lab) -> float:
     """The larger of both models' gains."""
     return max(_gains(lab, m)["throughput"] for m in _MACHINES)
 
 
-@paper.claim("vLLM: share of the P99 iteration that is swapping", expect=59.9, unit="percent", id="c5",
-source="introduction", moves=_COPY,
-    note="it differs widely by model and pattern, and falls as the queue grows. The text does not say "
-    "which load and frequency it is about.",
-)  # fmt: skip
+@paper.claim("c5")
 def stall_share(lab: Lab) -> float:
     """Mean over both models and patterns: time of iterations around the 99th percentile beyond the price of their
     step."""
@@ -277,31 +240,35 @@ def setup(lab: Lab) -> Scenario:
     return _evaluation(lab, "llama", "random")
 
 
-@paper.analysis
-def on_scenario(lab: Lab, scenario: Scenario) -> Analysis:
+@paper.method
+class Turns(Method[Scenario]):
     """Fairness by turns (new priorities every 50 steps) on the reader's scenario: what it costs with vLLM's swapping,
     and with this."""
-    turns = scenario if scenario.deployment.limits.rotation else scenario.with_deployment(rotation=Rotation(50))
-    turns = turns.with_workload(requests=min(scenario.workload.requests or 1000, 2000))
-    after = lab.simulate(turns, FastSwitch())
-    before = lab.simulate(turns.with_deployment(preemption="swap", swap=Swap(CALL_S)))
-    then, now = tails(before), tails(after)
-    swap = (turns | FastSwitch()).deployment.limits.swap
-    assert swap is not None
-    figures = (
-        ("TTFT p99, vLLM's swapping", then["ttft_p99"], "s"), ("TTFT p99, FastSwitch", now["ttft_p99"], "s"),
-        ("TBT p99.9, vLLM's swapping", then["tbt_p99.9"], "s"), ("TBT p99.9, FastSwitch", now["tbt_p99.9"], "s"),
-        ("throughput gain", now["throughput"] / then["throughput"], "x"), ("blocks a copy", swap.run_blocks, "blocks"),
-        ("preemptions, vLLM's swapping", before.run.totals.total("preemptions"), ""),
-        ("preemptions, FastSwitch", after.run.totals.total("preemptions"), ""),
-    )  # fmt: skip
-    idle = before.run.totals.total("preemptions") == 0
-    because = (
-        "memory holds all who run at this load, so turns change nothing; raise the rate to see them"
-        if idle
-        else "requests give way to others every 50 steps, and what a switch costs decides the tails"
-    )
-    return Analysis(figures, because)
+
+    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
+        """Execute on a scenario of the reader."""
+        turns = scenario if scenario.deployment.limits.rotation else scenario.with_deployment(rotation=Rotation(50))
+        turns = turns.with_workload(requests=min(scenario.workload.requests or 1000, 2000))
+        after = lab.simulate(turns, FastSwitch())
+        before = lab.simulate(turns.with_deployment(preemption="swap", swap=Swap(CALL_S)))
+        then, now = tails(before), tails(after)
+        swap = (turns | FastSwitch()).deployment.limits.swap
+        assert swap is not None
+        figures = (
+            ("TTFT p99, vLLM's swapping", then["ttft_p99"], "s"), ("TTFT p99, FastSwitch", now["ttft_p99"], "s"),
+            ("TBT p99.9, vLLM's swapping", then["tbt_p99.9"], "s"), ("TBT p99.9, FastSwitch", now["tbt_p99.9"], "s"),
+            ("throughput gain", now["throughput"] / then["throughput"], "x"),
+            ("blocks a copy", swap.run_blocks, "blocks"),
+            ("preemptions, vLLM's swapping", before.run.totals.total("preemptions"), ""),
+            ("preemptions, FastSwitch", after.run.totals.total("preemptions"), ""),
+        )  # fmt: skip
+        idle = before.run.totals.total("preemptions") == 0
+        because = (
+            "memory holds all who run at this load, so turns change nothing; raise the rate to see them"
+            if idle
+            else "requests give way to others every 50 steps, and what a switch costs decides the tails"
+        )
+        return Outcome(as_figures("modelled", figures), because)
 
 
 @paper.draws

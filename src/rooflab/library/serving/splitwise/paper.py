@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -27,8 +28,9 @@ from rooflab.errors import RooflabError
 from rooflab.library.serving.splitwise.rates import LIMITS, highest_rate, slow_downs
 from rooflab.library.serving.splitwise.technique import Splitwise
 from rooflab.papers.lab import Lab
-from rooflab.papers.paper import Analysis, Paper
-from rooflab.papers.published import published
+from rooflab.papers.method import Method
+from rooflab.papers.outcome import Outcome, as_figures
+from rooflab.papers.paper import Paper
 from rooflab.papers.technique import Technique
 from rooflab.scenario.lengths import value_at
 from rooflab.scenario.scenario import Scenario
@@ -36,20 +38,9 @@ from rooflab.scenario.slo import SLO
 
 __all__ = ["paper"]
 
-paper = Paper.from_card(
-    "splitwise",
-    executed="the provisioning sweep: every split of a budget of machines, each searched for its highest rate; medians "
-    "of the traces.",
-    modelled="machines, their batches, the transfer of caches and the lending between pools, event by event on the "
-    "traces' lengths.",
-    assumed="arrivals are Poisson; token budgets of 2,048 cut long prompts instead of running them alone; the part of "
-    "a layer-wise "
-    "transfer that nothing hides is the paper's measurement (8 ms at 200 Gb/s a device, 5 ms at 400), on every device.",
-)
-
+paper = Paper.beside(__file__)
 paper.technique(Splitwise)
 
-_TABLES: Final = published(__file__)
 _BLOOM, _LLAMA = "bigscience/bloom", "meta-llama/Llama-2-70b-hf"
 _A100, _H100 = "a100-80gb-sxm", "h100-sxm"
 _REQUESTS: Final = 3000
@@ -117,35 +108,19 @@ _ISO_POWER: Final = {_A100: 70, _H100: 40}
 """Machines in the same power: 40 DGX-H100 of 44 kW-shares or 70 DGX-A100 of 24.8 (the authors' configurations)."""
 
 
-@paper.claim(
-    "throughput at 20 % lower cost: split A100 over mixed H100 in the same power, coding", expect=1.4, unit="x",
-    id="29-thr-cost",
-    source="abstract",
-    note="the abstract does not name the designs: 70 DGX-A100 cost 19 % less than 40 DGX-H100, so 1.4x is read as "
-    "split A100 over mixed H100 and 2.35x as the same cluster over as many mixed A100.",
-)  # fmt: skip
+@paper.claim("29-thr-cost")
 def cheaper(lab: Lab) -> float:
     """Highest rate within the slow-downs, over the baseline's."""
     return _split(lab, _A100, _ISO_POWER[_A100])[0] / _mixed(lab, _H100, _ISO_POWER[_H100])
 
 
-@paper.claim(
-    "throughput at the same cost and power: split A100 over mixed A100, coding", expect=2.35, unit="x", id="29-thr-iso",
-    source="abstract",
-    note="the authors' simulator gives a decode step one time whatever its batch (below 512 tokens it extrapolates), "
-         "which favours "
-    "the token machines; here a step of 16 sequences takes 1.25 times that of one.",
-)  # fmt: skip
+@paper.claim("29-thr-iso")
 def same_budget(lab: Lab) -> float:
     """Highest rate within the slow-downs, over the baseline's."""
     return _split(lab, _A100, _ISO_POWER[_A100])[0] / _mixed(lab, _A100, _ISO_POWER[_A100])
 
 
-@paper.claim(
-    "prompt machines in the best split of 40 DGX-H100, coding", expect=35, tolerance=0.1, unit="machines",
-    id="29-pool-code",
-    source="section 6",
-)  # fmt: skip
+@paper.claim("29-pool-code")
 def prompt_machines(lab: Lab) -> float:
     """Machines for prompts where the sweep finds the highest rate."""
     return float(_split(lab, _H100, _ISO_POWER[_H100])[1])
@@ -165,7 +140,8 @@ def _second_token(lab: Lab, layerwise: bool) -> float:
     return float(100 * (apart.metrics["tpot_s_mean"] / plain.metrics["tpot_s_mean"] - 1))
 
 
-paper.claims_of(_TABLES["second_token"], _second_token)
+for _id, _layerwise in (("29-second-token", True), ("29-second-token-serial", False)):
+    paper.claim(_id)(partial(_second_token, layerwise=_layerwise))
 
 
 def _alone(lab: Lab, device: str, metric: str) -> float:
@@ -183,7 +159,8 @@ def _ratio(lab: Lab, metric: str) -> float:
     return _alone(lab, _H100, metric) / _alone(lab, _A100, metric)
 
 
-paper.claims_of(_TABLES["ratios"], _ratio)
+for _id, _metric in (("29-ttft-ratio", "ttft_s_mean"), ("29-tbt-ratio", "tpot_s_mean")):
+    paper.claim(_id)(partial(_ratio, metric=_metric))
 
 
 def _median(lab: Lab, trace: str, which: str) -> float:
@@ -191,13 +168,9 @@ def _median(lab: Lab, trace: str, which: str) -> float:
     return float(value_at(getattr(_cluster(lab, _A100, 1, trace).workload, which), 0.5))
 
 
-paper.claims_of(_TABLES["medians"], _median)
-paper.not_modelled(
-    "29-kv-a100", "part of a layer-wise transfer that nothing hides, A100 at 200 Gb/s", 8.0,
-    "an input: the last layer's share of a 1,500-token cache takes 0.4 ms, the rest is the prototype's "
-    "synchronisation, measured once; "
-    "the technique uses it as the latency of every transfer.", unit="ms",
-)  # fmt: skip
+for _name, _trace in (("coding", "azure-code"), ("conv", "azure-conv")):
+    for _side, _which in (("prompt", "isl"), ("output", "osl")):
+        paper.claim(f"29-trace-{_name}-{_side}")(partial(_median, trace=_trace, which=_which))
 
 
 @paper.setup("BLOOM-176B on 8 DGX-H100, coding")
@@ -236,36 +209,41 @@ def _designs(scenario: Scenario) -> Iterator[tuple[str, Technique]]:
             )
 
 
-@paper.analysis
-def provisioning(lab: Lab, scenario: Scenario) -> Analysis:
+@paper.method
+class Provisioning(Method[Scenario]):
     """The provisioning sweep on the scenario: the highest rate that each split sustains within its service levels, and
     watts."""
-    from rooflab.papers.compare import settled
-    from rooflab.simulator.serving.scenario import saturation
 
-    base = complete(settled(scenario)).with_workload(requests=1000)
-    if not base.slo:
-        base = replace(base, slo=_slo_of(lab.simulate(_idle(base)).metrics))
-    tried: list[tuple[str, Scenario]] = [("all engines mixed", base)]
-    refused = ""
-    for name, technique in _designs(base):
-        try:
-            tried.append((name, base | technique))
-        except RooflabError as error:
-            refused = str(error)
-    rates: dict[str, float] = {}
-    watts: dict[str, float] = {}
-    for name, s in tried:
-        rate, run = saturation(s, rounds=7)
-        rates[name], watts[name] = rate, run.metrics["power_w"] if run else float("nan")
-    figures = [(f"{name}: highest rate", rate, "requests/s") for name, rate in rates.items()]
-    figures += [(f"{name}: power at it", watts[name], "W") for name in rates if rates[name] > 0]
-    mixed, *splits = rates
-    best = max(splits, key=lambda name: rates[name], default=mixed)
-    goal = "within the service levels" if scenario.slo else "within the paper's slow-downs of an idle cluster"
-    verdict = "pays" if rates[best] > rates[mixed] else "does not raise the rate"
-    text = f"splitting {verdict}: {best} sustains {rates[best]:.2f} requests/s {goal}, {mixed} {rates[mixed]:.2f}."
-    return Analysis(tuple(figures), text + (f" Some splits do not apply: {refused}." if refused else ""))
+    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
+        """Execute on a scenario of the reader."""
+        from rooflab.papers.compare import settled
+        from rooflab.simulator.serving.scenario import saturation
+
+        base = complete(settled(scenario)).with_workload(requests=1000)
+        if not base.slo:
+            base = replace(base, slo=_slo_of(lab.simulate(_idle(base)).metrics))
+        tried: list[tuple[str, Scenario]] = [("all engines mixed", base)]
+        refused = ""
+        for name, technique in _designs(base):
+            try:
+                tried.append((name, base | technique))
+            except RooflabError as error:
+                refused = str(error)
+        rates: dict[str, float] = {}
+        watts: dict[str, float] = {}
+        for name, s in tried:
+            rate, run = saturation(s, rounds=7)
+            rates[name], watts[name] = rate, run.metrics["power_w"] if run else float("nan")
+        figures = [(f"{name}: highest rate", rate, "requests/s") for name, rate in rates.items()]
+        figures += [(f"{name}: power at it", watts[name], "W") for name in rates if rates[name] > 0]
+        mixed, *splits = rates
+        best = max(splits, key=lambda name: rates[name], default=mixed)
+        goal = "within the service levels" if scenario.slo else "within the paper's slow-downs of an idle cluster"
+        verdict = "pays" if rates[best] > rates[mixed] else "does not raise the rate"
+        text = f"splitting {verdict}: {best} sustains {rates[best]:.2f} requests/s {goal}, {mixed} {rates[mixed]:.2f}."
+        return Outcome(
+            as_figures("modelled", figures), text + (f" Some splits do not apply: {refused}." if refused else "")
+        )
 
 
 @paper.draws

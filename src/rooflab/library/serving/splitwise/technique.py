@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.deploy.engine import engines_of
-from rooflab.papers.technique import Fraction, PositiveInt, Technique, require
+from rooflab.papers.parameters import Fraction, PositiveInt
+from rooflab.papers.technique import Technique, require
 from rooflab.scenario.cluster import Pool, Transfer
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario

@@ -1,0 +1,172 @@
+"""Published numbers in a paper's code: literals, arithmetic of literals and texts that spell numbers are found anywhere
+in its modules and in what they import from `rooflab.domains`: functions, classes, defaults, tables of the module.
+
+A number counts as found within 2 %, since a constant that is one per cent off its answer is still the answer. Small
+whole numbers and a few plain shares may stand in any code; whether a figure hangs on them is for the other parts of the
+audit. What stands in the code for another reason is named in KEY.yaml (``numbers: {60: seconds of a minute}``). Nor may
+the code ask for what KEY.yaml states.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from rooflab.papers.registry import source_of
+
+__all__ = ["answers_in_code", "is_plain", "sources_of"]
+
+NEAR: Final = 0.02
+_PLAIN: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+_STATED: Final = ("stated", "expect", "left_out", "read_facts")
+_ARITHMETIC: Final[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+}  # fmt: skip
+
+
+def is_plain(x: float) -> bool:
+    """Whether any code may contain `x` without having copied it: whole numbers up to 16, powers of two, a few
+    shares."""
+    if abs(x) in _PLAIN or (x == int(x) and abs(x) <= 16):
+        return True
+    return x > 0 and math.log2(x) == int(math.log2(x))
+
+
+def answers_in_code(expected: Iterable[float], files: Iterable[Path], allowed: Iterable[float] = ()) -> str:
+    """Which of `expected` stands in `files`, and where, or where they read it from KEY.yaml; empty if neither."""
+    telling = [x for x in expected if not is_plain(x) and not any(_near(x, a) for a in allowed)]
+    for path in files:
+        read = _read_from_facts(path)
+        if read:
+            return read
+        for number, line in _numbers(path):
+            for x in telling:
+                if number == x or (_near(number, x) and not is_plain(number)):
+                    return f"{path.name}:{line} contains {number:g}, where {x:g} was published"
+    return ""
+
+
+def sources_of(file: Path) -> tuple[Path, ...]:
+    """The modules of the paper in `file`, those of its folder that it imports (a package's are all of it), and domains.
+
+    `file` comes first.
+    """
+    pending = [file, *(sorted(file.parent.rglob("*.py")) if file.stem == "paper" else ())]
+    found: dict[Path, None] = {}
+    while pending:
+        path = pending.pop(0)
+        if path in found:
+            continue
+        found[path] = None
+        pending += [p for p in _imported(path) if p.is_relative_to(file.parent) or "domains" in p.parts[:-1]]
+    return tuple(found)
+
+
+def _imported(path: Path) -> Iterator[Path]:
+    """Sources of the modules beside `path`, and of domains, that a file imports."""
+    for node in ast.walk(_tree(path)):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            base = path.parents[node.level - 1] if node.level else None
+            if base is not None:
+                inside = base.joinpath(*(node.module or "").split(".")) if node.module else base
+                yield from (p for a in node.names for p in _files(inside) + _files(inside / a.name))
+                continue
+            names = [str(node.module), *(f"{node.module}.{a.name}" for a in node.names)]
+        for name in names:
+            parts = name.split(".")
+            yield from _files(path.parent.joinpath(*parts))  # a script's neighbour
+            if parts[0] == _package(path):
+                yield from _files(_root(path).joinpath(*parts))
+            elif name.startswith("rooflab.domains."):
+                origin = source_of(name)
+                if origin is not None:
+                    yield origin
+
+
+def _files(module: Path) -> list[Path]:
+    return [p for p in (module.with_name(f"{module.name}.py"), module / "__init__.py") if p.is_file()]
+
+
+def _root(path: Path) -> Path:
+    """The folder that the package of a file lies in."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def _package(path: Path) -> str:
+    return path.relative_to(_root(path)).parts[0]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def _read_from_facts(path: Path) -> str:
+    """Where the code of a paper asks for what KEY.yaml states."""
+    for node in ast.walk(_tree(path)):
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        if name in _STATED:
+            return f"{path.name}:{getattr(node, 'lineno', 0)} asks for {name!r}, where published figures stand"
+    return ""
+
+
+@cache
+def _numbers(path: Path) -> tuple[tuple[float, int], ...]:
+    """Every number that the code of a file spells, with its line."""
+    tree = _tree(path)
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr) and id(node) not in docs:
+            value = _folded(node)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+                found.append((float(value), node.lineno))
+            elif isinstance(value, str) and (number := _spelled(value)) is not None:
+                found.append((number, node.lineno))
+    return tuple(found)
+
+
+def _folded(node: ast.expr) -> Any:
+    """The value of literals and of arithmetic over them; None where something else takes part."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, (int, float, str)) else None
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        inner = _folded(node.operand)
+        return None if not isinstance(inner, (int, float)) else -inner if isinstance(node.op, ast.USub) else inner
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        left, right = _folded(node.left), _folded(node.right)
+        if left is None or right is None:
+            return None
+        if isinstance(node.op, ast.Pow) and isinstance(right, (int, float)) and abs(right) > 64:
+            return None
+        try:
+            return _ARITHMETIC[type(node.op)](left, right)
+        except (ArithmeticError, TypeError, ValueError):
+            return None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("float", "int"):
+        inner = _folded(node.args[0]) if len(node.args) == 1 else None
+        return inner if isinstance(inner, (int, float)) else _spelled(inner) if isinstance(inner, str) else None
+    return None
+
+
+def _spelled(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _near(number: float, expected: float) -> bool:
+    return number == expected or abs(number - expected) <= NEAR * abs(expected)

@@ -1,0 +1,196 @@
+"""KEY.yaml: what stands in print beside a paper's code.
+
+    title, name, url, date, kind, saves, does, seed      of a paper that the feed has no card of
+    executed, modelled, assumed                          sentences for its page
+    own_data: [what its authors measured]                sources that calibrate its claims where a fit rests on them
+    claims:
+      - id: gain
+        text: what is said
+        expect: 1.4            # or [59, 72], {at least: 1}, {order: [...]}, ...: see `expectation`
+        unit: x
+        source: abstract
+        role: headline         # headline, detail (default), fact
+        group: table 2         # one finding (default: the claim alone)
+        kind: modelled         # executed, modelled (default), analogue, derived
+        tolerance: 0.15        # with `wider: reason` above 0.15
+        moves: {memory bandwidth: +1}      # or {memory bandwidth: {sign: 1, power: 0.9}}
+        without: {by: technique, value: 1}    # what remains without the idea: the null
+        inputs: {published batch: reason}
+    not modelled: [{id, text, expect, unit, role, group, reason}]
+    numbers: {60: seconds of a minute}       # published numbers that stand in the code for another reason
+    quality: [{model, task, delta, unit, source, when: {parameter: value}}]
+
+No number of this file may stand in the paper's code: the audit looks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rooflab.errors import InputError, unknown
+from rooflab.papers.claim import KINDS, ROLES, Move, NotModelled, Null
+from rooflab.papers.expectation import read_expectation
+from rooflab.papers.quality import QualityPoint
+
+__all__ = ["Facts", "read_facts"]
+
+_TOP: Final = (
+    "title", "name", "url", "date", "kind", "saves", "does", "seed", "executed", "modelled", "assumed", "own_data",
+    "claims", "not modelled", "numbers", "quality",
+)  # fmt: skip
+_CLAIM: Final = (
+    "id", "text", "expect", "unit", "source", "role", "group", "kind", "tolerance", "wider", "moves", "without",
+    "inputs", "needs", "note",
+)  # fmt: skip
+_LEFT_OUT: Final = ("id", "text", "expect", "unit", "role", "group", "reason")
+_TIGHT: Final = 0.15
+"""The tolerance above which a reason is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A KEY.yaml, read: texts by name, claims by id (fields of a `Claim` without its function), what is left out."""
+
+    texts: Mapping[str, Any]
+    own_data: tuple[str, ...]
+    claims: Mapping[str, Mapping[str, Any]]
+    left_out: tuple[NotModelled, ...]
+    numbers: Mapping[float, str]
+    quality: tuple[QualityPoint, ...] = field(default_factory=tuple)
+
+
+def read_facts(path: Path) -> Facts:
+    """The facts in `path`. Raises InputError that names the file and the entry."""
+    where = path.name
+    raw = _yaml(path)
+    _known(raw, _TOP, where)
+    claims: dict[str, Mapping[str, Any]] = {}
+    for i, item in enumerate(_list(raw, "claims", where)):
+        read = _claim(item, f"{where}: claims[{i}]")
+        if read["id"] in claims:
+            raise InputError(f"two claims are called {read['id']!r}", where)
+        claims[read["id"]] = read
+    left = tuple(
+        _left_out(item, f"{where}: not modelled[{i}]") for i, item in enumerate(_list(raw, "not modelled", where))
+    )
+    both = [item.id for item in left if item.id in claims]
+    if both:
+        raise InputError(f"{both[0]!r} is both computed and not", where)
+    points = tuple(_point(item, f"{where}: quality[{i}]") for i, item in enumerate(_list(raw, "quality", where)))
+    texts: dict[str, Any] = {name: raw[name] for name in _TOP[:11] if name in raw}
+    if "saves" in texts:
+        texts["saves"] = tuple(texts["saves"])
+    return Facts(texts, tuple(map(str, _list(raw, "own_data", where))), claims, left, _numbers(raw, where), points)
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        raw = yaml.load(path.read_text("utf-8"), loader)
+    except FileNotFoundError:
+        raise InputError("a paper's facts stand beside its module; there is no such file", str(path)) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"not valid YAML ({' '.join(str(error).split())})", str(path)) from None
+    if not isinstance(raw, dict):
+        raise InputError(f"expected fields such as {', '.join(_TOP[:3])}", str(path))
+    return raw
+
+
+def _known(item: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
+    for name in item:
+        if name not in names:
+            raise unknown("field", str(name), names, where)
+
+
+def _list(raw: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    value = raw.get(name) or []
+    if not isinstance(value, list):
+        raise InputError(f"{name} is a list", where)
+    return value
+
+
+def _claim(item: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(item, Mapping) or not {"id", "text", "expect", "source"} <= item.keys():
+        raise InputError("a claim has id, text, expect and source", where)
+    where = f"{where} ({item['id']})"
+    _known(item, _CLAIM, where)
+    tolerance = 0.15 if item.get("tolerance") is None else item["tolerance"]
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < 10:
+        raise InputError(f"{tolerance!r} is not a share", f"{where}: tolerance")
+    if tolerance > _TIGHT and not item.get("wider"):
+        raise InputError(f"a tolerance of {tolerance:.0%} needs its reason (wider: ...)", where)
+    return {
+        "id": str(item["id"]), "text": str(item["text"]),
+        "expect": read_expectation(item["expect"], f"{where}: expect"),
+        "unit": str(item.get("unit") or ""), "tolerance": float(tolerance), "source": str(item["source"]),
+        "role": _one(item, "role", ROLES, "detail", where), "kind": _one(item, "kind", KINDS, "modelled", where),
+        "group": str(item.get("group") or item["id"]),
+        "moves": {str(name): _move(said, f"{where}: moves.{name}") for name, said in (item.get("moves") or {}).items()},
+        "null": _null(item.get("without"), f"{where}: without"), "inputs": dict(item.get("inputs") or {}),
+        "needs": str(item.get("needs") or ""), "wider": str(item.get("wider") or ""),
+        "note": str(item.get("note") or ""),
+    }  # fmt: skip
+
+
+def _numbers(raw: Mapping[str, Any], where: str) -> dict[float, str]:
+    found = {}
+    for number, reason in (raw.get("numbers") or {}).items():
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not str(reason or "").strip():
+            raise InputError("says why a published number stands in the code: {60: seconds of a minute}", where)
+        found[float(number)] = str(reason)
+    return found
+
+
+def _one(item: Mapping[str, Any], name: str, among: tuple[str, ...], usual: str, where: str) -> str:
+    value = str(item.get(name) or usual)
+    if value not in among:
+        raise unknown(name, value, among, where)
+    return value
+
+
+def _move(said: Any, where: str) -> Move:
+    fields = said if isinstance(said, Mapping) else {"sign": said}
+    _known(fields, ("sign", "power"), where)
+    if fields.get("sign") not in (1, -1):
+        raise InputError(f"says up (1) or down (-1), not {fields.get('sign')!r}", where)
+    power = fields.get("power")
+    return Move(int(fields["sign"]), None if power is None else float(power))
+
+
+def _null(said: Any, where: str) -> Null | None:
+    if said is None:
+        return None
+    if not isinstance(said, Mapping) or "by" not in said:
+        raise InputError("says by what the idea is taken away: {by: technique, value: 1}", where)
+    _known(said, ("by", "value"), where)
+    return Null(str(said["by"]), None if said.get("value") is None else float(said["value"]))
+
+
+def _left_out(item: Any, where: str) -> NotModelled:
+    if not isinstance(item, Mapping) or not {"id", "text", "reason"} <= item.keys():
+        raise InputError("what is not modelled has id, text and reason", where)
+    _known(item, _LEFT_OUT, where)
+    expect = None if item.get("expect") is None else read_expectation(item["expect"], f"{where}: expect")
+    if not str(item["reason"]).strip():
+        raise InputError("needs a reason", where)
+    return NotModelled(
+        id=str(item["id"]), text=str(item["text"]), expect=expect, reason=str(item["reason"]),
+        unit=str(item.get("unit") or ""), role=_one(item, "role", ROLES, "detail", where),  # type: ignore[arg-type]
+        group=str(item.get("group") or item["id"]),
+    )  # fmt: skip
+
+
+def _point(item: Any, where: str) -> QualityPoint:
+    names = ("model", "task", "delta", "unit", "source", "when")
+    if not isinstance(item, Mapping) or not set(names[:5]) <= item.keys():
+        raise InputError(f"a quality cost has {', '.join(names[:5])}", where)
+    _known(item, names, where)
+    return QualityPoint(
+        str(item["model"]), str(item["task"]), float(item["delta"]), str(item["unit"]), str(item["source"]),
+        dict(item.get("when") or {}),
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""What running a paper's method gives: figures with their baselines, a reason in a sentence, files, a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from rooflab.errors import unknown
+
+if TYPE_CHECKING:
+    from rooflab.charts.plot import Plot
+
+__all__ = ["Figure", "How", "Outcome", "as_figures", "plain"]
+
+How = Literal["executed", "measured", "modelled"]
+"""The paper's algorithm ran on data; a clock or a counter of this machine; the engine's prices and simulations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number of an outcome.
+
+    `baseline`: the same figure without the method (None: there is no such thing). `better` "higher" or "lower" ("":
+    neither). `spread`: lowest and highest over seeds or repeated measurements, `runs` how many those were.
+    """
+
+    name: str
+    value: float
+    unit: str = ""
+    how: How
+    baseline: float | None = None
+    better: Literal["higher", "lower", ""] = ""
+    spread: tuple[float, float] | None = None
+    runs: int = 1
+
+    @property
+    def gain(self) -> float:
+        """How many times better than the baseline; NaN where that is not known."""
+        if self.baseline is None or not self.better:
+            return math.nan
+        worse, best = (self.baseline, self.value) if self.better == "higher" else (self.value, self.baseline)
+        return best / worse if worse and math.isfinite(best) and math.isfinite(worse) else math.nan
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values; what is not finite is null."""
+        return {
+            "name": self.name, "value": plain(self.value), "unit": self.unit, "how": self.how,
+            "baseline": plain(self.baseline), "better": self.better, "gain": plain(self.gain),
+            "spread": None if self.spread is None else [plain(x) for x in self.spread], "runs": self.runs,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Figures by name, why they are what they are, files that were made (name to content), and a plot.
+
+    `notes` are lines for the reader that are no figures: samples that were shrunk, parts that were left out.
+    """
+
+    figures: tuple[Figure, ...]
+    because: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    plot: Plot | None = None
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> float:
+        """The value of a figure. Raises InputError with the nearest names."""
+        return self.figure(name).value
+
+    def figure(self, name: str) -> Figure:
+        """The figure called `name`. Raises InputError with the nearest names."""
+        for f in self.figures:
+            if f.name == name:
+                return f
+        raise unknown("figure", name, [f.name for f in self.figures])
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values; of files only names and sizes."""
+        return {
+            "figures": [f.record() for f in self.figures], "because": self.because,
+            "files": {name: len(content) for name, content in self.files.items()}, "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def plain(value: float | None) -> float | None:
+    """A number for JSON: NaN and infinity become None."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def as_figures(how: How, rows: Iterable[tuple[str, float, str]]) -> tuple[Figure, ...]:
+    """Figures of one sort of evidence from (name, value, unit)."""
+    return tuple(Figure(name=name, value=value, unit=unit, how=how) for name, value, unit in rows)
