@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +41,51 @@ BOMB = "a: &a [1, 2]\n" + "".join(
 )
 
 
+def onnx_bytes() -> bytes:
+    """A graph of a convolution and a product; nothing where `onnx` is not installed."""
+    try:
+        from onnx import TensorProto, helper
+    except ImportError:
+        return b""
+    weights = [
+        helper.make_tensor("w", TensorProto.FLOAT, [4, 3, 3, 3], [0.1] * 108),
+        helper.make_tensor("m", TensorProto.FLOAT, [36, 10], [0.1] * 360),
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("Flatten", ["r"], ["f"]),
+        helper.make_node("MatMul", ["f", "m"], ["y"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in (("x", [1, 3, 5, 5]), ("y", [1, 10]))
+    ]
+    graph = helper.make_graph(nodes, "tiny", ends[:1], ends[1:], weights)
+    held: bytes = helper.make_model(graph).SerializeToString()
+    return held
+
+
+def png_bytes() -> bytes:
+    """A small picture; nothing where Pillow is not installed."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return b""
+    out = io.BytesIO()
+    Image.fromarray(images.KIND.sample("photographs").pixels[0, :20, :30]).save(out, "PNG")
+    return out.getvalue()
+
+
 class TestScenario(InputConformance):
     kind = scenario.KIND
 
 
 class TestNetwork(InputConformance):
     kind = network.KIND
+
+    def more_files(self) -> Iterator[dict[str, bytes]]:
+        if held := onnx_bytes():
+            yield {"x.onnx": held}
 
 
 class TestWeights(InputConformance):
@@ -57,6 +98,11 @@ class TestText(InputConformance):
 
 class TestImages(InputConformance):
     kind = images.KIND
+
+    def more_files(self) -> Iterator[dict[str, bytes]]:
+        if held := png_bytes():
+            yield {"x.png": held}
+            yield {"x/cat/a.png": held, "x/dog/b.png": held}
 
 
 class TestPredictions(InputConformance):
@@ -101,9 +147,9 @@ def test_every_kind_has_its_conformance_tests() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_thousand_wrong_files(kind: str) -> None:
-    hostile_reads(KINDS[kind], 2000)
+@pytest.mark.parametrize("tests", InputConformance.__subclasses__(), ids=lambda cls: cls.kind.name)
+def test_two_thousand_wrong_files(tests: type[InputConformance]) -> None:
+    hostile_reads(tests.kind, 2000, list(tests().more_files()))
 
 
 def test_kinds_are_found_by_name_class_and_file(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from rooflab.errors import InputError
 
 __all__ = ["REQUIREMENTS", "MissingExtra", "needed"]
 
-REQUIREMENTS: Final = {"onnx": "onnx>=1.16,<2", "pyarrow": "pyarrow>=15,<27", "scipy": "scipy>=1.13,<2"}
+REQUIREMENTS: Final = {
+    "onnx": "onnx>=1.16,<2", "pillow": "pillow>=10,<14", "pyarrow": "pyarrow>=15,<27", "scipy": "scipy>=1.13,<2",
+}  # fmt: skip
 """Library -> the versions that pip is asked for, as in the extras of the package."""
 
 

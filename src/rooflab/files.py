@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from rooflab.errors import InputError
 
-__all__ = ["replaced", "user_cache", "write_text"]
+__all__ = ["is_file", "replaced", "user_cache", "write_text"]
 
 
 @contextmanager
@@ -49,3 +49,11 @@ def user_cache(name: str) -> Path:
     user's cache folder ($XDG_CACHE_HOME, else ``~/.cache``)."""
     own, shared = os.environ.get("ROOFLAB_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return (Path(own) if own else Path(shared or os.path.expanduser("~/.cache")) / "rooflab") / name
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a plain file at a path: no for folders, for devices, and for what cannot be a path at all."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False

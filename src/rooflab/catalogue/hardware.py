@@ -222,7 +222,7 @@ def _overridden(built: Hardware, fields: _Fields) -> Hardware:
 
 def _whole(value: object, where: str) -> int:
     number = units.parse(value, "count", where)
-    if number < 1 or number != int(number):
+    if not (1 <= number < float("inf")) or number != int(number):
         raise InputError(f"{value!r} is not a whole number of at least 1", where)
     return int(number)
 
@@ -274,7 +274,8 @@ def _price(found: Device, fields: _Fields) -> tuple[float, str]:
             raise InputError(f"no {given} price for {found.key!r} is known; give one in USD per device-hour", where)
         return asked.usd_per_device_hour, f"{asked.provider} {asked.date}: {asked.source}"
     text = re.sub(r"\s*/\s*h(?:our|r)?\s*$", "", given.strip().lstrip("$")) if isinstance(given, str) else given
-    usd = units.parse(float(text) if isinstance(text, str) and re.fullmatch(r"[\d.]+", text) else text, "money", where)
+    bare = isinstance(text, str) and re.fullmatch(r"\d+\.?\d*|\.\d+", text)
+    usd = units.parse(float(text) if bare else text, "money", where)
     if usd < 0:
         raise InputError(f"{given!r} is below zero", where)
     return usd, "given"

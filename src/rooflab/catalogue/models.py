@@ -18,6 +18,7 @@ from typing import Any, Final
 from rooflab.catalogue._data import load
 from rooflab.catalogue.names import NameIndex, spellings, without_owner
 from rooflab.errors import InputError
+from rooflab.files import is_file
 from rooflab.scenario.exact import given_as, read_exact
 from rooflab.scenario.hf.model import model_from_config
 from rooflab.scenario.model import Model, Run
@@ -153,19 +154,23 @@ def model(value: object, where: str = "model") -> Model:
 
 
 def _path(label: str) -> Path | None:
-    path = Path(label).expanduser()
+    try:
+        path = Path(label).expanduser()
+    except RuntimeError:  # the home of a user whom this machine does not know
+        raise InputError("no such file", label) from None
+    if is_file(path / "config.json"):
+        return path / "config.json"
     if path.suffix == ".json" or label.startswith(("./", "../", "/", "~")):
-        path = path / "config.json" if path.is_dir() else path
-        if not path.is_file():
+        if not is_file(path):
             raise InputError("no such file", str(path))
         return path
-    return path / "config.json" if (path / "config.json").is_file() else None
+    return None
 
 
 def _from_file(path: Path) -> Model:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot be read as JSON ({error})", str(path)) from error
     if not isinstance(config, dict):
         raise InputError("is not a config.json: a group of fields is expected", str(path))

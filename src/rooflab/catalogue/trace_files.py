@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from rooflab.catalogue._data import squash
 from rooflab.errors import InputError
+from rooflab.files import is_file
 
 __all__ = ["MOONCAKE_BLOCK_TOKENS", "Trace", "read_trace"]
 
@@ -95,6 +96,8 @@ def read_trace(path: str | Path, extra: Sequence[str] = ()) -> Trace:
     Raises InputError that names the file, the line and the column of the first value that cannot be used.
     """
     path = Path(path)
+    if not is_file(path):
+        raise InputError("no such file", str(path))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.read(1)
@@ -106,8 +109,6 @@ def read_trace(path: str | Path, extra: Sequence[str] = ()) -> Trace:
             for line, row in rows:
                 lines.append(line)
                 values.append([row[i] for i in used])
-    except FileNotFoundError:
-        raise InputError("no such file", str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", str(path)) from None
     if not values:

@@ -14,7 +14,7 @@ from typing import Final
 
 from rooflab.catalogue._data import load, squash
 from rooflab.errors import InputError, unknown
-from rooflab.files import replaced, user_cache
+from rooflab.files import is_file, replaced, user_cache
 
 __all__ = ["PublicTrace", "get", "list_traces", "locate", "public_trace"]
 
@@ -88,7 +88,7 @@ def get(name: str, folder: str | Path | None = None, progress: Callable[[int, in
 def locate(trace: str, where: str = "workload.trace") -> Path:
     """The file that `trace` means: a path, or the name of a public trace that was fetched before."""
     path = Path(trace)
-    if path.exists():
+    if is_file(path):
         return path
     if path.suffix in (".csv", ".jsonl") or path.name != trace:
         raise InputError("no such file", f"{where}: {trace}")

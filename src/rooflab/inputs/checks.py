@@ -115,6 +115,6 @@ def plain_name(name: Any, where: str) -> str:
 
 def one_of(value: Any, options: Sequence[str], where: str) -> str:
     """One of a closed list of words."""
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise InputError(f"{str(value)[:40]!a} is not one of {', '.join(options)}", where)
     return str(value)

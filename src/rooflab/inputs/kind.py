@@ -212,11 +212,13 @@ def documented(cls: type[Any]) -> dict[str, str]:
 
 
 def _placed(error: InputError, path: Path) -> InputError:
-    """The error with the path in front, unless it names it."""
+    """The error in one line that can be printed, with the path in front unless it names it."""
     where = shown(path)
-    if error.where.startswith(where):
-        return error
-    return InputError(error.message, f"{where}: {error.where}" if error.where else where)
+    if not error.where.startswith((where, str(path))):
+        where = f"{where}: {error.where}" if error.where else where
+    else:
+        where = error.where
+    return InputError(shown(error.message), shown(where))
 
 
 def _exists(path: Path) -> bool:

@@ -47,7 +47,7 @@ def _from_json(path: Path) -> Network:
 
 
 def _layer(row: Any, where: str) -> Layer:
-    if not isinstance(row, dict) or row.get("op") not in _LAYERS:
+    if not isinstance(row, dict) or not isinstance(row.get("op"), str) or row["op"] not in _LAYERS:
         raise InputError(f"expected an object with op: one of {', '.join(_LAYERS)}", where)
     cls = _LAYERS[row["op"]]
     parts = {f.name: f for f in fields(cls)}

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rooflab import extras
 from rooflab.errors import InputError
 from rooflab.inputs.source import content
 
@@ -56,10 +57,9 @@ def _plain(held: bytes, count: int, where: str) -> npt.NDArray[Any]:
 
 
 def _png(held: bytes, where: str) -> Pixels:
-    try:
+    with extras.needed("pillow", "reading .png", where):
         from PIL import Image
-    except ImportError:
-        raise InputError("reading .png needs the extra images: pip install 'rooflab[images]'", where) from None
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of sizes that look like an attack

@@ -18,9 +18,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rooflab import extras
 from rooflab.errors import InputError, unknown
 from rooflab.inputs.content import frozen
-from rooflab.inputs.source import parse_json, text
+from rooflab.inputs.source import content, parse_json, text
 
 __all__ = [
     "LARGEST",
@@ -156,7 +157,7 @@ def as_number(cell: Any) -> float | None:
     if isinstance(cell, (int, float)):
         return float(cell) if abs(cell) <= LARGEST else None
     if isinstance(cell, str) and len(cell) < 400 and _NUMBER.fullmatch(cell.strip()):
-        value = float(cell)
+        value = float(cell.strip())
         return value if abs(value) <= LARGEST else None
     return None
 
@@ -164,7 +165,7 @@ def as_number(cell: Any) -> float | None:
 def as_whole(cell: Any) -> int | None:
     """The whole number in a cell (3 or 3.0), None if there is none."""
     if isinstance(cell, str) and _WHOLE.fullmatch(cell.strip()):
-        return int(cell)
+        return int(cell.strip())
     value = as_number(cell)
     if value is None or abs(value) > 2**53 or value != int(value):
         return cell if isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) <= 10**18 else None
@@ -282,13 +283,10 @@ def read_jsonl(path: Path) -> Rows:
 
 def read_parquet(path: Path) -> Rows:
     """The rows of a Parquet file of numbers, texts and truth values (extra ``data``)."""
-    from rooflab.inputs.source import content
-
-    try:
+    with extras.needed("pyarrow", "reading Parquet", str(path)):
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise InputError("reading Parquet needs the extra data: pip install 'rooflab[data]'", str(path)) from None
+
     held = content(path)
     try:
         with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(held)) as file:

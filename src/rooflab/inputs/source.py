@@ -14,7 +14,17 @@ from typing import Any, Final
 
 from rooflab.errors import InputError
 
-__all__ = ["LARGEST_FILE_BYTES", "content", "files_in", "in_line", "json_value", "parse_json", "text", "yaml_value"]
+__all__ = [
+    "LARGEST_FILE_BYTES",
+    "content",
+    "files_in",
+    "in_line",
+    "json_value",
+    "parse_json",
+    "shown",
+    "text",
+    "yaml_value",
+]
 
 LARGEST_FILE_BYTES: Final = 1 << 30
 """A file of more is not read: it would not fit beside what is made of it."""
@@ -45,9 +55,12 @@ def content(path: Path, largest: int = LARGEST_FILE_BYTES) -> bytes:
         ) from None
 
 
-def shown(path: Path) -> str:
-    """A path in one line that can be printed."""
-    return str(path).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n").replace("\0", "\\0")
+def shown(held: Any, longest: int = 400) -> str:
+    """A path or a message in one line that can be printed, cut in the middle where it is long."""
+    text = str(held)
+    if len(text) > longest:
+        text = f"{text[: longest * 3 // 4]} … {text[-longest // 4 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def text(path: Path, largest: int = LARGEST_FILE_BYTES) -> str:

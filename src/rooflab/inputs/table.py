@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rooflab import extras
 from rooflab.errors import InputError, unknown
 from rooflab.inputs.checks import finite
 from rooflab.inputs.content import frozen, taken
@@ -141,11 +142,10 @@ def _exchange(a: str, b: str) -> Disturbance[Table]:
 
 
 def _parquet(table: Table) -> bytes:
-    try:
+    with extras.needed("pyarrow", "writing Parquet"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise InputError("writing Parquet needs the extra data: pip install 'rooflab[data]'") from None
+
     out = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(dict(table.columns)), out)
     held: bytes = out.getvalue().to_pybytes()

@@ -42,10 +42,15 @@ def network_from_onnx(path: str | Path) -> Network:
     weights = {tensor.name for tensor in graph.initializer}
     layers: list[Layer] = []
     for node in graph.node:
-        layer = _layer(node, shapes, weights, str(path))
+        try:
+            layer = _layer(node, shapes, weights, str(path))
+        except (LookupError, ZeroDivisionError):
+            raise InputError(f"{node.op_type} {node.name!r} has inputs of unknown shape", str(path)) from None
         if layer is not None:
             layers.append(layer)
     inputs = [i for i in graph.input if i.name not in weights]
+    if inputs and not shapes[inputs[0].name]:
+        raise InputError(f"input {inputs[0].name!r} has no shape", str(path))
     images = shapes[inputs[0].name][0] if inputs else 1
     if images != 1:
         raise InputError(f"input {inputs[0].name!r} holds {images} images; export it for one", str(path))
@@ -68,7 +73,11 @@ def _load(path: Path) -> Any:
         dims = entry.type.tensor_type.shape.dim
         if len(dims) > 0 and not dims[0].dim_value:
             dims[0].dim_value = 1
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # likewise
+        words = " ".join(str(error).split())[:100]
+        raise InputError(f"has shapes that cannot be inferred ({words})", str(path)) from None
 
 
 def _shapes(model: Any, where: str) -> dict[str, tuple[int, ...]]:

@@ -34,7 +34,7 @@ def read(cls: type[T], mapping: object, where: str, readers: Mapping[str, Reader
 def integer(value: Any, where: str) -> int:
     """A whole number, at least 0."""
     number = units.parse(value, "count", where)
-    if number != int(number) or number < 0:
+    if not (0 <= number < float("inf")) or number != int(number):
         raise InputError(f"{value!r} is not a whole number", where)
     return int(number)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
 from rooflab.errors import InputError, unknown
+from rooflab.files import is_file
 from rooflab.scenario.deployment import Deployment, read_deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
@@ -190,4 +191,4 @@ def beside(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
 
 def _near(text: str, folder: Path) -> str:
     path = folder / text
-    return str(path) if not Path(text).is_absolute() and (path.is_file() or (path / "config.json").is_file()) else text
+    return str(path) if not Path(text).is_absolute() and (is_file(path) or is_file(path / "config.json")) else text

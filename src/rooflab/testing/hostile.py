@@ -24,7 +24,7 @@ HOSTILE: Final[tuple[str, ...]] = (
 )  # fmt: skip
 """Values that a field may hold instead of its own."""
 
-_FIELDS: Final = re.compile(rb"[^,:\n{}\[\]]+")
+_FIELDS: Final = re.compile(rb"[^\s,:{}\[\]][^,:\n{}\[\]]*")
 
 
 def edited(held: bytes, edits: Sequence[Edit]) -> bytes:

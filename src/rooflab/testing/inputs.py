@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,10 @@ class InputConformance:
 
     kind: ClassVar[Kind[Any]]
     mutations: ClassVar[int] = 100
+
+    def more_files(self) -> Iterator[dict[str, bytes]]:
+        """Further good files to spoil (relative path: bytes), of formats that are only read."""
+        yield from ()
 
     def samples(self) -> Iterator[tuple[str, Any]]:
         """Each sample by name."""
@@ -162,7 +166,7 @@ class InputConformance:
 
     def test_wrong_files_are_refused_in_a_line(self) -> None:
         """Bytes flipped, cut, lines swapped, fields replaced: it is read, or an InputError of one line says why not."""
-        hostile_reads(self.kind, self.mutations)
+        hostile_reads(self.kind, self.mutations, list(self.more_files()))
 
 
 def one_line(ask: Callable[[], object]) -> None:
@@ -189,9 +193,9 @@ def hostile_read(kind: Kind[Any], path: Path) -> None:
     message.encode()
 
 
-def hostile_reads(kind: Kind[Any], count: int) -> None:
-    """Read `count` wrong files of a kind, made from its examples in every format and from its samples."""
-    good = _good_files(kind)
+def hostile_reads(kind: Kind[Any], count: int, more: Sequence[dict[str, bytes]] = ()) -> None:
+    """Read `count` wrong files of a kind, made from its examples in every format, from its samples, and from `more`."""
+    good = [*_good_files(kind), *more]
 
     @settings(
         max_examples=count, deadline=None, derandomize=True, database=None,
