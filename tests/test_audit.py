@@ -12,10 +12,14 @@ import pytest
 import yaml
 
 from rooflab import api
+from rooflab.costs.engine_constants import using
+from rooflab.costs.left_out import without_source
 from rooflab.evidence.claims.audit import Audit, Labs, audit
 from rooflab.evidence.claims.check import check_paper
+from rooflab.evidence.claims.fitted import seen_by_fits
 from rooflab.evidence.claims.printed import answers_in_code, is_plain
 from rooflab.evidence.claims.row import counts
+from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 
 HEAD = """\
@@ -287,6 +291,24 @@ def test_numbers_with_a_reason_may_stand_there(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("'77.77 in words'\nx = 77\n")
     assert answers_in_code([77.77], [tmp_path / "code.py"])
     assert answers_in_code([77.77], [tmp_path / "code.py"], allowed=[77.0]) == ""
+
+
+def test_what_a_fit_has_seen_follows_from_the_sources_of_the_fit(tmp_path: Path) -> None:
+    """By the constants that were in force when an engine was asked, and by whose rows they rest on."""
+    fields = {
+        "model": "meta-llama/Llama-2-7b-hf", "hardware": "a100-80gb-sxm",
+        "workload": {"isl": 512, "osl": 64, "batch": 8},
+        "deployment": {"engine": "trtllm", "engine_version": "0.9.0", "tp": 1},
+    }  # fmt: skip
+    lab = Lab(api.engines())
+    lab.estimate(lab.scenario(fields))
+    ours, others = (Paper(key="p", title="p", own_data=(own,)) for own in ("QServe README", "Splitwise"))
+    assert "QServe README" in seen_by_fits(ours, lab.priced)
+    assert seen_by_fits(others, lab.priced) == ""
+    lab.forget()
+    with using(without_source("QServe README")):
+        lab.estimate(lab.scenario(fields))
+    assert seen_by_fits(ours, lab.priced) == ""
 
 
 def test_check_reports_every_figure() -> None:

@@ -90,11 +90,11 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
     rows = check_paper(found.key, engines(), audited=False)
     p = paper(found.key)
     if as_json:
-        techniques = [
-            {"key": t.key, "parameters": {n: str(a) for n, a in t.__annotations__.items()}}
-            for t in p.techniques.values()
-        ]
-        texts = {"executed": p.executed, "modelled": p.modelled, "assumed": p.assumed, "techniques": techniques}
+        offered: dict[str, Any] = {
+            name: [{"key": key, "parameters": {n: str(a) for n, a in cls.__annotations__.items()}} for key, cls in of]
+            for name, of in (("techniques", p.techniques.items()), ("methods", p.methods.items()))
+        }
+        texts = {"executed": p.executed, "modelled": p.modelled, "assumed": p.assumed} | offered
         return _json(found.record() | texts | {"claims": [r.record() for r in rows]})
     from rooflab.report.text.papers import show_paper
 

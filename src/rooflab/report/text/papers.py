@@ -95,9 +95,10 @@ def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
     _head(e, out)
     for name, text in (("Executed", p.executed), ("Modelled", p.modelled), ("Assumed", p.assumed)):
         out.print(f"{name}: {text}", markup=False)
-    for t in p.techniques.values():
-        summary = " ".join((t.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
-        out.print(f"Technique {t.key}({', '.join(t.__annotations__)}): {summary}", markup=False)
+    for name, known in (("Technique", p.techniques), ("Method", p.methods)):
+        for key, cls in known.items():
+            summary = " ".join((cls.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
+            out.print(f"{name} {key}({', '.join(cls.__annotations__)}): {summary}", markup=False)
     out.print()
     show_rows(rows)
 
