@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +32,8 @@ from rooflab.inputs import (
     weights,
 )
 from rooflab.inputs.content import digest, same
+from rooflab.inputs.convert import CONVERSIONS, convert
+from rooflab.inputs.expression import check, holds
 from rooflab.inputs.kinds import KINDS, find, guess, kind_of
 from rooflab.inputs.rows import read_csv, read_jsonl
 from rooflab.inputs.source import parse_json, yaml_value
@@ -340,6 +345,142 @@ def test_neighbours_follow_the_half_that_is_kept() -> None:
     for q in range(5):
         want = [row.get(tuple(whole.base[b]), -1) for b in whole.neighbours[q]]
         assert [w for w in want if w >= 0] == [n for n in found.neighbours[q] if n >= 0]
+
+
+def test_conversions_keep_what_they_say() -> None:
+    for way in CONVERSIONS:
+        for sample in kind_of(way.source).samples:
+            made = convert(kind_of(way.source).sample(sample.name), way.target)
+            assert isinstance(made, way.target)
+            assert kind_of(way.target).describe(made).counts
+    steps = runs.KIND.sample()
+    assert len(convert(steps, Table)) == len(steps)
+    assert convert(steps, type(steps)) is steps
+    assert same(convert(images.KIND.sample("digits"), Vectors).labels, images.KIND.sample("digits").labels)
+    with pytest.raises(InputError) as refused:
+        convert(graph.KIND.sample(), Vectors)
+    assert str(refused.value) == (
+        "graph cannot be made into vectors; it takes vectors or what becomes one: table, images"
+    )
+
+
+def test_a_scenario_has_a_network() -> None:
+    """A token of a dense model passes each weight once, the embedding aside; attention comes on top."""
+    given = scenario.KIND.sample()
+    layers = convert(given, network.KIND.data)
+    tokens = given.workload.isl.mean
+    assert 68.5e9 < layers.params < 70.6e9
+    products = sum(layer.macs for layer in layers.layers if layer.kind == "linear")
+    # logits are those of the last token alone
+    assert products == pytest.approx((layers.params - 128_256 * 8192) * tokens + 128_256 * 8192, rel=1e-3)
+
+
+def test_constraints_are_arithmetic_and_nothing_else() -> None:
+    numeric = {"a": True, "b": True, "policy": False}
+    for right in ("a * b <= 64", "a + 2 * b < 10 < 20", "policy == 'fifo'", "-a // 2 != b % 3"):
+        check(right, numeric, "constraints[0]")
+    for wrong, message in (
+        ("a * b", "compares nothing"), ("__import__('os').system('ls') == 0", "more than arithmetic"),
+        ("a ** 9 < 1", "more than arithmetic"), ("c < 1", "no parameter called 'c'"), ("policy < 'x'", "by size"),
+        ("a == 'x'", "a text with a number"), ("a in b", "by other than"), ("(" * 300, "is no constraint"),
+        ("a < 1" + " " * 600, "is no constraint"), (3, "is no constraint"), ("a.b < 1", "more than arithmetic"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            check(wrong, numeric, "constraints[0]")
+    points = {"a": np.array([1, 8, 0]), "b": np.array([2, 9, 0]), "policy": ("fifo", "x", "fifo")}
+    assert holds("a * b <= 64", points).tolist() == [True, False, True]
+    assert holds("policy == 'fifo'", points).tolist() == [True, False, True]
+    assert holds("a / b < 1", points).tolist() == [True, True, False]  # 0 / 0 is no number, and no error
+
+
+def test_images_of_a_folder_must_be_of_one_size(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "a.pgm").write_bytes(b"P2 # grey\n2 1 9\n0 9")
+    found = images.KIND.read(tmp_path)
+    assert found.pixels.tolist() == [[[[0], [9]]]]
+    assert found.classes == ("cat",)
+    (tmp_path / "b.ppm").write_bytes(b"P6 1 1 255\n\x01\x02\x03")
+    with pytest.raises(InputError, match=r"a\.pgm: is 1 × 2 × 1; b\.ppm is 1 × 1 × 3"):
+        images.KIND.read(tmp_path)
+    (tmp_path / "b.ppm").write_bytes(b"P6 999999 999999 255\n\x01")
+    with pytest.raises(InputError, match="8-bit images are read"):
+        images.KIND.read(tmp_path)
+
+
+def test_png_is_read_where_pillow_is(tmp_path: Path) -> None:
+    if not png_bytes():
+        pytest.skip("no Pillow here")
+    path = tmp_path / "x.png"
+    path.write_bytes(png_bytes())
+    assert same(images.KIND.read(path).pixels[0], images.KIND.sample("photographs").pixels[0, :20, :30])
+
+
+def test_safetensors_hold_other_widths(tmp_path: Path) -> None:
+    """Sixteen-bit floats of both kinds become 32 bits; other metadata are passed over."""
+    path = tmp_path / "x.safetensors"
+    header = json.dumps(
+        {
+            "__metadata__": {"format": "pt"},
+            "a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]},
+            "b": {"dtype": "F16", "shape": [1, 1], "data_offsets": [4, 6]},
+        }
+    ).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x80\x3f\x00\xc0" + np.float16(1.5).tobytes())
+    found = weights.KIND.read(path)
+    assert found["a"].tolist() == [1.0, -2.0]
+    assert found["b"].tolist() == [[1.5]]
+    path.write_bytes(header[:0] + (1 << 40).to_bytes(8, "little") + header)
+    with pytest.raises(InputError, match="says a header of 1,099,511,627,776 bytes"):
+        weights.KIND.read(path)
+
+
+def test_logs_of_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(
+        '{"conversation_id": "c", "timestamp": 5.0, "prompt_tokens": 7, "completion_tokens": 2, "correct": true}\n'
+        '{"conversation_id": "c", "timestamp": 6.5, "prompt_tokens": 9, "mood": "good"}\n'
+    )
+    found = runs.KIND.read(path)
+    assert found.session == ("c", "c")
+    assert found.time_s.tolist() == [0.0, 1.5]
+    assert found.output_tokens.tolist() == [2, runs.UNKNOWN]
+    assert found.success.tolist() == [1, runs.UNKNOWN]
+    assert found.extra["mood"] == ("", "good")
+
+
+def test_the_twelve_functions_do_what_their_tests_say() -> None:
+    """Every variant passes every test, and agrees with the others on inputs of some sizes."""
+    for program in programs.KIND.sample().programs:
+        scopes = {name: _ran(source) for name, source in program.variants.items()}
+        for test in program.tests:
+            for scope in scopes.values():
+                args, expected = test.values()
+                assert scope[program.entry](*args) == expected, program.name
+        make = _ran(program.inputs)["inputs"]
+        for size in (1, 5, 30):
+            results = [scope[program.entry](*make(size)) for scope in scopes.values()]
+            assert all(result == results[0] for result in results), program.name
+
+
+def _ran(source: str) -> dict[str, Any]:
+    scope: dict[str, Any] = {}
+    exec(compile(source, "sample", "exec"), scope)
+    return scope
+
+
+def test_samples_are_those_that_were_made() -> None:
+    """The sample of programs is the folder that people edit."""
+    folder = Path(__file__).resolve().parents[1] / "benchmarks" / "sample_programs"
+    assert same(programs.KIND.read(folder), programs.KIND.sample())
+
+
+def test_notices_name_every_source() -> None:
+    notice = (Path(__file__).resolve().parents[1] / "NOTICE").read_text("utf-8")
+    for kind in KINDS.values():
+        for sample in kind.samples:
+            if sample.url:
+                words = re.findall(r"[A-Z][\w-]{4,}", sample.source)
+                assert any(word in notice for word in words), sample.name
 
 
 def test_fvecs_lines_must_agree(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from rooflab.inputs.convert import CONVERSIONS
 from rooflab.inputs.kind import Kind
+from rooflab.inputs.kinds import kind_of
 
 __all__ = ["kind_record", "summary_record"]
 
 
 def kind_record(kind: Kind[Any]) -> dict[str, Any]:
-    """A kind: its fields, formats, samples, and the disturbances of its first sample."""
+    """A kind: its fields, formats, samples, the disturbances of its first sample, and what it can be made into."""
     return {
         "kind": kind.name,
         "does": kind.does,
@@ -21,11 +23,14 @@ def kind_record(kind: Kind[Any]) -> dict[str, Any]:
         "formats": [
             {"suffix": f.suffix, "what": f.what, "written": f.dump is not None, "needs": f.needs} for f in kind.formats
         ],
-        "samples": [{**asdict(sample)} for sample in kind.samples],
+        "samples": [asdict(sample) for sample in kind.samples],
         "disturbances": [
             {"name": way.name, "sort": way.sort, "what": way.what} for way in kind.disturbances(kind.sample())
         ],
         "lacks": dict(kind.lacks),
+        "becomes": [
+            {"kind": kind_of(way.target).name, "what": way.what} for way in CONVERSIONS if way.source is kind.data
+        ],
     }
 
 

@@ -19,10 +19,11 @@ __all__ = ["command"]
 @click.argument("file", metavar="[FILE]", required=False)
 @click.option("--example", is_flag=True, help="Print a small file of this kind to start from.")
 @click.option("--format", "suffix", metavar="SUFFIX", help="The format of --example, such as .npz.")
+@click.option("--to", metavar="FILE", help="Write the example here instead; its suffix says the format.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 @click.option("-q", "--quiet", is_flag=True, help="Names only; nothing for a file that is in order.")
 def command(
-    *, kind: str | None, file: str | None, example: bool, suffix: str | None, as_json: bool, quiet: bool
+    *, kind: str | None, file: str | None, example: bool, suffix: str | None, to: str | None, as_json: bool, quiet: bool
 ) -> int:
     """List the kinds of input; say what one holds; check a FILE of one (or a sample, by name) and describe it.
 
@@ -45,6 +46,9 @@ def command(
         file, found = kind, guess(kind)
     else:
         found = find(kind)
+    if to is not None:
+        found.write(found.example(), to)
+        return 0
     if example:
         return _print_example(found, suffix)
     if file is not None:

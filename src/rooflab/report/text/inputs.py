@@ -39,6 +39,7 @@ def show_kind(record: Mapping[str, Any]) -> None:
     more = [(f"and {len(ways) - 12} more", "")] if len(ways) > 12 else []
     _listed(f"disturbances of {record['samples'][0]['name']}", [*ways[:12], *more])
     _listed("not here", list(record["lacks"].items()))
+    _listed("becomes", [(way["kind"], way["what"]) for way in record["becomes"]])
     _line(f"start from one: rooflab inputs {record['kind']} --example")
 
 
