@@ -479,7 +479,7 @@ def test_notices_name_every_source() -> None:
     for kind in KINDS.values():
         for sample in kind.samples:
             if sample.url:
-                words = re.findall(r"[\w-]{6,}", sample.source)
+                words = re.findall(r"[\w-]{5,}", sample.source)
                 assert any(word in notice for word in words), sample.name
 
 
