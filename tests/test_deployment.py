@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import rooflab as rl
 from rooflab.errors import InputError
 from rooflab.scenario.deployment import DEPLOYMENT_READERS, PART_OF, Deployment, held, priced, read_deployment
 
@@ -37,3 +38,9 @@ def test_a_price_knows_nothing_of_scheduler_and_cluster_and_an_account_nothing_o
     assert priced(made) == priced(made.changed(max_num_seqs=1, policy="lifo", replicas=3))
     assert held(made) == held(made.changed(router="least-loaded", replicas=3))
     assert held(made) != held(made.changed(max_num_seqs=1))
+
+
+def test_more_devices_than_layers_can_use_cost_no_time() -> None:
+    """No list as long as the hardware is made."""
+    s = rl.load({"model": "Llama-3.1-8B", "hardware": {"device": "h100-sxm", "count": 10**20}, "workload": {"rate": 1}})
+    assert rl.estimate(s).scenario.deployment.split.pp == 1

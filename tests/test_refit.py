@@ -294,3 +294,29 @@ def test_the_listing_names_every_stage() -> None:
         assert f"{s.name}: {s.does}" in text
     assert "TABLES/serving/measurements.csv" in text
     assert "WORK/held-out.csv" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nosuch"], "stage: no stage called 'nosuch'"),
+        (["all", "--only", "x"], "--only: goes with a single stage"),
+        (["rows", "--date", "tomorrow"], "--date: 'tomorrow' is not a date"),
+        (["rows", "--work", "file/below"], "file/below: cannot be made"),
+        (["kernels", "--kernel-tables", "empty"], "no kernel table of a100-sxm-80gb"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    others = [
+        x for k, v in (("--tables", "t"), ("--work", "w"), ("--date", DATE)) if k not in arguments for x in (k, v)
+    ]
+    assert main([*arguments[:1], *others, *arguments[1:]]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -249,3 +250,55 @@ def test_errors_of_exact_nouns_say_where() -> None:
         with pytest.raises(InputError) as raised:
             read({**good, "model": {"exact": {**good["model"]["exact"], change[0]: change[1]}}})
         assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tp": "two"}, "deployment.tp: 'two' is not a count"),
+        ({"isl": 100}, "workload.isl: 100 are no Lengths"),
+        ({"rate": float("nan")}, "workload.rate: nan must be above zero"),
+        ({"concurrency": 3}, "workload: rate and concurrency exclude each other"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    s = read(CHAT)
+    changed = s.with_deployment(**changes) if "tp" in changes else s.with_workload(**changes)
+    with pytest.raises(InputError) as raised:
+        write_scenario(changed, tmp_path / "s.yaml")
+    assert message in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    plain = read(CHAT).with_workload(rate=3.5).with_deployment(tp=2)
+    s = plain.with_workload(rate=np.float64(3.5)).with_deployment(tp=np.int64(2))
+    assert asked_hash(s) == asked_hash(plain)
+    write_scenario(s, tmp_path / "s.yaml")
+    assert rl.load(tmp_path / "s.yaml") == plain
+
+
+def test_json_is_read_as_json(tmp_path: Path) -> None:
+    """YAML takes 1e-06 for a text and folds odd line ends."""
+    h = read(CHAT).hardware
+    h = replace(h, device=replace(h.device, scale_up=replace(h.device.scale_up, latency_s=1e-6)))
+    s = replace(read(CHAT), hardware=h, name="a\u2028b")
+    write_scenario(s, tmp_path / "s.json")
+    assert "1e-06" in (tmp_path / "s.json").read_text()
+    assert rl.load(tmp_path / "s.json") == s
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"techniques": [{"splitwise": [1]}]}, "techniques[0].splitwise: expected parameters by name, got [1]"),
+        ({"techniques": [{"splitwise": {1: 2, "a": 3}}]}, "techniques[0].splitwise: expected parameters by name"),
+        ({"slo": {"ttft": 1, "ttft_p99": 2}}, "slo: ttft_p99 is given twice"),
+        ({"name": [1]}, "name: expected text, got [1]"),
+        ({"deployment": {"tp": float("inf")}}, "deployment.tp: inf is not a whole number"),
+    ],
+)  # fmt: skip
+def test_wrong_fields_are_told_in_one_line(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        read({**CHAT, **fields})
+    assert message in str(raised.value)

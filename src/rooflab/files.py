@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,24 +20,60 @@ __all__ = ["is_file", "replaced", "user_cache", "write_text"]
 def replaced(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file to write into that takes the place of `path` when the block ends; after an error `path` is as it was.
 
-    Raises InputError when the folder does not exist or cannot be written.
+    A file that is there keeps its permissions and the links to it; a pipe or a device (/dev/stdout) is written into.
+    Raises InputError when the folder does not exist, or when `path` cannot be written.
     """
-    path = Path(path)
+    text = "b" not in mode
+    with _said(path):
+        there = _there(path)
+        target = Path(os.path.realpath(path) if os.path.islink(path) else path)
+        beside = there is None or stat.S_ISREG(there.st_mode)
+        handle, temporary = (
+            tempfile.mkstemp(dir=target.parent, prefix=".rooflab.") if beside else (os.open(path, os.O_WRONLY), None)
+        )
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror or error})", str(path)) from None
-    try:
-        binary = "b" in mode
-        with os.fdopen(handle, mode, encoding=None if binary else "utf-8", newline=None if binary else "") as file:
+        with os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
             yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
+        if temporary is not None:
+            with _said(path):
+                # mkstemp makes files that only their owner can read
+                os.chmod(temporary, _usual_mode() if there is None else stat.S_IMODE(there.st_mode))
+                os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _said(path: str | Path) -> Iterator[None]:
+    """Errors inside mean that `path` cannot be written; a ValueError comes of what no path can hold."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot be written ({reason})", str(path).replace("\0", "\\0") or "''") from None
+
+
+def _there(path: str | Path) -> os.stat_result | None:
+    """What is at `path`, None where there is nothing. Raises OSError for a folder and for a file that is read-only."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        if not str(path):
+            raise
+        return None
+    for code, wrong in ((errno.EISDIR, stat.S_ISDIR(found.st_mode)), (errno.EACCES, not os.access(path, os.W_OK))):
+        if wrong:
+            raise OSError(code, os.strerror(code))
+    return found
+
+
+def _usual_mode() -> int:
+    """The permissions that a new file gets."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def write_text(path: str | Path, text: str) -> None:

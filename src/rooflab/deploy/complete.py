@@ -125,6 +125,11 @@ def _check_devices(hardware: Hardware, deployment: Deployment) -> None:
         raise InputError(f"{hardware.device.key} devices are not joined by any link; use replicas", "deployment.tp")
 
 
+def _stages(model: Model, hardware: Hardware, deployment: Deployment, tp: int) -> int:
+    """Most pipeline stages that devices and layers allow."""
+    return min(hardware.count // (tp * deployment.split.dp * deployment.split.cp), model.layers)
+
+
 def _with_tp(
     model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
 ) -> tuple[Deployment, MemoryAccount]:
@@ -137,15 +142,9 @@ def _with_tp(
     widest = max(t for t in inside if not t & (t - 1))
     trials = [(deployment.split.pp, tp) for tp in inside]
     if deployment.runtime.engine in _BY_LAYERS and deployment.split.pp == 1:
-        trials = (
-            [(pp, 1) for pp in range(1, hardware.count // (deployment.split.dp * deployment.split.cp) + 1)]
-            if joined
-            else [(1, 1)]
-        )
+        trials = [(pp, 1) for pp in range(1, _stages(model, hardware, deployment, 1) + 1)] if joined else [(1, 1)]
     elif deployment.split.pp == 1:
-        trials += [
-            (pp, widest) for pp in range(2, hardware.count // (widest * deployment.split.dp * deployment.split.cp) + 1)
-        ]
+        trials += [(pp, widest) for pp in range(2, _stages(model, hardware, deployment, widest) + 1)]
     valid, fitting = [], []
     for pp, tp in trials:
         trial = deployment.changed(tp=tp, pp=pp)

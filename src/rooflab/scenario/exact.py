@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -34,14 +35,14 @@ def plain(noun: Any, *, compared: bool = False) -> Any:
     return _plain(noun, type(noun), compared)
 
 
-def tidy(number: float) -> float | str:
-    """A number as files hold it: whole ones without a point, "inf" for no limit."""
-    if isinstance(number, float):
-        if math.isinf(number):
-            return "inf" if number > 0 else "-inf"
-        if number.is_integer() and abs(number) < 2**53:
-            return int(number)
-    return number
+def tidy(number: float | Real) -> float | str:
+    """A number (numpy's, too) as files hold it: whole ones without a point, "inf" for no limit."""
+    if isinstance(number, (bool, Integral)):
+        return number if isinstance(number, bool) else int(number)
+    value = float(number)
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _plain(value: Any, kind: Any, compared: bool) -> Any:
@@ -60,7 +61,7 @@ def _plain(value: Any, kind: Any, compared: bool) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         inner = _inner(kind, len(value))
         return [_plain(item, i, compared) for item, i in zip(value, inner, strict=True)]
-    return tidy(value) if isinstance(value, float) else value
+    return tidy(value) if isinstance(value, Real) else value
 
 
 def read_exact(kind: type[T], value: Any, where: str) -> T:

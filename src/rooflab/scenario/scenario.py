@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from rooflab.errors import InputError, unknown
 from rooflab.files import is_file
 from rooflab.scenario.deployment import Deployment, read_deployment
+from rooflab.scenario.fields import text
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.slo import SLO, read_slo
@@ -115,7 +117,7 @@ def read_scenario(value: Any, resolvers: Resolvers, where: str = "") -> Scenario
         deployment=_with_pools(read_deployment(value.get("deployment") or {}), resolvers),
         slo=read_slo(value.get("slo") or {}),
         techniques=_techniques(value.get("techniques") or (), "techniques"),
-        name=str(value.get("name") or ""),
+        name=text(value.get("name") or "", "name"),
     )
 
 
@@ -150,6 +152,8 @@ def _techniques(value: Any, where: str) -> tuple[TechniqueCall, ...]:
             calls.append((item, ()))
         elif isinstance(item, Mapping) and len(item) == 1:
             ((key, parameters),) = item.items()
+            if not isinstance(parameters or {}, Mapping) or not all(isinstance(name, str) for name in parameters or {}):
+                raise InputError(f"expected parameters by name, got {parameters!r}"[:200], f"{where}[{i}].{key}")
             calls.append((str(key), tuple(sorted((parameters or {}).items()))))
         else:
             raise InputError(f"{item!r} is not a technique (a name, or one name with its parameters)", f"{where}[{i}]")
@@ -165,17 +169,28 @@ def read_file(path: str | Path) -> Mapping[str, Any]:
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError("no such file", str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", str(path)) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({error})", str(path).replace("\0", "\\0")) from None
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        value = yaml.load(content, Loader=loader)
+        value = _json_or_yaml(content, path)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise InputError(f"not valid YAML ({problem})", str(path)) from None
     if not isinstance(value, Mapping):
         raise InputError(f"expected the fields {', '.join(FIELDS[:4])}, found {type(value).__name__}", str(path))
     return value
+
+
+def _json_or_yaml(content: str, path: Path) -> Any:
+    """The value of a file; JSON is read as such, since YAML takes its 1e-06 for a text."""
+    import yaml
+
+    if path.suffix.lower() == ".json":
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):  # JSON with comments and the like is YAML
+            pass
+    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def beside(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:

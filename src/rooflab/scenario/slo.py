@@ -42,10 +42,12 @@ def read_slo(value: Any, where: str = "slo") -> SLO:
     if not isinstance(value, Mapping):
         raise InputError(f"expected limits such as ttft_p99: 1 s, got {value!r}", where)
     seconds = fields.quantity("time")
-    limits = []
+    limits: list[tuple[str, float]] = []
     for given, limit in value.items():
         key = f"{given}_p99" if given in ("ttft", "tpot", "e2e") else str(given)
         if key not in SLO_KEYS:
             raise unknown("latency target", str(given), SLO_KEYS, where)
+        if key in dict(limits):
+            raise InputError(f"{key} is given twice", where)
         limits.append((key, seconds(limit, f"{where}.{given}")))
     return SLO(tuple(sorted(limits)))

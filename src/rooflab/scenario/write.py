@@ -11,21 +11,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
 from rooflab.errors import InputError, RooflabError
 from rooflab.files import write_text
 from rooflab.scenario.cluster import Pool
-from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.deployment import Deployment, read_deployment
 from rooflab.scenario.exact import plain, tidy
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.lengths import Lengths, written_lengths, written_times
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Applied, Scenario
-from rooflab.scenario.slo import SLO
+from rooflab.scenario.slo import SLO, read_slo
 from rooflab.scenario.traffic import Sessions
-from rooflab.scenario.workload import Workload
+from rooflab.scenario.workload import Workload, read_workload
 
 __all__ = ["asked", "asked_hash", "write_scenario", "written"]
 
@@ -89,12 +90,21 @@ def written(scenario: Scenario) -> dict[str, Any]:
 def write_scenario(scenario: Scenario, path: str | Path) -> None:
     """Write what was asked to a YAML file (a JSON file where the name ends so), whole or not at all."""
     content = written(scenario)
+    _check(content)
     if Path(path).suffix == ".json":
         write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         return
     import yaml
 
     write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None))
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """Raises InputError for values set in Python that no reader takes: the file could not be read again."""
+    read_deployment(content.get("deployment", {}))
+    load = content["workload"]
+    read_workload(load["exact"] if load.keys() == {"exact"} else load)
+    read_slo(content.get("slo", {}))
 
 
 def asked_hash(scenario: Scenario) -> str:
@@ -150,6 +160,9 @@ def _noun(noun: Model | Hardware) -> Any:
 
 def _workload(workload: Workload) -> Any:
     asked_for = workload.given or workload
+    for name in ("isl", "osl"):
+        if not isinstance(getattr(asked_for, name), Lengths):
+            raise InputError(f"{getattr(asked_for, name)!r} are no Lengths", f"workload.{name}")
     if asked_for.like is None and asked_for.trace is None:
         lengths = {name: written_lengths(getattr(asked_for, name)) for name in ("isl", "osl")}
         return lengths | _fields(asked_for)
@@ -176,9 +189,9 @@ def _value(value: Any) -> Any:
         return _fields(replace(value, hardware=None, spec=None)) | ({"hardware": hardware} if hardware else {})
     if is_dataclass(value):
         return _fields(value)
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_value(item) for item in value]
-    return tidy(value) if isinstance(value, float) else value
+    return tidy(value) if isinstance(value, Real) else value
 
 
 def _fields(noun: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -73,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _each(places: Places, date: str, stage: Stage) -> None:
+def _each(places: Places, day: str, stage: Stage) -> None:
     """Run a stage in a process of its own, which reads the constants as they are now."""
-    command = [sys.executable, "-m", str(__package__), stage.name, "--date", date]
+    command = [sys.executable, "-m", str(__package__), stage.name, "--date", day]
     command += ["--tables", str(places.tables), "--work", str(places.work)]
     if places.kernel_tables:
         command += ["--kernel-tables", str(places.kernel_tables)]
@@ -84,6 +85,9 @@ def _each(places: Places, date: str, stage: Stage) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    names = ["all", *(stage.name for stage in STAGES)]
+    if options.stage and options.stage not in names:
+        raise unknown("stage", options.stage, names, "stage")
     for name in ("stage", "tables", "work", "date"):
         if not getattr(options, name):
             raise InputError("missing", name if name == "stage" else f"--{name}")
@@ -92,7 +96,13 @@ def _run(options: argparse.Namespace) -> None:
         work=options.work.resolve(),
         kernel_tables=options.kernel_tables and options.kernel_tables.resolve(),
     )
-    places.work.mkdir(parents=True, exist_ok=True)
+    if options.stage == "all" and options.only:
+        raise InputError("goes with a single stage", "--only")
+    _check_date(options.date)
+    try:
+        places.work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be made ({error.strerror})", str(places.work)) from None
     wanted = {stage.name: stage for stage in STAGES if places.kernel_tables or stage.name != "kernels"}
     if options.stage == "all":
         if "kernels" not in wanted:
@@ -100,10 +110,15 @@ def _run(options: argparse.Namespace) -> None:
         run_all([*wanted.values()], places, options.date, each=partial(_each, places, options.date), say=_say)
     elif options.stage in wanted:
         run(wanted[options.stage], places, options.date, only=options.only, say=_say)
-    elif options.stage == "kernels":
-        raise InputError("missing: the folder of kernel tables", "--kernel-tables")
     else:
-        raise unknown("stage", options.stage, ["all", *wanted], "stage")
+        raise InputError("missing: the folder of kernel tables", "--kernel-tables")
+
+
+def _check_date(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is not a date such as 2026-01-31", "--date") from None
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from rooflab.errors import InputError
 from rooflab.evidence.fit.clocks import clock_entries
 from rooflab.evidence.fit.diffusion import family_entries
 from rooflab.evidence.fit.kernel_tables import MEASURED, Tables
@@ -75,6 +76,10 @@ def kernels(job: Job) -> Texts:
     """Curves of every device with kernel tables."""
     assert job.places.kernel_tables is not None
     root = job.places.kernel_tables
+    for measured in MEASURED:
+        folder = root / measured.folder
+        if (not job.only or measured.key in job.only) and not any(folder.rglob("*.parquet")):
+            raise InputError(f"no kernel table of {measured.key} (a parquet file) in it", str(folder))
     found = job.pieces({d.key: partial(kernels_of, Tables(root, d), job.date) for d in MEASURED})
     for device, entry in found.items():
         for engine, curves in entry["curves"].items():
