@@ -30,7 +30,7 @@ UNIT = 512
 def cost() -> StepCost:
     """A step of an 8 ms floor, 25 us a token and attention over the context: about a 30B model on one accelerator."""
     base = fixed_step(1e-3)
-    tables, kinds, scalars = base.tables.copy(), base.kinds.copy(), base.scalars.copy()
+    tables, kinds, scalars = base.tables.copy(), base.attention.copy(), base.scalars.copy()
     tables[QUANTITIES.index("linear_s")] = np.maximum(8e-3, GRID * 2.5e-5)
     tables[QUANTITIES.index("linear_j")] = 1 + GRID * 0.02
     for field, value in (("dec_launch_s", 1e-4), ("dec_ctx_s", 2e-8), ("pre_area_s", 1e-10), ("dec_ctx_j", 1e-5)):

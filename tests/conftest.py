@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from rooflab.evidence.claims.check import check
 from rooflab.evidence.claims.kept import Kept
 from rooflab.evidence.claims.row import Row
 from rooflab.scenario.hardware import Hardware
+
+# random runs use every feature sooner or later: one loop with all of them is compiled
+os.environ.setdefault("ROOFLAB_WHOLE_SIMULATOR", "1")
 
 settings.register_profile(
     "rooflab",

@@ -3,8 +3,6 @@ free."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +17,6 @@ from rooflab.library.serving.kinetics import SparseRead
 from rooflab.library.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
 from rooflab.library.serving.qserve import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulator.serving import price as simulated
 
 FIELDS = {
     "model": "meta-llama/Llama-2-70b-hf", "hardware": "8 x a100-80gb-sxm",
@@ -50,24 +47,6 @@ def test_overlap_never_beats_the_bound_nor_slows(load: tuple[int, int, int]) -> 
     assert full.seconds[0] <= plain.seconds[0] + 1e-12
     assert full.seconds[0] >= bound[0]
     assert full.flops[0] == plain.flops[0]
-
-
-def test_both_engines_price_an_overlapped_step_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    cost = _cost(overlap={"attention": 0.6, "comm": 0.7})
-    tokens, rows, grid, kinds, scalars = simulated.stack([cost], 4096)
-    sim = SimpleNamespace(tokens_table=tokens, rows_table=rows, kinds=kinds, scalars=scalars, grid=grid)
-    monkeypatch.setattr(simulated, "place", getattr(simulated.place, "py_func", simulated.place))
-    function = getattr(simulated.price, "py_func", simulated.price)
-    for n, context, prompts, q, area in (
-        (1, 100, 0, 0, 0.0),
-        (700, 500_000, 1, 900, 405_000.0),
-        (1024, 2_000_000, 2, 1024, 262_144.0),
-    ):
-        seconds, slope, *_ = function(sim, 0, 1.0, n, float(context), prompts, q, area)
-        want = cost.step(n_decode=n, context=context, n_prefill=prompts, prefill_tokens=q, area=area).seconds[0]
-        assert seconds == pytest.approx(want, rel=1e-9)
-        more = cost.step(n_decode=n, context=context + 1, n_prefill=prompts, prefill_tokens=q, area=area).seconds[0]
-        assert slope == pytest.approx(more - want, rel=1e-3, abs=1e-13)
 
 
 def test_overlap_is_read_and_checked() -> None:

@@ -11,7 +11,7 @@ from rooflab.costs.step import fixed_step
 from rooflab.errors import InputError
 from rooflab.simulator.serving.router import ROUTERS
 from rooflab.simulator.serving.rules import POLICIES
-from rooflab.simulator.serving.run import Simulation, is_first_run, run
+from rooflab.simulator.serving.run import Simulation, run
 from rooflab.simulator.serving.specs import Cluster, Replica
 from rooflab.simulator.work.requests import Status, make_requests
 from rooflab.testing.policies import PolicyConformance
@@ -118,4 +118,3 @@ def test_interrupting_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (result.records.tokens_out[pending] > 0).any()
     assert len(seen) == 1
     assert seen[0][1] == result.end_s
-    assert not is_first_run()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -44,13 +43,12 @@ def command(
     Exit status 1 when a service level is missed, or when requests would wait for ever.
     """
     scenario = given.scenario()
-    _announce_compilation(quiet)
     if saturation:
         return _saturation(given, scenario, as_json=as_json, quiet=quiet)
     from rooflab.api import simulate
 
     with given.located():
-        result = simulate(scenario, progress=_progress(quiet), log_steps=20_000 if timeline else 0)
+        result = simulate(scenario, progress=_progress(quiet), tell=_tell(quiet), log_steps=20_000 if timeline else 0)
     _clear(quiet)
     _write(scenario, result, records, timeline, html)
     if as_json:
@@ -70,12 +68,12 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
     from rooflab.simulator.serving.scenario import saturation
     from rooflab.units import significant
 
-    def tell(rate: float, held: bool) -> None:
+    def show(rate: float, held: bool) -> None:
         if not quiet and sys.stderr.isatty():
             print(f"{significant(rate)} requests/s {'holds' if held else 'is too much'}", file=sys.stderr)
 
     with given.located():
-        rate, result = saturation(scenario, progress=tell)
+        rate, result = saturation(scenario, progress=show, tell=_tell(quiet))
     if as_json:
         click.echo(json.dumps({"rate": rate, "metrics": result.record() if result else None}, allow_nan=False))
     else:
@@ -88,19 +86,9 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
     return 0 if result is not None else 1
 
 
-def _announce_compilation(quiet: bool) -> None:
-    """Say that this run takes longer, where no compiled loop newer than its sources is kept on this machine."""
-    from rooflab.simulator.serving.loop import advance
-
-    folder = getattr(getattr(advance, "stats", None), "cache_path", None)
-    if quiet or folder is None:  # not compiled at all: nothing to wait for
-        return
-    from rooflab.simulator.serving import loop
-
-    sources = Path(loop.__file__).parent.glob("*.py")
-    kept = [path.stat().st_mtime for path in Path(folder).glob("loop.advance-*.nbi")]
-    if not kept or max(kept) < max(path.stat().st_mtime for path in sources):
-        print("compiling the simulator, once on this machine: some 20 s", file=sys.stderr, flush=True)
+def _tell(quiet: bool) -> Callable[[str], None] | None:
+    """Show a line that says why this run takes longer."""
+    return None if quiet else lambda line: print(line, file=sys.stderr, flush=True)
 
 
 def _progress(quiet: bool) -> Callable[[float, float], None] | None:

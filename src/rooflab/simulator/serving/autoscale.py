@@ -7,46 +7,43 @@ request too long for all but one replica), one that could is started whatever th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from rooflab.simulator.serving.cluster import place_limbo, switch_off
 from rooflab.simulator.serving.compiled import compiled
-from rooflab.simulator.serving.queues import empty_queue, push, set_wake
-from rooflab.simulator.serving.router import could_hold
-from rooflab.simulator.serving.state import BOTH, DECODE, DRAINING, OFF, PREFILL, STARTING, UP
+from rooflab.simulator.serving.outages import place_limbo, switch_off
+from rooflab.simulator.serving.queues import empty_queue, limbo, push, set_wake
+from rooflab.simulator.serving.route import could_hold
+from rooflab.simulator.serving.state import BOTH, DECODE, DRAINING, OFF, PREFILL, STARTING, UP, Sim
 
 __all__ = ["scale"]
 
 
 @compiled
-def scale(sim: Any, key_of: Any, route_to: Any, now: float) -> bool:
+def scale(sim: Sim, now: float) -> bool:
     """The autoscaler's look: as many replicas of each role as hold `scale_load` requests each. Whether any changed."""
     prompts, decodes = _in_limbo(sim)
-    changed = _scale_role(sim, key_of, route_to, BOTH, prompts + decodes, now)
-    changed = _scale_role(sim, key_of, route_to, PREFILL, prompts, now) or changed
-    changed = _scale_role(sim, key_of, route_to, DECODE, decodes, now) or changed
-    return changed or _start_who_is_missed(sim, key_of, route_to, now)
+    changed = _scale_role(sim, BOTH, prompts + decodes, now)
+    changed = _scale_role(sim, PREFILL, prompts, now) or changed
+    changed = _scale_role(sim, DECODE, decodes, now) or changed
+    return changed or _start_who_is_missed(sim, now)
 
 
 @compiled
-def _in_limbo(sim: Any) -> tuple[int, int]:
+def _in_limbo(sim: Sim) -> tuple[int, int]:
     """Requests in limbo: those that want a prompt computed, those that want to decode."""
     prompts = 0
-    limbo = sim.g[0].n_queues - 2
-    waiting = sim.queues[limbo].n
-    first = empty_queue(sim, limbo)
+    waiting = sim.queues[limbo(sim)].n
+    first = empty_queue(sim, limbo(sim))
     while first >= 0:
         i = first
         first = sim.jobs[i].chunk_next
         prompts += 1 if sim.jobs[i].home < 0 else 0
-        push(sim, limbo, i, sim.jobs[i].arrival_s)
+        push(sim, limbo(sim), i, sim.jobs[i].arrival_s)
     return prompts, waiting - prompts
 
 
 @compiled
-def _scale_role(sim: Any, key_of: Any, route_to: Any, role: int, present: int, now: float) -> bool:
+def _scale_role(sim: Sim, role: int, present: int, now: float) -> bool:
     """Start or drain replicas of one role, which hold `present` requests more than are at them."""
     g = sim.g[0]
     for r in range(len(sim.reps)):
@@ -57,7 +54,7 @@ def _scale_role(sim: Any, key_of: Any, route_to: Any, role: int, present: int, n
     for state in (DRAINING, OFF):
         for r in range(len(sim.reps)):
             if running < wanted and sim.reps[r].role == role and sim.reps[r].state == state:
-                _start(sim, key_of, route_to, r, now)
+                _start(sim, r, now)
                 running += 1
     for back in range(len(sim.reps)):
         r = len(sim.reps) - 1 - back
@@ -70,35 +67,34 @@ def _scale_role(sim: Any, key_of: Any, route_to: Any, role: int, present: int, n
 
 
 @compiled
-def _start(sim: Any, key_of: Any, route_to: Any, r: int, now: float) -> None:
+def _start(sim: Sim, r: int, now: float) -> None:
     """A draining replica goes on; one that is off comes up after its start-up time."""
     if sim.reps[r].state == DRAINING:
         sim.reps[r].state = UP
-        place_limbo(sim, key_of, route_to, now)
+        place_limbo(sim, now)
     else:
         sim.reps[r].state = STARTING
         set_wake(sim, r, now + sim.reps[r].startup_s)
 
 
 @compiled
-def _start_who_is_missed(sim: Any, key_of: Any, route_to: Any, now: float) -> bool:
+def _start_who_is_missed(sim: Sim, now: float) -> bool:
     """Start a replica that could hold a request in limbo which nobody who is up or starting ever could."""
-    limbo = sim.g[0].n_queues - 2
     missed = -1
-    first = empty_queue(sim, limbo)
+    first = empty_queue(sim, limbo(sim))
     while first >= 0:
         i = first
         first = sim.jobs[i].chunk_next
         candidate = _who_could(sim, i)
         missed = candidate if candidate >= 0 else missed
-        push(sim, limbo, i, sim.jobs[i].arrival_s)
+        push(sim, limbo(sim), i, sim.jobs[i].arrival_s)
     if missed >= 0:
-        _start(sim, key_of, route_to, missed, now)
+        _start(sim, missed, now)
     return missed >= 0
 
 
 @compiled
-def _who_could(sim: Any, i: int) -> int:
+def _who_could(sim: Sim, i: int) -> int:
     """The first replica that could be started for job i; −1 if there is none, or no need."""
     decode = sim.jobs[i].home >= 0
     found = -1
@@ -113,7 +109,7 @@ def _who_could(sim: Any, i: int) -> int:
 
 
 @compiled
-def _running(sim: Any, role: int) -> int:
+def _running(sim: Sim, role: int) -> int:
     """Replicas of a role that are up or starting."""
     running = 0
     for r in range(len(sim.reps)):

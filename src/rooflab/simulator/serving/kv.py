@@ -7,50 +7,50 @@ of anchor modulo block size: `phases` counts jobs by it, and growth over any num
 
 from __future__ import annotations
 
-from typing import Any
-
 from rooflab.simulator.serving.compiled import compiled
 from rooflab.simulator.serving.prefix import evict
-from rooflab.simulator.serving.state import WHOLE
+from rooflab.simulator.serving.rows import Rep
+from rooflab.simulator.serving.state import WHOLE, Sim
 
 __all__ = ["available", "blocks_for", "give", "growth", "length_after", "steps_within", "take"]
 
 
 @compiled
-def blocks_for(rep: Any, tokens: int) -> int:
+def blocks_for(rep: Rep, tokens: int) -> int:
     """Blocks that hold `tokens` tokens."""
-    return int((tokens + rep.block_size - 1) // rep.block_size)
+    return (tokens + rep.block_size - 1) // rep.block_size
 
 
 @compiled
-def available(rep: Any) -> int:
+def available(rep: Rep) -> int:
     """Blocks free now or by dropping idle prefix units."""
-    return int(rep.free_blocks + rep.idle_units * rep.unit_blocks)
+    return rep.free_blocks + rep.idle_units * rep.unit_blocks
 
 
 @compiled
-def take(sim: Any, r: int, blocks: int) -> None:
+def take(sim: Sim, r: int, blocks: int) -> None:
     """Take blocks, dropping idle prefix units as needed; they must be available."""
     rep = sim.reps[r]
-    while rep.free_blocks < blocks:
-        evict(sim, r)
+    if sim.has_prefixes:
+        while rep.free_blocks < blocks:
+            evict(sim, r)
     rep.free_blocks -= blocks
 
 
 @compiled
-def give(sim: Any, r: int, blocks: int) -> None:
+def give(sim: Sim, r: int, blocks: int) -> None:
     """Give blocks back."""
     sim.reps[r].free_blocks += blocks
 
 
 @compiled
-def length_after(rep: Any, steps: int) -> int:
+def length_after(rep: Rep, steps: int) -> int:
     """What `tokens` will be after so many decode steps (with speculation a step gains `gain` tokens on average)."""
     return int(rep.gain * (rep.ticks + steps))
 
 
 @compiled
-def growth(sim: Any, r: int, until: int) -> int:
+def growth(sim: Sim, r: int, until: int) -> int:
     """New blocks that the decode batch takes while `tokens` goes from now to `until`."""
     rep = sim.reps[r]
     if rep.reserve == WHOLE:
@@ -60,11 +60,11 @@ def growth(sim: Any, r: int, until: int) -> int:
     blocks = gained // size * rep.n_decode
     for t in range(until - gained % size, until):
         blocks += sim.phases[r, -t % size]
-    return int(blocks)
+    return blocks
 
 
 @compiled
-def steps_within(sim: Any, r: int, most: int, room: int) -> int:
+def steps_within(sim: Sim, r: int, most: int, room: int) -> int:
     """Decode steps, up to `most`, whose growth fits `room` blocks."""
     rep = sim.reps[r]
     if growth(sim, r, length_after(rep, most)) <= room:

@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
 
 from rooflab.simulator.serving.compiled import compiled
+from rooflab.simulator.serving.state import (
+    DECODED,
+    IN_LINE,
+    JOULES,
+    KV,
+    PREFILLED,
+    REPLICAS_UP,
+    RUNNING,
+    STEPS,
+    TIMELINE_COLUMNS,
+    Sim,
+)
 
 __all__ = ["cover", "gap", "log_step", "see_step", "see_waiting", "spread", "up_until"]
 
-# columns of the timeline while it is being summed
-RUNNING: Final = 0
-WAITING: Final = 1
-KV: Final = 2
-PREFILLED: Final = 3
-DECODED: Final = 4
-STEPS: Final = 5
-JOULES: Final = 6
-UP: Final = 7
-
 
 @compiled
-def _coarsen(sim: Any) -> None:
+def _coarsen(sim: Sim) -> None:
     """Intervals twice as long: pairs of rows are added up."""
     g = sim.g[0]
     rows = len(sim.timeline)
     for b in range(rows // 2):
-        for f in range(sim.timeline.shape[1]):
+        for f in range(TIMELINE_COLUMNS):
             sim.timeline[b, f] = sim.timeline[2 * b, f] + sim.timeline[2 * b + 1, f]
-    sim.timeline[rows // 2 :, :] = 0.0
+    for b in range(rows // 2, rows):
+        for f in range(TIMELINE_COLUMNS):
+            sim.timeline[b, f] = 0.0
     g.interval_s *= 2.0
 
 
 @compiled
-def cover(sim: Any, now: float) -> None:
+def cover(sim: Sim, now: float) -> None:
     """Make the timeline reach `now`."""
     while now >= sim.g[0].interval_s * len(sim.timeline):
         _coarsen(sim)
 
 
 @compiled
-def spread(sim: Any, field: int, start_s: float, end_s: float, rate: float) -> None:
+def spread(sim: Sim, field: int, start_s: float, end_s: float, rate: float) -> None:
     """Add `rate` a second to the timeline from start to end."""
     g = sim.g[0]
     cover(sim, end_s)
@@ -56,43 +59,43 @@ def spread(sim: Any, field: int, start_s: float, end_s: float, rate: float) -> N
 
 
 @compiled
-def see_waiting(sim: Any, r: int, now: float) -> None:
+def see_waiting(sim: Sim, r: int, now: float) -> None:
     """Account for the requests waiting at and present on replica r until now; call before either changes."""
     rep = sim.reps[r]
     if now > rep.waiting_since_s:
         if rep.waiting > 0:
-            sim.totals[r, 16] += rep.waiting * (now - rep.waiting_since_s)
-            spread(sim, WAITING, rep.waiting_since_s, now, float(rep.waiting))
-        sim.totals[r, 15] += rep.present * (now - rep.waiting_since_s)
+            sim.totals[r].waiting_s += rep.waiting * (now - rep.waiting_since_s)
+            spread(sim, IN_LINE, rep.waiting_since_s, now, float(rep.waiting))
+        sim.totals[r].request_s += rep.present * (now - rep.waiting_since_s)
         rep.waiting_since_s = now
 
 
 @compiled
-def up_until(sim: Any, r: int, now: float) -> None:
+def up_until(sim: Sim, r: int, now: float) -> None:
     """Account for the time that replica r has been up."""
     rep = sim.reps[r]
     if now > rep.up_since_s:
-        sim.totals[r, 2] += now - rep.up_since_s
-        sim.totals[r, 3] += rep.idle_w * (now - rep.up_since_s)
-        spread(sim, UP, rep.up_since_s, now, 1.0)
+        sim.totals[r].up_s += now - rep.up_since_s
+        sim.totals[r].energy_j += rep.idle_w * (now - rep.up_since_s)
+        spread(sim, REPLICAS_UP, rep.up_since_s, now, 1.0)
         spread(sim, JOULES, rep.up_since_s, now, rep.idle_w)
     rep.up_since_s = now
 
 
 @compiled
-def see_step(sim: Any, r: int, now: float, k: int, kv_end: int) -> None:
+def see_step(sim: Sim, r: int, now: float, k: int, kv_end: int) -> None:
     """Account for k steps of replica r that end now with `kv_end` blocks held."""
     rep = sim.reps[r]
     took = now - rep.start_s
     joules = rep.step_j * k + rep.slope_j * (0.5 * k * (k - 1))
     held = 0.5 * (rep.kv_blocks - rep.free_blocks - rep.idle_units * rep.unit_blocks + kv_end)
     totals = sim.totals[r]
-    totals[0] += k
-    totals[1] += took
-    totals[3] += joules
-    totals[4] += rep.chunk_tokens
-    totals[5] += rep.n_step * k
-    totals[17] += held * took
+    totals.steps += k
+    totals.busy_s += took
+    totals.energy_j += joules
+    totals.prefill_tokens += rep.chunk_tokens
+    totals.decode_tokens += rep.n_step * k
+    totals.kv_block_s += held * took
     g = sim.g[0]
     cover(sim, now)
     at = int(rep.start_s / g.interval_s)
@@ -114,19 +117,19 @@ def see_step(sim: Any, r: int, now: float, k: int, kv_end: int) -> None:
 
 
 @compiled
-def _count(sim: Any, gap_s: float, n: float) -> None:
+def _count(sim: Sim, gap_s: float, n: float) -> None:
     b = int((math.log10(gap_s) + 5.0) * 200.0) if gap_s > 1e-5 else 0
     sim.itl[min(b, len(sim.itl) - 1)] += n
 
 
 @compiled
-def gap(sim: Any, gap_s: float) -> None:
+def gap(sim: Sim, gap_s: float) -> None:
     """One gap between two tokens of a request."""
     _count(sim, gap_s, 1.0)
 
 
 @compiled
-def gaps(sim: Any, r: int, k: int) -> None:
+def gaps(sim: Sim, r: int, k: int) -> None:
     """Gaps that the decode batch of replica r saw in the k steps that it has just done."""
     rep = sim.reps[r]
     n = rep.n_step
@@ -151,7 +154,7 @@ def gaps(sim: Any, r: int, k: int) -> None:
 
 
 @compiled
-def log_step(sim: Any, r: int, now: float, k: int) -> None:
+def log_step(sim: Sim, r: int, now: float, k: int) -> None:
     """Add a row to the step log while it has room."""
     g = sim.g[0]
     if g.n_steps < len(sim.steps):
@@ -162,7 +165,7 @@ def log_step(sim: Any, r: int, now: float, k: int) -> None:
         row.replica = r
         row.steps = k
         row.n_decode = rep.n_step
-        row.context = rep.context_step
+        row.context = int(rep.context)
         row.n_prefill = rep.n_chunks
         row.prefill_tokens = rep.chunk_tokens
         row.kv_blocks = rep.kv_blocks - rep.free_blocks - rep.idle_units * rep.unit_blocks

@@ -3,13 +3,16 @@
 
 numba would take a structure of thirty arrays apart into two hundred arguments at every call and spend minutes
 compiling them.  Here `Sim` is a type of one word: the address of a table that holds, for each array, its own
-address and shape.  `sim.jobs` reads it from there.  Nothing is owned or freed by compiled code.
+address and shape.  `sim.jobs` reads it from there, and `sim.key_of` a function's address.  Nothing is owned or freed
+by compiled code.
+
+A Sim's type is named after the features that it has, so each set of features is a loop of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
@@ -20,23 +23,40 @@ from numba.core.typing.typeof import typeof, typeof_impl
 from numba.extending import NativeValue, infer_getattr, models, register_model, unbox
 from numba.np.arrayobj import make_array, populate_array
 
-from rooflab.simulator.serving.compiled import SOURCE
-from rooflab.simulator.serving.state import Sim
+from rooflab.simulator.serving.compiled import StateType
+from rooflab.simulator.serving.router import route_signature
+from rooflab.simulator.serving.rules import key_signature
+from rooflab.simulator.serving.state import ARRAYS, FUNCTIONS, Sim
 
 __all__ = ["SimType"]
 
+_PLACE: Final = {name: 3 * i for i, name in enumerate((*ARRAYS, *FUNCTIONS))}
+"""Where each array and function stands in the table."""
 
-class SimType(types.Type):
-    """numba's type of a Sim: which array stands at which place of its table."""
 
-    def __init__(self, arrays: dict[str, Any]) -> None:
-        self.arrays = arrays
-        super().__init__(name=f"Sim[{SOURCE}]")
+class SimType(StateType):
+    """numba's type of a Sim."""
+
+    def __init__(self, features: frozenset[str], members: dict[str, Any]) -> None:
+        self.members = members
+        super().__init__(features)
+
+
+_types: Final[dict[frozenset[str], SimType]] = {}
 
 
 @typeof_impl.register(Sim)
 def _typeof(sim: Sim, c: Any) -> SimType:
-    return SimType({f.name: typeof(getattr(sim, f.name)) for f in fields(Sim) if f.name != "words"})
+    features = sim.features()
+    if features not in _types:
+        members = {name: typeof(getattr(sim, name)).copy(readonly=False) for name in ARRAYS}
+        _types[features] = SimType(features, members | _functions())
+    return _types[features]
+
+
+@cache
+def _functions() -> dict[str, Any]:
+    return {"key_of": types.FunctionType(key_signature()), "route_to": types.FunctionType(route_signature())}
 
 
 @register_model(SimType)
@@ -59,17 +79,21 @@ class _Attributes(AttributeTemplate):
     key = SimType
 
     def generic_resolve(self, typ: SimType, attr: str) -> Any:
-        return typ.arrays.get(attr)
+        return typ.members.get(attr)
 
 
 @lower_getattr_generic(SimType)
 def _getattr(context: Any, builder: Any, typ: SimType, table: Any, attr: str) -> Any:
-    """Build the array's descriptor from the table; strides follow from the shape."""
-    array_type = typ.arrays[attr]
-    first = 4 * list(typ.arrays).index(attr)
-    words = [builder.load(cgutils.gep_inbounds(builder, table, first + w)) for w in range(1 + array_type.ndim)]
-    array = make_array(array_type)(context, builder)
-    item = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(array_type.dtype)))
+    """Build the array's descriptor, or the function's, from the table; strides follow from the shape."""
+    member = typ.members[attr]
+    if attr in FUNCTIONS:
+        function = cgutils.create_struct_proxy(member)(context, builder)
+        address = builder.load(cgutils.gep_inbounds(builder, table, _PLACE[attr]))
+        function.c_addr = builder.inttoptr(address, function.c_addr.type)
+        return function._getvalue()
+    words = [builder.load(cgutils.gep_inbounds(builder, table, _PLACE[attr] + w)) for w in range(1 + member.ndim)]
+    array = make_array(member)(context, builder)
+    item = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(member.dtype)))
     stride = item
     strides: list[Any] = []
     for extent in reversed(words[1:]):

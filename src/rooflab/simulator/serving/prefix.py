@@ -10,23 +10,21 @@ A prompt that was computed twice at the same time is kept once: the later copy's
 
 from __future__ import annotations
 
-from typing import Any
-
 from rooflab.simulator.serving.compiled import compiled
-from rooflab.simulator.serving.state import GPU, HOST, SSD, TIERS
+from rooflab.simulator.serving.state import GPU, HOST, SSD, TIERS, Sim
 
 __all__ = ["cached_by", "cached_units", "evict", "forget", "hold", "lookup", "match", "register", "release"]
 
 
 @compiled
-def _home_of(sim: Any, r: int, block: int) -> int:
+def _home_of(sim: Sim, r: int, block: int) -> int:
     """Where the search for (replica, block) starts in the table."""
     key = (block * len(sim.reps) + r) % 2147483647
     return int((key * 1103515245 >> 7) & (len(sim.table) - 1))
 
 
 @compiled
-def lookup(sim: Any, r: int, block: int) -> int:
+def lookup(sim: Sim, r: int, block: int) -> int:
     """Slot of a block in replica r's cache, or −1."""
     at = _home_of(sim, r, block)
     while sim.table[at] >= 0:
@@ -38,7 +36,7 @@ def lookup(sim: Any, r: int, block: int) -> int:
 
 
 @compiled
-def _insert(sim: Any, r: int, block: int) -> int:
+def _insert(sim: Sim, r: int, block: int) -> int:
     """A new slot for a block that replica r does not cache yet."""
     rep = sim.reps[r]
     slot = rep.free_unit
@@ -58,7 +56,7 @@ def _insert(sim: Any, r: int, block: int) -> int:
 
 
 @compiled
-def _remove(sim: Any, slot: int) -> None:
+def _remove(sim: Sim, slot: int) -> None:
     """Forget a unit; later entries of its probe run move up so that searches still find them."""
     unit = sim.units[slot]
     r = unit.replica
@@ -84,35 +82,35 @@ def _remove(sim: Any, slot: int) -> None:
 
 
 @compiled
-def _append(sim: Any, slot: int) -> None:
+def _append(sim: Sim, slot: int) -> None:
     """An idle unit becomes the most recently used of its tier."""
     unit = sim.units[slot]
     ends = sim.lru[unit.replica, unit.tier]
-    unit.older = ends[1]
+    unit.older = ends.newest
     unit.newer = -1
-    if ends[1] >= 0:
-        sim.units[ends[1]].newer = slot
+    if ends.newest >= 0:
+        sim.units[ends.newest].newer = slot
     else:
-        ends[0] = slot
-    ends[1] = slot
+        ends.oldest = slot
+    ends.newest = slot
 
 
 @compiled
-def _unlink(sim: Any, slot: int) -> None:
+def _unlink(sim: Sim, slot: int) -> None:
     unit = sim.units[slot]
     ends = sim.lru[unit.replica, unit.tier]
     if unit.older >= 0:
         sim.units[unit.older].newer = unit.newer
     else:
-        ends[0] = unit.newer
+        ends.oldest = unit.newer
     if unit.newer >= 0:
         sim.units[unit.newer].older = unit.older
     else:
-        ends[1] = unit.older
+        ends.newest = unit.older
 
 
 @compiled
-def _demote(sim: Any, slot: int) -> None:
+def _demote(sim: Sim, slot: int) -> None:
     """A unit dropped from the GPU pushes the oldest of the host down, that one the oldest of the SSD out."""
     rep = sim.reps[sim.units[slot].replica]
     for tier in range(HOST, TIERS):
@@ -121,7 +119,7 @@ def _demote(sim: Any, slot: int) -> None:
             continue
         pushed = -1
         if (rep.host_used if tier == HOST else rep.ssd_used) == capacity:
-            pushed = sim.lru[sim.units[slot].replica, tier, 0]
+            pushed = sim.lru[sim.units[slot].replica, tier].oldest
             _leave_tier(sim, pushed)
         sim.units[slot].tier = tier
         if tier == HOST:
@@ -136,7 +134,7 @@ def _demote(sim: Any, slot: int) -> None:
 
 
 @compiled
-def _leave_tier(sim: Any, slot: int) -> None:
+def _leave_tier(sim: Sim, slot: int) -> None:
     """Take an idle unit out of its tier's list and count."""
     unit = sim.units[slot]
     rep = sim.reps[unit.replica]
@@ -150,42 +148,46 @@ def _leave_tier(sim: Any, slot: int) -> None:
 
 
 @compiled
-def evict(sim: Any, r: int) -> None:
+def evict(sim: Sim, r: int) -> None:
     """Free the blocks of the least recently used idle unit on the GPU."""
     rep = sim.reps[r]
-    slot = sim.lru[r, GPU, 0]
+    slot = sim.lru[r, GPU].oldest
     assert slot >= 0
     _leave_tier(sim, slot)
     rep.free_blocks += rep.unit_blocks
-    sim.totals[r, 14] += rep.unit_blocks
-    _demote(sim, slot)
+    sim.totals[r].evicted_blocks += rep.unit_blocks
+    if sim.has_tiers:
+        _demote(sim, slot)
+    else:
+        _remove(sim, slot)
 
 
 @compiled
-def match(sim: Any, r: int, i: int) -> tuple[int, int, int]:
-    """Leading units of job i's tokens that replica r has: (all, idle on the GPU, below the GPU); the last token is
-    always computed."""
+def match(sim: Sim, r: int, i: int) -> None:
+    """Note what replica r has of job i's leading units: how many, idle ones on the GPU, those below the GPU; the last
+    token is always computed."""
     rep = sim.reps[r]
+    rep.hit_units = 0
+    rep.hit_idle = 0
+    rep.hit_below = 0
     if rep.unit_blocks == 0:
-        return 0, 0, 0
+        return
     start = sim.prefix_start[i]
     most = min(sim.prefix_start[i + 1] - start, (sim.jobs[i].goal - 1) // sim.g[0].unit_tokens)
-    idle = 0
-    below = 0
     for u in range(most):
         slot = lookup(sim, r, sim.prefix_block[start + u])
         if slot < 0:
-            return u, idle, below
+            return
         sim.unit_of[start + u] = slot
+        rep.hit_units = u + 1
         if sim.units[slot].tier != GPU:
-            below += 1
+            rep.hit_below += 1
         elif sim.units[slot].refs == 0:
-            idle += 1
-    return max(most, 0), idle, below
+            rep.hit_idle += 1
 
 
 @compiled
-def cached_units(sim: Any, r: int, i: int) -> int:
+def cached_units(sim: Sim, r: int, i: int) -> int:
     """Leading units of job i's tokens that replica r has, in any tier.
 
     A unit outlives those that follow it (see the module), so halving finds the first that is missing.
@@ -201,11 +203,11 @@ def cached_units(sim: Any, r: int, i: int) -> int:
             low = middle + 1
         else:
             high = middle
-    return int(low)
+    return low
 
 
 @compiled
-def hold(sim: Any, r: int, i: int, units: int) -> None:
+def hold(sim: Sim, r: int, i: int, units: int) -> None:
     """Job i takes its first `units` units, found by `match` just before; those below the GPU are loaded and cost
     time."""
     rep = sim.reps[r]
@@ -217,14 +219,14 @@ def hold(sim: Any, r: int, i: int, units: int) -> None:
         unit = sim.units[slot]
         if unit.refs == 0:
             _leave_tier(sim, slot)
-        if unit.refs == 0 and unit.tier != GPU:
+        if sim.has_tiers and unit.refs == 0 and unit.tier != GPU:
             below += 1
             if unit.tier == HOST:
                 rep.extra_s += tokens * rep.host_s_per_token
-                sim.totals[r, 8] += tokens
+                sim.totals[r].host_tokens += tokens
             else:
                 rep.extra_s += tokens * rep.ssd_s_per_token
-                sim.totals[r, 9] += tokens
+                sim.totals[r].ssd_tokens += tokens
             unit.tier = GPU
         unit.refs += 1
     sim.jobs[i].shared = units
@@ -235,7 +237,7 @@ def hold(sim: Any, r: int, i: int, units: int) -> None:
 
 
 @compiled
-def register(sim: Any, r: int, i: int, tokens: int) -> None:
+def register(sim: Sim, r: int, i: int, tokens: int) -> None:
     """Blocks that job i has computed, up to `tokens`, become shared units that it holds."""
     rep = sim.reps[r]
     if rep.unit_blocks == 0:
@@ -261,7 +263,7 @@ def register(sim: Any, r: int, i: int, tokens: int) -> None:
 
 
 @compiled
-def release(sim: Any, r: int, i: int) -> None:
+def release(sim: Sim, r: int, i: int) -> None:
     """Job i gives its units back, deepest first."""
     rep = sim.reps[r]
     job = sim.jobs[i]
@@ -277,11 +279,11 @@ def release(sim: Any, r: int, i: int) -> None:
 
 
 @compiled
-def forget(sim: Any, r: int) -> None:
+def forget(sim: Sim, r: int) -> None:
     """Lose what replica r cached on the GPU and the host (all its units must be idle); the SSD stays."""
     for tier in range(SSD):
-        while sim.lru[r, tier, 0] >= 0:
-            slot = sim.lru[r, tier, 0]
+        while sim.lru[r, tier].oldest >= 0:
+            slot = sim.lru[r, tier].oldest
             _leave_tier(sim, slot)
             if tier == GPU:
                 sim.reps[r].free_blocks += sim.reps[r].unit_blocks
@@ -289,7 +291,7 @@ def forget(sim: Any, r: int) -> None:
 
 
 @compiled
-def cached_by(sim: Any, i: int, r: int) -> int:
+def cached_by(sim: Sim, i: int, r: int) -> int:
     """Leading units of job i's prompt that replica r caches in any tier."""
     start = sim.prefix_start[i]
     most = min(sim.prefix_start[i + 1] - start, (sim.jobs[i].goal - 1) // sim.g[0].unit_tokens)

@@ -6,27 +6,38 @@ for those that come out of order: both are threaded through the jobs and need no
 
 from __future__ import annotations
 
-from typing import Any
-
 from rooflab.simulator.serving.compiled import compiled
+from rooflab.simulator.serving.state import SOONEST, Sim
 
-__all__ = ["empty_queue", "heap_push", "heap_remove", "peek", "pop", "push", "set_wake"]
+__all__ = ["empty_queue", "heap_push", "heap_remove", "limbo", "peek", "pop", "push", "set_wake", "timers"]
 
 
 @compiled
-def before(sim: Any, a: int, b: int) -> bool:
+def limbo(sim: Sim) -> int:
+    """The line of those who have nowhere to go."""
+    return sim.g[0].n_queues - 2
+
+
+@compiled
+def timers(sim: Sim) -> int:
+    """The line of those who wait for a time: requests to be released, KV under way."""
+    return sim.g[0].n_queues - 1
+
+
+@compiled
+def before(sim: Sim, a: int, b: int) -> bool:
     """Whether job a goes before b: smaller key, then earlier arrival, then lower number."""
     x = sim.jobs[a]
     y = sim.jobs[b]
     if x.key != y.key:
-        return bool(x.key < y.key)
+        return x.key < y.key
     if x.arrival_s != y.arrival_s:
-        return bool(x.arrival_s < y.arrival_s)
+        return x.arrival_s < y.arrival_s
     return a < b
 
 
 @compiled
-def meld(sim: Any, a: int, b: int) -> int:
+def meld(sim: Sim, a: int, b: int) -> int:
     """One pairing heap of two (−1: none)."""
     if a < 0:
         return b
@@ -40,7 +51,7 @@ def meld(sim: Any, a: int, b: int) -> int:
 
 
 @compiled
-def push(sim: Any, q: int, i: int, key: float) -> None:
+def push(sim: Sim, q: int, i: int, key: float) -> None:
     """Put job i into line q."""
     line = sim.queues[q]
     job = sim.jobs[i]
@@ -59,7 +70,7 @@ def push(sim: Any, q: int, i: int, key: float) -> None:
 
 
 @compiled
-def peek(sim: Any, q: int) -> int:
+def peek(sim: Sim, q: int) -> int:
     """The job at the front of line q, or −1."""
     line = sim.queues[q]
     if line.head < 0 or (line.root >= 0 and before(sim, line.root, line.head)):
@@ -68,7 +79,7 @@ def peek(sim: Any, q: int) -> int:
 
 
 @compiled
-def pop(sim: Any, q: int) -> int:
+def pop(sim: Sim, q: int) -> int:
     """Take the front job out of line q."""
     i = peek(sim, q)
     line = sim.queues[q]
@@ -83,7 +94,7 @@ def pop(sim: Any, q: int) -> int:
 
 
 @compiled
-def _meld_children(sim: Any, first: int) -> int:
+def _meld_children(sim: Sim, first: int) -> int:
     """Two passes: pair up left to right, then gather right to left."""
     stack = -1
     while first >= 0:
@@ -106,7 +117,7 @@ def _meld_children(sim: Any, first: int) -> int:
 
 
 @compiled
-def empty_queue(sim: Any, q: int) -> int:
+def empty_queue(sim: Sim, q: int) -> int:
     """Take all out of queue q; the first of them, chained by `chunk_next`, the last to leave first (-1: nobody
     waited)."""
     first = -1
@@ -118,15 +129,16 @@ def empty_queue(sim: Any, q: int) -> int:
 
 
 @compiled
-def _place(sim: Any, r: int, at: int, key: int, i: int) -> None:
+def _place(sim: Sim, r: int, at: int, key: int, i: int) -> None:
     sim.heap_key[r, at] = key
     sim.heap_job[r, at] = i
     sim.jobs[i].heap_at = at
 
 
 @compiled
-def _sift(sim: Any, r: int, n: int, at: int, key: int, i: int) -> None:
-    """Find the place of (key, i) in the heap of n entries, starting from the hole `at`."""
+def _sift(sim: Sim, r: int, n: int, at: int, i: int) -> None:
+    """Find the place of job i in the heap of n entries, starting from the hole `at`."""
+    key = sim.jobs[i].finish_at
     keys = sim.heap_key[r]
     while at > 0:
         up = (at - 1) >> 1
@@ -148,30 +160,30 @@ def _sift(sim: Any, r: int, n: int, at: int, key: int, i: int) -> None:
 
 
 @compiled
-def heap_push(sim: Any, r: int, i: int) -> None:
+def heap_push(sim: Sim, r: int, i: int) -> None:
     """Job i joins the decode heap of replica r, whose n_decode still counts without it."""
     n = sim.reps[r].n_decode
-    _sift(sim, r, n + 1, n, sim.jobs[i].finish_at, i)
+    _sift(sim, r, n + 1, n, i)
 
 
 @compiled
-def heap_remove(sim: Any, r: int, i: int) -> None:
+def heap_remove(sim: Sim, r: int, i: int) -> None:
     """Job i leaves the decode heap of replica r, whose n_decode still counts it."""
     last = sim.reps[r].n_decode - 1
     at = sim.jobs[i].heap_at
     if at != last:
-        _sift(sim, r, last, at, sim.heap_key[r, last], sim.heap_job[r, last])
+        _sift(sim, r, last, at, sim.heap_job[r, last])
     sim.jobs[i].heap_at = -1
 
 
 @compiled
-def set_wake(sim: Any, r: int, time_s: float) -> None:
+def set_wake(sim: Sim, r: int, time_s: float) -> None:
     """Replica r wants to act at time_s (inf: no more)."""
     wakes = sim.wakes
     winners = sim.winners
     wakes[r] = time_s
     at = (len(wakes) + r) >> 1
-    while at > 0:
+    while at >= SOONEST:
         a = winners[2 * at]
         b = winners[2 * at + 1]
         winners[at] = b if wakes[b] < wakes[a] else a

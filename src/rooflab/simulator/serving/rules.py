@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from rooflab.errors import unknown
-from rooflab.simulator.serving.compiled import compiled
 
 __all__ = [
     "ENGINE_RULES",
@@ -37,7 +36,6 @@ __all__ = [
     "engine_rules",
     "key_signature",
     "policy_number",
-    "queue_key",
 ]
 
 
@@ -83,9 +81,14 @@ served client; most tokens of the prompt in the prefix cache.
 twice its tokens generated, and one that returns from idleness starts at the least of those waiting.  "longest-prefix"
 is SGLang's "lpm" (its default in 2024): whoever waits is sorted by what the cache holds whenever requests are admitted,
 so it does nothing without prefix caching."""
-CUSTOM: Final = len(POLICIES)
+FCFS: Final = POLICIES.index("fcfs")
+PRIORITY: Final = POLICIES.index("priority")
+SHORTEST: Final = POLICIES.index("shortest")
+SHORTEST_PREDICTED: Final = POLICIES.index("shortest-predicted")
+DEADLINE: Final = POLICIES.index("deadline")
 FAIR: Final = POLICIES.index("fair")
 LONGEST_PREFIX: Final = POLICIES.index("longest-prefix")
+OWN: Final = len(POLICIES)
 
 KeyFunction = Callable[[float, float, float, float, float, float, float, float, float], float]
 """A user's policy: (arrival_s, input_tokens, tokens_left, predicted_left, priority, deadline_at_s, service,
@@ -109,32 +112,9 @@ def engine_rules(name: str, where: str = "deployment.scheduler") -> EngineRules:
 
 
 def policy_number(policy: str | KeyFunction, where: str = "deployment.policy") -> int:
-    """How the loop knows a policy: its place in POLICIES, or CUSTOM."""
+    """How the loop knows a policy: its place in POLICIES, or OWN."""
     if not isinstance(policy, str):
-        return CUSTOM
+        return OWN
     if policy not in POLICIES:
         raise unknown("policy", policy, POLICIES, where)
     return POLICIES.index(policy)
-
-
-@compiled
-def queue_key(sim: Any, custom: Any, policy: int, i: int, service: float, now: float) -> float:
-    """Key of job i in its waiting line: least first."""
-    job = sim.jobs[i]
-    if policy == 1:
-        return float(job.priority)
-    if policy == 2:
-        return float(job.output - job.made)
-    if policy == 3:
-        return float(job.predicted - job.made)
-    if policy == 4:
-        return float(job.arrival_s + job.deadline_s)
-    if policy == CUSTOM:
-        return float(
-            custom(
-                job.arrival_s, float(job.input), float(job.output - job.made), float(job.predicted - job.made),
-                float(job.priority),
-                job.arrival_s + job.deadline_s, service, float(job.preemptions), now,
-            )
-        )  # fmt: skip
-    return float(job.arrival_s)

@@ -25,7 +25,7 @@ from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.search.highest import geometric_when_wide, highest
 from rooflab.simulator.results.serving import ServingResult
-from rooflab.simulator.serving.run import run
+from rooflab.simulator.serving.run import Progress, Tell, run
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
 from rooflab.simulator.serving.state import SETTINGS
 from rooflab.simulator.work.make import make_work
@@ -172,12 +172,14 @@ def simulate(
     scenario: Scenario,
     *,
     seed: int | None = None,
-    progress: Callable[[float, float], None] | None = None,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
     log_steps: int = 0,
 ) -> ServingResult:
     """Simulate a scenario event by event. Deterministic: same scenario, same seed, same result.
 
-    Raises Infeasible when it does not fit, InputError for impossible settings. Ctrl-C keeps what is done.
+    `progress` and `tell` are those of `run`. Ctrl-C keeps what is done.
+    Raises Infeasible when it does not fit, InputError for impossible settings.
     """
     if seed is not None:
         scenario = scenario.with_workload(seed=seed)
@@ -188,7 +190,9 @@ def simulate(
         workload = replace(workload, requests=workload.burst_size)
     requests = make_work(workload, slo=scenario.slo, block_tokens=scenario.deployment.limits.block_size)
     result = _with_frontend(
-        scenario, run(requests, cluster, seed=workload.seed, progress=progress, log_steps=log_steps), owners
+        scenario,
+        run(requests, cluster, seed=workload.seed, progress=progress, tell=tell, log_steps=log_steps),
+        owners,
     )
     devices = sum(e.deployment.split.devices_per_replica for e in owners)
     fullest = min(owners, key=lambda e: e.free_bytes)
@@ -231,19 +235,20 @@ def saturation(
     high: float | None = None,
     rounds: int = 12,
     progress: Callable[[float, bool], None] | None = None,
+    tell: Tell | None = None,
 ) -> tuple[float, ServingResult | None]:
     """The highest request rate (1/s) at which every service level holds, by halving over runs with common random
     numbers.
 
     Without service levels: the highest rate at which the engine keeps up (requests finish within 10 % of the time they
     arrive in). Returns the rate (0 when even the lowest fails) and the run at it. `progress` is told each rate and
-    whether it held.
+    whether it held, `tell` what `run` has to say.
     """
     best: tuple[float, ServingResult | None] = (0.0, None)
 
     def holds(rate: float) -> bool:
         nonlocal best
-        result = simulate(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None))
+        result = simulate(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None), tell=tell)
         fine = _holds(result)
         if fine and rate > best[0]:
             best = (rate, result)

@@ -15,17 +15,13 @@ from typing import Any, Final, get_args, get_type_hints
 import numpy as np
 
 from rooflab.scenario.limits import Limits
+from rooflab.simulator.serving import rows, tables
+from rooflab.simulator.serving.record import Cells, Grid, Rows
+from rooflab.simulator.serving.router import RouteFunction
+from rooflab.simulator.serving.rules import KeyFunction
+from rooflab.simulator.work.requests import Status
 
-__all__ = [
-    "CLUSTER_DTYPE",
-    "EVENT_DTYPE",
-    "JOB_DTYPE",
-    "QUEUE_DTYPE",
-    "REPLICA_DTYPE",
-    "STEP_DTYPE",
-    "UNIT_DTYPE",
-    "Sim",
-]
+__all__ = ["ARRAYS", "FEATURES", "FUNCTIONS", "SETTINGS", "Sim"]
 
 # what a job is doing
 UNBORN: Final = 0
@@ -34,6 +30,11 @@ PREFILLING: Final = 2
 DECODING: Final = 3
 RECEIVING: Final = 4
 ENDED: Final = 5
+
+# what became of a job, as a plain number
+FINISHED: Final = int(Status.FINISHED)
+REJECTED: Final = int(Status.REJECTED)
+IMPOSSIBLE: Final = int(Status.IMPOSSIBLE)
 
 # what a replica is doing
 OFF: Final = 0
@@ -68,69 +69,36 @@ HOST: Final = 1
 SSD: Final = 2
 TIERS: Final = 3
 
+# columns of the timeline while it is being summed
+RUNNING: Final = 0
+IN_LINE: Final = 1
+KV: Final = 2
+PREFILLED: Final = 3
+DECODED: Final = 4
+STEPS: Final = 5
+JOULES: Final = 6
+REPLICAS_UP: Final = 7
+TIMELINE_COLUMNS: Final = 8
 
-def _dtype(**columns: str) -> np.dtype[Any]:
-    kinds: dict[str, Any] = {"f8": np.float64, "i8": np.int64, "i4": np.int32}
-    return np.dtype([(name, kinds[kind]) for kind, names in columns.items() for name in names.split()], align=True)
+# what a router sees, one row each over replicas
+SEES_ELIGIBLE: Final = 0
+SEES_WAITING: Final = 1
+SEES_RUNNING: Final = 2
+SEES_LOAD: Final = 3
+SEES_FREE: Final = 4
+SEES_CACHED: Final = 5
+VIEWS: Final = 6
 
+# the winner of a tournament, and the winner's place in `Sim.winners`
+SOONEST: Final = 1
 
-JOB_DTYPE: Final = _dtype(
-    f8="deadline_s think_s key arrival_s first_scheduled_s first_token_s last_token_s stalled_since_s hidden_s",
-    i8="input output predicted cached done goal made anchor finish_at private home_private shared chunk on_host",
-    i4="client adapter priority session after successor sibling link child previous next chunk_next heap_at state "
-    "replica "
-    "home epoch first_replica decode_replica preemptions requeues status swapped",
-)
-"""A request. `done` tokens have KV, `goal` must have before the next token, `made` are generated (as of joining the
-decode batch)."""
+MOST_FRUITLESS: Final = 10_000
+"""Rotations of a replica since its last token after which none is expected: every turn undoes what the last one did."""
 
 SETTINGS: Final = tuple(
     name for name, kind in get_type_hints(Limits).items() if {*(get_args(kind) or (kind,))} <= {int, bool, NoneType}
 )
 """Whole numbers and switches among a scheduler's limits: a replica holds each under the name that a deployment has."""
-
-REPLICA_DTYPE: Final = _dtype(
-    f8="gain watermark retract reserve_ratio reserve_min reserve_decay reserve_now overlap host_s_per_token "
-    "ssd_s_per_token "
-    "swap_s_per_token adapter_load_s link_free_s link_s_per_token link_latency_s link_layers idle_w slow power "
-    "startup_s "
-    "start_s step_s slope_s step_j slope_j extra_s up_since_s waiting_since_s emitted_s newcomer_sum_s "
-    "swap_in_free_s swap_out_free_s sticky",
-    i8=f"{' '.join(SETTINGS)} cost role mixed chunked reserve gated by_progress policy kv_blocks capacity_tokens "
-    "swap_tokens swap_used max_adapters state epoch phase running n_decode waiting present load_tokens "
-    "head tail partial "
-    "chunk_head chunk_tail n_chunks chunk_tokens free_blocks idle_units host_units host_used ssd_units ssd_used "
-    "unit_blocks free_unit "
-    "ticks tokens held_back anchor_sum finish_sum output_sum k decoding n_step context_step area longest newcomers "
-    "active_adapters receiving ready_head swap_async swap_reuse rotate_steps rotate_at rotations fruitless look_at "
-    "wait_until",
-)
-"""An engine: its rules and limits, its batch, its blocks, the step (or run of k equal steps) that it is in."""
-
-MOST_FRUITLESS: Final = 10_000
-"""Rotations of a replica since its last token after which none is expected: every turn undoes what the last one did."""
-
-QUEUE_DTYPE: Final = _dtype(f8="service", i8="n head tail root n_decode joined_sum")
-"""A waiting line: a list for whoever comes in order, a pairing heap for the rest; under "fair" one a client, with its
-service so far."""
-
-UNIT_DTYPE: Final = _dtype(i8="block refs older newer tier replica")
-"""A cached prefix block (of prefix_block_tokens): who holds it and its place in its tier's least-recently-used list."""
-
-EVENT_DTYPE: Final = _dtype(f8="time_s slow power", i8="kind replica")
-"""Something that happens to the cluster at a set time."""
-
-CLUSTER_DTYPE: Final = _dtype(
-    f8="now_s stop_s interval_s tick_s next_tick_s scale_load balance_ratio",
-    i8="n_jobs n_queues n_clients ended next_open next_shared router turn turn_decode random next_event scale_min "
-    "scale_max unit_tokens "
-    "n_steps balance_gap spill stranded",
-)
-"""The cluster: the clock, the router, the autoscaler."""
-
-STEP_DTYPE: Final = _dtype(
-    f8="start_s end_s", i8="replica steps n_decode context n_prefill prefill_tokens kv_blocks waiting"
-)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -140,62 +108,95 @@ class Sim:
     To compiled code this is one pointer (pointer.py): a call hands over a word, not thirty arrays.
     """
 
-    g: Any
-    """(1,) the cluster."""
-    jobs: Any
+    g: Rows[rows.Clock]
+    """(1,) the cluster"""
+    jobs: Rows[rows.Job]
     """(N,)"""
-    reps: Any
+    reps: Rows[rows.Rep]
     """(R,)"""
-    queues: Any
+    queues: Rows[rows.Line]
     """(Q,)"""
-    events: Any
+    events: Rows[rows.Event]
     """cluster events in time order"""
-    totals: Any
-    """(R, TOTAL_FIELDS) sums over the run, as floats (whole numbers are exact to 2^53)"""
-    wakes: Any
+    totals: Rows[rows.Sums]
+    """(R,)"""
+    wakes: Cells[float]
     """(W,) when each replica wants to act next; W is R raised to a power of two"""
-    winners: Any
-    """(2W,) tournament over `wakes`: winners[1] is the soonest"""
-    heap_job: Any
+    winners: Cells[int]
+    """(2W,) tournament over `wakes`: winners[SOONEST] is the soonest"""
+    heap_job: Grid[int]
     """(R, S) decoding jobs as a heap on ..."""
-    heap_key: Any
+    heap_key: Grid[int]
     """(R, S) ... their finish_at"""
-    phases: Any
+    phases: Grid[int]
     """(R, block_size) decoding jobs by anchor modulo the block size: who needs a block next"""
-    tokens_table: Any
-    """(C, T, 3) seconds of linear, of communication, joules, at every token count"""
-    grid: Any
+    by_tokens: Grid[tables.TokenPrice]
+    """(C, T) prices of C kinds of engines at every token count"""
+    by_rows: Grid[tables.HeadPrice]
+    """(C, T) prices of logits at every row count"""
+    grid: Cells[float]
     """token counts of table rows from the last dense one on"""
-    rows_table: Any
-    """(C, T, 2) seconds and joules of the head at every row count"""
-    kinds: Any
-    """(C, K, 9) attention kinds"""
-    scalars: Any
-    """(C, 6)"""
-    prefix_start: Any
-    prefix_block: Any
-    unit_of: Any
+    attention: Grid[tables.Attention]
+    """(C, K) attention kinds"""
+    constants: Rows[tables.Constants]
+    """(C,)"""
+    prefix_start: Cells[int]
+    prefix_block: Cells[int]
+    unit_of: Cells[int]
     """slot of each held entry of prefix_block"""
-    units: Any
+    units: Rows[rows.Unit]
     """slots, replica after replica"""
-    table: Any
+    table: Cells[int]
     """open-addressed: (replica, block) to slot"""
-    lru: Any
-    """(R, TIERS, 2) oldest and newest idle unit of each tier"""
-    holders: Any
+    lru: Grid[rows.Ends]
+    """(R, TIERS) idle units"""
+    holders: Grid[int]
     """(blocks, words) bit sets of the replicas that cache a block; for prefix-affinity routing"""
-    adapters: Any
-    """(R, adapters, 2) running jobs of an adapter, and when it was last used (−1: not loaded)"""
-    views: Any
-    """(6, R) what a router sees"""
-    itl: Any
-    timeline: Any
-    """(intervals, TIMELINE columns) sums"""
-    steps: Any
+    adapters: Grid[rows.Adapter]
+    """(R, adapters)"""
+    views: Grid[int]
+    """(VIEWS, R) what a router sees"""
+    itl: Cells[float]
+    timeline: Grid[float]
+    """(intervals, TIMELINE_COLUMNS) sums"""
+    steps: Rows[rows.StepRow]
+    key_of: KeyFunction
+    """a user's policy, called if there is one"""
+    route_to: RouteFunction
+    """a user's router, called if there is one"""
+    has_replicas: bool = True
+    has_clients: bool = True
+    has_prefixes: bool = True
+    has_tiers: bool = True
+    has_adapters: bool = True
+    has_turns: bool = True
+    has_swap: bool = True
+    has_pools: bool = True
+    has_transfers: bool = True
+    has_pacing: bool = True
+    has_events: bool = True
+    has_outages: bool = True
+    has_autoscale: bool = True
+    has_own_policy: bool = True
+    has_own_router: bool = True
     words: Any = None
-    """(fields, 4) address and shape of each array above, read by compiled code"""
+    """(arrays and functions, 3) address and shape of each array above, addresses of the two functions: what compiled
+    code reads"""
 
     def __post_init__(self) -> None:
-        arrays = [getattr(self, f.name) for f in fields(self) if f.name != "words"]
+        arrays = [getattr(self, name) for name in ARRAYS]
         assert all(a.flags.c_contiguous for a in arrays)
-        self.words = np.array([(a.ctypes.data, *a.shape, *(1,) * (3 - a.ndim)) for a in arrays], dtype=np.int64)
+        own = [getattr(getattr(self, name), "address", 0) for name in FUNCTIONS]
+        self.words = np.array(
+            [*((a.ctypes.data, *a.shape, *(1,) * (2 - a.ndim)) for a in arrays), *((address, 1, 1) for address in own)],
+            dtype=np.int64,
+        )
+
+    def features(self) -> frozenset[str]:
+        """What the loop must have, by the names in FEATURES."""
+        return frozenset(name for name in FEATURES if getattr(self, f"has_{name}"))
+
+
+FUNCTIONS: Final = ("key_of", "route_to")
+FEATURES: Final = tuple(f.name.removeprefix("has_") for f in fields(Sim) if f.name.startswith("has_"))
+ARRAYS: Final = tuple(f.name for f in fields(Sim) if f.name not in (*FUNCTIONS, "words") and f.name[:4] != "has_")
