@@ -59,7 +59,7 @@ def test_file_mapping_and_scenario_are_the_same_thing(tmp_path: Path) -> None:
             "x.yaml: workload.rate: 'fast' is not a rate (for example 4/s)",
         ),
         ("hardware: h100\n", "x.yaml: no model given"),
-        ("model: [\n", "x.yaml: not valid YAML"),
+        ("model: [\n", "x.yaml:2: not valid YAML"),
         ("just text\n", "x.yaml: expected the fields model, hardware"),
         ("model: ./none/config.json\nhardware: h100\n", "x.yaml: none/config.json: no such file"),
         (

@@ -36,9 +36,10 @@ from rooflab.inputs.convert import CONVERSIONS, convert
 from rooflab.inputs.expression import check, holds
 from rooflab.inputs.kinds import KINDS, find, guess, kind_of
 from rooflab.inputs.rows import read_csv, read_jsonl
-from rooflab.inputs.source import parse_json, yaml_value
 from rooflab.inputs.table import Table
 from rooflab.inputs.vectors import Vectors
+from rooflab.source.text import parse_json
+from rooflab.source.yaml_file import yaml_value
 from rooflab.testing.inputs import InputConformance, hostile_reads
 
 BOMB = "a: &a [1, 2]\n" + "".join(

@@ -11,7 +11,7 @@ from imports_graph import Import, circles, imports, modules
 ROOMS = (
     ("errors",),
     ("units",),
-    ("files", "extras"),
+    ("files", "extras", "source"),
     ("search", "statistics", "numerics"),
     ("metrics",),
     ("charts", "scenario"),

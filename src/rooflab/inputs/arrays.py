@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rooflab.errors import InputError, unknown
 from rooflab.inputs.content import frozen
-from rooflab.inputs.source import content
+from rooflab.source.text import content
 
 __all__ = ["Arrays", "npz_bytes", "read_npz"]
 

@@ -18,9 +18,9 @@ from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffle
 from rooflab.inputs.expression import check, holds
 from rooflab.inputs.kind import Disturbance, Format, Kind
 from rooflab.inputs.rows import as_number, csv_bytes, read_csv, records, typed
-from rooflab.inputs.source import in_line, yaml_value
 from rooflab.inputs.summary import Summary, summary
 from rooflab.inputs.table import Table
+from rooflab.source.yaml_file import in_line, yaml_value
 
 __all__ = ["KIND", "Design", "Objective", "Parameter"]
 

@@ -16,8 +16,8 @@ from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaling, shuffled, shuffling
 from rooflab.inputs.kind import FOLDER, Disturbance, Format, Kind
 from rooflab.inputs.pixels import MOST_PIXELS, SUFFIXES, pixmap, read_image
-from rooflab.inputs.source import files_in
 from rooflab.inputs.summary import Summary, summary
+from rooflab.source.text import files_in
 
 __all__ = ["KIND", "Images"]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, get_arg
 from rooflab.errors import InputError, unknown
 from rooflab.files import replaced
 from rooflab.inputs.samples import Sample, samples_of
-from rooflab.inputs.source import shown
+from rooflab.source.text import shown
 
 if TYPE_CHECKING:
     import numpy as np

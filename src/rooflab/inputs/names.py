@@ -10,7 +10,8 @@ from typing import Final
 
 from rooflab.errors import InputError
 from rooflab.inputs.rows import squash
-from rooflab.inputs.source import content, json_value, yaml_value
+from rooflab.source.text import content, json_value
+from rooflab.source.yaml_file import yaml_value
 
 __all__ = ["names_in"]
 

@@ -15,10 +15,10 @@ from rooflab.catalogue.networks import network as named
 from rooflab.errors import InputError, unknown
 from rooflab.inputs.disturb import exchanging, halving, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.source import content, json_value
 from rooflab.inputs.summary import Column, Summary, summary
 from rooflab.operators.conv import Conv, Layer, Pass, PatchAttention, Product
 from rooflab.operators.networks import Network
+from rooflab.source.text import content, json_value
 
 __all__ = ["KIND"]
 

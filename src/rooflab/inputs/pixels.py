@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rooflab import extras
 from rooflab.errors import InputError
-from rooflab.inputs.source import content
+from rooflab.source.text import content
 
 __all__ = ["SUFFIXES", "pixmap", "read_image"]
 

@@ -17,8 +17,8 @@ from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
 from rooflab.inputs.rows import as_number, csv_bytes, read_csv, records
-from rooflab.inputs.source import in_line, yaml_value
 from rooflab.inputs.summary import Summary, summary
+from rooflab.source.yaml_file import in_line, yaml_value
 
 __all__ = ["KIND", "Portfolio"]
 

@@ -20,8 +20,8 @@ from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, shuffled, shuffling
 from rooflab.inputs.kind import FOLDER, Disturbance, Format, Kind
 from rooflab.inputs.rows import jsonl_bytes
-from rooflab.inputs.source import files_in, parse_json, text
 from rooflab.inputs.summary import Summary, summary
+from rooflab.source.text import files_in, parse_json, text
 
 __all__ = ["KIND", "Program", "Programs", "Test"]
 

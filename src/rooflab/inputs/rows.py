@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rooflab import extras
 from rooflab.errors import InputError, unknown
 from rooflab.inputs.content import frozen
-from rooflab.inputs.source import content, parse_json, text
+from rooflab.source.text import content, parse_json, text
 
 __all__ = [
     "LARGEST",

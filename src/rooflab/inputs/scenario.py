@@ -16,11 +16,10 @@ from typing import Any, Final
 from rooflab.errors import InputError
 from rooflab.inputs.disturb import exchanging, scaling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.source import yaml_value
 from rooflab.inputs.summary import Column, Summary
 from rooflab.scenario.hardware import Device, Hardware, Link
 from rooflab.scenario.lengths import Lengths
-from rooflab.scenario.scenario import FIELDS, Resolvers, Scenario, beside, read_scenario
+from rooflab.scenario.scenario import Resolvers, Scenario, beside, read_file, read_scenario
 from rooflab.scenario.workload import Workload
 from rooflab.scenario.write import written
 
@@ -228,10 +227,7 @@ def scenario_kind(read: Callable[[Mapping[str, Any]], Scenario] = _read) -> Kind
     """The kind whose scenarios `read` makes of the fields of a file; whoever knows the papers applies techniques."""
 
     def load(path: Path) -> Scenario:
-        held = yaml_value(path)
-        if not isinstance(held, Mapping):
-            raise InputError(f"expected the fields {', '.join(FIELDS[:4])}, found {type(held).__name__}", str(path))
-        return read(beside(held, path.parent))
+        return read(beside(read_file(path), path.parent))
 
     return Kind(
         name="scenario",

@@ -16,8 +16,8 @@ from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
 from rooflab.inputs.rows import csv_bytes, read_csv
-from rooflab.inputs.source import content
 from rooflab.inputs.summary import Summary, summary
+from rooflab.source.text import content
 
 __all__ = ["KIND", "Vectors"]
 

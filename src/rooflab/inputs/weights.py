@@ -19,8 +19,8 @@ from rooflab.inputs.checks import finite, names, put
 from rooflab.inputs.content import frozen
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.source import content, parse_json
 from rooflab.inputs.summary import Summary, summary
+from rooflab.source.text import content, parse_json
 
 __all__ = ["KIND", "Weights"]
 

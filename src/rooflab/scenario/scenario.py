@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,8 @@ from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.slo import SLO, read_slo
 from rooflab.scenario.workload import Workload, read_workload
+from rooflab.source.text import json_value
+from rooflab.source.yaml_file import yaml_value
 
 __all__ = [
     "FIELDS",
@@ -162,35 +163,20 @@ def _techniques(value: Any, where: str) -> tuple[TechniqueCall, ...]:
 
 def read_file(path: str | Path) -> Mapping[str, Any]:
     """The mapping in a YAML or JSON scenario file. Raises InputError when it is missing or is not a mapping."""
-    import yaml
-
-    path = Path(path)
-    try:
-        content = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError("no such file", str(path)) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error})", str(path).replace("\0", "\\0")) from None
-    try:
-        value = _json_or_yaml(content, path)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"not valid YAML ({problem})", str(path)) from None
+    value = _json_or_yaml(Path(path))
     if not isinstance(value, Mapping):
         raise InputError(f"expected the fields {', '.join(FIELDS[:4])}, found {type(value).__name__}", str(path))
     return value
 
 
-def _json_or_yaml(content: str, path: Path) -> Any:
+def _json_or_yaml(path: Path) -> Any:
     """The value of a file; JSON is read as such, since YAML takes its 1e-06 for a text."""
-    import yaml
-
     if path.suffix.lower() == ".json":
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError):  # JSON with comments and the like is YAML
+            return json_value(path)
+        except InputError:  # JSON with comments and the like is YAML
             pass
-    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml_value(path)
 
 
 def beside(fields: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
