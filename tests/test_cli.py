@@ -270,3 +270,14 @@ def test_a_closed_pipe_is_quiet() -> None:
         env=os.environ,
     )  # fmt: skip
     assert done.stderr == ""
+
+
+def test_too_little_memory_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(*args: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 7.28 TiB")
+
+    monkeypatch.setattr("rooflab.cli.main.cli.main", fill)
+    assert run(["simulate"]) == 2
+    assert capsys.readouterr().err == "not enough memory (Unable to allocate 7.28 TiB)\n"

@@ -63,6 +63,12 @@ def test_pipes_are_written_into(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+def test_a_full_disk_is_told() -> None:
+    with pytest.raises(InputError, match="/dev/full: cannot be written"):
+        write_text("/dev/full", "text" * 100_000)
+
+
 def test_after_an_error_a_file_is_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("before")

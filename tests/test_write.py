@@ -296,6 +296,11 @@ def test_json_is_read_as_json(tmp_path: Path) -> None:
         ({"slo": {"ttft": 1, "ttft_p99": 2}}, "slo: ttft_p99 is given twice"),
         ({"name": [1]}, "name: expected text, got [1]"),
         ({"deployment": {"tp": float("inf")}}, "deployment.tp: inf is not a whole number"),
+        ({"deployment": {"block_size": 10**7}}, "deployment.block_size: 10000000 is too large; at most 1,000,000"),
+        ({"deployment": {"max_waiting": 10**30}}, "is too large; at most 1,000,000,000,000,000"),
+        ({"workload": {"requests": "1e12"}}, "workload.requests: '1e12' is too large; at most 1,000,000,000"),
+        ({"workload": {"clients": 10**9}}, "is too large; at most 10,000,000"),
+        ({"workload": {"predict_cv": 1e300}}, "workload.predict_cv: 1e+300 is out of range"),
     ],
 )  # fmt: skip
 def test_wrong_fields_are_told_in_one_line(fields: dict[str, Any], message: str) -> None:

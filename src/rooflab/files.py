@@ -9,11 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from rooflab.errors import InputError
 
 __all__ = ["is_file", "replaced", "user_cache", "write_text"]
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that takes no more."""
 
 
 @contextmanager
@@ -39,9 +42,11 @@ def replaced(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
                 # mkstemp makes files that only their owner can read
                 os.chmod(temporary, _usual_mode() if there is None else stat.S_IMODE(there.st_mode))
                 os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise InputError(f"cannot be written ({error.strerror})", str(path)) from None
         raise
 
 

@@ -86,6 +86,8 @@ def run(args: Sequence[str] | None = None) -> int:
         return _complain(error.format_message(), 2)
     except RooflabError as error:
         return _complain(str(error), error.exit_code)
+    except MemoryError as error:
+        return _complain(f"not enough memory ({error})" if str(error) else "not enough memory", 2)
     except (click.Abort, KeyboardInterrupt):
         return _complain("interrupted", 130)
     except BrokenPipeError:

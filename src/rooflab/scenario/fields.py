@@ -4,7 +4,7 @@ where."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from rooflab import units
 from rooflab.errors import InputError, unknown
@@ -12,6 +12,8 @@ from rooflab.errors import InputError, unknown
 __all__ = ["Reader", "at_least", "choice", "flag", "integer", "number", "quantity", "read", "text"]
 
 T = TypeVar("T")
+_LARGEST: Final = 10**15
+"""Of whole numbers: sums of them still fit into 64 bits."""
 Reader = Callable[[Any, str], Any]
 
 
@@ -31,19 +33,21 @@ def read(cls: type[T], mapping: object, where: str, readers: Mapping[str, Reader
     return cls(**values)
 
 
-def integer(value: Any, where: str) -> int:
-    """A whole number, at least 0."""
+def integer(value: Any, where: str, high: int = _LARGEST) -> int:
+    """A whole number from 0 to `high`."""
     number = units.parse(value, "count", where)
     if not (0 <= number < float("inf")) or number != int(number):
         raise InputError(f"{value!r} is not a whole number", where)
+    if number > high:
+        raise InputError(f"{value!r} is too large; at most {high:,}", where)
     return int(number)
 
 
-def at_least(low: int) -> Reader:
-    """A reader of whole numbers from `low` up."""
+def at_least(low: int, high: int = _LARGEST) -> Reader:
+    """A reader of whole numbers from `low` to `high`."""
 
     def reader(value: Any, where: str) -> int:
-        number = integer(value, where)
+        number = integer(value, where, high)
         if number < low:
             raise InputError(f"{number} is too small; at least {low}", where)
         return number

@@ -100,7 +100,7 @@ LIMITS_READERS: Final[dict[str, fields.Reader]] = {
     "max_num_seqs": fields.at_least(1),
     "max_num_batched_tokens": fields.at_least(1),
     "max_model_len": fields.at_least(1),
-    "block_size": fields.at_least(1),
+    "block_size": fields.at_least(1, 10**6),
     "gpu_memory_utilization": fields.number(0, 1, exclusive=True),
     "chunked_prefill": fields.flag,
     "admit_every": fields.at_least(1),

@@ -153,7 +153,7 @@ def read_prefixes(value: Any, where: str) -> Prefixes:
     """Prefixes from ``2000`` (one, shared by all) or ``{tokens: 2000, count: 20, skew: 1, share: 0.8}``."""
     readers: dict[str, fields.Reader] = {
         "tokens": fields.at_least(1),
-        "count": fields.at_least(1),
+        "count": fields.at_least(1, 10**7),
         "skew": fields.number(0),
         "share": fields.number(0, 1),
     }
@@ -162,7 +162,11 @@ def read_prefixes(value: Any, where: str) -> Prefixes:
 
 def read_clients(value: Any, where: str) -> Clients:
     """Clients from ``8`` (equal ones), ``{count: 8, skew: 1}`` or ``{shares: [4, 1, 1]}``."""
-    readers: dict[str, fields.Reader] = {"count": fields.at_least(1), "skew": fields.number(0), "shares": _shares}
+    readers: dict[str, fields.Reader] = {
+        "count": fields.at_least(1, 10**7),
+        "skew": fields.number(0),
+        "shares": _shares,
+    }
     clients = _counted(Clients, "count", value, where, readers)
     if clients.shares and clients.count not in (1, len(clients.shares)):
         raise InputError(f"{len(clients.shares)} shares for {clients.count} clients", where)
@@ -172,7 +176,7 @@ def read_clients(value: Any, where: str) -> Clients:
 def read_adapters(value: Any, where: str) -> Adapters:
     """Adapters from ``16`` or ``{count: 16, skew: 1, share: 0.9, rank: 32}``."""
     readers: dict[str, fields.Reader] = {
-        "count": fields.at_least(1),
+        "count": fields.at_least(1, 10**7),
         "skew": fields.number(0),
         "share": fields.number(0, 1),
         "rank": fields.at_least(1),

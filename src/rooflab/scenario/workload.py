@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Literal
 
 from rooflab.errors import InputError
@@ -181,21 +182,21 @@ WORKLOAD_READERS: Final[dict[str, fields.Reader]] = {
     "like": fields.text,
     "arrivals": fields.choice("poisson", "gamma", "uniform", "burst", "diurnal"),
     "arrivals_cv": fields.number(0, exclusive=True),
-    "requests": fields.at_least(1),
+    "requests": fields.at_least(1, 10**9),
     "rounds": fields.at_least(1),
     "length_jitter": fields.number(0, 0.99),
     "start": fields.choice("burst", "staggered"),
     "shared_prefix": fields.integer,
-    "seed": fields.integer,
+    "seed": partial(fields.integer, high=2**64),
     "correlation": _signed_fraction,
-    "burst_size": fields.at_least(1),
+    "burst_size": fields.at_least(1, 10**7),
     "diurnal": read_diurnal,
     "sessions": read_sessions,
     "classes": read_classes,
     "prefixes": read_prefixes,
     "clients": read_clients,
     "adapters": read_adapters,
-    "predict_cv": fields.number(0),
+    "predict_cv": fields.number(0, 1000),
     "beams": fields.at_least(1),
 }
 
