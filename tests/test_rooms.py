@@ -134,3 +134,11 @@ def test_no_file_names_a_paper() -> None:
 )
 def test_circles_are_found(edges: dict[str, set[str]], found: list[list[str]]) -> None:
     assert circles(edges) == found
+
+
+def test_the_drawing_shows_the_rooms_as_they_are() -> None:
+    import draw_rooms
+
+    again = "run python tests/draw_rooms.py"
+    assert draw_rooms.page() == draw_rooms.PAGE.read_text("utf-8"), again
+    assert draw_rooms.drawing() == draw_rooms.DRAWING.read_text("utf-8"), again
