@@ -151,7 +151,8 @@ def _distribution(value: Mapping[Any, Any], dimension: str, lowest: float, where
         raise InputError(f"{kind} needs {' and '.join(needed)}", where)
     if kind == "uniform":
         return _uniform(got["low"], got["high"], where)
-    return _cut(kind, got["mean"], got.get("cv", 1.0), got.get("low", lowest), got.get("high", float("inf")), where)
+    low, high = got.get("low", lowest), got.get("high", float("inf"))
+    return _cut(kind, got["mean"], got.get("cv", 1.0), low=low, high=high, where=where)
 
 
 def _fixed(mean: float, where: str) -> Lengths:
@@ -167,7 +168,7 @@ def _uniform(low: float, high: float, where: str) -> Lengths:
     return Lengths("uniform", mean, (high - low) / 12**0.5 / mean if mean else 0.0, low, high)
 
 
-def _cut(kind: str, mean: float, cv: float, low: float, high: float, where: str) -> Lengths:
+def _cut(kind: str, mean: float, cv: float, *, low: float, high: float, where: str) -> Lengths:
     """A lognormal or exponential whose mean and cv hold after the cut; no distribution on [low, high] has a larger
     variance than (high − mean)(mean − low) (Bhatia and Davis 2000)."""
     if not low <= mean <= high:
