@@ -1,7 +1,7 @@
-"""Draw the rooms as they are: ``python tests/draw_rooms.py`` writes the table and the drawing of docs/explanation/design.md.
+"""Draw the rooms as they are: ``python tests/draw_rooms.py`` makes table and drawing of docs/explanation/design.md.
 
-The drawing is a matrix: a dot in the row of a room and the column of another says that the first imports the second.  Rooms stand
-in the order of the layers, so a dot above the diagonal would be an import upwards.
+The drawing is a matrix: a dot in the row of a room and the column of another says that the first imports the second.
+Rooms stand in the order of the layers, so a dot above the diagonal would be an import upwards.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ def drawing() -> str:
     size = CELL * len(names)
     width, height = LEFT + size + 12, TOP + size + 12
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        'aria-label="which room imports which" font-family="system-ui, sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        'role="img" aria-label="which room imports which" font-family="system-ui, sans-serif" font-size="12">',
         "<style>text{fill:#1f2937}.grid{stroke:#d1d5db}.self{fill:#e5e7eb}.dot{fill:#2563eb}.layer{stroke:#6b7280}"
-        "@media (prefers-color-scheme:dark){text{fill:#e5e7eb}.grid{stroke:#374151}.self{fill:#374151}.dot{fill:#60a5fa}"
+        "@media (prefers-color-scheme:dark){text{fill:#e5e7eb}.grid{stroke:#374151}"
+        ".self{fill:#374151}.dot{fill:#60a5fa}"
         ".layer{stroke:#9ca3af}}</style>",
     ]
     for k in range(len(names) + 1):
@@ -67,7 +68,8 @@ def drawing() -> str:
         out.append(f'<rect class="self" x="{LEFT + CELL * row}" y="{y}" width="{CELL}" height="{CELL}"/>')
         for column, other in enumerate(names):
             if (name, other) in edges and name != other:
-                out.append(f'<circle class="dot" cx="{LEFT + CELL * column + CELL / 2:g}" cy="{y + CELL / 2:g}" r="5"/>')
+                x = LEFT + CELL * column + CELL / 2
+                out.append(f'<circle class="dot" cx="{x:g}" cy="{y + CELL / 2:g}" r="5"/>')
     return "\n".join([*out, "</svg>", ""])
 
 

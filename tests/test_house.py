@@ -41,7 +41,10 @@ def test_wide_records_take_keywords_only() -> None:
         f"{module}.{node.name}"
         for module, tree in trees()
         for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and _fields(node) > WIDE and _dataclass(node) and "kw_only=True" not in _dataclass(node)
+        if isinstance(node, ast.ClassDef)
+        and _fields(node) > WIDE
+        and _dataclass(node)
+        and "kw_only=True" not in _dataclass(node)
     ]
     assert wrong == []
 

@@ -84,7 +84,7 @@ def audit(paper: Paper, claim: Claim, got: Got, lab: Lab, labs: Labs) -> Audit:
     reason = _null(claim, asked, labs, tried)
     if reason:
         return Audit(False, reason)
-    verdict = _moves(claim, got, asked, data, labs, tried)
+    verdict = _moves(claim, got, asked, data, labs=labs, tried=tried)
     unbroken = claim.expect.sort in _BOUNDS and claim.holds(got) and all(claim.holds(x) for x in tried)
     if verdict.passed and unbroken:
         return Audit(False, "nothing that was tried breaks its bound: it needs a null, or inputs that move it across")
@@ -150,7 +150,7 @@ def _null(claim: Claim, asked: tuple[str, ...], labs: Labs, tried: list[Got]) ->
 
 
 def _moves(
-    claim: Claim, got: Got, asked: tuple[str, ...], data: Mapping[str, Any], labs: Labs, tried: list[Got]
+    claim: Claim, got: Got, asked: tuple[str, ...], data: Mapping[str, Any], *, labs: Labs, tried: list[Got]
 ) -> Audit:
     """Whether the figure follows its inputs: declared ones as declared, then any that may move one of its kind. Adds
     what declared inputs give to `tried`."""

@@ -138,7 +138,7 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, *, audited: bool) -
     assumed, priced = dict(lab.assumed), tuple(lab.priced)
     verdict = audit(p, c, got, lab, labs) if audited else Audit(passed=True)
     flips = _flips(c, c.holds(got), assumed.values(), labs)
-    status, reason = _status(p, c, got, verdict, flips, history, priced)
+    status, reason = _status(p, c, got, verdict, flips=flips, history=history, priced=priced)
     return _row(
         p, c, history, status=status, reason=reason, started=started, got=got, error=error, assumed=assumed.values(),
         flips=flips, audited=audited and verdict.passed, moved=tuple(verdict.moved),
@@ -146,7 +146,8 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, *, audited: bool) -
 
 
 def _status(
-    p: Paper, c: Claim, got: Got, verdict: Audit, flips: tuple[str, ...], history: History, priced: Sequence[Priced],
+    p: Paper, c: Claim, got: Got, verdict: Audit, *, flips: tuple[str, ...], history: History,
+    priced: Sequence[Priced],
 ) -> tuple[Status, str]:  # fmt: skip
     """The verdict on a figure, and why it is that."""
     if verdict.reason:
