@@ -136,32 +136,20 @@ class Stack:
         """Channel gates: mean of the image, two small layers, a product."""
         channels, pixels = self.channels, self.pixels
         self.layers.append(Pass("se", self.elements))
-        self.layers.append(
-            Conv(
-                name="se",
-                inputs=channels,
-                outputs=middle,
-                kernel=1,
-                groups=1,
-                height=1,
-                width=1,
-                in_pixels=1,
-                bias=bias,
+        for inputs, outputs in ((channels, middle), (middle, channels)):
+            self.layers.append(
+                Conv(
+                    name="se",
+                    inputs=inputs,
+                    outputs=outputs,
+                    kernel=1,
+                    groups=1,
+                    height=1,
+                    width=1,
+                    in_pixels=1,
+                    bias=bias,
+                )  # fmt: skip
             )
-        )
-        self.layers.append(
-            Conv(
-                name="se",
-                inputs=middle,
-                outputs=channels,
-                kernel=1,
-                groups=1,
-                height=1,
-                width=1,
-                in_pixels=1,
-                bias=bias,
-            )
-        )
         self.layers.append(Pass("se", channels * pixels))
 
     def attention(self, heads: int, width: int, *, window: int = 0, fused: bool = True) -> None:

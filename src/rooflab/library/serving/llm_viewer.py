@@ -8,6 +8,7 @@ OPs = 2·tokens·n·k, bytes = n·k·w + tokens·k·a + tokens·n·a, attainable
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rooflab.charts.marks import Series
@@ -81,60 +82,19 @@ _PROMPT = {"model": "meta-llama/Llama-2-7b-hf", "device": "a6000"}
 _TOKENS: Final = {"prefill": 2048, "decode": 1}
 
 
-def _prefill(lab: Lab) -> Point:
-    return linear_point(lab, tokens=lab.data("tokens", _TOKENS)["prefill"], **_PROMPT)
+_FIGURES: Final = {"ops": "flops", "bytes": "bytes", "intensity": "intensity", "bound": "attainable_flops"}
+"""Columns of the operator table and where a point has them."""
 
 
-def _decode(lab: Lab) -> Point:
-    return linear_point(lab, tokens=lab.data("tokens", _TOKENS)["decode"], **_PROMPT)
+def _figure(lab: Lab, phase: str, of: str) -> float:
+    """One cell of the operator table: the query projection in a phase."""
+    point = linear_point(lab, tokens=lab.data("tokens", _TOKENS)[phase], **_PROMPT)
+    return float(getattr(point, of))
 
 
-@paper.claim("c1-ops")
-def prefill_operations(lab: Lab) -> float:
-    """OPs of the query projection over the prompt."""
-    return _prefill(lab).flops
-
-
-@paper.claim("c1-bytes")
-def prefill_bytes(lab: Lab) -> float:
-    """Bytes of weights, inputs and outputs."""
-    return _prefill(lab).bytes
-
-
-@paper.claim("c1-intensity")
-def prefill_intensity(lab: Lab) -> float:
-    """OPs over bytes."""
-    return _prefill(lab).intensity
-
-
-@paper.claim("c1-bound")
-def prefill_attainable(lab: Lab) -> float:
-    """What the roofline allows."""
-    return _prefill(lab).attainable_flops
-
-
-@paper.claim("c2-ops")
-def decode_operations(lab: Lab) -> float:
-    """OPs of one new token."""
-    return _decode(lab).flops
-
-
-@paper.claim("c2-bytes")
-def decode_bytes(lab: Lab) -> float:
-    """Bytes of one new token: the weights."""
-    return _decode(lab).bytes
-
-
-@paper.claim("c2-intensity")
-def decode_intensity(lab: Lab) -> float:
-    """OPs over bytes."""
-    return _decode(lab).intensity
-
-
-@paper.claim("c2-bound")
-def decode_attainable(lab: Lab) -> float:
-    """What the roofline allows."""
-    return _decode(lab).attainable_flops
+for _row, _phase in (("c1", "prefill"), ("c2", "decode")):
+    for _column, _of in _FIGURES.items():
+        paper.claim(f"{_row}-{_column}")(partial(_figure, phase=_phase, of=_of))
 
 
 @paper.setup("A6000")
