@@ -148,7 +148,7 @@ class Stack:
                     width=1,
                     in_pixels=1,
                     bias=bias,
-                )  # fmt: skip
+                )
             )
         self.layers.append(Pass("se", channels * pixels))
 
