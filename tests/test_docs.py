@@ -11,6 +11,7 @@ import pytest
 
 from rooflab.cli.main import COMMANDS, run
 from rooflab.cli.reference import pages, stale
+from rooflab.inputs.kinds import KINDS
 from rooflab.metrics.registry import METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +46,8 @@ def test_every_command_and_metric_is_in_the_reference() -> None:
         assert f"## `rooflab {command}`" in found["commands.md"]
     for metric in METRICS:
         assert f"`{metric}`" in found["metrics.md"]
+    for kind in KINDS:
+        assert f"## {kind}\n" in found["inputs.md"]
 
 
 @pytest.mark.parametrize(

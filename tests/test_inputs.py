@@ -35,7 +35,7 @@ from rooflab.inputs.content import digest, same
 from rooflab.inputs.convert import CONVERSIONS, convert
 from rooflab.inputs.expression import check, holds
 from rooflab.inputs.kinds import KINDS, find, guess, kind_of
-from rooflab.inputs.rows import read_csv, read_jsonl
+from rooflab.inputs.row_files import read_csv, read_jsonl
 from rooflab.inputs.table import Table
 from rooflab.inputs.vectors import Vectors
 from rooflab.source.text import parse_json

@@ -31,6 +31,7 @@ def pages() -> dict[str, str]:
         "scenario.md": _NOTE + _scenario(),
         "metrics.md": _NOTE + _metrics(),
         "catalogue.md": _NOTE + _catalogue(),
+        "inputs.md": _NOTE + _inputs(),
     }
 
 
@@ -210,6 +211,41 @@ def _catalogue() -> str:
     for title, key in (("Devices by vendor", "vendor"), ("Devices by family", "family")):
         counts = Counter(row[key] for row in devices)
         out += [f"## {title}\n", _table((key, "devices"), [(name, str(n)) for name, n in sorted(counts.items())])]
+    return "\n".join(out)
+
+
+def _inputs() -> str:
+    from rooflab.inputs.kinds import KINDS
+    from rooflab.inputs.records import kind_record
+
+    out = [
+        "# Kinds of input\n",
+        "What papers run on: `rooflab inputs [KIND] [FILE]`. N, D and other capitals are lengths of axes. "
+        "[How to bring your own data](../how-to/bring-your-own-data.md) starts from an example.\n",
+    ]
+    for record in map(kind_record, KINDS.values()):
+        ways = [(f"`{way['name']}`", way["what"]) for way in record["disturbances"]]
+        made = ", ".join(f"[{way['kind']}](#{way['kind']}) ({way['what']})" for way in record["becomes"])
+        samples = [
+            (f"`{s['name']}`", s["what"], f"[{s['source']}]({s['url'].split()[0]})" if s["url"] else s["source"],
+             s["licence"])
+            for s in record["samples"]
+        ]  # fmt: skip
+        out += [
+            f"## {record['kind']}\n",
+            record["does"] + "\n",
+            _table(("field", "what"), [(f"`{name}`", what) for name, what in record["fields"].items()]),
+            _table(
+                ("read from", "what"),
+                [("a folder" if f["suffix"] == "/" else f"`{f['suffix']}`", f["what"]) for f in record["formats"]],
+            ),
+            _table(("sample", "what", "source", "licence"), samples),
+            f"Disturbances of `{record['samples'][0]['name']}`"
+            + (f" (the first 12 of {len(ways)})" * (len(ways) > 12))
+            + ":\n",
+            _table(("disturbance", "what"), ways[:12]),
+            *([f"Becomes: {made}.\n"] if made else []),
+        ]
     return "\n".join(out)
 
 

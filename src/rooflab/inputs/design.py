@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError, unknown
+from rooflab.inputs.cells import as_number
 from rooflab.inputs.checks import names, one_of, put, texts
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.expression import check, holds
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.rows import as_number, csv_bytes, read_csv, records, typed
+from rooflab.inputs.row_files import csv_bytes, read_csv, records
+from rooflab.inputs.rows import typed
 from rooflab.inputs.summary import Summary, summary
 from rooflab.inputs.table import Table
 from rooflab.source.yaml_file import in_line, yaml_value

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from rooflab.errors import InputError, unknown
-from rooflab.inputs.rows import as_number
+from rooflab.inputs.cells import as_number
 
 __all__ = ["check", "holds"]
 

@@ -17,7 +17,7 @@ from rooflab.inputs.checks import numbers, put, texts, whole
 from rooflab.inputs.content import frozen, taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.rows import csv_bytes, read_csv
+from rooflab.inputs.row_files import csv_bytes, read_csv
 from rooflab.inputs.summary import Summary, summary
 
 __all__ = ["KIND", "Graph"]

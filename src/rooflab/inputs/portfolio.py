@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import InputError, unknown
+from rooflab.inputs.cells import as_number
 from rooflab.inputs.checks import numbers, put, texts, whole
 from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.rows import as_number, csv_bytes, read_csv, records
+from rooflab.inputs.row_files import csv_bytes, read_csv, records
 from rooflab.inputs.summary import Summary, summary
 from rooflab.source.yaml_file import in_line, yaml_value
 

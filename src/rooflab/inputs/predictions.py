@@ -17,7 +17,8 @@ from rooflab.inputs.checks import names, numbers, put, texts, whole
 from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.rows import Rows, csv_bytes, read_csv
+from rooflab.inputs.row_files import csv_bytes, read_csv
+from rooflab.inputs.rows import Rows
 from rooflab.inputs.summary import Summary, summary
 
 __all__ = ["KIND", "Predictions"]

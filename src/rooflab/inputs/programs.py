@@ -19,7 +19,7 @@ from rooflab.inputs.checks import plain_name, put, texts
 from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, shuffled, shuffling
 from rooflab.inputs.kind import FOLDER, Disturbance, Format, Kind
-from rooflab.inputs.rows import jsonl_bytes
+from rooflab.inputs.row_files import jsonl_bytes
 from rooflab.inputs.summary import Summary, summary
 from rooflab.source.text import files_in, parse_json, text
 

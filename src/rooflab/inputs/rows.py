@@ -1,54 +1,32 @@
-"""Rows of .csv, .jsonl and .parquet files by column, each with its line, so that a wrong value is named by both.
-
-Cells are texts in a CSV file, JSON values elsewhere; nothing and an empty text both mean that a value is missing.
-"""
+"""Rows by column, each with its line in a file, so that a wrong value is named by both."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rooflab import extras
 from rooflab.errors import InputError, unknown
+from rooflab.inputs.cells import (
+    LARGEST,
+    as_number,
+    as_text,
+    as_truth,
+    as_whole,
+    is_missing,
+    is_name,
+    is_whole,
+)
 from rooflab.inputs.content import frozen
-from rooflab.source.text import content, parse_json, text
 
-__all__ = [
-    "LARGEST",
-    "Rows",
-    "csv_bytes",
-    "jsonl_bytes",
-    "listed",
-    "read_csv",
-    "read_jsonl",
-    "read_parquet",
-    "records",
-    "squash",
-    "typed",
-]
+__all__ = ["Rows", "listed", "squash", "typed"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Values = npt.NDArray[Any] | tuple[str, ...]
-
-LARGEST: Final = 1e150
-"""A number beyond this is refused: its square would be infinite."""
-MOST_COLUMNS: Final = 10_000
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_WHOLE: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
-_PADDED: Final = re.compile(r"\s*[+-]?0\d", re.ASCII)
-"""Digits with a zero in front name something; they are no number."""
-_TRUTH: Final = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 
 def squash(name: str) -> str:
@@ -140,54 +118,6 @@ class Rows:
         return f"; values are separated by commas, not by {other!r}" if other else ""
 
 
-def is_nan(cell: Any) -> bool:
-    """Whether a cell is the float that is no number."""
-    return isinstance(cell, float) and isnan(cell)
-
-
-def is_missing(cell: Any) -> bool:
-    """Whether there is nothing in a cell."""
-    return cell is None or (cell.strip() == "" if isinstance(cell, str) else is_nan(cell))
-
-
-def as_number(cell: Any) -> float | None:
-    """The number in a cell, None if there is none."""
-    if isinstance(cell, bool):
-        return None
-    if isinstance(cell, (int, float)):
-        return float(cell) if abs(cell) <= LARGEST else None
-    if isinstance(cell, str) and len(cell) < 400 and _NUMBER.fullmatch(cell.strip()):
-        value = float(cell.strip())
-        return value if abs(value) <= LARGEST else None
-    return None
-
-
-def as_whole(cell: Any) -> int | None:
-    """The whole number in a cell (3 or 3.0), None if there is none."""
-    if isinstance(cell, str) and _WHOLE.fullmatch(cell.strip()):
-        return int(cell.strip())
-    value = as_number(cell)
-    if value is None or abs(value) > 2**53 or value != int(value):
-        return cell if isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) <= 10**18 else None
-    return int(value)
-
-
-def as_truth(cell: Any) -> bool | None:
-    """The yes or no in a cell, None if there is none."""
-    if isinstance(cell, bool):
-        return cell
-    return _TRUTH.get(str(cell).strip().lower()) if isinstance(cell, (str, int, float)) else None
-
-
-def as_text(cell: Any) -> str | None:
-    """The text of a cell: numbers and truth values are written out, lists and mappings are none."""
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    return str(cell) if isinstance(cell, (int, float)) else None
-
-
 def typed(rows: Rows, name: str) -> Values:
     """A column with its type found: whole numbers, numbers (NaN where missing), true/false, else texts."""
     cells = rows.column(name)
@@ -195,141 +125,15 @@ def typed(rows: Rows, name: str) -> Values:
     full = bool(present) and len(present) == len(cells)
     if full and all(isinstance(c, bool) or str(c).strip().lower() in ("true", "false") for c in present):
         return frozen(np.array([as_truth(c) for c in present], dtype=bool))
-    if present and not any(isinstance(c, str) and _PADDED.match(c) for c in present):
-        if full and all(_is_whole(c) for c in present):
+    if present and not any(is_name(c) for c in present):
+        if full and all(is_whole(c) for c in present):
             return rows.whole(name)
         if all(as_number(c) is not None for c in present):
             return rows.numbers(name, missing=True)
     return rows.texts(name)
 
 
-def _is_whole(cell: Any) -> bool:
-    if isinstance(cell, str):
-        return _WHOLE.fullmatch(cell.strip()) is not None
-    return isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) <= 10**18
-
-
 def listed(names: Any, most: int = 12) -> str:
     """Names in a line, the rest counted."""
     shown = [str(name) for name in names]
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
-
-
-def read_csv(path: Path) -> Rows:
-    """The rows of a CSV file with a header: commas, UTF-8, quotes as RFC 4180 has them."""
-    reader = csv.reader(io.StringIO(text(path), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(header, f"{path}:1")
-        lines, values = [], []
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise InputError(
-                    f"{len(row)} values in a row of {len(header)} columns{_first_odd(row, header)}",
-                    f"{path}:{reader.line_num}",
-                )
-            lines.append(reader.line_num)
-            values.append(row)
-    except csv.Error as error:
-        raise InputError(f"not valid CSV ({error})", f"{path}:{reader.line_num}") from None
-    if not values:
-        raise InputError("has no rows", str(path))
-    return Rows(str(path), dict(zip(header, zip(*values, strict=True), strict=True)), lines)
-
-
-def _first_odd(row: list[str], header: list[str]) -> str:
-    if len(row) < len(header):
-        return f", {header[len(row)]} is the first without one"
-    return f", {row[len(header)][:40]!a} is the first too many"
-
-
-def _check_header(header: Sequence[str], where: str) -> None:
-    if not header:
-        raise InputError("has no header", where)
-    if len(header) > MOST_COLUMNS:
-        raise InputError(f"has {len(header):,} columns; at most {MOST_COLUMNS:,} are read", where)
-    seen = set()
-    for i, name in enumerate(header):
-        if not name or not name.isprintable() or len(name) > 200:
-            raise InputError(f"column {i + 1} has no name that can be printed ({name[:40]!a})", where)
-        if name in seen:
-            raise InputError(f"column {name} stands twice", where)
-        seen.add(name)
-
-
-def read_jsonl(path: Path) -> Rows:
-    """The rows of a file with one JSON object a line; a key that a line lacks is missing there."""
-    columns: dict[str, list[Any]] = {}
-    lines: list[int] = []
-    for number, held in enumerate(text(path).split("\n"), start=1):
-        if not held.strip():
-            continue
-        row = parse_json(held, str(path), number)
-        if not isinstance(row, dict):
-            raise InputError("expected one object a line", f"{path}:{number}")
-        new = [key for key in row if key not in columns]
-        if new:
-            _check_header([*columns, *new], f"{path}:{number}")
-            columns |= {key: [None] * len(lines) for key in new}
-        for key, cells in columns.items():
-            cells.append(row.get(key))
-        lines.append(number)
-    if not lines or not columns:
-        raise InputError("has no rows", str(path))
-    return Rows(str(path), columns, lines)
-
-
-def read_parquet(path: Path) -> Rows:
-    """The rows of a Parquet file of numbers, texts and truth values (extra ``data``)."""
-    with extras.needed("pyarrow", "reading Parquet", str(path)):
-        import pyarrow
-        import pyarrow.parquet
-
-    held = content(path)
-    try:
-        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(held)) as file:
-            shape = (file.metadata.num_rows, file.metadata.num_columns)
-            if shape[0] * shape[1] > 100_000_000:
-                raise InputError(f"holds {shape[0]:,} rows of {shape[1]:,} columns, too many to read", str(path))
-            table = file.read()
-        _check_header(table.column_names, str(path))
-        columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
-        words = " ".join(str(error).split())[:120]
-        raise InputError(f"is not a Parquet file that can be read ({words})", str(path)) from None
-    if not table.num_rows:
-        raise InputError("has no rows", str(path))
-    return Rows(str(path), columns, range(1, table.num_rows + 1))
-
-
-def csv_bytes(columns: Mapping[str, Values | Sequence[Any]]) -> bytes:
-    """A CSV file of columns of equal length; None and NaN are empty cells."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
-    return out.getvalue().encode()
-
-
-def _cells(values: Values | Sequence[Any]) -> Iterator[Any]:
-    for value in values.tolist() if isinstance(values, np.ndarray) else values:
-        if value is None or is_nan(value):
-            yield ""
-        else:
-            yield ("true" if value else "false") if isinstance(value, bool) else value
-
-
-def jsonl_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """A file with one JSON object a line."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-
-
-def records(columns: Mapping[str, Values | Sequence[Any]]) -> list[dict[str, Any]]:
-    """Columns of equal length as one mapping a row; None for NaN."""
-    lists = [values.tolist() if isinstance(values, np.ndarray) else list(values) for values in columns.values()]
-    return [
-        {name: None if is_nan(value) else value for name, value in zip(columns, row, strict=True)}
-        for row in zip(*lists, strict=True)
-    ]

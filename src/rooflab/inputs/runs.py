@@ -17,7 +17,8 @@ from rooflab.inputs.checks import names, numbers, put, texts, whole
 from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.rows import Rows, csv_bytes, jsonl_bytes, read_csv, read_jsonl, records, typed
+from rooflab.inputs.row_files import csv_bytes, jsonl_bytes, read_csv, read_jsonl, records
+from rooflab.inputs.rows import Rows, typed
 from rooflab.inputs.summary import Summary, summary
 from rooflab.inputs.table import Table
 

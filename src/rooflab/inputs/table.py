@@ -16,7 +16,8 @@ from rooflab.inputs.checks import finite
 from rooflab.inputs.content import frozen, taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.rows import Rows, csv_bytes, jsonl_bytes, read_csv, read_jsonl, read_parquet, records, typed
+from rooflab.inputs.row_files import csv_bytes, jsonl_bytes, read_csv, read_jsonl, read_parquet, records
+from rooflab.inputs.rows import Rows, typed
 from rooflab.inputs.summary import Summary, summary
 
 __all__ = ["KIND", "Table", "table_of"]

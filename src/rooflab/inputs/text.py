@@ -18,7 +18,7 @@ from rooflab.inputs.checks import put, texts
 from rooflab.inputs.content import taken
 from rooflab.inputs.disturb import exchanging, halving, scaling, shuffled, shuffling
 from rooflab.inputs.kind import FOLDER, Disturbance, Format, Kind
-from rooflab.inputs.rows import jsonl_bytes, read_jsonl
+from rooflab.inputs.row_files import jsonl_bytes, read_jsonl
 from rooflab.inputs.summary import Summary, summary
 from rooflab.source.text import files_in
 from rooflab.source.text import text as text_of
