@@ -225,7 +225,8 @@ def test_types_of_columns_are_found(tmp_path: Path) -> None:
     ("held", "message"),
     [
         ("[" * 100_000, "deep"),
-        ("1" * 5000, "digits"),
+        ("1" * 5000, "too large"),
+        ("1" * 301, "too large"),
         ("NaN", "NaN is not a number of JSON"),
         ("1e999", "too large"),
         ('{"a": 1, "a": 2}', "stands twice"),
@@ -249,6 +250,7 @@ def test_json_is_bounded(held: str, message: str) -> None:
         ("a: 1\nb: [1\n", "x.yaml:3: not valid YAML"),
         ("? [1]\n: 2", "a key is a text"),
         ("a: " + "9" * 5000, "cannot be read"),
+        ("a: " + "9" * 400, "too large"),
     ],
 )  # fmt: skip
 def test_yaml_is_bounded(held: str, message: str, tmp_path: Path) -> None:

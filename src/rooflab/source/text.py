@@ -14,12 +14,24 @@ from typing import Any, Final
 
 from rooflab.errors import InputError
 
-__all__ = ["DEEPEST", "LARGEST_FILE_BYTES", "content", "files_in", "json_value", "parse_json", "shown", "text"]
+__all__ = [
+    "DEEPEST",
+    "LARGEST_FILE_BYTES",
+    "MOST_DIGITS",
+    "content",
+    "files_in",
+    "json_value",
+    "parse_json",
+    "shown",
+    "text",
+]
 
 LARGEST_FILE_BYTES: Final = 1 << 30
 """A file of more is not read: it would not fit beside what is made of it."""
 DEEPEST: Final = 40
 """Levels of lists and mappings within each other."""
+MOST_DIGITS: Final = 300
+"""Of a whole number: more do not fit a float."""
 MOST_FILES: Final = 100_000
 _HANDED_OVER: Final = ("/dev/stdin", "/dev/fd/")
 
@@ -95,7 +107,9 @@ def parse_json(held: str, where: str, line: int | None = None) -> Any:
     `line`: the line that it is of the file `where`; else the line of an error is counted here.
     """
     try:
-        value = json.loads(held, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            held, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+        )
     except json.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON ({error.msg}, column {error.colno})", f"{where}:{line or error.lineno}"
@@ -125,6 +139,12 @@ def _finite(digits: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{digits[:30]} is too large")
     return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"{digits[:30]}… is too large")
+    return int(digits)
 
 
 def _check_depth(value: Any, where: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rooflab.errors import InputError
-from rooflab.source.text import DEEPEST, text
+from rooflab.source.text import DEEPEST, MOST_DIGITS, text
 
 __all__ = ["in_line", "yaml_value"]
 
@@ -83,6 +83,8 @@ class _Yaml:
             value = self.readers[node.tag](self.scalars, node)
         except ValueError as error:
             raise self.wrong(node, f"{node.value[:40]!a} cannot be read ({error})") from None
+        if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+            raise self.wrong(node, f"{node.value[:30]!a} is too large")
         if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
             raise self.wrong(node, "holds half of a character (a lone surrogate)")
         return value
