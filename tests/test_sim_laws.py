@@ -11,12 +11,20 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, StepCost, fixed_step
-from rooflab.simulator.serving import state
+from rooflab.simulator.serving import rows, state, tables
+from rooflab.simulator.serving.record import dtype_of
 from rooflab.simulator.serving.router import ROUTERS
 from rooflab.simulator.serving.rules import ENGINE_RULES, POLICIES
 from rooflab.simulator.serving.run import Simulation
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, Role, SpeedChange
-from rooflab.simulator.work.requests import Requests, Result, Status, make_requests
+from rooflab.simulator.work.requests import (
+    STEP_FIELDS,
+    TOTAL_FIELDS,
+    Requests,
+    Result,
+    Status,
+    make_requests,
+)
 
 
 def linear_cost(window: float = np.inf) -> StepCost:
@@ -199,3 +207,16 @@ def test_a_jump_is_the_sum_of_its_steps(window: float) -> None:
         float(prefill.joules[0]) + sum(float(s.joules[0]) for s in steps), rel=1e-12
     )
     assert len(result.steps) == (2 if window == np.inf else 3)
+
+
+def test_columns_bear_the_names_of_what_they_are_read_from_and_written_to() -> None:
+    def columns(row: type) -> set[str]:
+        names = dtype_of(row).names
+        assert names is not None
+        return set(names)
+
+    assert columns(rows.Sums) == set(TOTAL_FIELDS)
+    assert columns(rows.StepRow) == set(STEP_FIELDS)
+    assert columns(tables.Attention) <= set(ATTENTION_FIELDS)
+    assert columns(tables.Constants) <= set(SCALARS)
+    assert set(state.SETTINGS) <= columns(rows.Rep) & set(Replica.__slots__)

@@ -8,6 +8,7 @@ import numpy as np
 from rooflab.simulator.work.requests import (
     ITL_EDGES_S,
     OPEN,
+    STEP_FIELDS,
     Records,
     Requests,
     Result,
@@ -18,6 +19,9 @@ from rooflab.simulator.work.requests import (
 )
 
 KV_BLOCK = 16
+STEP = np.dtype(
+    [(f, np.float64 if f.endswith("_s") else np.int32 if f == "replica" else np.int64) for f in STEP_FIELDS]
+)
 
 
 def toy_run(requests: Requests, *, max_num_seqs: int = 64, fixed_s: float = 0.01, per_seq_s: float = 2e-4,
@@ -71,21 +75,21 @@ def _result(requests, times, steps, itl, *, end_s, intervals) -> Result:
         tokens_out=requests.output_tokens.copy(),
         status=np.full(n, Status.FINISHED, dtype=np.int8),
     )  # fmt: skip
-    s = np.array(steps)
+    s = np.array(steps, dtype=STEP)
+    tokens = s["prefill_tokens"] + s["n_decode"]
     width = end_s / intervals
-    cell = np.minimum((s[:, 1] / width).astype(int), intervals - 1)
-    took = s[:, 2] - s[:, 1]
+    cell = np.minimum((s["start_s"] / width).astype(int), intervals - 1)
+    took = s["end_s"] - s["start_s"]
 
     def mean(values):
         return np.bincount(cell, values * took, intervals) / width
 
     timeline = Timeline(
-        interval_s=width, time_s=np.arange(intervals) * width, running=mean(s[:, 4] + s[:, 6]), waiting=mean(s[:, 9]),
-        kv_blocks=mean(s[:, 8]),
-        prefill_tokens_per_s=np.bincount(cell, s[:, 7], intervals) / width,
-        decode_tokens_per_s=np.bincount(cell, s[:, 4] + s[:, 6], intervals) / width,
-        step_tokens=np.bincount(cell, s[:, 7] + s[:, 4], intervals) / np.maximum(np.bincount(cell, minlength=intervals),
-        1),
+        interval_s=width, time_s=np.arange(intervals) * width, running=mean(s["n_decode"] + s["n_prefill"]),
+        waiting=mean(s["waiting"]), kv_blocks=mean(s["kv_blocks"]),
+        prefill_tokens_per_s=np.bincount(cell, s["prefill_tokens"], intervals) / width,
+        decode_tokens_per_s=np.bincount(cell, s["n_decode"] + s["n_prefill"], intervals) / width,
+        step_tokens=np.bincount(cell, tokens, intervals) / np.maximum(np.bincount(cell, minlength=intervals), 1),
         power_w=100 + mean(np.full(len(s), 300.0)), replicas_up=np.ones(intervals),
     )  # fmt: skip
     one = {name: np.zeros(1, dtype=np.int64 if name in _COUNTS else np.float64) for name in Totals.__slots__}
@@ -97,13 +101,12 @@ def _result(requests, times, steps, itl, *, end_s, intervals) -> Result:
         n,
     )
     one["request_s"][0] = (last - requests.arrival_s).sum()
-    columns = [s[:, k].astype(np.float64 if k in (1, 2) else np.int64) for k in range(10)]
     return Result(
         records=records,
         totals=Totals(**one),
         timeline=timeline,
         itl_counts=itl,
-        steps=Steps(**dict(zip(Steps.__slots__, (columns[0].astype(np.int32), *columns[1:]), strict=True))),
+        steps=Steps(**{name: np.ascontiguousarray(s[name]) for name in STEP_FIELDS}),
         end_s=float(end_s),
         complete=True,
     )

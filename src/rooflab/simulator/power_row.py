@@ -5,7 +5,7 @@ and a power that depend on the clock.  Once a step the row's power is read, and 
 restore clocks of classes of servers; a command takes `delay_s` to act.  Above the budget the brake holds every server
 at the lowest clock.
 
-The loop is compiled; its work grows with servers × steps, about 5 ns each.
+The loop is compiled (power_loop.py); its work grows with servers × steps, about 5 ns each.
 """
 
 from __future__ import annotations
@@ -14,21 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from rooflab.scenario.traffic import Diurnal
 from rooflab.scenario.workload import Workload
+from rooflab.simulator.power_loop import Budget, Job, Limit, Server, State, Use, advance
+from rooflab.simulator.serving.record import dtype_of
 from rooflab.simulator.work.arrivals import arrival_times
 
 __all__ = ["NO_CAPS", "Caps", "Jobs", "Row", "RowResult", "Rule", "diurnal_jobs", "quantiles", "run_row", "two_classes"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-
-_HELD: Final = 60.0
-"""Seconds that the brake holds at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +139,35 @@ def diurnal_jobs(
 
 def run_row(row: Row, jobs: Jobs, days: float, caps: Caps = NO_CAPS, *, step_s: float = 2.0) -> RowResult:
     """Run `row` for `days` under `caps`, read every `step_s`."""
-    steps = int(days * 86400.0 / step_s)
-    rules = np.array([[r.group, r.above, r.below, r.clock, r.after] for r in caps.rules], dtype=np.float64).reshape(
-        -1, 5
-    )
-    power, latency, held = np.zeros(steps), np.full(len(jobs.at_s), np.nan), np.zeros(len(rules))
-    tables = np.stack([row.prompt_s, row.token_s, row.prompt_w, row.token_w, row.idle_w])
-    brakes = _loop(
-        row.group, tables, row.budget_w, jobs.start, jobs.at_s, jobs.length, rules, caps.delay_s, caps.brake,
-        caps.brake_s, step_s,
-        power, latency, held,
-    )  # fmt: skip
-    return RowResult(power, latency, int(brakes), held, step_s)
+    state = _state(row, jobs, int(days * 86400.0 / step_s), caps, step_s)
+    advance(state)
+    rules: Any = state.rules
+    done: Any = state.jobs
+    return RowResult(state.power, done.latency_s.copy(), int(state.budget[0].brakes), rules.held_s.copy(), step_s)
+
+
+def _state(row: Row, jobs: Jobs, steps: int, caps: Caps, step_s: float) -> State:
+    """The row before its first step: nobody works, no rule is in force."""
+    budget = _records(1, Budget)
+    budget.budget_w, budget.step_s, budget.delay_s = row.budget_w, step_s, caps.delay_s
+    budget.brake, budget.brake_s = caps.brake, caps.brake_s
+    budget.brake_due_s = budget.brake_end_s = np.inf
+    table = _records(row.prompt_s.shape, Use)
+    for name in table.dtype.names:
+        table[name] = getattr(row, name)
+    rules = _records(len(caps.rules), Limit)
+    for held, rule in zip(rules, caps.rules, strict=True):
+        held.group, held.above, held.below = rule.group, rule.above, rule.below
+        held.clock, held.after, held.due_s = rule.clock, rule.after, np.inf
+    servers = _records(len(row.group), Server)
+    servers.group, servers.job, servers.end, servers.next_s = row.group, jobs.start[:-1], jobs.start[1:], np.inf
+    work = _records(len(jobs.at_s), Job)
+    work.at_s, work.length, work.latency_s = jobs.at_s, jobs.length, np.nan
+    return State(budget, table, table[:, 0].copy(), rules, servers, work, np.zeros(steps))
+
+
+def _records(shape: int | tuple[int, ...], row: type) -> Any:
+    return np.zeros(shape, dtype_of(row)).view(np.recarray)
 
 
 def two_classes(share_high: float, servers: int) -> I64:
@@ -161,131 +176,6 @@ def two_classes(share_high: float, servers: int) -> I64:
     i = np.arange(servers + 1)
     out: I64 = np.diff(np.floor(i * share_high + 0.5).astype(np.int64))
     return out
-
-
-def _compile(function: Any) -> Any:
-    return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
-
-
-@_compile
-def _set_clocks(use: Any, tables: Any, rules: Any, on: Any, braked: bool, brake: Any) -> None:
-    """Times and powers of each class at the clock that the rules in force and the brake leave it (the lowest: the
-    highest index)."""
-    for g in range(len(use)):
-        clock = 0
-        for k in range(len(rules)):
-            if on[k] and int(rules[k, 0]) == g:
-                clock = max(clock, int(rules[k, 3]))
-        if braked:
-            clock = max(clock, brake)
-        for x in range(5):
-            use[g, x] = tables[x, g, clock]
-
-
-@_compile
-def _decide(p: float, now: float, rules: Any, on: Any, due: Any, delay_s: Any) -> None:
-    """Give the commands that a reading `p` calls for; each takes effect `delay_s` later."""
-    for k in range(len(rules)):
-        if due[k] < np.inf:
-            continue
-        first = int(rules[k, 4])
-        if (p < rules[k, 2]) if on[k] else (p > rules[k, 1] and (first < 0 or on[first])):
-            due[k] = now + delay_s
-
-
-@_compile
-def _serve(
-    i: Any, joules: float, now: float, step_s: Any, use: Any, busy: Any, prompt_left: Any, token_left: Any, next_s: Any,
-    job: Any,
-    start: Any, at_s: Any, length: Any, latency: Any,
-) -> float:  # fmt: skip
-    """Take server `i` through one step in which it may begin, change or end its work; `joules` with what it drew."""
-    t, left = now, step_s
-    while left > 1e-9:
-        if not busy[i]:
-            j, arrival = job[i], next_s[i]
-            if arrival > t:
-                rest = min(left, arrival - t)
-                joules += rest * use[4]
-                t += rest
-                left -= rest
-                continue
-            # work left is in shares of a whole phase, so that a change of clock stretches only what is left
-            busy[i], prompt_left[i], token_left[i] = True, 1.0, length[j]
-        if prompt_left[i] > 0.0:
-            whole = use[0]
-            spent = min(left, prompt_left[i] * whole)
-            prompt_left[i] -= spent / whole
-            if prompt_left[i] < 1e-9:
-                prompt_left[i] = 0.0
-            joules += spent * use[2]
-        else:
-            whole = use[1]
-            spent = min(left, token_left[i] * whole)
-            token_left[i] -= spent / whole
-            joules += spent * use[3]
-        t += spent
-        left -= spent
-        if prompt_left[i] == 0.0 and token_left[i] < 1e-9:
-            latency[job[i]] = t - at_s[job[i]]
-            job[i] += 1
-            next_s[i] = at_s[job[i]] if job[i] < start[i + 1] else np.inf
-            busy[i] = False
-    return joules
-
-
-@_compile
-def _loop(
-    group: Any, tables: Any, budget_w: Any, start: Any, at_s: Any, length: Any, rules: Any, delay_s: Any, brake: Any,
-    brake_s: Any,
-    step_s: Any, power: Any, latency: Any, held: Any,
-) -> int:  # fmt: skip
-    """Advance every server by a step, add up its energy, read the power, let the rules decide."""
-    n, n_rules = len(group), len(rules)
-    job = start[:-1].copy()
-    prompt_left, token_left = np.zeros(n), np.zeros(n)
-    busy, use, next_s = np.zeros(n, dtype=np.bool_), np.zeros((tables.shape[1], 5)), np.full(n, np.inf)
-    for i in range(n):
-        if start[i] < start[i + 1]:
-            next_s[i] = at_s[start[i]]
-    on, due = np.zeros(n_rules, dtype=np.bool_), np.full(n_rules, np.inf)
-    braked, brake_due, brake_end, brakes = False, np.inf, np.inf, 0
-    for step in range(len(power)):
-        now = step * step_s
-        for k in range(n_rules):
-            if now >= due[k]:
-                on[k] = not on[k]
-                due[k] = np.inf
-            if on[k]:
-                held[k] += step_s
-        if now >= brake_due:
-            braked, brake_due, brake_end = True, np.inf, now + _HELD
-            brakes += 1
-        _set_clocks(use, tables, rules, on, braked, brake)
-        joules = 0.0
-        for i in range(n):
-            g = group[i]
-            # most servers do one thing all through the step
-            if busy[i]:
-                if prompt_left[i] == 0.0 and token_left[i] * use[g, 1] > step_s:
-                    token_left[i] -= step_s / use[g, 1]
-                    joules += step_s * use[g, 3]
-                    continue
-            elif next_s[i] > now + step_s:
-                joules += step_s * use[g, 4]
-                continue
-            joules = _serve(
-                i, joules, now, step_s, use[g], busy, prompt_left, token_left, next_s, job, start, at_s, length,
-                latency,
-            )  # fmt: skip
-        p = joules / step_s / budget_w
-        power[step] = p
-        if brake >= 0 and not braked and p > 1.0 and brake_due == np.inf:
-            brake_due = now + brake_s
-        if braked and now >= brake_end and p < 1.0:
-            braked = False
-        _decide(p, now, rules, on, due, delay_s)
-    return brakes
 
 
 def quantiles(

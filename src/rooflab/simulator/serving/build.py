@@ -249,14 +249,14 @@ def _events(cluster: Cluster, lanes: Lanes) -> Any:
     return events
 
 
-def _fill(rep: Any, lane: Replica, cost: int, parts: int) -> None:
+def _fill(rep: rows.Rep, lane: Replica, cost: int, parts: int) -> None:
     """One lane's row; its replica has so many `parts`."""
     rules = lane.engine if isinstance(lane.engine, EngineRules) else engine_rules(lane.engine)
     if rules.gated and lane.rotate_steps > 0:
         raise InputError("a static batch ends as one; its requests cannot take turns", "deployment.rotation")
     for name in state.SETTINGS:
         value = getattr(lane, name)
-        rep[name] = _UNLIMITED if value is None else value
+        setattr(rep, name, _UNLIMITED if value is None else value)
     rep.cost, rep.role, rep.policy = cost, _ROLE[lane.role], policy_number(lane.policy)
     _fill_rules(rep, rules, lane)
     rep.kv_blocks = rep.free_blocks = lane.kv_blocks
@@ -274,7 +274,7 @@ def _fill(rep: Any, lane: Replica, cost: int, parts: int) -> None:
     rep.head = rep.tail = rep.partial = rep.chunk_head = rep.chunk_tail = rep.ready_head = -1
 
 
-def _fill_rules(rep: Any, rules: EngineRules, lane: Replica) -> None:
+def _fill_rules(rep: rows.Rep, rules: EngineRules, lane: Replica) -> None:
     rep.mixed, rep.gated, rep.by_progress = rules.mixed, rules.gated, rules.by_progress
     rep.chunked = rules.chunked and lane.chunked_prefill
     rep.reserve = _RESERVE[rules.reserve]
@@ -287,7 +287,7 @@ def _fill_rules(rep: Any, rules: EngineRules, lane: Replica) -> None:
         rep.max_num_batched_tokens = _UNLIMITED
 
 
-def _fill_links(rep: Any, lane: Replica) -> None:
+def _fill_links(rep: rows.Rep, lane: Replica) -> None:
     # copies are asynchronous: the next is issued while the last travels, so the slower of the two sets the pace
     rep.host_s_per_token = rep.swap_s_per_token = max(
         lane.kv_bytes_per_token / lane.host_bytes_per_s, lane.swap_call_s_per_token
