@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from types import MethodType
@@ -57,14 +58,19 @@ class StateType(types.Type):
         super().__init__(name=f"Sim[{_SOURCE}: {' '.join(sorted(features))}]")
 
 
-def kept(function: Callable[..., Any]) -> set[frozenset[str]]:
-    """The sets of features for which an entry has been compiled from these sources, in this process or before on this
-    machine."""
+def kept(function: Callable[..., Any]) -> frozenset[frozenset[str]]:
+    """The sets of features for which an entry has been compiled from these sources: in this process, or on this machine
+    before it began."""
     if numba.config.DISABLE_JIT:
-        return set()
-    on_disk = (signature for signature, *_ in function._cache._cache_file._load_index())
-    found = re.findall(rf"Sim\[{_SOURCE}: ([a-z_ ]*)\]", f"{function.signatures} {[*on_disk]}")
-    return {frozenset(names.split()) for names in found}
+        return frozenset()
+    return _on_disk(function) | {arguments[0].features for arguments in function.signatures}
+
+
+@cache
+def _on_disk(function: Callable[..., Any]) -> frozenset[frozenset[str]]:
+    signatures = (str(signature) for signature, *_ in function._cache._cache_file._load_index())
+    found = re.findall(rf"Sim\[{_SOURCE}: ([a-z_ ]*)\]", " ".join(signatures))
+    return frozenset(frozenset(names.split()) for names in found)
 
 
 def _postpone(library: Any) -> None:

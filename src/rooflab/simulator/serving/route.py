@@ -48,7 +48,9 @@ def possible(sim: Sim, i: int) -> bool:
     for r in range(len(sim.reps)):
         starts = starts or could_hold(sim, r, i, False)
         ends = ends or could_hold(sim, r, i, True)
-    return starts and ends
+        if starts and ends:
+            return True
+    return False
 
 
 @compiled
