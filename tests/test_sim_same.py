@@ -18,10 +18,15 @@ import test_sim_laws as laws
 
 from rooflab.costs.step import fixed_step
 from rooflab.simulator.serving import run as running
+from rooflab.simulator.serving.adapters import use_adapter
+from rooflab.simulator.serving.autoscale import scale
+from rooflab.simulator.serving.disaggregation import receive
 from rooflab.simulator.serving.features import IN_WORDS
+from rooflab.simulator.serving.prefix import match
 from rooflab.simulator.serving.run import Simulation
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
 from rooflab.simulator.serving.state import FEATURES
+from rooflab.simulator.serving.turns import rotate
 from rooflab.simulator.work.requests import Requests, make_requests
 
 PRESSED: dict[str, Any] = {
@@ -82,6 +87,8 @@ def test_a_loop_with_nothing_more_is_the_same_to_the_byte(monkeypatch: pytest.Mo
     runs = [*plain_runs()]
     assert all(run._sim.features() == frozenset() for run in runs)
     assert digest(iter(runs)) == whole
+    for part in (rotate, scale, match, receive, use_adapter):
+        assert not any(state.features == frozenset() for state, *_ in getattr(part, "signatures", ()))
 
 
 def test_the_smallest_loop_that_is_enough_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
