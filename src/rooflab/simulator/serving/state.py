@@ -89,8 +89,9 @@ SEES_FREE: Final = 4
 SEES_CACHED: Final = 5
 VIEWS: Final = 6
 
-# the winner of a tournament, and the winner's place in `Sim.winners`
+# where in `Sim.winners` the soonest replica stands, and in a decode heap who ends first
 SOONEST: Final = 1
+TOP: Final = 0
 
 MOST_FRUITLESS: Final = 10_000
 """Rotations of a replica since its last token after which none is expected: every turn undoes what the last one did."""

@@ -20,7 +20,7 @@ from rooflab.simulator.serving.price import price
 from rooflab.simulator.serving.queues import set_wake
 from rooflab.simulator.serving.rows import Rep
 from rooflab.simulator.serving.schedule import schedule
-from rooflab.simulator.serving.state import RESTING, STEPPING, Sim
+from rooflab.simulator.serving.state import RESTING, STEPPING, TOP, Sim
 
 __all__ = ["begin", "commit", "cut", "steps_by"]
 
@@ -75,9 +75,9 @@ def quiet_steps(sim: Sim, r: int, grown: float) -> int:
     """Decode steps, of which each adds `grown` tokens of context, until one finishes, the price bends, or the blocks
     run out: at least one."""
     rep = sim.reps[r]
-    left = sim.heap_key[r, 0] - rep.tokens
+    left = sim.heap_key[r, TOP] - rep.tokens
     k = max(math.ceil(left / rep.gain) - 1, 1)
-    while length_after(rep, k) < sim.heap_key[r, 0]:
+    while length_after(rep, k) < sim.heap_key[r, TOP]:
         k += 1
     if rep.room < grown * (k - 1):
         k = max(int(rep.room / grown) + 1, 1)
@@ -142,5 +142,5 @@ def commit(sim: Sim, r: int, k: int, now: float) -> None:
         rep.fruitless = 0
         gaps(sim, r, k)
         rep.emitted_s = now
-        while rep.n_decode > 0 and sim.heap_key[r, 0] <= rep.tokens:
-            finish(sim, r, sim.heap_job[r, 0], now)
+        while rep.n_decode > 0 and sim.heap_key[r, TOP] <= rep.tokens:
+            finish(sim, r, sim.heap_job[r, TOP], now)
