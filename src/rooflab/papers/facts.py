@@ -146,7 +146,7 @@ def _numbers(raw: Mapping[str, Any], where: str) -> dict[float, str]:
     return found
 
 
-def _one(item: Mapping[str, Any], name: str, among: tuple[str, ...], usual: str, where: str) -> str:
+def _one(item: Mapping[str, Any], name: str, among: tuple[str, ...], usual: str, where: str) -> Any:
     value = str(item.get(name) or usual)
     if value not in among:
         raise unknown(name, value, among, where)
@@ -180,7 +180,7 @@ def _left_out(item: Any, where: str) -> NotModelled:
         raise InputError("needs a reason", where)
     return NotModelled(
         id=str(item["id"]), text=str(item["text"]), expect=expect, reason=str(item["reason"]),
-        unit=str(item.get("unit") or ""), role=_one(item, "role", ROLES, "detail", where),  # type: ignore[arg-type]
+        unit=str(item.get("unit") or ""), role=_one(item, "role", ROLES, "detail", where),
         group=str(item.get("group") or item["id"]),
     )  # fmt: skip
 
