@@ -66,7 +66,7 @@ def test_trees_end_where_they_began_to() -> None:
 def test_more_weight_on_nodes_keeps_less() -> None:
     from functools import partial
 
-    few, many = (grow(Growth(), 32, partial(ets.ets, weights=ets.Weights(w, 1.4)), 0).kv_tokens for w in (2.0, 0.5))
+    few, many = (grow(Growth(), 32, partial(ets.ets, weights=ets.Weights(w, 1.4)), 0).kv_tokens() for w in (2.0, 0.5))
     assert few < many
 
 

@@ -13,15 +13,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Frontier", "Grown", "Growth", "ancestors", "grow"]
+__all__ = ["Cache", "Frontier", "Grown", "Growth", "ancestors", "grow"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 _DIRECTIONS = 24
+Cache = Literal["kept", "all"]
+"""Which leaves of a step count for its cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +76,12 @@ class Grown:
     ended: list[int] = field(default_factory=list)
     opened: list[tuple[I64, I64]] = field(default_factory=list)
 
-    @property
-    def kv_tokens(self) -> float:
-        """Mean over steps of the tokens that must stay: leaves that are continued and the union of their ancestors."""
+    def kv_tokens(self, cache: Cache = "kept") -> float:
+        """Mean over steps of the tokens of leaves and of the union of their ancestors: of the leaves that are continued
+        ("kept": what has to stay), or of every leaf that was open ("all": what the released code counts)."""
         parent, tokens = np.array(self.parent), np.array(self.tokens)
-        kept = [leaves[shares > 0] for leaves, shares in self.opened]
-        return float(np.mean([tokens[k].sum() + tokens[ancestors(parent, k)].sum() for k in kept]))
+        counted = [leaves if cache == "all" else leaves[shares > 0] for leaves, shares in self.opened]
+        return float(np.mean([tokens[k].sum() + tokens[ancestors(parent, k)].sum() for k in counted]))
 
     @property
     def answers_right(self) -> bool:
