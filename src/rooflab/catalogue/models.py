@@ -19,6 +19,7 @@ from rooflab.catalogue._data import load
 from rooflab.catalogue.names import NameIndex, spellings, without_owner
 from rooflab.errors import InputError
 from rooflab.files import is_file
+from rooflab.scenario.dtype import DTYPES
 from rooflab.scenario.exact import given_as, read_exact
 from rooflab.scenario.hf.model import model_from_config
 from rooflab.scenario.model import Model, Run
@@ -26,16 +27,18 @@ from rooflab.scenario.model import Model, Run
 __all__ = ["entry", "list_models", "model", "resolve"]
 
 # a format at the end of a name, and what it is here
+_GGUF: Final = sorted((name for name, one in DTYPES.items() if one.everywhere), key=len, reverse=True)
 _PRECISION: Final = re.compile(
-    r"[-_ .:](?P<name>nvfp4|mxfp4|fp4|fp8[-_]block|fp8|int8|int4|awq|gptq|w4a16|w8a8|bf16|fp16|q8_0|q6_k|q4_k_m|q4_0)"
-    r"(?:[-_ ]?(?:kv|dynamic|static|v\d))*$",
+    r"[-_ .:](?P<name>nvfp4|mxfp4|fp4|fp8[-_]block|fp8|int8|int4|awq|gptq|w4a16|w8a8|bf16|fp16|"
+    + "|".join(_GGUF)
+    + r")(?:[-_ ]?(?:kv|dynamic|static|v\d))*$",
     re.IGNORECASE,
 )
 _FORMATS: Final = {
     "nvfp4": "nvfp4", "fp4": "nvfp4", "mxfp4": "mxfp4", "fp8-block": "fp8-block", "fp8": "fp8", "int8": "int8",
     "w8a8": "int8",
     "int4": "int4", "awq": "int4", "gptq": "int4", "w4a16": "int4", "bf16": "bf16", "fp16": "fp16",
-    "q8-0": "q8_0", "q6-k": "q6_k", "q4-k-m": "q4_k_m", "q4-0": "q4_0",
+    **{name.replace("_", "-"): name for name in _GGUF},
 }  # fmt: skip
 # what a name says of the training or of the benchmark and not of the shapes
 _REMARK: Final = re.compile(

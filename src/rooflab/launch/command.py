@@ -225,20 +225,13 @@ def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     return words, {"trtllm.yaml": yaml.safe_dump(options, sort_keys=False)}, notes
 
 
-_GGUF: Final = {
-    "bf16": "BF16",
-    "fp16": "F16",
-    "fp32": "F32",
-    "q8_0": "Q8_0",
-    "q4_0": "Q4_0",
-    "q4_k_m": "Q4_K_M",
-    "q6_k": "Q6_K",
-}
+_GGUF: Final = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
 
 def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d, f = s.deployment, _formats(s)
-    gguf = _GGUF.get(f.weights.name, "Q4_K_M" if f.weights.element_bits <= 4 else "Q8_0")
+    named = f.weights.name.upper() if f.weights.everywhere else ""
+    gguf = named or _GGUF.get(f.weights.name, "Q4_K_M" if f.weights.element_bits <= 4 else "Q8_0")
     file = f"{s.model.served_name.rsplit('/', 1)[-1]}-{gguf}.gguf"
     each = context_length(s) or s.model.max_context or 4096
     layers = "0" if s.hardware.device.kind in ("cpu", "soc") else "99"

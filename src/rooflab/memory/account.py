@@ -198,7 +198,7 @@ def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[fl
         else:
             layers += size
     if not model.vision:
-        table = formats.weights if formats.weights.name.startswith("q") else formats.plain
+        table = formats.weights if formats.weights.everywhere else formats.plain
         edge += model.embedding_parameters / tp * table.bytes
     encoder = float(sum(r.count * r.block.parameters(model.hidden) for r in model.encoder)) * formats.weights.bytes / tp
     depth = _stage_layers(model.layers, pp) / model.layers

@@ -74,7 +74,7 @@ def _embedding(model: Model, formats: StepFormats, m: Real) -> Operator:
 
 def _head(model: Model, formats: StepFormats, split: Degrees, rows: Real) -> Iterator[Operator]:
     width = float(model.vision.classes if model.vision else model.vocab)
-    weight = formats.weights if formats.weights.name.startswith("q") else formats.plain
+    weight = formats.weights if formats.weights.everywhere else formats.plain
     yield Gemm(
         name="head",
         group="head",
