@@ -171,18 +171,32 @@ def _path(label: str) -> Path | None:
 
 
 def _from_file(path: Path) -> Model:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"cannot be read as JSON ({error})", str(path)) from error
-    if not isinstance(config, dict):
-        raise InputError("is not a config.json: a group of fields is expected", str(path))
+    config = _read_json(path)
+    config = _with_quantisation(config, path.parent / "hf_quant_config.json")
     name = str(config.get("_name_or_path") or "") or path.parent.name or path.stem
     try:
         found = model_from_config(config, name, "")
     except InputError as error:
         raise error.inside(str(path)) from None
     return given_as(replace(found, sources=(str(path), *found.sources)), {**config, "name": name})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot be read as JSON ({error})", str(path)) from error
+    if not isinstance(config, dict):
+        raise InputError("is not a config.json: a group of fields is expected", str(path))
+    return config
+
+
+def _with_quantisation(config: dict[str, Any], beside: Path) -> dict[str, Any]:
+    """`config` with what ModelOpt wrote into a file of its own beside it, where the config itself says nothing."""
+    if config.get("quantization_config") or not is_file(beside):
+        return config
+    stated = _read_json(beside).get("quantization")
+    return {**config, "quantization_config": stated} if isinstance(stated, dict) and stated else config
 
 
 def _inline(config: Mapping[str, Any], where: str) -> Model:

@@ -159,6 +159,7 @@ def _scalars(
     pairs = [(formats.weights, formats.activations), (formats.plain, formats.plain)]
     if model.is_moe:
         pairs.append((formats.experts, formats.expert_activations))
+    pairs += [(weights, activations) for _, weights, activations in formats.others]
     idle_w = loaded_idle_w(hardware)
     scalars = np.zeros((len(deployments), len(SCALARS)))
     scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers

@@ -29,7 +29,15 @@ def network_of(scenario: Scenario) -> Network:
     product does. Raises InputError for a model without layers.
     """
     plain = dtype("bf16")
-    formats = StepFormats(plain, plain, plain, plain, plain, plain)
+    formats = StepFormats(
+        weights=plain,
+        activations=plain,
+        experts=plain,
+        expert_activations=plain,
+        kv=plain,
+        plain=plain,
+        head=plain,
+    )
     model = scenario.model
     tokens = model.vision.patches + 1.0 if model.vision else max(float(round(scenario.workload.isl.mean)), 1.0)
     layers = [layer for op in step_operators(model, formats, _WHOLE, tokens, 1.0) for layer in _layers(op, tokens)]

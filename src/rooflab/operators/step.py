@@ -10,6 +10,7 @@ data-parallel ranks.  The head computes logits for `rows` positions only and rea
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from rooflab.operators.mixers import mixer_operators
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Operator, Real
 from rooflab.operators.place import Place
 from rooflab.operators.split import Degrees
+from rooflab.scenario.dtype import DType
 from rooflab.scenario.model import Block, Dense, Experts, Model
 
 __all__ = ["HIDDEN_PASSES", "step_operators"]
@@ -74,7 +76,6 @@ def _embedding(model: Model, formats: StepFormats, m: Real) -> Operator:
 
 def _head(model: Model, formats: StepFormats, split: Degrees, rows: Real) -> Iterator[Operator]:
     width = float(model.vision.classes if model.vision else model.vocab)
-    weight = formats.weights if formats.weights.everywhere else formats.plain
     yield Gemm(
         name="head",
         group="head",
@@ -82,7 +83,7 @@ def _head(model: Model, formats: StepFormats, split: Degrees, rows: Real) -> Ite
         m=rows,
         n=width / split.tp,
         k=float(model.hidden),
-        weight=weight,
+        weight=formats.head,
         act=formats.plain,
     )
     yield Elementwise("logits", "head", 1.0, rows * width / split.tp * 2.0 * 2.0, 2.0)
@@ -90,14 +91,16 @@ def _head(model: Model, formats: StepFormats, split: Degrees, rows: Real) -> Ite
 
 
 def _block(block: Block, place: Place) -> Iterator[Operator]:
+    at_mixers = replace(place, formats=place.formats.mixer(block.stored))
     for mixer in block.mixers:
-        yield from mixer_operators(mixer, place)
+        yield from mixer_operators(mixer, at_mixers)
         if not block.parallel:
             yield place.all_reduce("mixer all-reduce")
     if isinstance(block.ffn, Dense):
-        yield from _dense(block.ffn, place)
+        yield from _dense(block.ffn, replace(place, formats=place.formats.ffn(block.stored)))
     elif isinstance(block.ffn, Experts):
-        yield from _experts(block.ffn, place)
+        at_experts = replace(place, formats=place.formats.routed(block.stored))
+        yield from _experts(block.ffn, at_experts, place.formats.shared(block.stored))
     elif block.parallel:
         yield place.all_reduce("mixer all-reduce")
     parts = len(block.mixers) + (block.ffn is not None)
@@ -113,7 +116,7 @@ def _dense(ffn: Dense, place: Place) -> Iterator[Operator]:
     yield place.all_reduce("ffn all-reduce")
 
 
-def _experts(ffn: Experts, place: Place) -> Iterator[Operator]:
+def _experts(ffn: Experts, place: Place, shared: tuple[DType, DType]) -> Iterator[Operator]:
     formats, split, hidden = place.formats, place.split, place.hidden
     inner = float(ffn.latent or hidden)
     yield place.product("experts", "router", n=float(ffn.experts), k=hidden, weight=formats.plain, act=formats.plain)
@@ -137,7 +140,7 @@ def _experts(ffn: Experts, place: Place) -> Iterator[Operator]:
     )
     if ffn.shared_width:
         width, up = ffn.shared_width / split.tp, float(ffn.matrices - 1)
-        weight, act = formats.experts, formats.expert_activations
+        weight, act = shared
         yield place.product("experts", "shared expert up", n=up * width, k=hidden, weight=weight, act=act)
         yield place.product("experts", "shared expert down", n=hidden, k=width, weight=weight, act=act)
     yield from _expert_comm(ffn, inner, place)

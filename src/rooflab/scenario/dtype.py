@@ -52,6 +52,7 @@ DTYPES: Final[dict[str, DType]] = {
         DType("fp16", 16, 16, "fp16"),
         DType("fp8", 8, 8, "fp8"),  # one scale a tensor or a channel: nothing per element
         DType("fp8-block", 8 + 32 / (128 * 128), 8, "fp8"),  # 128 x 128 blocks, fp32 scale (DeepSeek-V3 report, 3.3)
+        DType("mxfp8", 8 + 8 / 32, 8, "fp8"),  # OCP MX: 8-bit exponent per 32
         DType("int8", 8, 8, "int8"),
         DType("int4", 4 + 20 / 128, 4, "int4"),  # AWQ, GPTQ: group 128, fp16 scale and int4 zero
         DType("int4-g32", 4 + 16 / 32, 4, "int4"),  # symmetric, group 32, bf16 scale (Kimi-K2.5)

@@ -29,6 +29,7 @@ __all__ = [
     "ModelKind",
     "Run",
     "StateSpace",
+    "Stored",
     "Vision",
 ]
 
@@ -110,12 +111,23 @@ FeedForward = Dense | Experts
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Formats of a block's mixers, of its feed-forward (or routed experts) and of its shared experts, where a
+    checkpoint stores them in others than its own; None: as the rest."""
+
+    mixer: str | None = None
+    ffn: str | None = None
+    shared: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """One layer: mixers and a feed-forward, either of which may be absent, and `norms` normalisations of the hidden
     size.
 
     `parallel`: mixer and feed-forward read the same input and are added once (GPT-J, PaLM, Falcon).
-    `extra_parameters`: small per-layer weights that no part above names (hyper-connections, layer scales).
+    `extra_parameters`: small per-layer weights that no part above names (hyper-connections, layer scales). `stored`:
+    formats of its own.
     """
 
     mixers: tuple[Mixer, ...]
@@ -124,6 +136,7 @@ class Block:
     norm_bias: bool = False
     parallel: bool = False
     extra_parameters: int = 0
+    stored: Stored | None = None
 
     def parameters(self, hidden: int) -> int:
         """All weights of the layer."""
@@ -166,7 +179,8 @@ class Model:
     `runs` are the decoder's (or only) blocks, `encoder` those of an encoder-decoder, `mtp` the multi-token-prediction
     blocks kept beside the decoder and left out of `parameters`, as published counts mostly do.  `dtype` is the
     checkpoint's own weight format; `expert_dtype` that of routed experts when it differs (gpt-oss: mxfp4); `kv_dtype`
-    what the checkpoint asks of the cache. `relative_buckets`: learned position biases per head, once a stack (T5).
+    what the checkpoint asks of the cache, `head_dtype` that of the output projection (None: 16 bits).
+    `relative_buckets`: learned position biases per head, once a stack (T5).
     `checkpoint` is the repository that the user named, where that is not the catalogue's (an instruct version, a
     quantised one), `given` what the model was read from, until it is changed. `other_parameters` counts what has no
     part in a step's cost worth naming (pooler, token types, norms of embeddings).
@@ -190,6 +204,7 @@ class Model:
     dtype: str = "bf16"
     expert_dtype: str | None = None
     kv_dtype: str | None = None
+    head_dtype: str | None = None
     max_context: int = 0
     mtp: tuple[Run, ...] = ()
     relative_buckets: int = 0

@@ -8,7 +8,9 @@ from dataclasses import replace
 from rooflab.scenario.hf.config import HIDDEN, POSITIONS, VOCAB, Config
 from rooflab.scenario.hf.family import Family
 from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
+from rooflab.scenario.hf.formats import Formats
 from rooflab.scenario.hf.mixers import layer_kinds, mamba1, mamba2, mixer, softmax
+from rooflab.scenario.hf.stored import stored_as
 from rooflab.scenario.model import Block, Experts, LatentAttention, Mixer, Model, Run
 
 __all__ = ["assemble", "decoder_blocks", "norms_of", "read_decoder", "runs"]
@@ -22,10 +24,10 @@ def runs(blocks: Iterable[Block]) -> tuple[Run, ...]:
     return tuple(Run(count, block) for block, count in counted.items())
 
 
-def read_decoder(c: Config, family: Family, name: str) -> Model:
+def read_decoder(c: Config, family: Family, name: str, formats: Formats) -> Model:
     """A decoder whose blocks follow from `layer_types` and its kin."""
     blocks = decoder_blocks(c, family)
-    return assemble(c, family, name, blocks)
+    return assemble(c, family, name, formats, blocks)
 
 
 def decoder_blocks(c: Config, family: Family) -> list[Block]:
@@ -52,7 +54,14 @@ def _block(c: Config, family: Family, kind: str, layer: int, sparse: bool) -> Bl
     if isinstance(ffn, Experts) and c.text("model_type").startswith("gemma4"):
         norms += 3  # around the experts, beside those around the dense part
         extra += hidden + ffn.experts  # scales of the router and of each expert
-    return Block(_mixers(c, family, kind, layer), ffn, norms, bias, parallel, extra)
+    return Block(
+        mixers=_mixers(c, family, kind, layer),
+        ffn=ffn,
+        norms=norms,
+        norm_bias=bias,
+        parallel=parallel,
+        extra_parameters=extra,
+    )
 
 
 def _mixers(c: Config, family: Family, kind: str, layer: int) -> tuple[Mixer, ...]:
@@ -90,9 +99,16 @@ def _hyper_connections(c: Config, hidden: int) -> int:
 
 
 def assemble(
-    c: Config, family: Family, name: str, blocks: Sequence[Block], mtp: tuple[Run, ...] | None = None
+    c: Config,
+    family: Family,
+    name: str,
+    formats: Formats,
+    blocks: Sequence[Block],
+    *,
+    mtp: tuple[Run, ...] | None = None,
 ) -> Model:
-    """The model around `blocks`: embeddings, positions, head, final norm."""
+    """The model around `blocks`, stored as `formats` say: embeddings, positions, head, final norm."""
+    blocks = stored_as(blocks, formats.listing, formats.base, beside=c.text("model_type").startswith("gemma4"))
     hidden, vocab = c.count(*HIDDEN), c.count(*VOCAB)
     context = c.whole(*POSITIONS, default=0)
     positions = context + family.position_offset if family.learned_positions else _mpt_positions(c, context)

@@ -33,7 +33,9 @@ def read_bert(c: Config, name: str) -> Model:
     included."""
     hidden, model_type = c.count(*HIDDEN), c.text("model_type")
     distil = model_type == "distilbert"
-    block = Block((_attention(c),), Dense(c.count("hidden_dim", *FFN), gated=False, bias=True), 2, True)
+    block = Block(
+        mixers=(_attention(c),), ffn=Dense(c.count("hidden_dim", *FFN), gated=False, bias=True), norm_bias=True
+    )
     types = 0 if distil else c.whole("type_vocab_size", default=2)
     pooler = 0 if distil or model_type == "electra" else hidden * hidden + hidden
     return Model(
@@ -70,10 +72,10 @@ def read_t5(c: Config, name: str) -> Model:
         runs=(
             Run(
                 c.count("num_decoder_layers", default=layers),
-                Block((own, replace(own, cross=True, causal=False)), ffn, 3),
+                Block(mixers=(own, replace(own, cross=True, causal=False)), ffn=ffn, norms=3),
             ),
         ),
-        encoder=(Run(layers, Block((replace(own, causal=False),), ffn, 2)),),
+        encoder=(Run(layers, Block(mixers=(replace(own, causal=False),), ffn=ffn)),),
         tied=c.flag("tie_word_embeddings", model_type == "t5"),
         relative_buckets=c.count("relative_attention_num_buckets", default=32),
         max_context=c.whole("n_positions", default=512),
@@ -89,7 +91,10 @@ def read_bart(c: Config, name: str) -> Model:
     learned = model_type in ("bart", "mbart")
     enc, dec = _attention(c, "encoder_attention_heads"), _attention(c, "decoder_attention_heads", causal=True)
     decoder = Block(
-        (dec, replace(dec, cross=True, causal=False)), Dense(c.count("decoder_ffn_dim"), False, True), 3, True
+        mixers=(dec, replace(dec, cross=True, causal=False)),
+        ffn=Dense(c.count("decoder_ffn_dim"), False, True),
+        norms=3,
+        norm_bias=True,
     )
     embedding_norms = 2 * 2 * hidden if model_type in ("bart", "mbart") else 0
     return Model(
@@ -102,7 +107,7 @@ def read_bart(c: Config, name: str) -> Model:
         encoder=(
             Run(
                 c.count("encoder_layers"),
-                Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True),
+                Block(mixers=(enc,), ffn=Dense(c.count("encoder_ffn_dim"), False, True), norm_bias=True),
             ),
         ),
         tied=c.flag("tie_word_embeddings", True),
@@ -121,7 +126,10 @@ def read_whisper(c: Config, name: str) -> Model:
     enc = _attention(c, "encoder_attention_heads", k_bias=False)
     dec = _attention(c, "decoder_attention_heads", causal=True, k_bias=False)
     decoder = Block(
-        (dec, replace(dec, cross=True, causal=False)), Dense(c.count("decoder_ffn_dim"), False, True), 3, True
+        mixers=(dec, replace(dec, cross=True, causal=False)),
+        ffn=Dense(c.count("decoder_ffn_dim"), False, True),
+        norms=3,
+        norm_bias=True,
     )
     convolutions = 3 * mels * hidden + hidden + 3 * hidden * hidden + hidden
     return Model(
@@ -134,7 +142,7 @@ def read_whisper(c: Config, name: str) -> Model:
         encoder=(
             Run(
                 c.count("encoder_layers"),
-                Block((enc,), Dense(c.count("encoder_ffn_dim"), False, True), 2, True),
+                Block(mixers=(enc,), ffn=Dense(c.count("encoder_ffn_dim"), False, True), norm_bias=True),
             ),
         ),
         tied=True,
@@ -157,7 +165,7 @@ def read_vit(c: Config, name: str) -> Model:
         c.count("num_channels", default=3),
         _classes(c),
     )
-    block = Block((one,), Dense(c.count(*FFN), gated=False, bias=True), 2, True)
+    block = Block(mixers=(one,), ffn=Dense(c.count(*FFN), gated=False, bias=True), norm_bias=True)
     return Model(
         name=name,
         kind="vision",

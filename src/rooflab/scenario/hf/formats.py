@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rooflab.errors import InputError, unknown
 from rooflab.scenario.hf.config import Config
+from rooflab.scenario.hf.stored import KEPT, Listing, Modules, root_of
 
-__all__ = ["Formats", "read_formats"]
+__all__ = ["Formats", "quantisation", "read_formats"]
 
 _BASE: Final = {
     "bfloat16": "bf16",
@@ -22,7 +22,7 @@ _BASE: Final = {
 }
 _MODELOPT: Final = {
     "FP8": "fp8", "FP8_PER_CHANNEL_PER_TOKEN": "fp8", "FP8_PB_WO": "fp8-block", "FP8_PB_REAL": "fp8-block",
-    "NVFP4": "nvfp4",
+    "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4-a16", "MXFP8": "mxfp8",
     "NVFP4_AWQ": "nvfp4", "MXFP4": "mxfp4", "W4A16_AWQ": "int4", "W4A8_AWQ": "int4", "W4A16": "int4", "W8A16": "int8",
     "INT8_SQ": "int8",
 }  # fmt: skip
@@ -38,43 +38,97 @@ _METHODS: Final = (
     "quark",
     "nvfp4",
 )
-_ATTENTION: Final = re.compile(r"(self_attn|attention|attn)(\.\*|\*|$|\.[a-z_]*proj)")
+_KEPT_LISTS: Final = ("modules_to_not_convert", "exclude_modules", "ignore", "exclude", "ignored_layers")
 
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """What weights, routed experts and cache are stored in; None: as the weights, as the engine chooses."""
+    """What a checkpoint is stored in: `base` where nothing is quantised, `listing` by module (None: all in `base`), the
+    output projection and the cache (None: 16 bits, as the engine chooses)."""
 
-    dtype: str
-    expert_dtype: str | None = None
-    kv_dtype: str | None = None
+    base: str
+    listing: Listing | None = None
+    head: str | None = None
+    kv: str | None = None
 
 
-def read_formats(outer: Config, text: Config, experts: bool) -> Formats:
-    """Formats of the checkpoint that `outer` (and its text part) describes; `experts`: the model has routed ones.
+def read_formats(outer: Config, text: Config) -> Formats:
+    """Formats of the checkpoint that `outer` (and its text part) describes.
 
-    Where attention is listed as not converted, only the experts of a mixture take the quantised format: it is nearly
-    all of their weights (gpt-oss, DeepSeek-R1-NVFP4).  Raises InputError for a method that is not known.
+    Raises InputError for a method that is not known.
     """
     base = _base(text) or _base(outer) or "bf16"
-    quantised = (
+    quantised = quantisation(outer, text)
+    if quantised is None:
+        return Formats(base)
+    kv, listing = _kv(quantised), _listing(quantised, text.text("expert_dtype") or outer.text("expert_dtype"))
+    if listing is None:
+        return Formats(base, kv=kv)
+    head = next((name for modules, name in listing.named if "lm_head" in modules), None)
+    return Formats(base, listing, head, kv)
+
+
+def quantisation(outer: Config, text: Config) -> Config | None:
+    """The part of a config.json that says what is quantised, under any of its names."""
+    return (
         outer.sub("quantization_config")
         or text.sub("quantization_config")
         or outer.sub("compression_config")
         or outer.sub("quantization")
     )
-    kv = None if quantised is None else _kv(quantised)
-    if quantised is None:
-        return Formats(base)
-    name = _format(quantised)
-    if name is None:
-        return Formats(base, kv_dtype=kv)
-    declared = text.text("expert_dtype") or outer.text("expert_dtype")
-    if declared and experts:
-        return Formats(name, {"fp4": "mxfp4"}.get(declared, declared), kv)
-    if experts and (name == "mxfp4" or _skips_attention(quantised)):
-        return Formats(base, name, kv)
-    return Formats(name, None, kv)
+
+
+def _listing(q: Config, expert_dtype: str) -> Listing | None:
+    """Formats by module; None where the checkpoint leaves weights as they are."""
+    kept = [str(n) for key in _KEPT_LISTS for n in _names(q, key)]
+    named = _named(q)
+    if q.text("quant_algo").upper() == "MIXED_PRECISION":
+        # a checkpoint that was in fp8 before some modules went to fewer bits: the list of kept ones is of the second
+        again = q.text("quant_method").lower() == "fp8"
+        rest, kept = (_format(q, "fp8") or KEPT, []) if again else (KEPT, kept)
+        if not named:
+            return None
+    else:
+        name = None if named else _format(q)
+        if name is None and not named:
+            return None
+        rest = name or KEPT
+    experts = {"fp4": "mxfp4"}.get(expert_dtype, expert_dtype)
+    if rest == "mxfp4" and q.text("quant_method") == "mxfp4":
+        experts, rest = "mxfp4", KEPT  # gpt-oss: nothing else is
+    if experts:
+        named = [*named, (Modules.of(["experts"]), experts)]
+    paths = [*kept, *(str(n) for n in q.data.get("quantized_layers") or ())]
+    return Listing(rest, Modules.of(kept), tuple(named), root_of(paths))
+
+
+def _names(q: Config, key: str) -> list[str]:
+    names = q.data.get(key)
+    return [str(n) for n in names] if isinstance(names, (list, tuple)) else []
+
+
+def _named(q: Config) -> list[tuple[Modules, str]]:
+    """Modules that a checkpoint names with a format each: ModelOpt's list, or groups with targets of their own."""
+    layers = q.data.get("quantized_layers")
+    by_format: dict[str, list[str]] = {}
+    if isinstance(layers, Mapping):
+        for path, facts in layers.items():
+            algorithm = str(facts.get("quant_algo", "") if isinstance(facts, Mapping) else facts).upper()
+            if algorithm not in _MODELOPT:
+                raise unknown("quantisation", algorithm, _MODELOPT, f"{q.at('quantized_layers')}.{path}")
+            by_format.setdefault(_MODELOPT[algorithm], []).append(str(path))
+        return [(Modules.of(paths), name) for name, paths in by_format.items()]
+    groups = q.sub("config_groups")
+    if groups is None or len(groups.data) < 2:
+        return []
+    found = []
+    for key in groups.data:
+        group = groups.sub(key)
+        name = _group(group) if group is not None else None
+        if group is not None and name is not None:
+            found.append((Modules.of("re:.*" if t == "Linear" else t for t in _names(group, "targets")), name))
+    # a group of all linear layers takes what no other names
+    return sorted(found, key=lambda one: any(p.pattern == ".*" for p in one[0].patterns))
 
 
 def _base(config: Config) -> str | None:
@@ -87,16 +141,14 @@ def _base(config: Config) -> str | None:
     return _BASE[name]
 
 
-def _format(q: Config) -> str | None:
-    """The name of the weight format, None where the checkpoint leaves weights as they are."""
-    algorithm = q.text("quant_algo").upper()
-    if algorithm == "MIXED_PRECISION":
-        return _mixed(q)
+def _format(q: Config, method: str = "") -> str | None:
+    """The name of the weight format, by `method` if given; None where the checkpoint leaves weights as they are."""
+    algorithm = "" if method else q.text("quant_algo").upper()
     if algorithm:
         if algorithm not in _MODELOPT:
             raise unknown("quantisation", algorithm, _MODELOPT, q.at("quant_algo"))
         return _MODELOPT[algorithm]
-    method = q.text("quant_method").lower()
+    method = method or q.text("quant_method").lower()
     if not method and q.has("bits"):  # MLX: a scale and a bias of 16 bits for each group
         return _integers(q.count("bits"), 32 if q.count("group_size", default=64) <= 64 else 128, q.at("bits"))
     if method in ("fp8", "fbgemm_fp8"):
@@ -117,9 +169,9 @@ def _format(q: Config) -> str | None:
 
 
 def _integers(bits: int, group: int, where: str) -> str:
-    names = {2: "int2", 3: "int4", 4: "int4-g32" if group == 32 else "int4", 8: "int8"}
+    names = {2: "int2", 3: "int4", 4: "int4-g32" if group == 32 else "int4", 5: "int5", 6: "int6", 8: "int8"}
     if bits not in names:
-        raise InputError(f"{bits}-bit integers are not known (2, 3, 4, 8)", where)
+        raise InputError(f"{bits}-bit integers are not known (2 to 6, 8)", where)
     return names[bits]
 
 
@@ -133,14 +185,18 @@ def _groups(q: Config) -> str | None:
             "nvfp4-pack-quantized": "nvfp4",
         }.get(q.text("format"), "fp8")
     first = groups.sub(next(iter(groups.data)))
-    weights = first.sub("weights") if first else None
+    return _group(first) if first else None
+
+
+def _group(group: Config) -> str | None:
+    weights = group.sub("weights")
     if weights is None:
         return None
     bits, kind, size = weights.count("num_bits", default=8), weights.text("type", "int"), weights.maybe("group_size")
     if kind == "float" and bits == 8:
-        return "fp8-block" if weights.text("strategy") == "block" else "fp8"
+        return "fp8-block" if weights.text("strategy") == "block" else "mxfp8" if size == 32 else "fp8"
     if kind == "float" and bits == 4:
-        return "mxfp4" if size == 32 else "nvfp4"
+        return "mxfp4" if size == 32 else "nvfp4" if group.data.get("input_activations") else "nvfp4-a16"
     return _integers(bits, size or 128, weights.at("num_bits"))
 
 
@@ -151,16 +207,6 @@ def _quark(q: Config) -> str | None:
     return {"fp8_e4m3": "fp8", "fp4": "mxfp4", "int8": "int8", "int4": "int4", "uint4": "int4"}.get(name)
 
 
-def _mixed(q: Config) -> str | None:
-    """The format of most layers in a mixed checkpoint, by its own list."""
-    layers = q.data.get("quantized_layers")
-    if not isinstance(layers, Mapping) or not layers:
-        return None
-    names = [str(v.get("quant_algo", "")).upper() for v in layers.values() if isinstance(v, Mapping)]
-    known = [_MODELOPT[n] for n in names if n in _MODELOPT]
-    return max(known, key=known.count) if known else None
-
-
 def _kv(q: Config) -> str | None:
     algorithm = q.text("kv_cache_quant_algo").lower()
     if algorithm in ("fp8", "nvfp4", "int8"):
@@ -169,11 +215,3 @@ def _kv(q: Config) -> str | None:
     if isinstance(scheme, Mapping) and scheme.get("num_bits") == 8:
         return "fp8" if scheme.get("type") == "float" else "int8"
     return None
-
-
-def _skips_attention(q: Config) -> bool:
-    for key in ("modules_to_not_convert", "exclude_modules", "ignore", "exclude", "ignored_layers"):
-        names = q.data.get(key)
-        if isinstance(names, (list, tuple)) and any(_ATTENTION.search(str(n).replace("\\", "")) for n in names):
-            return True
-    return False

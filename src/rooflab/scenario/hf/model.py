@@ -15,13 +15,14 @@ from rooflab.scenario.hf.config import HEADS, HIDDEN, LAYERS, VOCAB, Config
 from rooflab.scenario.hf.decoder import read_decoder
 from rooflab.scenario.hf.encoders import read_bart, read_bert, read_t5, read_vit, read_whisper
 from rooflab.scenario.hf.family import FAMILIES, Family
-from rooflab.scenario.hf.formats import read_formats
+from rooflab.scenario.hf.formats import Formats, read_formats
+from rooflab.scenario.hf.stored import KEPT, settled
 from rooflab.scenario.hf.variants import read_deci, read_jamba, read_mamba, read_nas, read_nemotron_h
 from rooflab.scenario.model import Model
 
 __all__ = ["model_from_config"]
 
-_VARIANTS: Final[dict[str, Callable[[Config, Family, str], Model]]] = {
+_VARIANTS: Final[dict[str, Callable[[Config, Family, str, Formats], Model]]] = {
     "nemotron_h": read_nemotron_h,
     "nemotron-nas": read_nas,
     "deci": read_deci,
@@ -67,6 +68,7 @@ def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model
     model_type = _family_name(text.text("model_type") or outer.text("model_type"))
     assumed = _TEXT_DEFAULTS.get(model_type, {}) if text is not outer else {}
     text = Config({**assumed, **text.data, "model_type": model_type}, text.where)
+    formats = read_formats(outer, text)
     if model_type in _ENCODERS:
         model = _ENCODERS[model_type](text, name)
     else:
@@ -75,11 +77,11 @@ def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model
             _require_llama_keys(text, model_type)
             family = Family()
             notes.append(f"model type {model_type!r} is not known; read like a Llama")
-        model = _VARIANTS.get(model_type, read_decoder)(text, family, name)
-    formats = read_formats(outer, text, model.is_moe)
-    return replace(
-        model, dtype=formats.dtype, expert_dtype=formats.expert_dtype, kv_dtype=formats.kv_dtype, sources=tuple(notes)
-    )
+        model = _VARIANTS.get(model_type, read_decoder)(text, family, name, formats)
+    # encoders are read without an order of their layers: all in the format of the rest
+    rest = formats.listing.rest if formats.listing and model_type in _ENCODERS else KEPT
+    model = settled(model, formats.base if rest == KEPT else rest)
+    return replace(model, kv_dtype=formats.kv, head_dtype=formats.head, sources=tuple(notes))
 
 
 def _text_part(outer: Config) -> tuple[Config, list[str]]:

@@ -11,6 +11,7 @@ from rooflab.scenario.hf.config import FFN, HEADS, HIDDEN, LAYERS, Config
 from rooflab.scenario.hf.decoder import assemble, runs
 from rooflab.scenario.hf.family import Family
 from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
+from rooflab.scenario.hf.formats import Formats
 from rooflab.scenario.hf.mixers import mamba1, mamba2, softmax
 from rooflab.scenario.model import Attention, Block, Dense, FeedForward, Mixer, Model
 
@@ -19,7 +20,7 @@ __all__ = ["read_deci", "read_jamba", "read_mamba", "read_nas", "read_nemotron_h
 _LETTERS: Final = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
 
-def read_nemotron_h(c: Config, family: Family, name: str) -> Model:
+def read_nemotron_h(c: Config, family: Family, name: str, formats: Formats) -> Model:
     """Each layer is one thing: a Mamba-2 mixer, attention, a feed-forward or experts (Nemotron-H, 2.1)."""
     kinds = _nemotron_kinds(c, "hybrid_override_pattern", "layers_block_type")
     if not kinds:
@@ -28,7 +29,7 @@ def read_nemotron_h(c: Config, family: Family, name: str) -> Model:
     repeated = c.whole("num_nextn_predict_layers", default=0)
     merged = _merge([_nemotron_block(c, family, k) for k in mtp]) if repeated else []
     made = {kind: _nemotron_block(c, family, kind) for kind in dict.fromkeys(kinds)}
-    return assemble(c, family, name, [made[kind] for kind in kinds], runs(merged * repeated))
+    return assemble(c, family, name, formats, [made[kind] for kind in kinds], mtp=runs(merged * repeated))
 
 
 def _nemotron_kinds(c: Config, pattern_key: str, list_key: str) -> list[str]:
@@ -56,7 +57,7 @@ def _nemotron_block(c: Config, family: Family, kind: str) -> Block:
         mixers = (softmax(c, family),)
     else:
         ffn = experts(c, family) if kind == "moe" else Dense(c.count(*FFN), family.gated, c.flag("mlp_bias"))
-    return Block(mixers, ffn, norms=1)
+    return Block(mixers=mixers, ffn=ffn, norms=1)
 
 
 def _merge(blocks: list[Block]) -> list[Block]:
@@ -64,16 +65,16 @@ def _merge(blocks: list[Block]) -> list[Block]:
     if not blocks:
         return []
     mixers = tuple(m for b in blocks for m in b.mixers)
-    return [Block(mixers, next((b.ffn for b in blocks if b.ffn), None), norms=len(blocks))]
+    return [Block(mixers=mixers, ffn=next((b.ffn for b in blocks if b.ffn), None), norms=len(blocks))]
 
 
-def read_mamba(c: Config, family: Family, name: str) -> Model:
+def read_mamba(c: Config, family: Family, name: str, formats: Formats) -> Model:
     """Layers of one state-space mixer (Mamba, Mamba-2)."""
     ssm = mamba2(c) if c.text("model_type") == "mamba2" else mamba1(c)
-    return assemble(c, family, name, [Block((ssm,), None, norms=1)] * c.count(*LAYERS))
+    return assemble(c, family, name, formats, [Block(mixers=(ssm,), ffn=None, norms=1)] * c.count(*LAYERS))
 
 
-def read_jamba(c: Config, family: Family, name: str) -> Model:
+def read_jamba(c: Config, family: Family, name: str, formats: Formats) -> Model:
     """One attention layer in a period of Mamba layers, experts in every other one (Jamba, 3.1)."""
     layers = c.count(*LAYERS)
     period, offset = c.count("attn_layer_period", default=8), c.whole("attn_layer_offset", default=4)
@@ -81,11 +82,11 @@ def read_jamba(c: Config, family: Family, name: str) -> Model:
     blocks = []
     for i, sparse in enumerate(sparse_layers(c, layers)):
         one: Mixer = attention if i % period == offset else ssm
-        blocks.append(Block((one,), experts(c, family) if sparse else dense(c, family)))
-    return assemble(c, family, name, blocks)
+        blocks.append(Block(mixers=(one,), ffn=experts(c, family) if sparse else dense(c, family)))
+    return assemble(c, family, name, formats, blocks)
 
 
-def read_deci(c: Config, family: Family, name: str) -> Model:
+def read_deci(c: Config, family: Family, name: str, formats: Formats) -> Model:
     """Grouped attention with a number of groups for each layer (DeciLM)."""
     layers = c.count(*LAYERS)
     per_layer = c.per_layer("num_key_value_heads_per_layer", layers)
@@ -95,20 +96,24 @@ def read_deci(c: Config, family: Family, name: str) -> Model:
         kv_heads = base.kv_heads if per_layer is None else int(per_layer[i])
         blocks.append(
             Block(
-                (Attention(heads=base.heads, kv_heads=kv_heads, head_dim=base.head_dim, v_head_dim=base.v_head_dim),),
-                dense(c, family),
+                mixers=(
+                    Attention(heads=base.heads, kv_heads=kv_heads, head_dim=base.head_dim, v_head_dim=base.v_head_dim),
+                ),
+                ffn=dense(c, family),
             )
         )
-    return assemble(c, family, name, blocks)
+    return assemble(c, family, name, formats, blocks)
 
 
-def read_nas(c: Config, family: Family, name: str) -> Model:
+def read_nas(c: Config, family: Family, name: str, formats: Formats) -> Model:
     """Blocks found by search: attention or feed-forward absent, thinner, or one matrix (Puzzle; `block_configs`)."""
     layers = c.count(*LAYERS)
     listed = c.per_layer("block_configs", layers)
     if listed is None:
         raise InputError("missing; needed to read this model", c.at("block_configs"))
-    return assemble(c, family, name, [_nas_block(c, listed[i], c.at(f"block_configs[{i}]")) for i in range(layers)])
+    return assemble(
+        c, family, name, formats, [_nas_block(c, listed[i], c.at(f"block_configs[{i}]")) for i in range(layers)]
+    )
 
 
 def _nas_block(c: Config, listed: object, where: str) -> Block:
@@ -142,7 +147,7 @@ def _nas_block(c: Config, listed: object, where: str) -> Block:
         else:
             forward = Dense(ffn.maybe("intermediate_size") or _nas_width(ffn.number("ffn_mult", 1.0), hidden))
     norms = (0 if attention.flag("no_op") else 1) + (0 if ffn.flag("no_op") else 1)
-    return Block(mixers, forward, norms, extra_parameters=extra)
+    return Block(mixers=mixers, ffn=forward, norms=norms, extra_parameters=extra)
 
 
 def _nas_width(multiple: float, hidden: int) -> int:
