@@ -13,7 +13,7 @@ from rooflab.catalogue.models import model
 from rooflab.errors import InputError
 from rooflab.scenario.hf.model import model_from_config
 from rooflab.scenario.hf.stored import Modules
-from rooflab.scenario.model import Model
+from rooflab.scenario.model import Model, Stored
 
 LLAMA_70B = {
     "model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
@@ -77,8 +77,7 @@ def test_attention_and_outer_layers_of_a_dense_checkpoint_stay_in_16_bits() -> N
     found = read(config)
     assert found.dtype == "fp8"
     by_count = {r.count: r.block.stored for r in found.runs}
-    assert by_count[124] is not None and (by_count[124].mixer, by_count[124].ffn) == ("bf16", None)
-    assert by_count[2] is not None and (by_count[2].mixer, by_count[2].ffn) == ("bf16", "bf16")
+    assert by_count == {124: Stored(mixer="bf16"), 2: Stored(mixer="bf16", ffn="bf16")}
     assert weights_gb(config, "8 x h100-sxm", tp=8) == pytest.approx(60.9, rel=0.005)
     assert weights_gb("meta-llama/Llama-3.1-405B-Instruct-FP8", "8 x h100-sxm", tp=8) == pytest.approx(60.9, rel=0.005)
 
