@@ -81,7 +81,7 @@ def test_the_kind_of_a_file_is_guessed(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "mine.json").write_text("{}")
     status, _, err = ask(capsys, str(tmp_path / "mine.json"))
     assert status == 2
-    assert "is it scenario or network? say which: rooflab inputs KIND mine.json" in err
+    assert "is it scenario or network or graph? say which: rooflab inputs KIND mine.json" in err
 
 
 @pytest.mark.parametrize(

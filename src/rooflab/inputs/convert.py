@@ -24,6 +24,7 @@ from rooflab.inputs.runs import Runs
 from rooflab.inputs.series import Series
 from rooflab.inputs.table import Table
 from rooflab.inputs.text import Text
+from rooflab.inputs.trees import tree_of_programs, tree_of_runs
 from rooflab.inputs.vectors import Vectors
 from rooflab.operators.networks import Network
 from rooflab.scenario.scenario import Scenario
@@ -133,6 +134,12 @@ CONVERSIONS: Final[tuple[Conversion, ...]] = (
     Conversion(Table, Vectors, "its columns of amounts", _vectors_of_table),
     Conversion(Images, Vectors, "the values of each image in a row", _vectors_of_images),
     Conversion(Programs, Text, "the source of each variant", _sources),
+    Conversion(
+        Programs, Graph, "one tree a program: lines that variants begin with alike are one node", tree_of_programs
+    ),
+    Conversion(
+        Runs, Graph, "one tree a session: each step below the one before, or below its column parent", tree_of_runs
+    ),
 )
 """Every conversion; one that takes two steps is not listed."""
 

@@ -1,9 +1,10 @@
-"""Graphs: nodes and directed edges, with times, kinds, weights, labels and features where they have them."""
+"""Graphs: nodes and directed edges, with times, kinds, weights, labels, features and columns of nodes where they have
+them. A tree is a graph whose edges lead from a parent to its children."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,20 +14,26 @@ import numpy.typing as npt
 
 from rooflab.errors import InputError
 from rooflab.inputs.arrays import npz_bytes, read_npz
-from rooflab.inputs.checks import numbers, put, texts, whole
+from rooflab.inputs.checks import names, numbers, put, texts, whole
 from rooflab.inputs.content import frozen, taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
+from rooflab.inputs.graph_nodes import from_json, nodes_of_rows, to_json
 from rooflab.inputs.kind import Disturbance, Format, Kind
-from rooflab.inputs.row_files import csv_bytes, read_csv
+from rooflab.inputs.row_files import csv_bytes, read_csv, read_jsonl
+from rooflab.inputs.rows import Rows
 from rooflab.inputs.summary import Summary, summary
+from rooflab.inputs.table import Table
 
 __all__ = ["KIND", "Graph"]
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
+Values = npt.NDArray[Any] | tuple[str, ...]
 
 _EDGE: Final = ("source", "target", "weight", "time_s", "kind")
 _NODE: Final = ("labels", "features", "split", "names")
+_NODE_COLUMN: Final = "node_"
+"""Before the name of a column of nodes, where it is an array of a file."""
 MOST_NODES: Final = 50_000_000
 
 
@@ -43,6 +50,7 @@ class Graph:
     features: N × F float32, or uint8 for bits and counts.
     split: N int8: 1 to learn from, 2 to choose by, 3 to test on, 0 none of these.
     names: N texts.
+    extra: name → N values, whatever else is known of each node (tokens, score, text).
     """
 
     nodes: int
@@ -55,6 +63,7 @@ class Graph:
     features: npt.NDArray[Any] | None = None
     split: npt.NDArray[np.int8] | None = None
     names: tuple[str, ...] | None = None
+    extra: Mapping[str, Values] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         source = whole(self.source, "source", "E", low=0)
@@ -80,6 +89,14 @@ class Graph:
             bits = np.asarray(self.features).dtype.kind in "bu"
             check = partial(whole, dtype=np.uint8) if bits else partial(numbers, dtype=np.float32)
             put(self, features=check(self.features, "features", f"{nodes} F"))
+        self._check_extra()
+
+    def _check_extra(self) -> None:
+        names((*(f.name for f in fields(self) if f.name != "extra"), *self.extra), "extra")
+        if self.extra:
+            columns = dict(Table({"nodes": np.arange(self.nodes), **self.extra}).columns)
+            del columns["nodes"]
+            put(self, extra=columns)
 
     def __len__(self) -> int:
         return self.nodes
@@ -107,28 +124,45 @@ class Graph:
             raise InputError("no edge is left among these nodes", "source")
         held: dict[str, Any] = {name: taken(getattr(self, name), kept) for name in _EDGE[2:]}
         held |= {name: taken(getattr(self, name), rows) for name in _NODE}
+        held["extra"] = {name: taken(values, rows) for name, values in self.extra.items()}
         return Graph(nodes=len(rows), source=place[self.source[kept]], target=place[self.target[kept]], **held)
 
 
 def _from_npz(path: Path) -> Graph:
     arrays = read_npz(path)
-    arrays.check(tuple(f.name for f in fields(Graph)), ("source", "target"))
+    own = [name for name in arrays if name.startswith(_NODE_COLUMN)]
+    known = (*(f.name for f in fields(Graph) if f.name != "extra"), *own)
+    arrays.check(known, ("source", "target"))
     for name in ("source", "target"):
         if arrays[name].dtype.kind not in "iu" or arrays[name].size == 0:
             raise InputError("expected whole numbers, the nodes of the edges", arrays.where(name))
     nodes = arrays.pop("nodes", np.array(int(max(arrays["source"].max(), arrays["target"].max())) + 1))
     if nodes.ndim or nodes.dtype.kind not in "iu":
         raise InputError("is not one whole number", arrays.where("nodes"))
+    extra = {name.removeprefix(_NODE_COLUMN): arrays.pop(name) for name in own}
     held: dict[str, Any] = {**arrays, "kind": arrays.texts("kind"), "names": arrays.texts("names")}
+    held["extra"] = {n: tuple(map(str, v.tolist())) if v.dtype.kind == "U" else v for n, v in extra.items()}
     return Graph(nodes=int(nodes), **held)
 
 
 def _to_npz(g: Graph) -> bytes:
-    return npz_bytes({"nodes": np.array(g.nodes), **{name: getattr(g, name) for name in (*_EDGE, *_NODE)}})
+    held = {name: getattr(g, name) for name in (*_EDGE, *_NODE)}
+    return npz_bytes({"nodes": np.array(g.nodes), **held, **{f"{_NODE_COLUMN}{n}": v for n, v in g.extra.items()}})
+
+
+def _fields(g: Graph) -> dict[str, Any]:
+    return {f.name: getattr(g, f.name) for f in fields(g)}
+
+
+def _of_nodes(rows: Rows) -> Graph:
+    """A tree (or several) of rows that are nodes and name their parents."""
+    return Graph(**nodes_of_rows(rows))
 
 
 def _from_csv(path: Path) -> Graph:
     rows = read_csv(path)
+    if rows.find("parent", "parent_id") and not rows.find("source", "from", "src"):
+        return _of_nodes(rows)
     ends = [rows.texts(rows.need(what, *aliases)) for what, aliases in (
         ("sources", ("source", "from", "src")), ("targets", ("target", "to", "dst", "destination")),
     )]  # fmt: skip
@@ -158,7 +192,7 @@ def _describe(g: Graph) -> Summary:
     odd = [f"{alone:,} nodes have no edge"] if alone else []
     odd += [f"{loops:,} edges lead back to their own node"] if loops else []
     odd += [f"{again:,} edges stand more than once"] if again and g.time_s is None else []
-    arrays: dict[str, Any] = {name: getattr(g, name) for name in (*_EDGE, *_NODE)}
+    arrays: dict[str, Any] = {**{name: getattr(g, name) for name in (*_EDGE, *_NODE)}, **g.extra}
     counts = {"nodes": g.nodes, "edges": g.edges, "features": 0 if g.features is None else g.features.shape[1]}
     return summary(counts, {**arrays, "edges of a node": degrees}, odd)
 
@@ -174,20 +208,28 @@ def _disturbances(g: Graph) -> tuple[Disturbance[Graph], ...]:
     ]  # fmt: skip
     learned = [name for name in ("labels", "time_s", "features", "kind") if getattr(g, name) is not None]
     found += [shuffling(n, f"{n} given to other nodes or edges", partial(_shuffle, name=n)) for n in learned]
+    for name, values in g.extra.items():
+        if not isinstance(values, tuple) and values.dtype.kind != "b":
+            found.append(scaling(name, f"{name} of nodes times a factor", partial(_scale, name=name)))
+        found.append(shuffling(name, f"{name} given to other nodes", partial(_shuffle, name=name)))
     return tuple(found)
 
 
+def _with(g: Graph, name: str, values: Any) -> Graph:
+    """The graph with a field, or a column of nodes, replaced."""
+    changed: dict[str, Any] = {"extra": {**g.extra, name: values}} if name in g.extra else {name: values}
+    return replace(g, **changed)
+
+
 def _scale(g: Graph, factor: float, name: str) -> Graph:
-    values = getattr(g, name)
+    values: Any = g.extra[name] if name in g.extra else getattr(g, name)
     if values.dtype.kind == "u":
         return replace(g, features=frozen(np.clip(np.round(values * factor), 0, 255).astype(np.uint8)))
-    changed: dict[str, Any] = {name: scaled(values, factor)}
-    return replace(g, **changed)
+    return _with(g, name, scaled(values, factor))
 
 
 def _shuffle(g: Graph, rng: np.random.Generator, name: str) -> Graph:
-    changed: dict[str, Any] = {name: shuffled(getattr(g, name), rng)}
-    return replace(g, **changed)
+    return _with(g, name, shuffled(g.extra[name] if name in g.extra else getattr(g, name), rng))
 
 
 KIND: Final[Kind[Graph]] = Kind(
@@ -196,14 +238,20 @@ KIND: Final[Kind[Graph]] = Kind(
     data=Graph,
     formats=(
         Format(suffix=".npz", what="arrays nodes, source, target, and the other fields", load=_from_npz, dump=_to_npz),
-        Format(suffix=".csv", what="one edge a row: source, target (any names), weight, time_s, kind",
-               text=True, load=_from_csv, dump=_to_csv),
+        Format(suffix=".csv", what="one edge a row: source, target (any names), weight, time_s, kind; or one node of "
+               "a tree a row: id, parent, whatever else", text=True, load=_from_csv, dump=_to_csv),
+        Format(suffix=".json", what="nodes (id, label, features, whatever else) and edges (source, target, weight, "
+               "time_s, kind); nodes of a tree say parent instead of edges", text=True,
+               load=lambda path: Graph(**from_json(path)), dump=lambda g: to_json(_fields(g))),
+        Format(suffix=".jsonl", what="one node of a tree a line: id, parent, whatever else", text=True,
+               load=lambda path: _of_nodes(read_jsonl(path))),
     ),
     describe=_describe,
     disturbances=_disturbances,
     example=lambda: _first_edges(KIND.sample(), 6),
     signs=(
         frozenset({"source", "target"}), frozenset({"from", "to"}), frozenset({"src", "dst"}),
+        frozenset({"nodes", "edges"}), frozenset({"nodes"}), frozenset({"id", "parent"}), frozenset({"id", "parentid"}),
     ),
 )  # fmt: skip
 

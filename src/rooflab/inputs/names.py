@@ -36,7 +36,8 @@ def names_in(path: Path) -> frozenset[str]:
             return frozenset()
     if suffix in (".yaml", ".yml", ".json"):
         value = json_value(path) if suffix == ".json" else yaml_value(path)
-        return frozenset(squash(str(key)) for key in value) if isinstance(value, dict) else frozenset()
+        head = value[0] if isinstance(value, list) and value else value
+        return frozenset(squash(str(key)) for key in head) if isinstance(head, dict) else frozenset()
     first = _first_line(path)
     if suffix == ".csv":
         try:

@@ -76,7 +76,7 @@ def kind_read(chosen: type[Technique] | type[Method[Any]]) -> Kind[Any] | None:
 
 def run_paper(p: Paper, given: Any, settings: Mapping[str, Any], lab: Lab, method: str = "") -> tuple[Ran, ...]:
     """The technique or method `method` (the paper's first) with `settings` on `given`, or in `lab` on what it has of
-    its own: its setups for a scenario, the first sample of its kind for anything else.
+    its own: its setups of that kind, the first sample of the kind where it has none.
 
     Without settings the variant of a technique that helps most is taken. Raises Infeasible where it does not apply.
     """
@@ -125,10 +125,12 @@ def _scenario(source: str | Path) -> Scenario:
 
 
 def _own(p: Paper, chosen: type[Technique] | type[Method[Any]], lab: Lab) -> dict[str, Any]:
+    made = {name: make(lab) for name, make in p.setups.items()}
+    fitting = {name: data for name, data in made.items() if isinstance(data, _reads(chosen))}
+    if fitting:
+        return fitting
     if _reads(chosen) is Scenario:
-        if not p.setups:
-            raise Infeasible(f"{p.key} has no setup of its own; give a scenario")
-        return {name: make(lab) for name, make in p.setups.items()}
+        raise Infeasible(f"{p.key} has no setup of its own; give a scenario")
     known = kind_of(_reads(chosen))
     if not known.samples:
         raise Infeasible(f"there is no sample of {known.name}; give a file")

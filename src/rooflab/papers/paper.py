@@ -15,7 +15,6 @@ from rooflab.papers.method import Method
 from rooflab.papers.quality import EXACT, QualityCost, QualityPoint, quality_cost
 from rooflab.papers.technique import Technique
 from rooflab.scenario.model import Model
-from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from rooflab.papers.lab import Lab
@@ -24,6 +23,7 @@ __all__ = ["Paper"]
 
 T = TypeVar("T", bound=Technique)
 M = TypeVar("M", bound=Method[Any])
+G = TypeVar("G")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Paper:
     techniques: dict[str, type[Technique]] = field(default_factory=dict)
     methods: dict[str, type[Method[Any]]] = field(default_factory=dict)
     claims: list[Claim] = field(default_factory=list)
-    setups: dict[str, Callable[[Lab], Scenario]] = field(default_factory=dict)
+    setups: dict[str, Callable[[Lab], Any]] = field(default_factory=dict)
     plot: Callable[[Lab], Any] | None = None
 
     @classmethod
@@ -129,10 +129,11 @@ class Paper:
 
         return register
 
-    def setup(self, name: str) -> Callable[[Callable[[Lab], Scenario]], Callable[[Lab], Scenario]]:
-        """Register a scenario of the paper's own evaluation (a decorator on a function of a lab)."""
+    def setup(self, name: str) -> Callable[[Callable[[Lab], G]], Callable[[Lab], G]]:
+        """Register an input of the paper's own evaluation (a decorator on a function of a lab): a scenario, or data of
+        the kind that one of its methods reads."""
 
-        def register(function: Callable[[Lab], Scenario]) -> Callable[[Lab], Scenario]:
+        def register(function: Callable[[Lab], G]) -> Callable[[Lab], G]:
             self.setups[name] = function
             return function
 
