@@ -15,7 +15,7 @@ from rooflab.deploy.complete import complete
 from rooflab.errors import InputError
 from rooflab.library.serving.kinetics import SparseRead
 from rooflab.library.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
-from rooflab.library.serving.qserve import QServe, UnpackedCache, widest
+from rooflab.library.serving.qserve.paper import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario
 
 FIELDS = {

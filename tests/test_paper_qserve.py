@@ -11,8 +11,8 @@ from rooflab.costs.left_out import without_source
 from rooflab.costs.unpacking import unpacking, unpacking_ops
 from rooflab.deploy.complete import complete
 from rooflab.errors import InputError
-from rooflab.library.serving import qserve
-from rooflab.library.serving.qserve import UnpackedCache
+from rooflab.library.serving.qserve import paper as qserve
+from rooflab.library.serving.qserve.paper import UnpackedCache
 from rooflab.papers.lab import Lab
 
 

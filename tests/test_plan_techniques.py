@@ -25,8 +25,8 @@ def test_options_are_ordered_and_techniques_are_in_their_deployments() -> None:
     assert best == sorted(best, reverse=True)
     by_name = {str(o): o for o in options}
     assert by_name["none"].gain == 1.0
-    assert by_name["qserve()"].gain > 1.5, "a quarter of the weights and of the cache on a small card"
-    assert by_name["qserve()"].plan.best.deployment.formats.kv == "int4"
+    assert by_name["qserve(unpack_ops=9.5)"].gain > 1.5, "a quarter of the weights and of the cache on a small card"
+    assert by_name["qserve(unpack_ops=9.5)"].plan.best.deployment.formats.kv == "int4"
     assert max(len(o.techniques) for o in options) == 2
 
 

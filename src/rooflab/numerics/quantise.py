@@ -8,7 +8,7 @@ Ties go to the even code, as IEEE 754 and PyTorch round.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ __all__ = ["Codes", "affine", "grouped", "symmetric", "ungrouped"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Codes(NamedTuple):
@@ -69,7 +70,7 @@ def affine(values: npt.ArrayLike, levels: int, *, whole: bool = False) -> Codes:
     return Codes(codes.astype(np.int64), scale, zero.astype(np.int64))
 
 
-def grouped(values: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
+def grouped(values: npt.NDArray[Scalar], size: int) -> npt.NDArray[Scalar]:
     """The last axis cut into groups: … × N to … × N/size × size. Raises InputError where `size` does not divide N."""
     n = values.shape[-1]
     if size < 1 or n % size:
@@ -77,7 +78,7 @@ def grouped(values: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generi
     return values.reshape(*values.shape[:-1], n // size, size)
 
 
-def ungrouped(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def ungrouped(values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     """Groups put together again: … × G × size to … × G·size."""
     return values.reshape(*values.shape[:-2], values.shape[-2] * values.shape[-1])
 

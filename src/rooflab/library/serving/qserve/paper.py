@@ -2,9 +2,9 @@
 cache is a quarter.
 
 Weights are quantised twice: to int8 per output channel within ±119, then per group of 128 to 4 bits with an int8 scale,
-so that W8 = (Q4 − z) · s never leaves int8 and is unpacked in registers (section 4.1).  Decode attention on a 4-bit
-cache is bound by the vector units where their rate is low against the bandwidth: every element is unpacked (subtract,
-multiply) before it is used (5.3).
+so that W8 = (Q4 − z) · s never leaves int8 and is unpacked in registers (section 4.1; `weights` does it).  Decode
+attention on a 4-bit cache is bound by the vector units where their rate is low against the bandwidth: every element is
+unpacked (subtract, multiply) before it is used (5.3).
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from rooflab.costs.left_out import without_source
 from rooflab.costs.unpacking import unpacking_ops
 from rooflab.deploy.engine import engine_of
 from rooflab.errors import Infeasible
+from rooflab.library.serving.qserve.levels import INT8, second_level
+from rooflab.library.serving.qserve.weights import PackWeights
 from rooflab.operators.ops import AttentionOp, Operator
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
+from rooflab.papers.parameters import PositiveFloat
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.dtype import dtype
 from rooflab.scenario.scenario import Scenario
@@ -33,6 +36,7 @@ from rooflab.scenario.scenario import Scenario
 __all__ = ["QServe", "UnpackedCache", "paper", "widest"]
 
 paper = Paper.beside(__file__)
+paper.method(PackWeights)
 
 _QUANTISED: Final = ("int4", "int4-g32", "nvfp4", "mxfp4", "int2", "int1", "q4_0", "q4_k_m")
 
@@ -51,9 +55,11 @@ class UnpackedCache:
 
 @paper.technique
 class QServe(Technique):
-    """Serve with 4-bit weights, 8-bit activations and a 4-bit cache (QoQ, section 4; kernels, section 5)."""
+    """Serve with 4-bit weights, 8-bit activations and a 4-bit cache (QoQ, section 4; kernels, section 5); attention
+    spends `unpack_ops` fp32 operations on a cached element and query head."""
 
     changes_outputs = True
+    unpack_ops: PositiveFloat = unpacking_ops("int4")
 
     def apply(self, scenario: Scenario) -> Scenario:
         """Refuses devices without int8 matrix units, mixtures of experts and checkpoints of few bits."""
@@ -63,34 +69,25 @@ class QServe(Technique):
         require(not model.is_moe, f"the W4A8 kernels have no grouped form; {model.name} routes tokens to experts")
         require(dtype(stored).name not in _QUANTISED, f"{model.name} is stored in {stored} already")
         require(bool(device.peak_flops.get("int8")), f"{device.name} has no int8 matrix units")
-        changed = replace(scenario, rewrites=(*scenario.rewrites, UnpackedCache(unpacking_ops("int4"))))
+        changed = replace(scenario, rewrites=(*scenario.rewrites, UnpackedCache(self.unpack_ops)))
         return changed.with_deployment(weights="int4", activations="int8", experts=None, kv="int4")
 
 
-_INT8: Final = (1 << 7) - 1
-"""Largest magnitude of an int8 weight, which a quantiser without the protective range uses."""
+def widest(protective: int) -> int:
+    """Largest magnitude that (Q4 − z) · s takes for any group whose int8 weights lie within ±`protective`.
 
-
-def widest(protective: int, group: int = 128, levels: int = 16) -> int:
-    """Largest magnitude that (Q4 − z) · s takes for any group whose int8 weights lie within ±`protective`: all ends,
-    all values."""
+    Codes grow with weights, so a group's ends unpack to its largest magnitude: all pairs of ends stand for all groups.
+    """
     ends = np.arange(-protective, protective + 1)
-    low, high = (a.ravel() for a in np.meshgrid(ends, ends, indexing="ij"))
-    low, high = np.minimum(low, 0)[low <= high], np.maximum(high, 0)[low <= high]
-    scale = np.maximum(np.round((high - low) / (levels - 1)), 1)
-    zero = np.clip(np.round(-low / scale), 0, levels - 1)
-    most = 0
-    for share in np.linspace(0.0, 1.0, min(group, 33)):
-        value = low + np.round(share * (high - low))
-        code = np.clip(np.round(value / scale) + zero, 0, levels - 1)
-        most = max(most, int(np.abs((code - zero) * scale).max()))
-    return most
+    pairs = np.stack(np.meshgrid(ends, ends, indexing="ij"), axis=-1).reshape(-1, 2)
+    codes, scale, zero = second_level(pairs)
+    return int(np.abs((codes - zero[:, None]) * scale[:, None]).max())
 
 
 @paper.claim("range")
 def unpacked_range(lab: Lab) -> float:
     """Largest magnitude over every group with ends in the protective range."""
-    return float(widest(lab.data("protective range", 119) if lab.with_idea() else _INT8))
+    return float(widest(lab.data("protective range", 119) if lab.with_idea() else INT8))
 
 
 _CELLS: Final = {
@@ -113,7 +110,8 @@ _CELLS: Final = {
 
 def _cell(lab: Lab, cell: str, **formats: Any) -> Scenario:
     """A cell of the throughput table: 1,024 in, 512 out, one static batch of the published size on one GPU."""
-    model, device, batch = _CELLS[cell]
+    model, device, size = _CELLS[cell]
+    batch = lab.data("batch of the table", size)
     deployment = {
         "engine": "pytorch", "tp": 1, "weights": "fp16", "max_num_seqs": batch, "max_num_batched_tokens": 1024,
         "gpu_memory_utilization": 1.0, "cuda_graphs": False, "chunked_prefill": True,
@@ -122,8 +120,20 @@ def _cell(lab: Lab, cell: str, **formats: Any) -> Scenario:
     return lab.scenario(model=model, hardware=device, workload=workload, deployment=deployment | formats)
 
 
+_TEXT_OPS: Final = 4.0
+"""Operations on a cached element that the paper's text counts: unpack, subtract, multiply, use."""
+
+
+def _unpack_ops(lab: Lab, cache: str, kernel: str) -> float:
+    """fp32 operations that attention spends on an element of a cache of few bits and a query head."""
+    fitted = unpacking_ops(cache)
+    source = "the paper's text counts about four for its own; latencies of its kernel table give the other end"
+    return lab.assume(f"operations on a cached element, {kernel}", fitted, low=_TEXT_OPS, high=fitted, source=source)
+
+
 def _throughput(lab: Lab, cell: str) -> float:
-    return float(lab.estimate(_cell(lab, cell), QServe()).metrics["output_tokens_per_s"])
+    ops = _unpack_ops(lab, "int4", "4-bit kernel")
+    return float(lab.estimate(_cell(lab, cell), QServe(unpack_ops=ops)).metrics["output_tokens_per_s"])
 
 
 def _whole_sequences(s: Scenario) -> int:
@@ -146,7 +156,7 @@ def _best_baseline(lab: Lab, cell: str, formats: Sequence[dict[str, Any]]) -> fl
             model=model, hardware=device, workload={"isl": 1024, "osl": 512, "batch": 1}, deployment=deployment
         )
         if deployment.get("kv") == "int8":
-            s = replace(s, rewrites=(UnpackedCache(unpacking_ops("int8")),))
+            s = replace(s, rewrites=(UnpackedCache(_unpack_ops(lab, "int8", "TensorRT-LLM's 8-bit kernel")),))
         try:
             batch = _whole_sequences(s)
             if batch:
