@@ -16,6 +16,7 @@ from typing import Any
 
 import input_sample_makers as make
 import numpy as np
+from decoder_profile import decoder_profile
 
 from rooflab.inputs.arrays import npz_bytes, read_npz
 from rooflab.inputs.kinds import KINDS
@@ -94,6 +95,8 @@ SAMPLES = [
     Recipe("runs", "vllm-measured", ".csv", "300 requests that vLLM served on an RTX 4090, with measured times",
            "LLMServingSim, bench examples: ShareGPT, Llama 3.1 8B", "https://github.com/casys-kaist/LLMServingSim",
            "MIT", make.vllm_measured),
+    Recipe("runs", "decoder-profile", ".csv", "720 timed requests of two small decoders, ten trials a pair",
+           *OURS, decoder_profile),
     Recipe("runs", "two-models", ".csv", "660 arithmetic problems answered by a weak and a strong model",
            "RouteLLM, responses to GSM8K (Cobbe et al. 2021, MIT): every second problem", ROUTELLM, "Apache-2.0",
            make.two_models),
