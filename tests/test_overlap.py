@@ -12,8 +12,8 @@ from rooflab import api
 from rooflab.costs.compile import compile_steps
 from rooflab.costs.step import StepCost
 from rooflab.deploy.complete import complete
-from rooflab.errors import InputError
-from rooflab.library.serving.kinetics import SparseRead
+from rooflab.errors import Infeasible, InputError
+from rooflab.library.serving.kinetics import SparseAttention, SparseRead
 from rooflab.library.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
 from rooflab.library.serving.qserve.paper import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario
@@ -90,6 +90,35 @@ def test_sparse_read_leaves_prompts_alone_and_reads_no_more_than_its_budget() ->
     near, far = (sparse.step(n_decode=8, context=8 * c).bytes[0] for c in (8192, 16384))
     dense = PLAIN.step(n_decode=8, context=8 * 16384).bytes[0] - PLAIN.step(n_decode=8, context=8 * 8192).bytes[0]
     assert far - near == pytest.approx(dense / 32), "one key a block of 16, no values"
+
+
+def test_a_latent_cache_is_searched_by_one_latent_a_block() -> None:
+    fields = {
+        "model": "deepseek-ai/DeepSeek-V3", "hardware": "16 x h200-sxm",
+        "workload": {"isl": 512, "osl": 16384, "scenario": "max-throughput"}, "deployment": {"tp": 16},
+    }  # fmt: skip
+    done = complete(api.read(fields))
+    plain, sparse = (
+        compile_steps(done.model, done.hardware, [done.deployment], rewrites)[0]
+        for rewrites in ((), (SparseRead(1024, 16),))
+    )
+
+    def grown(cost: StepCost) -> float:
+        return float(
+            cost.step(n_decode=8, context=8 * 16384).bytes[0] - cost.step(n_decode=8, context=8 * 8192).bytes[0]
+        )
+
+    assert grown(sparse) == pytest.approx(grown(plain) / 16), "beyond the budget one latent a block of 16"
+    assert (api.read(fields) | SparseAttention()).rewrites
+
+
+def test_sparse_attention_says_what_it_needs() -> None:
+    for model, said in (
+        ("bert-large-uncased", "generates no tokens"), ("deepseek-ai/DeepSeek-V3.2-Exp", "choice of tokens already"),
+    ):  # fmt: skip
+        s = api.read({"model": model, "hardware": "8 x h200-sxm", "workload": {"isl": 4096, "osl": 8192, "batch": 1}})
+        with pytest.raises(Infeasible, match=said):
+            s | SparseAttention()
 
 
 def test_unpacking_is_bound_by_vector_units_on_a100_only() -> None:

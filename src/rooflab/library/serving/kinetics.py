@@ -27,8 +27,8 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.parameters import PositiveInt
 from rooflab.papers.technique import Technique, require
-from rooflab.scenario.attention import Attention
-from rooflab.scenario.model import Model
+from rooflab.scenario.attention import Attention, LatentAttention
+from rooflab.scenario.model import Mixer, Model
 from rooflab.scenario.scenario import Scenario
 
 __all__ = ["Shape", "SparseAttention", "SparseRead", "eflops", "paper"]
@@ -51,8 +51,8 @@ _BUDGET = 1024.0
 
 @dataclass(frozen=True, slots=True)
 class SparseRead:
-    """A rewrite of a step: generated tokens read `budget` cached tokens, chosen by one vector a block; prompts attend
-    to everything."""
+    """A rewrite of a step: generated tokens read `budget` cached tokens, chosen by one vector a block (the mean of its
+    keys, or of its latents where all heads share one); prompts attend to everything."""
 
     budget: int
     block: int
@@ -61,25 +61,31 @@ class SparseRead:
         """Each full attention becomes a dense one for prompts, a sparse one for decoding and the search over blocks."""
         out: list[Operator] = []
         for op in operators:
-            if (
-                not isinstance(op, AttentionOp)
-                or op.window != float("inf")
-                or op.latent
-                or op.indexer
-                or op.name.startswith("cross")
-            ):
+            if not isinstance(op, AttentionOp) or not _reads_all(op):
                 out.append(op)
                 continue
-            search = replace(
-                op,
-                name="block search",
-                v_head_dim=0.0,
-                indexer=True,
-                phases="decode",
-                context_share=op.context_share / self.block,
-            )
-            out += [replace(op, phases="prefill"), replace(op, phases="decode", window=float(self.budget)), search]
+            read = replace(op, phases="decode", window=float(self.budget))
+            out += [replace(op, phases="prefill"), read, self._search(op)]
         return tuple(out)
+
+    def _search(self, op: AttentionOp) -> AttentionOp:
+        """The queries' products with one vector a block."""
+        if op.latent:
+            op = replace(op, latent=None, kv_heads=op.kv_heads * 0.0 + 1.0, head_dim=sum(op.latent))
+        share = op.context_share / self.block
+        return replace(op, name="block search", v_head_dim=0.0, indexer=True, phases="decode", context_share=share)
+
+
+def _reads_all(op: AttentionOp) -> bool:
+    """Whether an attention reads the whole of a cache that grows: no window, no choice of tokens, no encoder's."""
+    return op.window == float("inf") and not op.indexer and not op.name.startswith("cross")
+
+
+def _grows(mixer: Mixer) -> bool:
+    """The same of a layer: of keys and values by head, or of latents that all heads share."""
+    if isinstance(mixer, LatentAttention):
+        return mixer.indexer is None
+    return isinstance(mixer, Attention) and mixer.window is None and not mixer.cross
 
 
 @paper.technique
@@ -91,12 +97,13 @@ class SparseAttention(Technique):
     block: PositiveInt = 16
 
     def apply(self, scenario: Scenario) -> Scenario:
-        """Refuses models without full attention, and contexts that the budget covers."""
+        """Refuses models whose attention reads no whole cache, and contexts that the budget covers."""
         model, w = scenario.model, scenario.workload
-        full = any(
-            isinstance(m, Attention) and m.window is None and not m.cross for r in model.runs for m in r.block.mixers
+        require(model.kind == "decoder", f"{model.name} generates no tokens: there is no growing cache to read less of")
+        whole = any(_grows(m) for r in model.runs for m in r.block.mixers)
+        require(
+            whole, f"no layer of {model.name} reads its whole context: windows, states or a choice of tokens already"
         )
-        require(full and model.kind == "decoder", f"{model.name} has no full attention over a growing cache")
         context = w.mean_prompt_tokens + w.mean_output_tokens
         require(
             context > 2 * self.budget,
