@@ -174,7 +174,7 @@ def test_gemma_3_keeps_a_window_in_five_of_six_layers() -> None:
     assert m.parameters == 27_009_346_304  # the language part of a 27.4B checkpoint with its vision tower
     assert m.kv_elements_per_token == 62 * width
     assert m.cached_elements(32_768) == (10 * 32_768 + 52 * 1024) * width
-    assert any("text part only" in note for note in m.sources)
+    assert any("steps are those of the text model" in note for note in m.sources)
 
 
 def test_gemma_3_4b_as_published_leaves_out_what_its_class_assumes() -> None:

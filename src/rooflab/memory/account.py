@@ -28,7 +28,7 @@ from rooflab.operators.step import step_operators
 from rooflab.scenario.attention import Attention
 from rooflab.scenario.deployment import Held
 from rooflab.scenario.hardware import Hardware
-from rooflab.scenario.model import Experts, LinearAttention, Model, StateSpace
+from rooflab.scenario.model import Experts, LinearAttention, Model, ShortConvolution, StateSpace
 from rooflab.scenario.split import Split
 
 __all__ = ["MemoryAccount", "account"]
@@ -102,7 +102,9 @@ def account(model: Model, hardware: Hardware, deployments: Sequence[Held]) -> Me
 
 def _window(mixer: object) -> float | None:
     """Tokens that a layer keeps, inf for all; None when it keeps a state only."""
-    if isinstance(mixer, (LinearAttention, StateSpace)) or (isinstance(mixer, Attention) and mixer.cross):
+    if isinstance(mixer, (LinearAttention, StateSpace, ShortConvolution)) or (
+        isinstance(mixer, Attention) and mixer.cross
+    ):
         return None
     if isinstance(mixer, Attention) and mixer.window is not None and not mixer.indexer:
         return float(mixer.window)
@@ -143,7 +145,7 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
                 if mixer.cross:
                     out["cross_bytes"] += size
                     continue
-            elif isinstance(mixer, (LinearAttention, StateSpace)):
+            elif isinstance(mixer, (LinearAttention, StateSpace, ShortConvolution)):
                 out["state_bytes"] += layers * mixer.state_elements / tp * _STATE_BYTES
                 continue
             else:
@@ -199,7 +201,7 @@ def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[fl
             layers += size
     if not model.vision:
         table = formats.weights if formats.weights.everywhere else formats.plain
-        edge += model.embedding_parameters / tp * table.bytes
+        edge += (model.embedding_parameters * table.bytes + model.tower_parameters * formats.plain.bytes) / tp
     encoder = float(sum(r.count * r.block.parameters(model.hidden) for r in model.encoder)) * formats.weights.bytes / tp
     depth = _stage_layers(model.layers, pp) / model.layers
     # embedding and head sit on different stages

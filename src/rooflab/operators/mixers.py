@@ -16,6 +16,7 @@ from rooflab.scenario.model import (
     LatentAttention,
     LinearAttention,
     Mixer,
+    ShortConvolution,
     StateSpace,
 )
 
@@ -213,3 +214,12 @@ def _state_space(mixer: StateSpace, place: Place) -> Iterator[Operator]:
         share=place.sequence_share,
     )
     yield place.product("attention", "state-space out", n=place.hidden, k=inner)
+
+
+@mixer_operators.register
+def _short_convolution(mixer: ShortConvolution, place: Place) -> Iterator[Operator]:
+    width = mixer.width / place.split.tp
+    yield place.product("attention", "convolution in", n=3.0 * width, k=place.hidden)
+    # reads three projections, writes one
+    yield Elementwise("gated convolution", "attention", place.count, place.here * 4.0 * width * 2.0)
+    yield place.product("attention", "convolution out", n=place.hidden, k=width)

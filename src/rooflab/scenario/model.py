@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rooflab.scenario.attention import Attention, CompressedAttention, Indexer, LatentAttention
-from rooflab.scenario.recurrent import LinearAttention, StateSpace
+from rooflab.scenario.recurrent import LinearAttention, ShortConvolution, StateSpace
 
 __all__ = [
     "Attention",
@@ -28,6 +28,7 @@ __all__ = [
     "Model",
     "ModelKind",
     "Run",
+    "ShortConvolution",
     "StateSpace",
     "Stored",
     "Vision",
@@ -36,7 +37,7 @@ __all__ = [
 ModelKind = Literal["decoder", "encoder", "encoder-decoder", "vision"]
 
 
-Mixer = Attention | LatentAttention | CompressedAttention | LinearAttention | StateSpace
+Mixer = Attention | LatentAttention | CompressedAttention | LinearAttention | StateSpace | ShortConvolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,9 @@ class Model:
     `relative_buckets`: learned position biases per head, once a stack (T5).
     `checkpoint` is the repository that the user named, where that is not the catalogue's (an instruct version, a
     quantised one), `given` what the model was read from, until it is changed. `other_parameters` counts what has no
-    part in a step's cost worth naming (pooler, token types, norms of embeddings).
+    part in a step's cost worth naming (pooler, token types, norms of embeddings). `layer_embedding`: elements a token
+    of the tables that feed each layer (Gemma 3n and 4), `tower_parameters`: weights of vision and audio towers that
+    share the memory of a text model and are in no count.
     """
 
     name: str
@@ -208,6 +211,8 @@ class Model:
     max_context: int = 0
     mtp: tuple[Run, ...] = ()
     relative_buckets: int = 0
+    layer_embedding: int = 0
+    tower_parameters: int = 0
     sources: tuple[str, ...] = field(default=(), compare=False)
     checkpoint: str = field(default="", compare=False)
     given: str | Mapping[str, Any] | None = field(default=None, init=False, compare=False, repr=False)
@@ -228,7 +233,7 @@ class Model:
         if self.vision:
             v = self.vision
             return v.channels * v.patch**2 * self.hidden + self.hidden + (v.patches + 1) * self.hidden + self.hidden
-        return (self.vocab + self.positions) * self.hidden
+        return (self.vocab + self.positions) * self.hidden + self.vocab * self.layer_embedding
 
     @property
     def head_parameters(self) -> int:

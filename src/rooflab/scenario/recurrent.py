@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LinearAttention", "StateSpace"]
+__all__ = ["LinearAttention", "ShortConvolution", "StateSpace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,7 @@ class LinearAttention:
     head.
 
     `gate_rank`: rank of the decay gate (None: one scalar a head).  `output_gate_rank`: None is a full-rank gate.
+    `conv` 0: no short convolution, and decay is a constant (lightning attention of MiniMax).
     """
 
     k_heads: int
@@ -42,7 +43,7 @@ class LinearAttention:
     @property
     def state_elements(self) -> int:
         """Elements of recurrent state per sequence: the delta-rule state and the convolution's tail."""
-        return self.v_heads * self.k_dim * self.v_dim + self.conv_width * (self.conv - 1)
+        return self.v_heads * self.k_dim * self.v_dim + self.conv_width * max(self.conv - 1, 0)
 
     def attended_tokens(self, context: float) -> float:
         """No token is read again: the past is in the state."""
@@ -55,13 +56,13 @@ class LinearAttention:
     @property
     def in_width(self) -> int:
         """Columns of the input projections: q, k, v, output gate, decay and write gates."""
-        return self.conv_width + self.v_heads * self.v_dim + 2 * self.v_heads
+        return self.conv_width + self.v_heads * self.v_dim + (2 * self.v_heads if self.conv else 0)
 
     def parameters(self, hidden: int) -> int:
         """Weights of projections, convolution, gates and the output norm."""
         value = self.v_heads * self.v_dim
         if self.gate_rank is None:
-            n = hidden * self.in_width + 2 * self.v_heads
+            n = hidden * self.in_width + (2 * self.v_heads if self.conv else 0)
         else:
             decay = (
                 hidden * self.gate_rank
@@ -141,3 +142,41 @@ class StateSpace:
         n += self.inner * (self.dt_rank + 2 * self.state) + self.dt_rank * self.inner + self.inner
         n += self.inner * self.state + self.inner
         return n + (self.dt_rank + 2 * self.state if self.inner_norms else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortConvolution:
+    """A gated convolution over the last `taps` tokens in place of attention (LFM2): `width` channels, in three
+    projections."""
+
+    width: int
+    taps: int
+    bias: bool = False
+
+    @property
+    def window(self) -> int | None:
+        """Nothing is cached per token."""
+        return None
+
+    @property
+    def kv_elements_per_token(self) -> int:
+        """Nothing is cached per token."""
+        return 0
+
+    @property
+    def state_elements(self) -> int:
+        """The tokens that the convolution looks back on."""
+        return self.width * (self.taps - 1)
+
+    def attended_tokens(self, context: float) -> float:
+        """No token is read again: the past is in the state."""
+        return 0.0
+
+    def cached_elements(self, context: float) -> float:
+        """Elements kept for a sequence, whatever its length."""
+        return self.state_elements
+
+    def parameters(self, hidden: int) -> int:
+        """Weights of the projections and of the convolution."""
+        bias = 4 * self.width + hidden if self.bias else 0
+        return hidden * 3 * self.width + self.width * self.taps + self.width * hidden + bias

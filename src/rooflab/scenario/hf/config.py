@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
@@ -36,13 +36,40 @@ POSITIONS: Final = (
 )
 
 
+class Read(Mapping[str, Any]):
+    """A mapping that remembers which of its keys were asked for."""
+
+    __slots__ = ("_asked", "_data")
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+        self._asked: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of `key`, which is remembered."""
+        self._asked.add(key)
+        return self._data[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """All keys."""
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self._data)
+
+    def unread(self) -> Mapping[str, Any]:
+        """What nobody has asked for."""
+        return {key: value for key, value in self._data.items() if key not in self._asked}
+
+
 class Config:
     """A mapping with the path that errors show."""
 
     __slots__ = ("data", "where")
 
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
-        self.data = data
+        self.data = Read(data)
         self.where = where
 
     def at(self, key: str) -> str:
@@ -68,6 +95,10 @@ class Config:
             if default is None:
                 raise InputError("missing; needed to read this model", self.at(key))
             return default
+        if isinstance(value, list) and value and all(item == value[0] for item in value):
+            value = value[0]  # one for each layer, all the same
+        if isinstance(value, (list, dict)):
+            raise InputError("one for each layer, and they differ: not read for this family", self.at(key))
         if (
             isinstance(value, bool)
             or not isinstance(value, (int, float))

@@ -54,6 +54,8 @@ def _block(c: Config, family: Family, kind: str, layer: int, sparse: bool) -> Bl
     if isinstance(ffn, Experts) and c.text("model_type").startswith("gemma4"):
         norms += 3  # around the experts, beside those around the dense part
         extra += hidden + ffn.experts  # scales of the router and of each expert
+    if c.text("model_type") == "gemma4" and (each := c.maybe("hidden_size_per_layer_input")):
+        extra += 2 * hidden * each + hidden  # gate, projection and norm of what the layer's own table adds
     return Block(
         mixers=_mixers(c, family, kind, layer),
         ffn=ffn,
@@ -114,6 +116,7 @@ def assemble(
     positions = context + family.position_offset if family.learned_positions else _mpt_positions(c, context)
     model_type = c.text("model_type")
     streams = c.maybe("hc_mult") or 0
+    each = c.maybe("hidden_size_per_layer_input") or 0 if model_type == "gemma4" else 0
     return Model(
         name=name,
         kind="decoder",
@@ -128,7 +131,9 @@ def assemble(
         norm_bias=norms_of(c, family)[1],
         other_parameters=(2 * hidden if model_type == "bloom" else 0)
         + streams * (streams * hidden + 1)
-        + (1 if streams else 0),
+        + (1 if streams else 0)
+        + each * len(blocks) * hidden,
+        layer_embedding=each * len(blocks),
         max_context=context,
         mtp=_mtp(c, blocks) if mtp is None else mtp,
     )

@@ -18,6 +18,8 @@ class Family:
     `window`: "all" layers slide when `sliding_window` is set, "flag" only with `use_sliding_window`, "none" never, a
     number: every n-th layer is full and the others slide, starting with sliding ones.  `multi_query`: one key-value
     head where the config does not say otherwise; `head_dim`: the family's own, where it is not hidden / heads.
+    `hybrid`: attention and a state space side by side in every layer; `lightning`: its linear layers are lightning
+    attention.
     """
 
     gated: bool = True
@@ -43,6 +45,8 @@ class Family:
     shared_gate: bool = False
     multi_query: bool = False
     head_dim: int | None = None
+    hybrid: bool = False
+    lightning: bool = False
 
 
 _LLAMA: Final = Family()
@@ -192,5 +196,11 @@ FAMILIES: Final[dict[str, Family]] = {
     "jamba": Family(window="none"),
     "bamba": Family(window="none"),
     "granitemoehybrid": Family(tied=True, window="none"),
-    "falcon_h1": Family(window="none"),
+    "falcon_h1": Family(window="none", hybrid=True),
+    "lfm2": Family(qk_norm="head", tied=True, window="none"),
+    "lfm2_moe": Family(qk_norm="head", tied=True, window="none", router_bias=True),
+    "minimax": Family(window="none", lightning=True),
+    "minimax_m1": Family(window="none", lightning=True),
+    "minimax_text_01": Family(window="none", lightning=True),
+    "mllama": Family(window="none"),
 }

@@ -35,7 +35,7 @@ def sparse_layers(c: Config, layers: int) -> list[bool]:
     if not has_experts(c):
         return [False] * layers
     only_dense = set(c.numbers("mlp_only_layers"))
-    first = c.whole("first_k_dense_replace", "moe_layer_start_index", default=0)
+    first = c.whole("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", default=0)
     listed = _listed(c, layers)
     return [i >= first and i not in only_dense and listed[i] for i in range(layers)]
 
@@ -71,6 +71,10 @@ def dense(c: Config, family: Family) -> Dense:
         if width % 2:
             raise InputError(f"{width} is odd; Qwen halves it between its two projections", c.at("intermediate_size"))
         width //= 2  # Qwen-1 counts both halves of the gated projection
+    if c.flag("block_auto_adjust_ff_dim"):  # LFM2: two thirds, times a factor, to the next multiple
+        part = int(c.number("block_ffn_dim_multiplier", 1.0) * int(2 * width / 3))
+        multiple = c.count("block_multiple_of", default=256)
+        width = -(-part // multiple) * multiple
     return Dense(width, _gated(c, family), _mlp_bias(c, family))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal
 
 from rooflab.errors import InputError, unknown
@@ -14,29 +15,60 @@ from rooflab.scenario.model import (
     LatentAttention,
     LinearAttention,
     Mixer,
+    ShortConvolution,
     StateSpace,
 )
 
 __all__ = ["layer_kinds", "mamba1", "mamba2", "mixer", "softmax"]
 
 _KINDS: Final = {
-    "full_attention": "full", "attention": "full", "full": "full", "global": "full", "hybrid": "hybrid",
-    "sliding_attention": "sliding", "sliding": "sliding", "local": "sliding",
-    "chunked_attention": "chunked", "linear_attention": "linear", "mamba": "mamba", "mamba2": "mamba",
+    "full_attention": "full",
+    "attention": "full",
+    "full": "full",
+    "global": "full",
+    "hybrid": "hybrid",
+    "sliding_attention": "sliding",
+    "sliding": "sliding",
+    "local": "sliding",
+    "chunked_attention": "chunked",
+    "linear_attention": "linear",
+    "mamba": "mamba",
+    "mamba2": "mamba",
     "recurrent": "linear",
-    "compressed_sparse_attention": "compressed", "heavily_compressed_attention": "compressed",
-}  # fmt: skip
+    "compressed_sparse_attention": "compressed",
+    "heavily_compressed_attention": "compressed",
+    # a choice of tokens in latent attention, as transformers from 5.11 and from 5.24 on call it
+    "deepseek_sparse_attention": "full",
+    "indexed_attention": "full",
+    "conv": "conv",
+    "short_conv": "conv",
+}
+_STATE_SPACE_KEYS: Final = ("mamba_n_heads", "mamba_num_heads", "mamba_d_state", "ssm_state_size")  # fmt: skip
 
 
 def layer_kinds(c: Config, family: Family) -> list[str]:
-    """The kind of each layer's mixer: full, sliding, chunked, linear, mamba or compressed."""
+    """The kind of each layer's mixer: full, sliding, chunked, linear, lightning, mamba, conv, hybrid, cross or
+    compressed."""
+    kinds = _layer_kinds(c, family)
+    if "linear" not in kinds or c.has("linear_num_key_heads", "linear_attn_config"):
+        return kinds
+    # transformers 5 calls the other mixer of any hybrid linear
+    other = "mamba" if c.has(*_STATE_SPACE_KEYS) else "lightning" if family.lightning else "linear"
+    return [other if kind == "linear" else kind for kind in kinds]
+
+
+def _layer_kinds(c: Config, family: Family) -> list[str]:
     layers = c.count(*LAYERS)
+    if family.hybrid:
+        return ["hybrid"] * layers
     listed = c.per_layer("layer_types", layers) or c.per_layer("layers_block_type", layers)
     if listed is not None:
         for i, name in enumerate(listed[:layers]):
             if name not in _KINDS:
                 raise unknown("layer type", str(name), _KINDS, f"{c.at('layer_types')}[{i}]")
         return [_KINDS[name] for name in listed[:layers]]
+    if numbered := _numbered(c, layers):
+        return numbered
     if pattern := c.per_layer("hybrid_layer_pattern", layers):
         return ["sliding" if p else "full" for p in pattern[:layers]]
     if named := c.per_layer("attention_layers", layers):
@@ -55,6 +87,22 @@ def layer_kinds(c: Config, family: Family) -> list[str]:
             for i in range(layers)
         ]
     return _sliding_kinds(c, family, layers)
+
+
+def _numbered(c: Config, layers: int) -> list[str] | None:
+    """Kinds where a config lists which layers differ: by number, or by one number for each."""
+    for key, listed, others in (
+        ("attn_layer_indices", "full", "mamba"),
+        ("full_attn_idxs", "full", "conv"),
+        ("cross_attention_layers", "cross", "full"),
+    ):
+        if c.has(key):
+            chosen = set(c.numbers(key))
+            if wrong := sorted(i for i in chosen if not 0 <= i < layers):
+                raise InputError(f"{wrong[0]} is not a layer of {layers}", c.at(key))
+            return [listed if i in chosen else others for i in range(layers)]
+    types = c.per_layer("attn_type_list", layers)
+    return ["full" if one == 1 else "lightning" for one in types[:layers]] if types is not None else None
 
 
 def _one_based(linear: Config, layers: int) -> list[str]:
@@ -91,6 +139,14 @@ def mixer(c: Config, family: Family, kind: str, layer: int) -> Mixer:
         return mamba2(c)
     if kind == "compressed":
         return _compressed(c, layer)
+    if kind == "lightning":
+        heads = c.count(*HEADS)
+        width = c.count("head_dim", default=_quotient(c, family, c.count(*HIDDEN), heads))
+        return LinearAttention(k_heads=heads, v_heads=heads, k_dim=width, v_dim=width, conv=0)
+    if kind == "conv":
+        return ShortConvolution(width=c.count(*HIDDEN), taps=c.count("conv_L_cache"), bias=c.flag("conv_bias"))
+    if kind == "cross":
+        return replace(softmax(c, family), cross=True, causal=False)
     if c.has("kv_lora_rank"):
         return _latent(c, layer)
     return softmax(c, family, kind, layer)

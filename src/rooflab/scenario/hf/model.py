@@ -17,7 +17,9 @@ from rooflab.scenario.hf.encoders import read_bart, read_bert, read_t5, read_vit
 from rooflab.scenario.hf.family import FAMILIES, Family
 from rooflab.scenario.hf.formats import Formats, read_formats
 from rooflab.scenario.hf.stored import KEPT, settled
-from rooflab.scenario.hf.variants import read_deci, read_jamba, read_mamba, read_nas, read_nemotron_h
+from rooflab.scenario.hf.towers import tower_parameters
+from rooflab.scenario.hf.unread import refuse_unread
+from rooflab.scenario.hf.variants import read_deci, read_jamba, read_longcat, read_mamba, read_nas, read_nemotron_h
 from rooflab.scenario.model import Model
 
 __all__ = ["model_from_config"]
@@ -30,6 +32,7 @@ _VARIANTS: Final[dict[str, Callable[[Config, Family, str, Formats], Model]]] = {
     "mamba2": read_mamba,
     "falcon_mamba": read_mamba,
     "jamba": read_jamba,
+    "longcat_flash": read_longcat,
 }
 _ENCODERS: Final[dict[str, Callable[[Config, str], Model]]] = {
     **dict.fromkeys(
@@ -78,10 +81,14 @@ def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model
             family = Family()
             notes.append(f"model type {model_type!r} is not known; read like a Llama")
         model = _VARIANTS.get(model_type, read_decoder)(text, family, name, formats)
+        refuse_unread(text, model_type, model_type in FAMILIES)
     # encoders are read without an order of their layers: all in the format of the rest
     rest = formats.listing.rest if formats.listing and model_type in _ENCODERS else KEPT
     model = settled(model, formats.base if rest == KEPT else rest)
-    return replace(model, kv_dtype=formats.kv, head_dtype=formats.head, sources=tuple(notes))
+    towers = tower_parameters(outer)
+    if towers:
+        notes.append(f"its image and audio parts, about {towers / 1e9:.2g} billion weights, share the memory")
+    return replace(model, kv_dtype=formats.kv, head_dtype=formats.head, tower_parameters=towers, sources=tuple(notes))
 
 
 def _text_part(outer: Config) -> tuple[Config, list[str]]:
@@ -90,18 +97,18 @@ def _text_part(outer: Config) -> tuple[Config, list[str]]:
         if inner is not None:
             shared = {k: outer.data[k] for k in ("tie_word_embeddings", "model_type") if k in outer.data}
             text, _ = _text_part(Config({**shared, **inner.data}, inner.where))
-            return text, [f"text part only ({key}); image and audio parts are left out"]
+            return text, [f"text part ({key}): steps are those of the text model"]
     return outer, []
 
 
 def _family_name(model_type: str) -> str:
     """`model_type` without the endings that mark the text part of a larger model."""
     base = model_type
-    for ending in ("_text", "_language"):
+    for ending in ("_text_model", "_text", "_language"):
         base = base.removesuffix(ending)
     same = {
         "qwen3_vl": "qwen3", "qwen3_vl_moe": "qwen3_moe", "qwen2_vl": "qwen2", "qwen2_5_vl": "qwen2",
-        "kimi_k25": "kimi_k2",
+        "kimi_k25": "kimi_k2", "minimax_m3_vl": "minimax_m3", "MiniMaxM1": "minimax_m1",
         "kimi_k3": "kimi_linear", "llava": "llama", "DeciLM": "deci", "RefinedWeb": "falcon",
         "RefinedWebModel": "falcon",
         "codellama": "llama", "Yi": "llama", "nemotron_nas": "nemotron-nas",

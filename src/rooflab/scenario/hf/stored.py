@@ -22,6 +22,7 @@ from rooflab.scenario.model import (
     Mixer,
     Model,
     Run,
+    ShortConvolution,
     StateSpace,
     Stored,
 )
@@ -145,7 +146,7 @@ def _mixer_modules(mixer: Mixer) -> dict[tuple[str, ...], float]:
     elif isinstance(mixer, LatentAttention):
         leaves = {("q_b_proj", "q_proj", "wq_b"): 1.0, ("kv_a_proj_with_mqa",): 0.3, ("o_proj", "wo"): 1.0}
         parents = _ATTENTION
-    elif isinstance(mixer, (LinearAttention, StateSpace)):
+    elif isinstance(mixer, (LinearAttention, StateSpace, ShortConvolution)):
         leaves = {("in_proj_qkv", "in_proj_qkvz", "in_proj", "q_proj"): 2.0, ("out_proj", "o_proj"): 1.0}
         parents = _RECURRENT
     else:

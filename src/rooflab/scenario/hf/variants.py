@@ -12,12 +12,14 @@ from rooflab.scenario.hf.decoder import assemble, runs
 from rooflab.scenario.hf.family import Family
 from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
 from rooflab.scenario.hf.formats import Formats
-from rooflab.scenario.hf.mixers import mamba1, mamba2, softmax
-from rooflab.scenario.model import Attention, Block, Dense, FeedForward, Mixer, Model
+from rooflab.scenario.hf.mixers import mamba1, mamba2, mixer, softmax
+from rooflab.scenario.model import Attention, Block, Dense, Experts, FeedForward, Mixer, Model
 
-__all__ = ["read_deci", "read_jamba", "read_mamba", "read_nas", "read_nemotron_h"]
+__all__ = ["read_deci", "read_jamba", "read_longcat", "read_mamba", "read_nas", "read_nemotron_h"]
 
 _LETTERS: Final = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+_NEMOTRON_5: Final = {"linear_attention": "mamba", "full_attention": "attention", "sparse": "moe", "dense": "mlp"}
+"""Names of layers as transformers 5 writes them."""
 
 
 def read_nemotron_h(c: Config, family: Family, name: str, formats: Formats) -> Model:
@@ -42,10 +44,11 @@ def _nemotron_kinds(c: Config, pattern_key: str, list_key: str) -> list[str]:
     listed = c.data.get(list_key) or []
     if not isinstance(listed, list):
         raise InputError(f"{listed!r} is not a list of layer types", c.at(list_key))
+    listed = [_NEMOTRON_5.get(kind, kind) if isinstance(kind, str) else kind for kind in listed]
     for i, kind in enumerate(listed):
         if kind not in _LETTERS.values():
             raise unknown("layer type", str(kind), _LETTERS.values(), f"{c.at(list_key)}[{i}]")
-    return list(listed)
+    return listed
 
 
 def _nemotron_block(c: Config, family: Family, kind: str) -> Block:
@@ -84,6 +87,20 @@ def read_jamba(c: Config, family: Family, name: str, formats: Formats) -> Model:
         one: Mixer = attention if i % period == offset else ssm
         blocks.append(Block(mixers=(one,), ffn=experts(c, family) if sparse else dense(c, family)))
     return assemble(c, family, name, formats, blocks)
+
+
+def read_longcat(c: Config, family: Family, name: str, formats: Formats) -> Model:
+    """Layers of two latent attentions, two dense feed-forwards and one mixture beside them (LongCat-Flash, 2.1).
+
+    Of the router's targets `zero_expert_num` do nothing; where load is balanced their share of the choices is theirs.
+    """
+    mixers: tuple[Mixer, ...] = (mixer(c, family, "full", 0),)
+    half = Block(mixers=mixers, ffn=Dense(c.count("ffn_hidden_size", "intermediate_size")))
+    routed, empty = c.count("n_routed_experts"), c.whole("zero_expert_num", default=0)
+    chosen = max(round(c.count("moe_topk", "num_experts_per_tok") * routed / (routed + empty)), 1)
+    mixture = Experts(experts=routed, top_k=chosen, width=c.count("expert_ffn_hidden_size"), router_bias=True)
+    beside = Block(mixers=(), ffn=mixture, norms=0, extra_parameters=c.count(*HIDDEN) * empty)
+    return assemble(c, family, name, formats, [half, half, beside] * c.count(*LAYERS))
 
 
 def read_deci(c: Config, family: Family, name: str, formats: Formats) -> Model:
