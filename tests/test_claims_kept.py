@@ -14,8 +14,9 @@ import pytest
 from rooflab.api import engines
 from rooflab.evidence.claims.check import check, check_paper
 from rooflab.evidence.claims.kept import Kept
-from rooflab.evidence.claims.reach import digest, own_files
+from rooflab.evidence.claims.reach import digest
 from rooflab.evidence.claims.row import Row
+from rooflab.papers.reach import own_files
 from rooflab.papers.registry import module_of
 
 PAPER = "llm_viewer"
@@ -137,7 +138,7 @@ def test_a_digest_follows_the_papers_own_files_only(tmp_path: Path, monkeypatch:
     for name in ("mine", "other"):
         (tmp_path / f"{name}.py").write_text("X = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("rooflab.evidence.claims.reach.module_of", lambda paper: paper)
+    monkeypatch.setattr("rooflab.papers.reach.module_of", lambda paper: paper)
     seen = {digest("mine")}
     (tmp_path / "other.py").write_text("X = 2\n")
     assert {digest("mine")} == seen

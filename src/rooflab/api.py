@@ -44,7 +44,7 @@ def estimate_many(scenarios: Iterable[Scenario]) -> list[Estimate | RooflabError
 
 def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> ServingResult:
     """Event-by-event metrics of a scenario; options are those of `rooflab.simulator.serving.scenario.simulate` (seed,
-    progress, log_steps).
+    progress, log_steps, partial).
 
     The first run on a machine compiles the loop, which takes a while and is kept on disk.
     """

@@ -1,8 +1,10 @@
-"""Writing a file whole or not at all, and where a user's caches are."""
+"""Writing a file whole or not at all, where a user's caches are, and plain values that are kept there."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import stat
 import tempfile
@@ -13,10 +15,12 @@ from typing import IO, Any, Final
 
 from rooflab.errors import InputError
 
-__all__ = ["is_file", "replaced", "user_cache", "write_text"]
+__all__ = ["is_file", "keep", "kept", "replaced", "user_cache", "write_text"]
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk that takes no more."""
+_UNUSABLE: Final = (OSError, ValueError, TypeError, LookupError, RecursionError, InputError)
+"""What keeping may run into: no rights, no room, no JSON, other fields, a file that was damaged."""
 
 
 @contextmanager
@@ -92,6 +96,30 @@ def user_cache(name: str) -> Path:
     user's cache folder ($XDG_CACHE_HOME, else ``~/.cache``)."""
     own, shared = os.environ.get("ROOFLAB_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return (Path(own) if own else Path(shared or os.path.expanduser("~/.cache")) / "rooflab") / name
+
+
+def keep(path: str | Path, value: Any) -> bool:
+    """Keep plain JSON values at `path` with their checksum, whole or not at all, in a folder that is made; whether
+    that could be done: what is kept can be made again, so that nobody need miss it."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps({"value": value, "sum": _sum(value)}))
+    except _UNUSABLE:
+        return False
+    return True
+
+
+def kept(path: str | Path) -> Any:
+    """The values that were kept at `path`; None where there are none, or not those that were written."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return content["value"] if content["sum"] == _sum(content["value"]) else None
+    except _UNUSABLE:
+        return None
+
+
+def _sum(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def is_file(path: str | Path) -> bool:

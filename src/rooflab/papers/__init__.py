@@ -29,26 +29,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rooflab.papers.claim import Claim
-    from rooflab.papers.execute import run
     from rooflab.papers.lab import Lab
     from rooflab.papers.method import Method
     from rooflab.papers.outcome import Figure, Outcome
     from rooflab.papers.paper import Paper
     from rooflab.papers.parameters import Count, Fraction, PositiveFloat, PositiveInt
     from rooflab.papers.quality import QualityCost
+    from rooflab.papers.reader import Terms, run
     from rooflab.papers.technique import Technique, Techniques
 
 __all__ = [
     "Claim", "Count", "Figure", "Fraction", "Lab", "Method", "Outcome", "Paper", "PositiveFloat", "PositiveInt",
-    "QualityCost", "Technique", "Techniques", "run",
+    "QualityCost", "Technique", "Techniques", "Terms", "run",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run":
-        from rooflab.papers.execute import run
+    if name in ("run", "Terms"):
+        from rooflab.papers.reader import Terms, run
 
-        return run
+        return run if name == "run" else Terms
     if name in __all__:
         return _contract()[name]
     if name.startswith("_"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -99,7 +99,7 @@ def measure(scenario: Scenario, engine: str = "estimate") -> Measured:
     asked = scenario if scenario.workload.requests else scenario.with_workload(requests=SIMULATED_REQUESTS)
     from rooflab.simulator.serving.scenario import simulate  # what needs no simulation must not wait for the compiler
 
-    result = simulate(asked)
+    result = simulate(asked, partial=False)
     load = dict(result.metrics)
     return Measured(getattr(result, "scenario", asked), load, {})
 
@@ -121,9 +121,11 @@ def settled(scenario: Scenario) -> Scenario:
     return tried[-max(fitting)[1]] if fitting else scenario
 
 
-def compare(scenario: Scenario, technique: Technique) -> Comparison:
-    """`technique` on `scenario`. Raises Infeasible, with the reason, where it does not apply or the result does not
-    fit."""
+def compare(
+    scenario: Scenario, technique: Technique, measure: Callable[[Scenario, str], Measured] = measure
+) -> Comparison:
+    """`technique` on `scenario`, both as `measure` sees them. Raises Infeasible, with the reason, where it does not
+    apply or the result does not fit."""
     scenario = settled(scenario)
     changed = scenario | technique
     after = measure(changed, technique.engine)

@@ -33,7 +33,7 @@ def _estimate(scenario: Scenario) -> Estimate:
 def _simulate(scenario: Scenario, **options: Any) -> Any:
     from rooflab.simulator.serving.scenario import simulate
 
-    return simulate(scenario, **options)
+    return simulate(scenario, **({"partial": False} | options))
 
 
 def _no_plan(scenario: Scenario, **options: Any) -> Any:

@@ -1,77 +1,68 @@
-"""`papers run`: one paper on an input of the reader's, on a sample, or on its own setups when nothing is given."""
+"""One paper on an input, on a sample, or on its own setups when nothing is given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rooflab.errors import Infeasible, InputError, unknown
 from rooflab.inputs.kind import Kind
 from rooflab.inputs.kinds import kind_of
 from rooflab.metrics.registry import METRICS
-from rooflab.papers.compare import Comparison, Measured, attempt, compare, plain
-from rooflab.papers.engines import engines
+from rooflab.papers.compare import Comparison, Measured, plain
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
 from rooflab.papers.paper import Paper
 from rooflab.papers.rank import Ranked, Refused
-from rooflab.papers.registry import paper
 from rooflab.papers.technique import Technique
+from rooflab.papers.variants import best
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Ran", "choose", "kind_read", "ranked_record", "refused_record", "run", "run_paper"]
+__all__ = [
+    "YOURS", "Chosen", "Ran", "choose", "kind_read", "own_inputs", "ranked_record", "reads", "refused_record", "run_on",
+    "run_paper",
+]  # fmt: skip
 
-YOURS = "your input"
+YOURS: Final = "your input"
+Chosen = type[Technique] | type[Method[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What came out on one input: `setup` names it; `comparison` is there where a technique was put into a scenario."""
+    """What came out on one input: `setup` names it; `comparison` is there where a technique was put into a scenario.
+
+    `seeds` are those that the figures are of.
+    """
 
     setup: str
     method: str
     outcome: Outcome
     comparison: Comparison | None = None
+    seeds: tuple[int, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As plain JSON values."""
         compared = {} if self.comparison is None else _record(self.comparison)
-        return {"setup": self.setup, "method": self.method} | self.outcome.record() | compared
+        named = {"setup": self.setup, "method": self.method, "seeds": list(self.seeds)}
+        return named | self.outcome.record() | compared
 
 
-def run(key: str, given: Any = None, *, method: str = "", seed: int = 0, **settings: Any) -> Outcome:
-    """Run a paper on `given`: data of a kind, a path, the name of a sample, or None for a sample or setup of its own.
-
-    `settings` are parameters of the method. Raises InputError for what cannot be read, Infeasible where it does not
-    apply.
-    """
-    from rooflab.papers.condition import Condition
-
-    p = paper(key)
-    chosen = choose(p, method)
-    data = given
-    if isinstance(given, (str, Path)) and not issubclass(_reads(chosen), str):
-        data = _scenario(given) if issubclass(chosen, Technique) else kind_of(chosen.reads).open(given)
-    return run_paper(p, data, settings, Lab(engines(), Condition(seed=seed)), method)[0].outcome
-
-
-def choose(p: Paper, name: str = "") -> type[Technique] | type[Method[Any]]:
+def choose(p: Paper, name: str = "") -> Chosen:
     """The technique or method called `name`, the paper's first without. Raises InputError with the nearest names."""
     known: dict[str, Any] = {**p.techniques, **p.methods}
     if name and name not in known:
         raise unknown("method", name, known, p.key)
     if not known:
         raise Infeasible(f"{p.key} has no method to run; rooflab papers check {p.key} recomputes what it claims")
-    found: type[Technique] | type[Method[Any]] = known[name] if name else next(iter(known.values()))
+    found: Chosen = known[name] if name else next(iter(known.values()))
     return found
 
 
-def kind_read(chosen: type[Technique] | type[Method[Any]]) -> Kind[Any] | None:
+def kind_read(chosen: Chosen) -> Kind[Any] | None:
     """The kind of input that a method reads; None for techniques and methods that read a scenario."""
-    return None if _reads(chosen) is Scenario else kind_of(_reads(chosen))
+    return None if reads(chosen) is Scenario else kind_of(reads(chosen))
 
 
 def run_paper(p: Paper, given: Any, settings: Mapping[str, Any], lab: Lab, method: str = "") -> tuple[Ran, ...]:
@@ -81,15 +72,21 @@ def run_paper(p: Paper, given: Any, settings: Mapping[str, Any], lab: Lab, metho
     Without settings the variant of a technique that helps most is taken. Raises Infeasible where it does not apply.
     """
     chosen = choose(p, method)
-    tried = {YOURS: given} if given is not None else _own(p, chosen, lab)
-    for data in tried.values():
-        if not isinstance(data, _reads(chosen)):
-            raise InputError(f"reads {_reads(chosen).__name__}, not {type(data).__name__}", f"{p.key}.{chosen.key}")
+    tried = {YOURS: given} if given is not None else own_inputs(p, chosen, lab)
+    return tuple(run_on(chosen, data, settings, lab, name=name) for name, data in tried.items())
+
+
+def run_on(chosen: Chosen, given: Any, settings: Mapping[str, Any], lab: Lab, *, name: str) -> Ran:
+    """One technique or method with `settings` on one input, which is called `name`. Raises InputError for data of
+    another kind."""
+    if not isinstance(given, reads(chosen)):
+        where = f"{chosen.paper}.{chosen.key}"
+        raise InputError(f"reads {reads(chosen).__name__}, not {type(given).__name__}", where)
     if issubclass(chosen, Technique):
-        compared = [(name, _best(chosen, s, settings)) for name, s in tried.items()]
-        return tuple(Ran(name, str(c.technique), lifted(c), c) for name, c in compared)
+        found = best(lab, chosen, given, settings)
+        return Ran(name, str(found.technique), lifted(found), found)
     one = chosen(**settings)
-    return tuple(Ran(name, str(one), one.run(lab, data)) for name, data in tried.items())
+    return Ran(name, str(one), one.run(lab, given))
 
 
 def lifted(c: Comparison) -> Outcome:
@@ -114,40 +111,23 @@ def _figure(name: str, before: float, after: float) -> Figure:
     )
 
 
-def _reads(chosen: type[Technique] | type[Method[Any]]) -> type[Any]:
+def reads(chosen: Chosen) -> type[Any]:
+    """The class of the input."""
     return Scenario if issubclass(chosen, Technique) else chosen.reads
 
 
-def _scenario(source: str | Path) -> Scenario:
-    from rooflab.papers.apply import load
-
-    return load(source)
-
-
-def _own(p: Paper, chosen: type[Technique] | type[Method[Any]], lab: Lab) -> dict[str, Any]:
+def own_inputs(p: Paper, chosen: Chosen, lab: Lab) -> dict[str, Any]:
+    """What a technique or method is tried on when nothing is given: the paper's setups, or the first sample."""
     made = {name: make(lab) for name, make in p.setups.items()}
-    fitting = {name: data for name, data in made.items() if isinstance(data, _reads(chosen))}
+    fitting = {name: data for name, data in made.items() if isinstance(data, reads(chosen))}
     if fitting:
         return fitting
-    if _reads(chosen) is Scenario:
+    if reads(chosen) is Scenario:
         raise Infeasible(f"{p.key} has no setup of its own; give a scenario")
-    known = kind_of(_reads(chosen))
+    known = kind_of(reads(chosen))
     if not known.samples:
         raise Infeasible(f"there is no sample of {known.name}; give a file")
-    return {f"sample {known.samples[0].name}": lab.sample(_reads(chosen))}
-
-
-def _best(cls: type[Technique], scenario: Scenario, settings: Mapping[str, Any]) -> Comparison:
-    if settings:
-        return compare(scenario, cls(**settings))
-    tried = [attempt(scenario, v) for v in cls.variants(scenario)]
-    done = [c for c in tried if isinstance(c, Comparison)]
-    if done:
-        return max(done, key=lambda c: c.headline[0])
-    refusals = [c for c in tried if not isinstance(c, Comparison)]
-    if refusals:
-        raise refusals[0]
-    raise Infeasible(f"no setting of {cls.key} is known to suit this scenario; give one with --set")
+    return {f"sample {known.samples[0].name}": lab.sample(reads(chosen))}
 
 
 def _record(c: Comparison) -> dict[str, Any]:

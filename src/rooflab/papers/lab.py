@@ -6,14 +6,16 @@ The audit hands a claim another lab, in which one physical input is halved or do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from rooflab.errors import InputError
 from rooflab.inputs.scenario import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.papers.condition import Assumption, Condition
+from rooflab.papers.heard import Heard
 from rooflab.papers.outcome import Outcome
+from rooflab.papers.work import Work
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario, Technique
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from rooflab.deploy.engine import Engine
     from rooflab.estimator.serving.answer import Estimate
     from rooflab.estimator.serving.breakdown import OperatorRow
+    from rooflab.papers.budget import Budget
 
 __all__ = ["Engines", "Lab"]
 
 T = TypeVar("T")
+K = TypeVar("K")
 Given_contra = TypeVar("Given_contra", contravariant=True)
 
 SHIFT: Final = 1.07
@@ -70,41 +74,27 @@ class Engines:
     operators: Callable[..., list[OperatorRow]]
 
 
-@dataclass(slots=True)
-class _Record:
-    """What was asked of a lab."""
-
-    asked: dict[str, None] = field(default_factory=dict)
-    assumed: dict[str, Assumption] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    priced: dict[int, tuple[Scenario, ServingCalibration]] = field(default_factory=dict)
-
-    def add(self, other: _Record) -> None:
-        """What another record has, too."""
-        self.asked |= other.asked
-        self.assumed |= other.assumed
-        self.data |= other.data
-        self.priced |= other.priced
-
-
 class Lab:
     """Scenarios, hardware, models, samples, engines and data for a claim or a method.
 
     It asks the `engines` that it was handed. What it hands over is changed as its `condition` says. `asked` names the
     inputs that were handed over since `forget`, which are those that the audit can vary; `assumed` holds the
-    assumptions. Results are cached by what they depend on, each with what was asked for on its way.
+    assumptions. Results are cached by what they depend on, each with what was asked for on its way. `work` is put in by
+    whoever runs a method for a reader: it keeps cells, holds the budget and tells how far it is; a claim's and the
+    audit's keeps nothing, has all the time, and tells nobody.
     """
 
     def __init__(self, engines: Engines, condition: Condition | None = None) -> None:
         self.engines = engines
         self.condition = condition or Condition()
+        self.work = Work()
         self.forget()
-        self._results: dict[Any, tuple[Any, _Record]] = {}
+        self._results: dict[Any, tuple[Any, Heard]] = {}
         self._held: dict[int, Any] = {}
 
     def forget(self) -> None:
         """Start a new record of what is asked for; results stay cached."""
-        self._record = _Record()
+        self._record = Heard()
 
     @property
     def asked(self) -> dict[str, None]:
@@ -127,8 +117,14 @@ class Lab:
         return list(self._record.priced.values())
 
     @property
+    def drew(self) -> bool:
+        """Whether a seed or random numbers were asked for: what never does is the same with every seed."""
+        return self._record.drew
+
+    @property
     def seed(self) -> int:
         """What random choices are drawn with."""
+        self._record.drew = True
         return self.condition.seed
 
     def rng(self, purpose: str) -> np.random.Generator:
@@ -206,15 +202,16 @@ class Lab:
         """What `method` gives on `given`; the same method without its idea where the audit says so."""
         chosen: Runs[T] = method
         if self.condition.ablated:
-            without = method.ablated(self.seed)
+            without = method.ablated(self.condition.seed)
             if without is None:
                 raise InputError("has no form without its idea", method.key)
             self.asked["ablation"] = None
             chosen = without
-        elif method.ablated(self.seed) is not None:
+        elif method.ablated(self.condition.seed) is not None:
             self.asked["ablation"] = None
         self._held[id(given)] = given  # what is named by its place must stay in it
-        return self.cached(("run", type(chosen), str(chosen), id(given), self.seed), lambda: chosen.run(self, given))
+        with self.work.inside(chosen, given):
+            return self.cached(("run", type(chosen), str(chosen), id(given)), lambda: chosen.run(self, given))
 
     def with_idea(self) -> bool:
         """Whether the paper's idea is in, for an execution that is no method of an input: False where the audit takes
@@ -265,15 +262,46 @@ class Lab:
             lambda: self.engines.operators(changed, phase, **load),
         )
 
+    def cells(
+        self, name: str, items: Iterable[K], compute: Callable[[K], T], *, least: int | None = None
+    ) -> dict[K, T]:
+        """``compute(item)`` of every item, one by one, by item: for what takes more than two seconds in all.
+
+        `name` says in the plural what one is ("searches"), items are small plain values (numbers, names, tuples), the
+        most telling ones first. A value is made of plain values and arrays; it depends on the method's input and
+        parameters, the seed and the item, and on nothing else: what other cells gave belongs into the item, and what is
+        drawn comes from ``self.rng`` with the item in its purpose. In a run for a reader `compute` is called for items
+        that no earlier run of the same finished. Where `least` is given so many serve: after Ctrl-C, or at the end of
+        the budget, there may be fewer than were asked for, and the figures are of those (see `Figure.mean`).
+        """
+        found = self.work.through(name, items, lambda item: self._recorded(lambda: compute(item)), least)
+        for _, heard in found.values():
+            self._record.add(heard)
+        return {item: value for item, (value, _) in found.items()}
+
+    def cell(self, name: str, compute: Callable[[], T]) -> T:
+        """One cell: a step that takes long and that everything after it needs."""
+        return self.cells(name, [0], lambda _: compute())[0]
+
+    @property
+    def budget(self) -> Budget:
+        """The time that the run has. ``budget.fits("requests", 2000, least=200, trial=...)`` says how many fit; what is
+        cut to fit is noted in the outcome."""
+        return self.work.budget
+
+    def _recorded(self, compute: Callable[[], T]) -> tuple[T, Heard]:
+        """A result, and what was asked for on its way."""
+        outer, self._record = self._record, Heard()
+        try:
+            return compute(), self._record
+        finally:
+            inner, self._record = self._record, outer
+            outer.add(inner)
+
     def cached(self, key: Any, compute: Callable[[], T]) -> T:
         """The result under `key`, computed once in this lab; a claim's own costly steps may use it, too."""
         if key not in self._results:
-            outer, self._record = self._record, _Record()
-            try:
-                self._results[key] = compute(), self._record
-            finally:
-                inner, self._record = self._record, outer
-                outer.add(inner)
+            self._results[key] = self._recorded(compute)
         result: T
         result, record = self._results[key]
         self._record.add(record)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from rooflab.errors import unknown
+from rooflab.statistics.mean import mean_interval
 
 if TYPE_CHECKING:
     from rooflab.charts.plot import Plot
+    from rooflab.papers.condition import Assumption
+    from rooflab.papers.work import Cells
 
 __all__ = ["Figure", "How", "Outcome", "as_figures", "plain"]
 
@@ -23,7 +27,9 @@ class Figure:
     """One number of an outcome.
 
     `baseline`: the same figure without the method (None: there is no such thing). `better` "higher" or "lower" ("":
-    neither). `spread`: lowest and highest over seeds or repeated measurements, `runs` how many those were.
+    neither). `spread` is over `runs` seeds, measurements or items, as `over` says: the lowest and the highest value, or
+    with a `level` the interval that holds the mean of all such items at that level. A `partial` figure is of fewer
+    cells than were asked for, since the run was interrupted.
     """
 
     name: str
@@ -34,6 +40,21 @@ class Figure:
     better: Literal["higher", "lower", ""] = ""
     spread: tuple[float, float] | None = None
     runs: int = 1
+    over: str = "measurements"
+    level: float = 0.0
+    partial: bool = False
+
+    @classmethod
+    def mean(
+        cls, name: str, values: Sequence[float], *, over: str, how: How, unit: str = "",
+        baseline: Sequence[float] | None = None, better: Literal["higher", "lower", ""] = "",
+    ) -> Figure:  # fmt: skip
+        """The mean of items (`over`: "searches", what they are) with its 90 % interval, which widens where there are
+        fewer of them; `baseline` holds the same items without the method."""
+        return cls(
+            name=name, value=fmean(values), unit=unit, how=how, baseline=None if baseline is None else fmean(baseline),
+            better=better, spread=mean_interval(values), runs=len(values), over=over, level=0.9,
+        )  # fmt: skip
 
     @property
     def gain(self) -> float:
@@ -49,6 +70,7 @@ class Figure:
             "name": self.name, "value": plain(self.value), "unit": self.unit, "how": self.how,
             "baseline": plain(self.baseline), "better": self.better, "gain": plain(self.gain),
             "spread": None if self.spread is None else [plain(x) for x in self.spread], "runs": self.runs,
+            "over": self.over if self.spread else "", "level": self.level, "partial": self.partial,
         }  # fmt: skip
 
 
@@ -56,7 +78,9 @@ class Figure:
 class Outcome:
     """Figures by name, why they are what they are, files that were made (name to content), and a plot.
 
-    `notes` are lines for the reader that are no figures: samples that were shrunk, parts that were left out.
+    `notes` are lines for the reader that are no figures: samples that were shrunk, parts that were left out. Whoever
+    runs a method for a reader adds the `cells` that it worked through, its `assumed` choices that nobody published, and
+    whether it is `partial`, interrupted before it was through.
     """
 
     figures: tuple[Figure, ...]
@@ -64,6 +88,9 @@ class Outcome:
     files: Mapping[str, bytes] = field(default_factory=dict)
     plot: Plot | None = None
     notes: tuple[str, ...] = ()
+    cells: tuple[Cells, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
+    partial: bool = False
 
     def __getitem__(self, name: str) -> float:
         """The value of a figure. Raises InputError with the nearest names."""
@@ -81,6 +108,8 @@ class Outcome:
         return {
             "figures": [f.record() for f in self.figures], "because": self.because,
             "files": {name: len(content) for name, content in self.files.items()}, "notes": list(self.notes),
+            "partial": self.partial, "cells": [asdict(c) for c in self.cells],
+            "assumptions": [asdict(a) for a in self.assumed],
         }  # fmt: skip
 
 

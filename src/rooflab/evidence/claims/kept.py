@@ -7,16 +7,14 @@ cannot be written is not missed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rooflab.errors import RooflabError
 from rooflab.evidence.claims.reach import digest
 from rooflab.evidence.claims.row import Row
-from rooflab.files import user_cache, write_text
+from rooflab.files import keep, kept, user_cache
 
 __all__ = ["Kept"]
 
@@ -35,19 +33,14 @@ class Kept:
     def get(self, paper: str) -> list[Row] | None:
         """Rows of `paper` as they were computed from the present sources; None when there are none."""
         try:
-            content = json.loads(self._path(paper).read_text(encoding="utf-8"))
-            if content["sum"] != _sum(content["rows"]):
-                return None
-            return [Row.of(record) for record in content["rows"]]
+            return [Row.of(record) for record in kept(self._path(paper))]
         except _UNUSABLE:
             return None
 
     def put(self, paper: str, rows: Sequence[Row]) -> None:
         """Keep `rows` of `paper`, whole or not at all."""
-        records = [row.record() for row in rows]
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_text(self._path(paper), json.dumps({"rows": records, "sum": _sum(records)}))
+            keep(self._path(paper), [row.record() for row in rows])
             for old in self._files(paper)[_STATES:]:
                 old.unlink(missing_ok=True)
         except _UNUSABLE:
@@ -56,8 +49,7 @@ class Kept:
     def seconds(self, paper: str) -> float:
         """Seconds that the last check of `paper` took, whatever its sources were; infinity when it is not known."""
         try:
-            rows = json.loads(self._files(paper)[0].read_text(encoding="utf-8"))["rows"]
-            return float(sum(row["seconds"] for row in rows))
+            return float(sum(row["seconds"] for row in kept(self._files(paper)[0])))
         except _UNUSABLE:
             return float("inf")
 
@@ -67,7 +59,3 @@ class Kept:
 
     def _path(self, paper: str) -> Path:
         return self._folder / f"{paper}-{digest(paper)[:32]}.json"
-
-
-def _sum(records: Any) -> str:
-    return hashlib.sha256(json.dumps(records).encode()).hexdigest()

@@ -39,9 +39,10 @@ def run(
     log_steps: int = 0,
     progress: Progress | None = None,
     tell: Tell | None = None,
+    partial: bool = True,
 ) -> Result:
     """Simulate `requests` on `cluster` until all are over (or `until_s`); Ctrl-C keeps what is done and marks it
-    incomplete.
+    incomplete, unless a `partial` run would be of no use.
 
     `seed` drives the router's random choices. The first `log_steps` engine steps are logged.
     Raises InputError when the pieces do not fit together.
@@ -54,7 +55,8 @@ def run(
             if progress is not None:
                 progress(simulation.done, simulation.now_s)
     except KeyboardInterrupt:
-        pass
+        if not partial:
+            raise
     return simulation.result()
 
 

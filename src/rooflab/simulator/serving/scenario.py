@@ -175,10 +175,11 @@ def simulate(
     progress: Progress | None = None,
     tell: Tell | None = None,
     log_steps: int = 0,
+    partial: bool = True,
 ) -> ServingResult:
     """Simulate a scenario event by event. Deterministic: same scenario, same seed, same result.
 
-    `progress` and `tell` are those of `run`. Ctrl-C keeps what is done.
+    `progress`, `tell` and `partial` are those of `run`: Ctrl-C keeps what is done unless `partial` is False.
     Raises Infeasible when it does not fit, InputError for impossible settings.
     """
     if seed is not None:
@@ -191,7 +192,15 @@ def simulate(
     requests = make_work(workload, slo=scenario.slo, block_tokens=scenario.deployment.limits.block_size)
     result = _with_frontend(
         scenario,
-        run(requests, cluster, seed=workload.seed, progress=progress, tell=tell, log_steps=log_steps),
+        run(
+            requests,
+            cluster,
+            seed=workload.seed,
+            progress=progress,
+            tell=tell,
+            log_steps=log_steps,
+            partial=partial,
+        ),
         owners,
     )
     devices = sum(e.deployment.split.devices_per_replica for e in owners)
@@ -248,7 +257,8 @@ def saturation(
 
     def holds(rate: float) -> bool:
         nonlocal best
-        result = simulate(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None), tell=tell)
+        asked = scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None)
+        result = simulate(asked, tell=tell, partial=False)
         fine = _holds(result)
         if fine and rate > best[0]:
             best = (rate, result)
