@@ -97,19 +97,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(shelf: Path) -> None:
     (shelf / "stop").write_text("5")
     part = rl.papers.run("cellular")
     assert computed(shelf) == [0, 1, 2, 3, 4, 5]
-    assert part.partial
+    assert part.account.partial
     assert part.figures[0].partial
     assert part.notes == ("interrupted after 5 of 8 rows",)
     assert part.because == "5 rows were summed"
     (shelf / "stop").unlink()
     whole = rl.papers.run("cellular")
     assert computed(shelf) == [5, 6, 7]
-    assert not whole.partial
-    assert [(c.name, c.wanted, c.kept, c.computed) for c in whole.cells] == [("rows", 8, 5, 3)]
-    assert [(a.name, a.low, a.high) for a in whole.assumed] == [("share of rows", 0.1, 1.0)]
+    assert not whole.account.partial
+    assert [(c.name, c.wanted, c.kept, c.computed) for c in whole.account.cells] == [("rows", 8, 5, 3)]
+    assert [(a.name, a.low, a.high) for a in whole.account.assumed] == [("share of rows", 0.1, 1.0)]
     anew = rl.papers.run("cellular", terms=Terms(keep=False))
     assert computed(shelf) == list(range(8))
-    assert (anew.figures, anew.assumed) == (whole.figures, whole.assumed)
+    assert (anew.figures, anew.account.assumed) == (whole.figures, whole.account.assumed)
 
 
 def test_too_little_for_a_figure_is_no_figure(shelf: Path) -> None:
@@ -165,14 +165,14 @@ def test_runs_of_long_ago_are_forgotten(shelf: Path, monkeypatch: pytest.MonkeyP
 def test_a_budget_cuts_cells_widens_the_interval_and_says_so(shelf: Path) -> None:
     whole = rl.papers.run("cellular", rows=64, terms=Terms(keep=False)).figures[0]
     cut = rl.papers.run("cellular", rows=64, terms=Terms(budget_s=1e-9))
-    assert [c.done for c in cut.cells] == [2], "the least that serves"
+    assert [c.done for c in cut.account.cells] == [2], "the least that serves"
     assert cut.notes[0].startswith("cut to 2 of 64 rows by the budget of 1.00 ns")
     assert "the least that it needs is that long" in cut.notes[1]
-    assert not cut.partial
+    assert not cut.account.partial
     (low, high), (lowest, highest) = whole.spread, cut.figures[0].spread
     assert highest - lowest > high - low
     again = rl.papers.run("cellular", rows=64)
-    assert (again.cells[0].kept, again.notes) == (2, ())
+    assert (again.account.cells[0].kept, again.notes) == (2, ())
 
 
 def test_seeds_give_a_spread_where_something_is_drawn(shelf: Path) -> None:
@@ -181,7 +181,7 @@ def test_seeds_give_a_spread_where_something_is_drawn(shelf: Path) -> None:
     (figure,) = whole.figures
     assert figure.value == pytest.approx(sum(each) / 4)
     assert (figure.spread, figure.runs, figure.over) == ((min(each), max(each)), 4, "seeds")
-    assert whole.cells[0].wanted == 32
+    assert whole.account.cells[0].wanted == 32
     assert "means over 4 seeds" in whole.notes[-1]
     computed(shelf)
     fixed = rl.papers.run("cellular", draws=False, terms=Terms(seeds=4))
@@ -196,9 +196,9 @@ def test_ctrl_c_among_seeds_keeps_the_whole_ones(shelf: Path) -> None:
     rl.papers.run("cellular")
     (shelf / "stop").write_text("3")
     part = rl.papers.run("cellular", terms=Terms(seeds=3))
-    assert part.partial
+    assert part.account.partial
     assert "interrupted after 1 of 3 seeds" in part.notes
-    assert part.cells[0].kept == 8
+    assert part.account.cells[0].kept == 8
 
 
 def test_progress_is_told(shelf: Path) -> None:

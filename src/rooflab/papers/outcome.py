@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rooflab.papers.condition import Assumption
     from rooflab.papers.work import Cells
 
-__all__ = ["Figure", "How", "Outcome", "as_figures", "plain"]
+__all__ = ["Account", "Figure", "How", "Outcome", "as_figures", "plain"]
 
 How = Literal["executed", "measured", "modelled"]
 """The paper's algorithm ran on data; a clock or a counter of this machine; the engine's prices and simulations."""
@@ -75,12 +75,28 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """How an outcome came about: the cells that were worked through, choices that nobody published, whether it is
+    `partial`, interrupted before it was through."""
+
+    cells: tuple[Cells, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
+    partial: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "partial": self.partial, "cells": [asdict(c) for c in self.cells],
+            "assumptions": [asdict(a) for a in self.assumed],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """Figures by name, why they are what they are, files that were made (name to content), and a plot.
 
     `notes` are lines for the reader that are no figures: samples that were shrunk, parts that were left out. Whoever
-    runs a method for a reader adds the `cells` that it worked through, its `assumed` choices that nobody published, and
-    whether it is `partial`, interrupted before it was through.
+    runs a method for a reader adds the `account`.
     """
 
     figures: tuple[Figure, ...]
@@ -88,9 +104,7 @@ class Outcome:
     files: Mapping[str, bytes] = field(default_factory=dict)
     plot: Plot | None = None
     notes: tuple[str, ...] = ()
-    cells: tuple[Cells, ...] = ()
-    assumed: tuple[Assumption, ...] = ()
-    partial: bool = False
+    account: Account = Account()
 
     def __getitem__(self, name: str) -> float:
         """The value of a figure. Raises InputError with the nearest names."""
@@ -108,9 +122,7 @@ class Outcome:
         return {
             "figures": [f.record() for f in self.figures], "because": self.because,
             "files": {name: len(content) for name, content in self.files.items()}, "notes": list(self.notes),
-            "partial": self.partial, "cells": [asdict(c) for c in self.cells],
-            "assumptions": [asdict(a) for a in self.assumed],
-        }  # fmt: skip
+        } | self.account.record()  # fmt: skip
 
 
 def plain(value: float | None) -> float | None:

@@ -17,7 +17,7 @@ from rooflab.papers.budget import Budget
 from rooflab.papers.condition import Condition
 from rooflab.papers.execute import YOURS, Chosen, Ran, choose, own_inputs, reads, run_on
 from rooflab.papers.lab import Engines, Lab
-from rooflab.papers.outcome import Outcome
+from rooflab.papers.outcome import Account, Outcome
 from rooflab.papers.paper import Paper
 from rooflab.papers.reach import sources
 from rooflab.papers.registry import keys, paper
@@ -53,7 +53,7 @@ def run(key: str, given: Any = None, *, method: str = "", terms: Terms | None = 
     """Run a paper on `given`: data of a kind, a path, the name of a sample, or None for a sample or setup of its own.
 
     `settings` are parameters of the method. What takes long is kept as it is finished: the same call goes on where an
-    interrupted one stopped; after Ctrl-C figures are of what is finished, and the outcome is `partial`. Raises
+    interrupted one stopped; after Ctrl-C figures are of what is finished, and its account says `partial`. Raises
     InputError for what cannot be read, Infeasible where it does not apply.
     """
     from rooflab.papers.engines import engines
@@ -87,7 +87,7 @@ def run_inputs(
     for i, (name, data) in enumerate(inputs.items()):
         share_s = budget.left_s / (len(inputs) - i)
         ran.append(_Job(p, chosen, settings, terms, engines).over_seeds(name, data, share_s))
-        if ran[-1].outcome.partial:
+        if ran[-1].outcome.account.partial:
             break
     return tuple(ran)
 
@@ -120,7 +120,7 @@ class _Job:
                     raise
                 stopped = True
                 break
-            stopped = ran.outcome.partial
+            stopped = ran.outcome.account.partial
             if not (stopped and done):  # whole seeds are worth more than a part of another
                 done.append(ran)
             if ran.comparison is not None:  # what is best may differ by seed; the figures are of one setting
@@ -129,7 +129,7 @@ class _Job:
                 notes = ["nothing in it is drawn: every seed gives the same figures"] if seeds > 1 else []
                 done = done[:1]
                 break
-        if stopped and not done[0].outcome.partial:
+        if stopped and not done[0].outcome.account.partial:
             notes.append(f"interrupted after {len(done)} of {seeds} seeds")
         return self._told(done, [*notes, *budget.notes], stopped=stopped, budget=budget, first=self._seed(data, 0))
 
@@ -139,7 +139,7 @@ class _Job:
         budget.overrun()
         notes = (*outcome.notes, *dict.fromkeys([*notes, *budget.notes]))
         figures = tuple(replace(f, partial=f.partial or stopped) for f in outcome.figures)
-        outcome = replace(outcome, notes=notes, figures=figures, partial=stopped)
+        outcome = replace(outcome, notes=notes, figures=figures, account=replace(outcome.account, partial=stopped))
         return replace(done[0], outcome=outcome, seeds=tuple(range(first, first + len(done))))
 
     def _once(self, name: str, data: Any, k: int, budget_s: float) -> tuple[Ran, bool]:
@@ -158,10 +158,9 @@ class _Job:
         said = [
             f"interrupted after {c.done:,} of {c.wanted:,} {c.name}" for c in work.cells.values() if c.done < c.wanted
         ]
-        outcome = replace(
-            ran.outcome, notes=(*ran.outcome.notes, *work.budget.notes, *(said if work.interrupted else ())),
-            cells=tuple(work.cells.values()), assumed=tuple(lab.assumed.values()), partial=work.interrupted,
-        )  # fmt: skip
+        notes = (*ran.outcome.notes, *work.budget.notes, *(said if work.interrupted else ()))
+        account = Account(tuple(work.cells.values()), tuple(lab.assumed.values()), work.interrupted)
+        outcome = replace(ran.outcome, notes=notes, account=account)
         return replace(ran, outcome=outcome), lab.drew
 
     def _seed(self, data: Any, k: int) -> int:

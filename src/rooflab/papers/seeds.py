@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from rooflab.papers.outcome import Figure, Outcome
+from rooflab.papers.outcome import Account, Figure, Outcome
 from rooflab.papers.work import Cells
 
 __all__ = ["over_seeds", "same_figures"]
@@ -23,11 +23,9 @@ def over_seeds(outcomes: Sequence[Outcome], first: int) -> Outcome:
     rare = sorted({f.name for o in outcomes for f in o.figures} - {f.name for f in whole.figures})
     if rare:
         notes.append(f"only with other seeds: {', '.join(rare)}")
-    assumed = {a.name: a for o in outcomes for a in o.assumed}
-    return replace(
-        whole, figures=figures, notes=tuple(notes), cells=_cells(outcomes), assumed=tuple(assumed.values()),
-        partial=any(o.partial for o in outcomes),
-    )  # fmt: skip
+    assumed = {a.name: a for o in outcomes for a in o.account.assumed}
+    account = Account(_cells(outcomes), tuple(assumed.values()), any(o.account.partial for o in outcomes))
+    return replace(whole, figures=figures, notes=tuple(notes), account=account)
 
 
 def _over(figures: Sequence[Figure]) -> Figure:
@@ -41,7 +39,7 @@ def _over(figures: Sequence[Figure]) -> Figure:
 
 
 def _cells(outcomes: Sequence[Outcome]) -> tuple[Cells, ...]:
-    every = [c for o in outcomes for c in o.cells]
+    every = [c for o in outcomes for c in o.account.cells]
     return tuple(
         Cells(
             name, *(sum(getattr(c, part) for c in every if c.name == name) for part in ("wanted", "kept", "computed"))

@@ -55,7 +55,7 @@ class Step:
 Told = Callable[[Step], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Work:
     """The cells of one run of a method.
 
