@@ -10,14 +10,19 @@ import pytest
 import rooflab as rl
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.library.serving.polca import SHARES, Polca, phases
+from rooflab.library.serving.polca.paper import Polca
+from rooflab.library.serving.polca.policy import SHARES, policy
+from rooflab.library.serving.polca.rows import phases
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
 from rooflab.papers.registry import paper
-from rooflab.simulator.power_row import Caps, Jobs, Row, Rule, diurnal_jobs, quantiles, run_row, two_classes
+from rooflab.simulator.power_row import Jobs, Row, diurnal_jobs, run_row, two_classes
+from rooflab.simulator.power_rules import Caps, Rule
+from rooflab.simulator.power_site import late_share
 
 CHAT = Path(__file__).parents[1] / "examples" / "chat-70b.yaml"
-MINUTE = 60.0 / 86400.0
+DAY_S = 86400.0
+MINUTE_S = 60.0
 
 
 def row(servers: int, budget_w: float, clocks: int = 2) -> Row:
@@ -36,12 +41,12 @@ def row(servers: int, budget_w: float, clocks: int = 2) -> Row:
 
 
 def jobs_at(*times: float) -> Jobs:
-    return Jobs(np.array([0, len(times)], dtype=np.int64), np.array(times), np.ones(len(times)))
+    return Jobs.of(np.array([0, len(times)], dtype=np.int64), np.array(times), np.ones(len(times)))
 
 
 def test_a_job_takes_its_phases_and_the_next_one_waits() -> None:
     jobs = jobs_at(0.0, 4.0, 30.0)
-    r = run_row(row(1, 100.0), jobs, MINUTE, step_s=1.0)
+    r = run_row(row(1, 100.0), jobs, MINUTE_S, step_s=1.0)
     assert r.latency_s == pytest.approx([10.0, 16.0, 10.0])
     assert r.power[[0, 1, 10, 20, 30]] == pytest.approx([1.0, 0.5, 1.0, 0.2, 1.0])
     joules = 3 * (100.0 + 9 * 50.0) + 30 * 20.0
@@ -51,7 +56,7 @@ def test_a_job_takes_its_phases_and_the_next_one_waits() -> None:
 
 def test_steps_shorter_than_phases_change_nothing_but_the_reading() -> None:
     jobs = diurnal_jobs(3, 0.05, 0.02, swing=0.3)
-    fine, coarse = (run_row(row(3, 300.0), jobs, 0.02, step_s=s) for s in (0.5, 8.0))
+    fine, coarse = (run_row(row(3, 300.0), jobs, 0.02 * DAY_S, step_s=s) for s in (0.5, 8.0))
     both = np.isfinite(fine.latency_s) & np.isfinite(coarse.latency_s)
     assert both.sum() > 100
     assert fine.latency_s[both] == pytest.approx(coarse.latency_s[both])
@@ -62,7 +67,7 @@ def test_steps_shorter_than_phases_change_nothing_but_the_reading() -> None:
 def test_a_rule_acts_after_its_delay_and_lets_go_below_its_release() -> None:
     jobs = jobs_at(0.0)
     caps = Caps((Rule(0, 0.45, 0.22, 1),), delay_s=4.0)
-    r = run_row(row(1, 100.0), jobs, MINUTE, caps, step_s=1.0)
+    r = run_row(row(1, 100.0), jobs, MINUTE_S, caps, step_s=1.0)
     # read at 0 s, in effect from 4 s: 3 of 9 s of tokens are done, the other 6 take twice as long
     assert r.latency_s[0] == pytest.approx(1 + 3 + 2 * 6)
     assert r.power[3] == pytest.approx(0.5)
@@ -72,7 +77,7 @@ def test_a_rule_acts_after_its_delay_and_lets_go_below_its_release() -> None:
 
 
 def test_the_brake_holds_above_the_budget() -> None:
-    r = run_row(row(1, 90.0), jobs_at(0.0), MINUTE, Caps(brake=1, brake_s=2.0), step_s=1.0)
+    r = run_row(row(1, 90.0), jobs_at(0.0), MINUTE_S, Caps(brake=1, brake_s=2.0), step_s=1.0)
     assert r.brakes == 1
     assert r.power[1:].max() <= 1.0
     assert r.latency_s[0] == pytest.approx(1 + 1 + 2 * 8)
@@ -80,7 +85,7 @@ def test_the_brake_holds_above_the_budget() -> None:
 
 def test_a_rule_waits_for_the_one_before_it() -> None:
     caps = Caps((Rule(0, 2.0, 1.9, 1), Rule(0, 0.1, 0.05, 1, after=0)), delay_s=1.0)
-    r = run_row(row(1, 100.0), jobs_at(0.0), MINUTE, caps, step_s=1.0)
+    r = run_row(row(1, 100.0), jobs_at(0.0), MINUTE_S, caps, step_s=1.0)
     assert r.held_s.tolist() == [0.0, 0.0]
 
 
@@ -88,19 +93,53 @@ def test_classes_are_spread_and_jobs_do_not_depend_on_how_many_servers_there_are
     assert two_classes(0.5, 40).sum() == 20
     assert (two_classes(0.3, 50)[:20] == two_classes(0.3, 20)).all()
     few, many = diurnal_jobs(2, 0.01, 1.0, swing=0.5), diurnal_jobs(5, 0.01, 1.0, swing=0.5)
-    assert many.take(2).at_s.tolist() == few.at_s.tolist()
-    noon = ((many.at_s > 0.25 * 86400) & (many.at_s < 0.75 * 86400)).mean()
-    assert noon > 0.6
+    assert many.take(2).table.tolist() == few.table.tolist()
+    at_s = many.table.at_s
+    assert ((at_s > 0.25 * DAY_S) & (at_s < 0.75 * DAY_S)).mean() > 0.6
 
 
-def test_load_is_as_asked_and_quantiles_are_of_one_class() -> None:
+def test_the_busiest_hours_have_the_load_of_the_daily_peak() -> None:
+    """(1 + swing) times the mean rate, and as many jobs as a whole day has in those hours."""
+    day, hours = diurnal_jobs(20, 0.05, 2.0, swing=0.5), diurnal_jobs(20, 0.05, 24.0, swing=0.5, hours=2.0)
+    noon = np.abs(day.table.at_s % DAY_S - DAY_S / 2) < 3600.0
+    assert len(hours.table) / 24 == pytest.approx(noon.sum() / 2, rel=0.03)
+    assert len(hours.table) == pytest.approx(20 * 0.05 * 1.5 * 24 * 7200, rel=0.02)
+
+
+def test_load_is_as_asked() -> None:
     jobs = diurnal_jobs(40, 0.05, 0.5, swing=0.0)
-    r = run_row(row(40, 4000.0), jobs, 0.5)
+    r = run_row(row(40, 4000.0), jobs, 0.5 * DAY_S)
     mean_w = float(r.power.mean()) * 4000.0 / 40
     assert mean_w == pytest.approx(20.0 + 0.05 * (1 * 80.0 + 9 * 30.0), rel=0.03)
-    group = two_classes(0.5, 40)
-    p50, p99 = quantiles(r, jobs, group, 1)
-    assert 1.0 < p50 < p99
+    assert np.median(r.latency_s[np.isfinite(r.latency_s)]) > 1.0
+
+
+def test_late_work_is_lost_and_so_is_what_does_not_finish() -> None:
+    before, work = np.array([10.0, 10.0, 10.0, 10.0, np.nan]), np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    after = np.array([10.4, 10.6, np.nan, 9.0, 9.0])
+    assert late_share(before, after, work, 0.05) == pytest.approx((2.0 + 3.0) / 10.0)
+    assert late_share(before, before, work, 0.0) == 0.0
+
+
+def test_a_run_ends_at_the_first_brake_if_asked() -> None:
+    caps = Caps(brake=1, brake_s=2.0)
+    whole, short = (
+        run_row(row(1, 90.0), jobs_at(0.0, 30.0), MINUTE_S, caps, step_s=1.0, stop_at_brake=s) for s in (False, True)
+    )
+    assert whole.brakes >= short.brakes == 1
+    assert whole.capped_s == 58.0  # from 2 s on, for 60 s at the least
+    assert len(run_row(row(1, 90.0), jobs_at(0.0), MINUTE_S, latencies=False).latency_s) == 0
+
+
+def test_rivals_have_one_threshold_or_none() -> None:
+    two, one, low, none = (
+        policy(name, low=0.8, high=0.89, delay_s=40.0)
+        for name in ("two thresholds", "one threshold", "one threshold, low priority", "no cap")
+    )
+    assert [(r.group, r.above) for r in two.rules] == [(0, 0.8), (0, 0.89), (1, 0.89)]
+    assert [(r.group, r.above, r.clock) for r in one.rules] == [(0, 0.89, 3), (1, 0.89, 3)]
+    assert low.rules == one.rules[:1]
+    assert (none.rules, none.brake) == ((), 4)
 
 
 def test_clocks_save_power_in_prompts_and_cost_little_in_tokens() -> None:
@@ -111,14 +150,22 @@ def test_clocks_save_power_in_prompts_and_cost_little_in_tokens() -> None:
     assert p.idle_w[0] < p.token_w[0] < p.prompt_w[0] <= p.rated_w * (1 + 1e-9)
 
 
-def test_a_readers_row_carries_more_servers() -> None:
-    p, s, lab = paper("polca"), rl.load(CHAT), Lab(api.engines())
-    power = run_paper(p, s, {"clock": SHARES[3]}, lab)[0].outcome.figure("power_w")
+def test_a_clock_saves_power_on_a_readers_scenario() -> None:
+    found = run_paper(paper("polca"), rl.load(CHAT), {"clock": SHARES[3]}, Lab(api.engines()))[0].outcome
+    power = found.figure("power_w")
     assert power.baseline is not None
     assert power.value < power.baseline
-    row = run_paper(p, s, {}, lab, "power_row")[0].outcome
-    assert row["servers more in the same budget"] > 10
-    assert row["peak with them, capped"] <= 100
+
+
+def test_a_readers_row_carries_more_servers_and_the_policy_brakes_less_than_none() -> None:
+    p, s, lab = paper("polca"), rl.load(CHAT), Lab(api.engines())
+    found = run_paper(p, s, {"servers": 20, "more": 0.45}, lab, "power_row")[0].outcome
+    assert found["servers more in the same budget"] > 10
+    assert found["brakes with 45% more, two thresholds"] <= found["brakes with 45% more, no cap"]
+    assert found.figure("peak with 45% more").baseline >= found["peak with 45% more"]
+    lone = run_paper(p, s, {"policy": "no cap", "servers": 20, "more": 0.0}, lab, "power_row")[0].outcome
+    assert lone["time capped with 0% more"] == 0.0
+    assert lone["high priority: work late with 0% more"] == 0.0
 
 
 def test_it_refuses() -> None:

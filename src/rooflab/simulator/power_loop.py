@@ -1,5 +1,8 @@
-"""The compiled loop of a row of servers (power_row.py): every server is taken through a step, the row's power is read,
-the rules decide."""
+"""The compiled loop of a row of servers (power_row.py): once a step the row's power is read and the rules decide.
+
+A step costs a comparison a server, and work only for those whose phase ends in it: what all of them draw follows from
+how many of each class do what.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ import numpy.typing as npt
 
 from rooflab.simulator.serving.record import Grid, Rows
 
-__all__ = ["Budget", "Job", "Limit", "Server", "State", "Use", "advance"]
+__all__ = ["Budget", "Doing", "Job", "Limit", "Server", "State", "Use", "advance"]
 
 _HELD: Final = 60.0
 """Seconds that the brake holds at the least."""
+_IDLE, _PROMPT, _TOKEN = 0, 1, 2
 
 
 class Use:
@@ -25,6 +29,15 @@ class Use:
     prompt_w: float
     token_w: float
     idle_w: float
+
+
+class Doing:
+    """Servers of a class by what they do, and the clock that they run at."""
+
+    idle: int
+    prompt: int
+    token: int
+    clock: int
 
 
 class Limit:
@@ -41,27 +54,26 @@ class Limit:
 
 
 class Server:
-    """Its class, its jobs up to `end`, and the one it works at: what is left of each phase, in shares of the whole."""
+    """Its class, its jobs up to `end`, and what it does."""
 
     group: int
     job: int
     end: int
-    busy: int
-    next_s: float
-    prompt_left: float
-    token_left: float
+    phase: int
 
 
 class Job:
-    """A job: its answer's length over the mean one, and its latency (NaN: not finished)."""
+    """When a job comes, and its answer's length over the mean one."""
 
     at_s: float
     length: float
-    latency_s: float
 
 
 class Budget:
-    """The row: its power budget, how often it is read, how long a command takes, and its brake."""
+    """The row: its power budget, how often it is read, how long a command takes, its brake, and seconds under any cap.
+
+    `stop`: whether the run ends at the first brake.
+    """
 
     budget_w: float
     step_s: float
@@ -72,18 +84,24 @@ class Budget:
     brake_due_s: float
     brake_end_s: float
     brakes: int
+    capped_s: float
+    stop: int
 
 
 class State(NamedTuple):
-    """Everything: one budget, what servers of each class take at each clock and at the present one, the rules, the
-    servers, their jobs, and the power read at each step as a share of the budget."""
+    """Everything: one budget, what servers of each class take at each clock and at the present one, what they do, the
+    rules, the servers and until when each does it, their jobs with their latencies (NaN: not finished; empty where
+    nobody asks), and the power read at each step as a share of the budget."""
 
     budget: Rows[Budget]
     table: Grid[Use]
     use: Any
+    doing: Rows[Doing]
     rules: Rows[Limit]
     servers: Rows[Server]
+    until_s: npt.NDArray[np.float64]
     jobs: Rows[Job]
+    latency_s: npt.NDArray[np.float64]
     power: npt.NDArray[np.float64]
 
 
@@ -92,9 +110,9 @@ def _compile(function: Any) -> Any:
 
 
 @_compile
-def _set_clocks(s: State) -> None:
-    """What each class takes at the clock that the rules in force and the brake leave it (the lowest: the highest
-    index)."""
+def _set_clocks(s: State, now: float) -> None:
+    """Give each class the clock that the rules in force and the brake leave it (the lowest: the highest index), and
+    stretch what is left of its servers' phases."""
     for g in range(len(s.use)):
         clock = 0
         for k in range(len(s.rules)):
@@ -102,6 +120,15 @@ def _set_clocks(s: State) -> None:
                 clock = max(clock, s.rules[k].clock)
         if s.budget[0].braked:
             clock = max(clock, s.budget[0].brake)
+        if clock == s.doing[g].clock:
+            continue
+        prompt = s.table[g, clock].prompt_s / s.use[g].prompt_s
+        token = s.table[g, clock].token_s / s.use[g].token_s
+        for i in range(len(s.servers)):
+            server = s.servers[i]
+            if server.group == g and server.phase != _IDLE:
+                s.until_s[i] = now + (s.until_s[i] - now) * (prompt if server.phase == _PROMPT else token)
+        s.doing[g].clock = clock
         s.use[g] = s.table[g, clock]
 
 
@@ -117,38 +144,36 @@ def _decide(s: State, p: float, now: float) -> None:
 
 
 @_compile
-def _serve(s: State, i: int, joules: float, now: float) -> float:
-    """Take server `i` through one step in which it may begin, change or end its work; `joules` with what it drew."""
+def _serve(s: State, i: int, end: float) -> float:
+    """Take server `i` through the phases that end before `end`; joules that it draws more than it would have without
+    these changes."""
     server = s.servers[i]
-    use = s.use[server.group]
-    t, left = now, s.budget[0].step_s
-    while left > 1e-9:
-        if not server.busy:
-            if server.next_s > t:
-                rest = min(left, server.next_s - t)
-                joules += rest * use.idle_w
-                t += rest
-                left -= rest
-                continue
-            # work left is in shares of a whole phase, so that a change of clock stretches only what is left
-            server.busy, server.prompt_left, server.token_left = 1, 1.0, s.jobs[server.job].length
-        if server.prompt_left > 0.0:
-            spent = min(left, server.prompt_left * use.prompt_s)
-            server.prompt_left -= spent / use.prompt_s
-            if server.prompt_left < 1e-9:
-                server.prompt_left = 0.0
-            joules += spent * use.prompt_w
-        else:
-            spent = min(left, server.token_left * use.token_s)
-            server.token_left -= spent / use.token_s
-            joules += spent * use.token_w
-        t += spent
-        left -= spent
-        if server.prompt_left == 0.0 and server.token_left < 1e-9:
-            s.jobs[server.job].latency_s = t - s.jobs[server.job].at_s
+    use, doing = s.use[server.group], s.doing[server.group]
+    joules, t = 0.0, s.until_s[i]
+    while t < end:
+        left = end - t
+        if server.phase == _PROMPT:
+            server.phase = _TOKEN
+            doing.prompt -= 1
+            doing.token += 1
+            joules += left * (use.token_w - use.prompt_w)
+            t += use.token_s * s.jobs[server.job].length
+        elif server.phase == _TOKEN:
+            if len(s.latency_s):
+                s.latency_s[server.job] = t - s.jobs[server.job].at_s
             server.job += 1
-            server.next_s = s.jobs[server.job].at_s if server.job < server.end else np.inf
-            server.busy = 0
+            server.phase = _IDLE
+            doing.token -= 1
+            doing.idle += 1
+            joules += left * (use.idle_w - use.token_w)
+            t = np.inf if server.job == server.end else max(s.jobs[server.job].at_s, t)
+        else:
+            server.phase = _PROMPT
+            doing.idle -= 1
+            doing.prompt += 1
+            joules += left * (use.prompt_w - use.idle_w)
+            t += use.prompt_s
+    s.until_s[i] = t
     return joules
 
 
@@ -156,21 +181,37 @@ def _serve(s: State, i: int, joules: float, now: float) -> float:
 def _energy(s: State, now: float) -> float:
     """Joules that all servers draw in the step from `now` on."""
     step_s = s.budget[0].step_s
-    joules = 0.0
-    for i in range(len(s.servers)):
-        server = s.servers[i]
-        use = s.use[server.group]
-        # most servers do one thing all through the step
-        if server.busy:
-            if server.prompt_left == 0.0 and server.token_left * use.token_s > step_s:
-                server.token_left -= step_s / use.token_s
-                joules += step_s * use.token_w
-                continue
-        elif server.next_s > now + step_s:
-            joules += step_s * use.idle_w
-            continue
-        joules = _serve(s, i, joules, now)
+    watts = 0.0
+    for g in range(len(s.use)):
+        use, doing = s.use[g], s.doing[g]
+        watts += doing.idle * use.idle_w + doing.prompt * use.prompt_w + doing.token * use.token_w
+    joules, end = watts * step_s, now + step_s
+    for i in range(len(s.until_s)):
+        if s.until_s[i] < end:
+            joules += _serve(s, i, end)
     return joules
+
+
+@_compile
+def _command(s: State, now: float) -> bool:
+    """Let rules and the brake take effect that are due; whether any did."""
+    row, changed, capped = s.budget[0], False, False
+    for k in range(len(s.rules)):
+        rule = s.rules[k]
+        if now >= rule.due_s:
+            rule.on = 0 if rule.on else 1
+            rule.due_s = np.inf
+            changed = True
+        if rule.on:
+            rule.held_s += row.step_s
+            capped = True
+    if now >= row.brake_due_s:
+        row.braked, row.brake_due_s, row.brake_end_s = 1, np.inf, now + _HELD
+        row.brakes += 1
+        changed = True
+    if capped or row.braked:
+        row.capped_s += row.step_s
+    return changed
 
 
 @_compile
@@ -178,25 +219,22 @@ def advance(s: State) -> None:
     """Advance every server by a step, add up its energy, read the power, let the rules decide: to the end."""
     row = s.budget[0]
     for i in range(len(s.servers)):
-        if s.servers[i].job < s.servers[i].end:
-            s.servers[i].next_s = s.jobs[s.servers[i].job].at_s
+        server = s.servers[i]
+        s.until_s[i] = s.jobs[server.job].at_s if server.job < server.end else np.inf
+        s.doing[server.group].idle += 1
+    released = False
     for step in range(len(s.power)):
         now = step * row.step_s
-        for k in range(len(s.rules)):
-            rule = s.rules[k]
-            if now >= rule.due_s:
-                rule.on = 0 if rule.on else 1
-                rule.due_s = np.inf
-            if rule.on:
-                rule.held_s += row.step_s
-        if now >= row.brake_due_s:
-            row.braked, row.brake_due_s, row.brake_end_s = 1, np.inf, now + _HELD
-            row.brakes += 1
-        _set_clocks(s)
+        if _command(s, now) or released:
+            _set_clocks(s, now)
         p = _energy(s, now) / row.step_s / row.budget_w
         s.power[step] = p
         if row.brake >= 0 and not row.braked and p > 1.0 and row.brake_due_s == np.inf:
             row.brake_due_s = now + row.brake_s
-        if row.braked and now >= row.brake_end_s and p < 1.0:
+            if row.stop:
+                row.brakes += 1
+                return
+        released = row.braked == 1 and now >= row.brake_end_s and p < 1.0
+        if released:
             row.braked = 0
         _decide(s, p, now)

@@ -5,57 +5,28 @@ and a power that depend on the clock.  Once a step the row's power is read, and 
 restore clocks of classes of servers; a command takes `delay_s` to act.  Above the budget the brake holds every server
 at the lowest clock.
 
-The loop is compiled (power_loop.py); its work grows with servers × steps, about 5 ns each.
+The loop is compiled (power_loop.py); its work grows with the phases of jobs, some 20 ns each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.scenario.traffic import Diurnal
-from rooflab.scenario.workload import Workload
-from rooflab.simulator.power_loop import Budget, Job, Limit, Server, State, Use, advance
+from rooflab.simulator.power_loop import Budget, Doing, Job, Limit, Server, State, Use, advance
+from rooflab.simulator.power_rules import NO_CAPS, Caps
 from rooflab.simulator.serving.record import dtype_of
-from rooflab.simulator.work.arrivals import arrival_times
 
-__all__ = ["NO_CAPS", "Caps", "Jobs", "Row", "RowResult", "Rule", "diurnal_jobs", "quantiles", "run_row", "two_classes"]
+__all__ = ["Jobs", "Row", "RowResult", "diurnal_jobs", "run_row", "two_classes"]
 
+_DAY_S: Final = 86400.0
+_GRID: Final = 4096
+"""Pieces in which a day's rate is inverted."""
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Servers of class `group` run at clock number `clock` from when power exceeds `above` of the budget until it is
-    under `below`.
-
-    `after`: number of the rule that must be in effect first (−1: none).
-    """
-
-    group: int
-    above: float
-    below: float
-    clock: int
-    after: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """A capping policy: its rules, how long a command takes to act, and the brake above the budget (a clock; −1: there
-    is none)."""
-
-    rules: tuple[Rule, ...] = ()
-    delay_s: float = 40.0
-    brake: int = -1
-    brake_s: float = 5.0
-
-
-NO_CAPS: Final = Caps()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,27 +49,39 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """Arrival times (s) and answer lengths over the mean one, server after server: those of server i are at
-    start[i]:start[i+1]."""
+    start[i]:start[i+1] of `table`, a record array of at_s and length."""
 
     start: I64
-    at_s: F64
-    length: F64
+    table: Any
+
+    @classmethod
+    def of(cls, start: I64, at_s: F64, length: F64) -> Jobs:
+        """Jobs from columns."""
+        table = _records(len(at_s), Job)
+        table.at_s, table.length = at_s, length
+        return cls(start, table)
+
+    @property
+    def length(self) -> F64:
+        """Answer lengths over the mean one."""
+        lengths: F64 = self.table.length
+        return lengths
 
     def take(self, servers: int) -> Jobs:
         """The jobs of the first `servers` servers."""
-        end = int(self.start[servers])
-        return Jobs(self.start[: servers + 1], self.at_s[:end], self.length[:end])
+        return Jobs(self.start[: servers + 1], self.table[: int(self.start[servers])])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RowResult:
-    """Power at each step as a share of the budget, latency of each job (NaN: not finished), brakes, and seconds that a
-    rule held."""
+    """Power at each step as a share of the budget, latency of each job (NaN: not finished; empty where not asked for),
+    brakes, seconds that each rule held, and that any of them or the brake did."""
 
     power: F64
     latency_s: F64
     brakes: int
     held_s: F64
+    capped_s: float
     step_s: float
 
     @property
@@ -116,37 +99,88 @@ class RowResult:
 
 
 def diurnal_jobs(
-    servers: int, rate_per_s: float, days: float, *, swing: float, length_cv: float = 1.0, seed: int = 0
+    servers: int,
+    rate_per_s: float,
+    days: float,
+    *,
+    swing: float,
+    length_cv: float = 1.0,
+    seed: int = 0,
+    hours: float = 24.0,
 ) -> Jobs:
     """Poisson jobs of a mean rate for each server whose rate swings by the day, with gamma-distributed answer lengths.
 
-    The first servers have the same jobs however many there are.
+    Of each day only the busiest `hours` are made, one day's after the other's; the mean is that of whole days. The
+    first servers have the same jobs however many there are.
     """
-    span_s = days * 86400.0
-    starts, times, lengths = [0], [], []
-    load = Workload(arrivals="diurnal", rate=1.0, diurnal=Diurnal(86400.0, swing))
-    most = int(rate_per_s * span_s + 8 * np.sqrt(rate_per_s * span_s) + 16)
+    busiest = _Hours(swing, hours * 3600.0)
+    span_s = days * busiest.span_s
+    mean = busiest.mean * rate_per_s
+    most = int(mean * span_s + 8 * np.sqrt(mean * span_s) + 16)
+    shape = 1.0 / max(length_cv, 1e-3) ** 2
+    table, start = _records(servers * most, Job), [0]
     for server in range(servers):
         rng = np.random.default_rng([seed, server])
-        at = arrival_times(load, most, rate_per_s, rng)
-        at = at[at < span_s]
-        shape = 1.0 / max(length_cv, 1e-3) ** 2
-        times.append(at)
-        lengths.append(rng.standard_gamma(shape, len(at)) / shape)
-        starts.append(starts[-1] + len(at))
-    return Jobs(np.array(starts, dtype=np.int64), np.concatenate(times), np.concatenate(lengths))
+        at = busiest.bend(np.cumsum(rng.standard_exponential(most)) / mean)
+        count = int(np.searchsorted(at, span_s))
+        start.append(start[-1] + count)
+        mine = table[start[-2] : start[-1]]
+        mine.at_s, mine.length = at[:count], rng.standard_gamma(shape, count) / shape
+    return Jobs(np.array(start, dtype=np.int64), table[: start[-1]])
 
 
-def run_row(row: Row, jobs: Jobs, days: float, caps: Caps = NO_CAPS, *, step_s: float = 2.0) -> RowResult:
-    """Run `row` for `days` under `caps`, read every `step_s`."""
-    state = _state(row, jobs, int(days * 86400.0 / step_s), caps, step_s)
+class _Hours:
+    """The busiest hours of a day whose rate is 1 − swing · cos(2π t / day): what a process of even rate is bent to.
+
+    The integral of the rate from `start` to t, over that of all these hours, is inverted on an even grid.
+    """
+
+    def __init__(self, swing: float, span_s: float) -> None:
+        self.span_s = span_s
+        t = np.linspace(_DAY_S / 2 - span_s / 2, _DAY_S / 2 + span_s / 2, _GRID + 1)
+        integral = t - swing * _DAY_S / (2 * np.pi) * np.sin(2 * np.pi * t / _DAY_S)
+        integral -= integral[0]
+        self.mean = float(integral[-1] / span_s)
+        even = np.linspace(0.0, 1.0, _GRID + 1)
+        inverse = np.interp(even, integral / integral[-1], (t - t[0]) / span_s)
+        self._at, self._slope = inverse[:-1] - even[:-1] * (slope := np.diff(inverse) * _GRID), slope
+
+    def bend(self, even_s: F64) -> F64:
+        """Rising times of an even process, bent to the hours' rate; a span holds as many as before."""
+        spans = even_s / self.span_s
+        whole = np.floor(spans)
+        part = spans - whole
+        cell = (part * _GRID).astype(np.int32)
+        bent: F64 = (whole + self._at[cell] + part * self._slope[cell]) * self.span_s
+        return bent
+
+
+def run_row(
+    row: Row,
+    jobs: Jobs,
+    span_s: float,
+    caps: Caps = NO_CAPS,
+    *,
+    step_s: float = 2.0,
+    stop_at_brake: bool = False,
+    latencies: bool = True,
+) -> RowResult:
+    """Run `row` for `span_s` seconds under `caps`, read every `step_s`.
+
+    `stop_at_brake` ends the run at the first brake; without `latencies` none are kept.
+    """
+    state = _state(row, jobs, int(span_s / step_s), caps, step_s=step_s, latencies=latencies)
+    state.budget[0].stop = stop_at_brake
     advance(state)
     rules: Any = state.rules
-    done: Any = state.jobs
-    return RowResult(state.power, done.latency_s.copy(), int(state.budget[0].brakes), rules.held_s.copy(), step_s)
+    budget = state.budget[0]
+    return RowResult(
+        power=state.power, latency_s=state.latency_s, brakes=int(budget.brakes), held_s=rules.held_s.copy(),
+        capped_s=float(budget.capped_s), step_s=step_s,
+    )  # fmt: skip
 
 
-def _state(row: Row, jobs: Jobs, steps: int, caps: Caps, step_s: float) -> State:
+def _state(row: Row, jobs: Jobs, steps: int, caps: Caps, *, step_s: float, latencies: bool) -> State:
     """The row before its first step: nobody works, no rule is in force."""
     budget = _records(1, Budget)
     budget.budget_w, budget.step_s, budget.delay_s = row.budget_w, step_s, caps.delay_s
@@ -160,14 +194,16 @@ def _state(row: Row, jobs: Jobs, steps: int, caps: Caps, step_s: float) -> State
         held.group, held.above, held.below = rule.group, rule.above, rule.below
         held.clock, held.after, held.due_s = rule.clock, rule.after, np.inf
     servers = _records(len(row.group), Server)
-    servers.group, servers.job, servers.end, servers.next_s = row.group, jobs.start[:-1], jobs.start[1:], np.inf
-    work = _records(len(jobs.at_s), Job)
-    work.at_s, work.length, work.latency_s = jobs.at_s, jobs.length, np.nan
-    return State(budget, table, table[:, 0].copy(), rules, servers, work, np.zeros(steps))
+    servers.group, servers.job, servers.end = row.group, jobs.start[:-1], jobs.start[1:]
+    return State(
+        budget=budget, table=table, use=table[:, 0].copy(), doing=_records(len(table), Doing), rules=rules,
+        servers=servers, until_s=np.zeros(len(servers)), jobs=jobs.table,
+        latency_s=np.full(len(jobs.table) if latencies else 0, np.nan), power=np.zeros(steps),
+    )  # fmt: skip
 
 
-def _records(shape: int | tuple[int, ...], row: type) -> Any:
-    return np.zeros(shape, dtype_of(row)).view(np.recarray)
+def _records(n: int | tuple[int, ...], row: type) -> Any:
+    return np.zeros(n, dtype_of(row)).view(np.recarray)
 
 
 def two_classes(share_high: float, servers: int) -> I64:
@@ -176,11 +212,3 @@ def two_classes(share_high: float, servers: int) -> I64:
     i = np.arange(servers + 1)
     out: I64 = np.diff(np.floor(i * share_high + 0.5).astype(np.int64))
     return out
-
-
-def quantiles(
-    result: RowResult, jobs: Jobs, group: I64, which: int, levels: Sequence[float] = (0.5, 0.99)
-) -> tuple[float, ...]:
-    """Latency quantiles (s) of the finished jobs of class `which`."""
-    mine = np.repeat(group == which, np.diff(jobs.start)) & np.isfinite(result.latency_s)
-    return tuple(float(x) for x in np.quantile(result.latency_s[mine], levels))

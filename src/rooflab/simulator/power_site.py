@@ -1,91 +1,108 @@
-"""A row of servers provisioned for some number of them: how many more its budget carries under a capping policy."""
+"""A row of servers provisioned for some number of them: what more of them lose under a capping policy, and how many its
+budget carries.
+
+Service levels and late work are those of whole days; peaks and brakes those of the busiest hours of many days, since a
+row comes near its budget only there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from rooflab.search.highest import highest, whole
 from rooflab.simulator.power_phases import Phases
-from rooflab.simulator.power_row import Caps, Row, RowResult, diurnal_jobs, quantiles, run_row, two_classes
+from rooflab.simulator.power_row import Jobs, Row, RowResult, diurnal_jobs, run_row, two_classes
+from rooflab.simulator.power_rules import NO_CAPS, Caps
 
-__all__ = ["Site", "Trial"]
+__all__ = ["Load", "Site", "Trial", "late_share"]
+
+F64 = npt.NDArray[np.float64]
+_DAY_S = 86400.0
 
 
-class Trial:
-    """A row of servers without and with the policy, each run when it is first asked for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a server of the row has to do.
 
-    def __init__(self, site: Site, servers: int) -> None:
-        self.group, p = two_classes(site.share_high, servers), site.phases
-        tables = [np.array([x, x]) for x in (p.prompt_s, p.token_s, p.prompt_w, p.token_w, p.idle_w)]
-        self.row = Row(
-            group=self.group, prompt_s=tables[0], token_s=tables[1], prompt_w=tables[2], token_w=tables[3],
-            idle_w=tables[4], budget_w=site.servers * p.rated_w,
-        )  # fmt: skip
-        self.jobs, self._site = site.jobs.take(servers), site
+    It is busy for the share `busy` at the daily peak, its load swings by `swing`, answers vary by `length_cv`.
+    Latencies are those of `days`, peaks those of the busiest `peak_hours` of each of `peak_days`.
+    """
 
-    @cached_property
-    def plain(self) -> RowResult:
-        """Without caps."""
-        return run_row(self.row, self.jobs, self._site.days)
+    busy: float
+    swing: float
+    length_cv: float
+    days: float = 1.0
+    peak_days: float = 42.0
+    peak_hours: float = 1.0
 
-    @cached_property
-    def capped(self) -> RowResult:
-        """Under the policy."""
-        return run_row(self.row, self.jobs, self._site.days, self._site.caps)
-
-    def losses(self, group: int) -> tuple[float, ...]:
-        """Latency lost by a class at the median and the 99th percentile, as shares."""
-        pairs = zip(*(quantiles(r, self.jobs, self.group, group) for r in (self.plain, self.capped)), strict=True)
-        return tuple(after / before - 1.0 for before, after in pairs)
-
-    def throughput_lost(self, group: int) -> float:
-        """Work of a class that is not done in the time, as a share of what is done without caps."""
-        mine = np.repeat(self.group, np.diff(self.jobs.start)) == group
-        work = [float(self.jobs.length[mine & np.isfinite(r.latency_s)].sum()) for r in (self.plain, self.capped)]
-        return 1.0 - work[1] / work[0]
-
-    @property
-    def fine(self) -> bool:
-        """No brake, and every class within its service levels."""
-        if self.capped.brakes:
-            return False
-        return all(
-            lost <= most
-            for group, limits in self._site.limits.items()
-            for lost, most in zip(self.losses(group), limits, strict=True)
-        )
+    def jobs(self, phases: Phases, servers: int, days: float, hours: float = 24.0) -> Jobs:
+        """Jobs of `servers` for so many days, or for the busiest hours of each."""
+        rate = min(self.busy, 0.95) / (1.0 + self.swing) / (phases.prompt_s[0] + phases.token_s[0])
+        return diurnal_jobs(servers, rate, days, swing=self.swing, length_cv=self.length_cv, hours=hours)
 
 
 class Site:
-    """A row provisioned for `servers`, with the load of its servers; trials of rows with up to `most` of them.
+    """A row provisioned for `servers` under `load`; trials of rows with up to `most` of them.
 
-    A server is busy for the share `busy` at the daily peak, its load swings by `swing`. The share `share_high` of
-    servers is of class 1, the rest of class 0; `limits` are service levels by class, latency lost at the median and at
-    the 99th percentile.
+    The share `share_high` of servers is of class 1, the rest of class 0; `limits` are service levels by class, latency
+    lost at the median and at the 99th percentile.
     """
 
     def __init__(
         self,
         phases: Phases,
+        load: Load,
         *,
         servers: int,
-        busy: float,
-        days: float,
         caps: Caps,
-        swing: float,
         share_high: float,
         limits: Mapping[int, Sequence[float]],
         most: int = 0,
     ) -> None:
-        self.phases, self.servers, self.days, self.caps = phases, servers, days, caps
+        self.phases, self.load, self.servers, self.caps = phases, load, servers, caps
         self.share_high, self.limits = share_high, limits
         self.most = most or 3 * servers // 2
-        rate = min(busy, 0.95) / (1.0 + swing) / (phases.prompt_s[0] + phases.token_s[0])
-        self.jobs = diurnal_jobs(self.most, rate, days, swing=swing)
         self._tried: dict[int, Trial] = {}
+
+    def under(self, caps: Caps) -> Site:
+        """The same row, with the jobs that were made already, under another policy."""
+        other = Site(
+            self.phases, self.load, servers=self.servers, caps=caps, share_high=self.share_high, limits=self.limits,
+            most=self.most,
+        )  # fmt: skip
+        for name in ("days", "peaks", "uncapped_s"):
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
+
+    @cached_property
+    def days(self) -> Jobs:
+        """Jobs of whole days."""
+        return self.load.jobs(self.phases, self.most, self.load.days)
+
+    @cached_property
+    def peaks(self) -> Jobs:
+        """Jobs of the busiest hours."""
+        return self.load.jobs(self.phases, self.most, self.load.peak_days, self.load.peak_hours)
+
+    @cached_property
+    def uncapped_s(self) -> F64:
+        """Latencies of those jobs on servers at full clock: servers know nothing of each other there."""
+        return run_row(self.row(self.most), self.days, self.load.days * _DAY_S).latency_s
+
+    def row(self, servers: int) -> Row:
+        """`servers` in the budget of the row."""
+        p = self.phases
+        tables = [np.array([x, x]) for x in (p.prompt_s, p.token_s, p.prompt_w, p.token_w, p.idle_w)]
+        return Row(
+            group=two_classes(self.share_high, servers), prompt_s=tables[0], token_s=tables[1], prompt_w=tables[2],
+            token_w=tables[3], idle_w=tables[4], budget_w=self.servers * p.rated_w,
+        )  # fmt: skip
 
     def trial(self, servers: int) -> Trial:
         """`servers` in the budget of the row."""
@@ -98,3 +115,88 @@ class Site:
         """Largest share of servers more that the policy carries without a brake and within every service level."""
         found = highest(lambda servers: self.trial(servers).fine, self.servers, self.most, halve=whole)
         return 0.0 if found is None else found / self.servers - 1.0
+
+
+class Trial:
+    """A row of so many servers under the policy of a site; each run is done when it is first asked for."""
+
+    def __init__(self, site: Site, servers: int) -> None:
+        self.row, self._site = site.row(servers), site
+        self.days, self.peaks = site.days.take(servers), site.peaks.take(servers)
+
+    @cached_property
+    def capped(self) -> RowResult:
+        """Whole days under the policy."""
+        return run_row(self.row, self.days, self._site.load.days * _DAY_S, self._site.caps)
+
+    @property
+    def time_capped(self) -> float:
+        """Share of whole days in which any cap or the brake holds."""
+        return self.capped.capped_s / (self._site.load.days * _DAY_S)
+
+    @cached_property
+    def uncapped_peaks(self) -> RowResult:
+        """The busiest hours without caps."""
+        return run_row(self.row, self.peaks, self._peaks_s, NO_CAPS, latencies=False)
+
+    @cached_property
+    def capped_peaks(self) -> RowResult:
+        """The busiest hours under the policy."""
+        return run_row(self.row, self.peaks, self._peaks_s, self._site.caps, latencies=False)
+
+    @cached_property
+    def brakes_at_all(self) -> bool:
+        """Whether any brake engages in the busiest hours; the run ends there."""
+        caps = self._site.caps
+        return bool(
+            run_row(self.row, self.peaks, self._peaks_s, caps, stop_at_brake=True, latencies=False).brakes
+            if "capped_peaks" not in self.__dict__
+            else self.capped_peaks.brakes
+        )
+
+    @property
+    def _peaks_s(self) -> float:
+        return self._site.load.peak_days * self._site.load.peak_hours * 3600.0
+
+    @property
+    def uncapped_s(self) -> F64:
+        """Latencies without caps."""
+        return self._site.uncapped_s[: len(self.days.table)]
+
+    def losses(self, group: int, levels: Sequence[float] = (0.5, 0.99)) -> tuple[float, ...]:
+        """Latency lost by a class at the median and the 99th percentile, as shares."""
+        mine = self._of(group)
+        before, after = (
+            np.quantile(latency_s[mine & np.isfinite(latency_s)], levels)
+            for latency_s in (self.uncapped_s, self.capped.latency_s)
+        )
+        return tuple(float(x) for x in after / before - 1.0)
+
+    def work_lost(self, group: int, late: float) -> float:
+        """Work of a class that the policy makes late, as a share of what is done without caps; see
+        `late_share`."""
+        mine = self._of(group)
+        return late_share(self.uncapped_s[mine], self.capped.latency_s[mine], self.days.length[mine], late)
+
+    def _of(self, group: int) -> npt.NDArray[np.bool_]:
+        mine: npt.NDArray[np.bool_] = np.repeat(self.row.group, np.diff(self.days.start)) == group
+        return mine
+
+    @property
+    def fine(self) -> bool:
+        """No brake, and every class within its service levels."""
+        if self.brakes_at_all:
+            return False
+        return all(
+            lost <= most
+            for group, limits in self._site.limits.items()
+            for lost, most in zip(self.losses(group), limits, strict=True)
+        )
+
+
+def late_share(before_s: F64, after_s: F64, work: F64, late: float) -> float:
+    """Work of jobs that take more than 1 + `late` times as long as before, or do not finish, as a share of all that
+    finished before."""
+    done = np.isfinite(before_s)
+    in_time = done & np.isfinite(after_s) & (after_s <= (1.0 + late) * before_s + 1e-9)
+    return 1.0 - float(work[in_time].sum()) / float(work[done].sum())

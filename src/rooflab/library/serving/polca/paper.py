@@ -1,0 +1,174 @@
+"""POLCA (seed 45): more servers under a row's power budget, with two thresholds that lower clocks of less urgent work
+first.
+
+A server draws much while it reads prompts and little while it generates, so a row of servers rarely comes near the sum
+of their peaks.  When it does, clocks of low-priority servers fall above T1 = 80 % of the budget, further above T2 = 89
+%, then those of high-priority ones (figure 8 and section 6); commands take 40 s out of band, so T2 leaves room for the
+largest rise in that time. Above the budget the brake holds all GPUs at 288 MHz.  Prompt phases slow down with the
+clock, token phases hardly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rooflab.charts.marks import Series
+from rooflab.charts.plot import Plot
+from rooflab.library.serving.polca.policy import HIGH, LOW, POLICIES, SHARES, Policy
+from rooflab.library.serving.polca.rows import PowerRow, phases
+from rooflab.papers.lab import Lab
+from rooflab.papers.paper import Paper
+from rooflab.papers.parameters import Fraction
+from rooflab.papers.technique import Technique, require
+from rooflab.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from rooflab.simulator.power_row import RowResult
+    from rooflab.simulator.power_site import Site
+
+__all__ = ["Polca", "paper"]
+
+paper = Paper.beside(__file__)
+paper.method(PowerRow)
+
+
+@paper.technique
+class Polca(Technique):
+    """Lock the clock of the devices at a share of their full one, as the policy does to servers above a threshold
+    (section 6)."""
+
+    clock: Fraction = 0.787
+
+    def apply(self, scenario: Scenario) -> Scenario:
+        """Refuses devices whose clock cannot be set, or is as low already."""
+        h = scenario.hardware
+        require(h.device.kind == "gpu", f"{h.device.name} offers no clock to lock out of band")
+        require(
+            0.2 <= self.clock < h.clock,
+            f"a clock of {self.clock:.0%} is no cap: devices run at {h.clock:.0%}, the brake at 20%",
+        )
+        return replace(scenario, hardware=replace(h, clock=self.clock))
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Sequence[Technique]:
+        """The three caps of the policy."""
+        return [cls(clock=c) for c in SHARES[1:4]]
+
+    def because(self, before: Any, after: Any) -> str:
+        """What a phase loses and saves."""
+        if before is None:
+            return ""
+        was, now = (phases(m.scenario, SHARES[:1]) for m in (before, after))
+        return (
+            f"prompts take {now.prompt_s[0] / was.prompt_s[0]:.2f} times as long and a server draws "
+            f"{now.prompt_w[0]:,.0f} instead of "
+            f"{was.prompt_w[0]:,.0f} W in them; tokens take {now.token_s[0] / was.token_s[0]:.2f} times as long"
+        )
+
+
+def _served(lab: Lab) -> Scenario:
+    """BLOOM-176B on the servers of the row, requests as long as those of the Azure conversation trace."""
+    together = lab.assume(
+        "requests that a server has at a time", 4, low=1, high=16,
+        source="the paper states no batch; from one at a time to as many as its largest measured batch",
+    )  # fmt: skip
+    return lab.scenario(
+        model="bigscience/bloom",
+        hardware="8 x a100-80gb-sxm",
+        workload={"like": "azure-conv", "batch": round(together)},
+        deployment={"engine": "transformers", "tp": 8, "weights": "fp16"},
+    )
+
+
+def _row(lab: Lab) -> PowerRow:
+    """The row of the paper; without its idea, the row's own brake alone."""
+    low, high = lab.data("thresholds", (0.80, 0.89))
+    row = PowerRow(
+        servers=max(lab.data("servers", 40), 2), more=min(lab.data("servers more", 0.3), 1.0),
+        low=min(low, 1.0), high=min(high, 1.0), delay_s=lab.data("delay", 40.0),
+    )  # fmt: skip
+    return row if lab.with_idea() else row.ablated(lab.seed)
+
+
+def _site(lab: Lab) -> Site:
+    row = _row(lab)
+    return lab.cached(("site", str(row)), lambda: row.site(lab, _served(lab)))
+
+
+def _table(lab: Lab) -> RowResult:
+    row, site = _row(lab), _site(lab)
+    return lab.cached(("table", str(row)), lambda: row.table(site))
+
+
+@paper.claim("45-servers")
+def more_servers(lab: Lab) -> float:
+    """The most that the policy carries without a brake and within its service levels."""
+    return 100.0 * _site(lab).extra()
+
+
+@paper.claim("45-peak-inf")
+def inference_peak(lab: Lab) -> float:
+    """Highest reading in six weeks."""
+    return 100.0 * _table(lab).peak
+
+
+@paper.claim("45-spike-inf")
+def spike(lab: Lab) -> float:
+    """Largest rise between two readings at most one command apart, in six weeks."""
+    return 100.0 * _table(lab).largest_rise(_row(lab).delay_s)
+
+
+@paper.claim("45-freq")
+def locked(lab: Lab) -> float:
+    """Peak of a server at the lowest cap whose loss stays below 7 %."""
+    p = _site(lab).phases
+    most = lab.data("loss allowed", 0.07)
+    lowest = max((i for i in range(1, 4) if p.loss(i) <= most), default=0)
+    return 100.0 * (1.0 - p.prompt_w[lowest] / p.prompt_w[0])
+
+
+def _lost(lab: Lab, group: int) -> float:
+    """Work of a class in a day that is late or not done with the servers added, of that done without caps."""
+    return 100.0 * _row(lab).lost(lab, _site(lab), group)
+
+
+for _id, _group in (("45-hp", HIGH), ("45-lp", LOW)):
+    paper.claim(_id)(partial(_lost, group=_group))
+
+
+@paper.claim("45-brakes")
+def brakes(lab: Lab) -> float:
+    """Brakes with the servers added, in the busiest hour of each day of six weeks."""
+    row = _row(lab)
+    return float(row.brakes(_site(lab), row.policy))
+
+
+@paper.claim("45-brakes-rivals")
+def rival_brakes(lab: Lab) -> float:
+    """The same for the rival that brakes least."""
+    row = _row(lab)
+    return float(min(row.brakes(_site(lab), name) for name in POLICIES if name != PowerRow.policy))
+
+
+@paper.setup("BLOOM-176B on 8 A100, four conversations at a time")
+def setup(lab: Lab) -> Scenario:
+    """A server of the row."""
+    return _served(lab)
+
+
+@paper.draws
+def by_servers(lab: Lab) -> Plot:
+    """Peak of a row over the servers in it, under each policy."""
+    row, site = _row(lab), _site(lab)
+    counts = (40, 44, 48, 50, 51, 52, 54)
+    added = tuple(100.0 * (n / site.servers - 1.0) for n in counts)
+
+    def peaks(name: Policy) -> tuple[float, ...]:
+        under = type(row)(**row.parameters() | {"policy": name}).site(lab, _served(lab))
+        return tuple(round(100.0 * under.trial(n).capped_peaks.peak, 2) for n in counts)
+
+    lines = tuple(Series(name, added, peaks(name)) for name in POLICIES)
+    return Plot("A row rated for 40 servers of BLOOM-176B", "servers more, %", "peak, % of the budget", lines)
