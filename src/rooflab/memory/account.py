@@ -25,7 +25,7 @@ from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.operators.offload import stored_bytes
 from rooflab.operators.split import Degrees
 from rooflab.operators.step import step_operators
-from rooflab.scenario.attention import Attention
+from rooflab.scenario.attention import Attention, LatentAttention
 from rooflab.scenario.deployment import Held
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Experts, LinearAttention, Model, ShortConvolution, StateSpace
@@ -52,6 +52,7 @@ class MemoryAccount:
 
     `capacity_bytes` is what the engine may use, `free_bytes` what is left for cache and states (negative: does
     not fit).  `sequences(length)` and `tokens(length)` say how much of it requests of a length can use.
+    `least_length`: tokens of a sequence that the engine must be able to hold to start at all (0: any).
     """
 
     capacity_bytes: Array
@@ -61,6 +62,7 @@ class MemoryAccount:
     free_bytes: Array
     dp: Array
     cp: Array
+    least_length: Array
     kinds: tuple[tuple[Array, float], ...]
     state_bytes: Array
     cross_bytes: Array
@@ -84,10 +86,17 @@ class MemoryAccount:
         return out
 
     def sequences(self, length: Array, cross: Array | float = 0.0) -> Array:
-        """How many sequences of `length` tokens an engine holds at once (a real number; its floor is what runs)."""
+        """How many sequences of `length` tokens an engine holds at once (a real number; its floor is what runs); none
+        where it does not start."""
         size = self.sequence_bytes(length, cross)
         with np.errstate(divide="ignore"):
-            return np.where(size > 0, np.maximum(self.free_bytes, 0.0) / np.maximum(size, 1e-9), np.inf) * self.dp
+            held = np.where(size > 0, np.maximum(self.free_bytes, 0.0) / np.maximum(size, 1e-9), np.inf) * self.dp
+        return np.where(self.starts, held, 0.0)
+
+    @property
+    def starts(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Whether the cache holds the longest sequence that the engine was told to take."""
+        return self.sequence_bytes(self.least_length) <= np.maximum(self.free_bytes, 0.0)
 
 
 def account(model: Model, hardware: Hardware, deployments: Sequence[Held]) -> MemoryAccount:
@@ -133,6 +142,7 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
         "free_bytes": _free_bytes(hardware, d, left, layers),
         "dp": float(d.split.dp),
         "cp": float(d.split.cp),
+        "least_length": float(d.limits.max_model_len or 0) if d.runtime.engine == "vllm" else 0.0,
         "state_bytes": 0.0,
         "cross_bytes": 0.0,
     }
@@ -148,6 +158,8 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
             elif isinstance(mixer, (LinearAttention, StateSpace, ShortConvolution)):
                 out["state_bytes"] += layers * mixer.state_elements / tp * _STATE_BYTES
                 continue
+            elif isinstance(mixer, LatentAttention) and mixer.indexer:
+                size = layers * _sparse_latent_bytes(mixer, formats.kv.bytes)
             else:
                 # latent and compressed caches are replicated over tensor-parallel ranks
                 size = layers * mixer.kv_elements_per_token * formats.kv.bytes
@@ -155,6 +167,16 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
             key = f"kind {_window(mixer)}"
             out[key] = out.get(key, 0.0) + size
     return out
+
+
+def _sparse_latent_bytes(mixer: LatentAttention, element_bytes: float) -> float:
+    """Bytes a token and layer of latent attention that chooses its tokens (sgl-project/sglang 11309 logs 48,072 over 61
+    layers): in 8 bits the latent has an fp32 scale for every 128 elements and the rotary key stays in 16 bits; the
+    index key is in 8 bits with one fp32 scale whatever the cache's format."""
+    narrow = element_bytes <= 1.0
+    latent = mixer.kv_rank * element_bytes + (mixer.kv_rank / 128.0 * 4.0 if narrow else 0.0)
+    index = mixer.indexer.key_elements if mixer.indexer else 0
+    return latent + mixer.rope_dim * (2.0 if narrow else element_bytes) + (index + 4.0 if index else 0.0)
 
 
 def _left_bytes(d: Held, memory_bytes: float, taken_bytes: float) -> float:

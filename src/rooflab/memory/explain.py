@@ -36,6 +36,8 @@ class Misfit:
         """The line of `does_not_fit`."""
         model, hardware, deployment = self.model, self.hardware, self.deployment
         memory = self._memory
+        if memory.fits[0] and not memory.starts[0]:
+            return self._does_not_start()
         devices = deployment.split.devices_per_replica
         formats = formats_of(model, hardware.device, deployment)
         weights = float(memory.weights_bytes[0])
@@ -63,6 +65,21 @@ class Misfit:
         changes = self._changes(length)
         return f"does not fit: {need}. " + (
             "; ".join(changes) + "." if changes else "No single change of format or split fits it."
+        )
+
+    def _does_not_start(self) -> str:
+        """An engine that is told to take longer sequences than its cache holds."""
+        memory, most = self._memory, float(self._memory.least_length[0])
+        wanted = float(memory.sequence_bytes(np.array([most]))[0])
+        free = float(memory.free_bytes[0])
+        low, high = 0.0, most
+        while high - low > 1.0:
+            middle = (low + high) / 2.0
+            fits = float(memory.sequence_bytes(np.array([middle]))[0]) <= free
+            low, high = (middle, high) if fits else (low, middle)
+        return (
+            f"does not start: max_model_len {most:,.0f} wants {format_quantity(wanted, 'B')} of cache on a device, and "
+            f"{format_quantity(free, 'B')} are free; at most {low:,.0f} tokens do."
         )
 
     def _changes(self, length: float) -> list[str]:
@@ -128,8 +145,11 @@ class _Room:
                 float(a[0]) for a in (memory.free_bytes, memory.state_bytes, memory.cp, memory.dp)
             )
             self.kinds = [(float(size[0]), window) for size, window in memory.kinds]
+            self.starts = bool(memory.starts[0])
 
     def sequences(self, length: float) -> float:
         """Whole sequences of `length` tokens; see `MemoryAccount.sequences`."""
+        if not self.starts:
+            return 0.0
         size = self.state + sum(each * min(length, window) for each, window in self.kinds) / self.cp
         return math.floor(max(self.free, 0.0) / size * self.dp) if size > 0 else math.inf

@@ -9,6 +9,7 @@ import numpy as np
 
 from rooflab.operators.ops import AttentionOp, Elementwise, Operator, Real, RecurrentOp
 from rooflab.operators.place import Place
+from rooflab.scenario.dtype import DType, dtype
 from rooflab.scenario.model import (
     Attention,
     CompressedAttention,
@@ -72,8 +73,11 @@ def _attention(mixer: Attention, place: Place) -> Iterator[Operator]:
     yield place.product("attention", "attention out", n=place.hidden, k=heads * mixer.v_head_dim)
 
 
-def _indexer(indexer: Indexer, place: Place, q_in: float, ratio: float = 1.0) -> Iterator[Operator]:
-    """Every rank scores all cached tokens: the indexer is replicated, its keys are one small vector a token."""
+def _indexer(
+    indexer: Indexer, place: Place, q_in: float, ratio: float = 1.0, keys: DType | None = None
+) -> Iterator[Operator]:
+    """Every rank scores all cached tokens: the indexer is replicated, its keys (in `keys`, or the cache's format) are
+    one small vector a token."""
     if indexer.own:
         yield place.product("attention", "indexer query", n=float(indexer.heads * indexer.head_dim), k=q_in)
         yield place.product("attention", "indexer key", n=float(indexer.head_dim + indexer.heads), k=place.hidden)
@@ -88,7 +92,7 @@ def _indexer(indexer: Indexer, place: Place, q_in: float, ratio: float = 1.0) ->
         kv_heads=1.0,
         head_dim=float(indexer.head_dim),
         v_head_dim=0.0,
-        kv=place.formats.kv,
+        kv=keys or place.formats.kv,
         share=place.sequence_share,
         context_share=1.0 / (np.asarray(place.split.cp, dtype=np.float64) * ratio),
         indexer=True,
@@ -126,7 +130,7 @@ def _latent(mixer: LatentAttention, place: Place) -> Iterator[Operator]:
         latent=(float(mixer.kv_rank), float(mixer.rope_dim)),
     )
     if mixer.indexer:
-        yield from _indexer(mixer.indexer, place, q_in)
+        yield from _indexer(mixer.indexer, place, q_in, keys=dtype("fp8"))
     if mixer.output_gate:
         yield place.product("attention", "output gate", n=heads * mixer.v_dim, k=place.hidden)
     yield place.product("attention", "attention out", n=place.hidden, k=heads * mixer.v_dim)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rooflab.errors import InputError
+from rooflab.operators.blocks import block_problem
 from rooflab.operators.ops import Real
 from rooflab.scenario.deployment import Priced
 from rooflab.scenario.model import Attention, CompressedAttention, Experts, LatentAttention, Model
@@ -71,7 +72,8 @@ def split_problem(model: Model, deployment: Priced) -> tuple[str, str] | None:
     """The first reason why `model` cannot be cut as `deployment` says, as (field, message), or None.
 
     Query heads must divide by tp; KV heads must divide by tp or be replicated evenly; layers must give every
-    stage at least one; experts must divide by ep, and ep must divide the devices of a stage.
+    stage at least one; experts must divide by ep, and ep must divide the devices of a stage; quantised widths are cut
+    into whole blocks.
     """
     split = deployment.split
     assert split.tp is not None
@@ -105,7 +107,7 @@ def split_problem(model: Model, deployment: Priced) -> tuple[str, str] | None:
     if ep > 1 and stage % ep:
         good = [d for d in range(1, stage + 1) if stage % d == 0]
         return "ep", f"{ep} does not divide the {stage} devices of a stage (tp·dp·cp); {_listing(good, ep)} do"
-    return None
+    return block_problem(model, deployment)
 
 
 def check_split(model: Model, deployment: Priced, where: str = "deployment") -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
+from rooflab.deploy.context import beyond_context
 from rooflab.errors import Infeasible, InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate
@@ -116,6 +117,8 @@ def _generates(scenario: Scenario) -> bool:
 def _check(scenario: Scenario) -> None:
     if scenario.workload.mode == "trace" and not scenario.workload.rate:
         raise InputError("a plan needs the trace's mean rate; add rate", "workload")
+    if too_long := beyond_context(scenario):
+        raise Infeasible(too_long)
     if scenario.deployment.cluster.pools:
         raise InputError("a plan chooses engines of one kind; leave pools out, or simulate them", "deployment.pools")
     for key, _ in scenario.slo:

@@ -21,6 +21,7 @@ from typing import Final
 from rooflab.deploy.complete import default_engine
 from rooflab.errors import InputError, unknown
 from rooflab.launch.label import SCHEDULING, SEARCHED
+from rooflab.operators.blocks import block_problem
 from rooflab.operators.formats import formats_of
 from rooflab.operators.split import check_split, split_problem
 from rooflab.scenario.deployment import Deployment
@@ -47,16 +48,18 @@ Batching = tuple[int, int, bool]
 @dataclass(frozen=True, slots=True)
 class Space:
     """What is searched: splits (tp, pp, dp, ep) with their replicas, formats of weights and cache, limits (sequences,
-    tokens, chunked)."""
+    tokens, chunked); `cannot`: splits whose widths a format's blocks do not divide."""
 
     base: Deployment
     splits: tuple[tuple[Splits, tuple[int, ...]], ...]
     weights: tuple[str | None, ...]
     kv: tuple[str | None, ...]
     limits: tuple[Batching, ...]
+    cannot: frozenset[tuple[Splits, str | None]] = frozenset()
 
     def __len__(self) -> int:
-        return sum(len(r) for _, r in self.splits) * len(self.weights) * len(self.kv) * len(self.limits)
+        formats = ((len(r), sum((s, w) not in self.cannot for w in self.weights)) for s, r in self.splits)
+        return sum(replicas * weights for replicas, weights in formats) * len(self.kv) * len(self.limits)
 
     def __iter__(self) -> Iterator[Deployment]:
         base = self.base
@@ -69,6 +72,8 @@ class Space:
         for (tp, pp, dp, ep), replicas in self.splits:
             split = replace(base.split, tp=tp, pp=pp, dp=dp, ep=ep)
             for stored, limit, n in product(formats, limits, replicas):
+                if ((tp, pp, dp, ep), stored.weights) in self.cannot:
+                    continue
                 yield Deployment(runtime=base.runtime, split=split, formats=stored, limits=limit, cluster=clusters[n])
 
 
@@ -110,12 +115,25 @@ def space_of(
     grids = [_limits(scenario, d, keep, level) for level in range(4)]
     every = [(s, _replicas(scenario, d, s, keep, thin=False)) for s in splits]
     thinned = [(s, _replicas(scenario, d, s, keep, thin=True)) for s in splits]
-    space = Space(d, tuple(every), weights, kv, grids[0])
+    cannot = _cannot(scenario, d, splits, weights)
+    space = Space(d, tuple(every), weights, kv, grids[0], cannot)
     for counts, grid in product((every, thinned), grids):
-        space = Space(d, tuple(counts), weights, kv, grid)
+        space = Space(d, tuple(counts), weights, kv, grid, cannot)
         if len(space) <= limit:
             break
     return space
+
+
+def _cannot(
+    scenario: Scenario, d: Deployment, splits: list[Splits], weights: tuple[str | None, ...]
+) -> frozenset[tuple[Splits, str | None]]:
+    """Splits and formats whose kernels do not go together."""
+    found = []
+    for s, name in product(splits, weights):
+        tp, pp, dp, ep = s
+        if block_problem(scenario.model, d.changed(tp=tp, pp=pp, dp=dp, ep=ep, weights=name)):
+            found.append((s, name))
+    return frozenset(found)
 
 
 _DEFAULTS: Final = Deployment().flat()

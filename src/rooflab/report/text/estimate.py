@@ -12,11 +12,13 @@ from rooflab.costs.calibration import KernelCalibration, calibration_for
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
+from rooflab.deploy.context import beyond_context, longest_sequence
 from rooflab.estimator.serving.answer import Estimate
-from rooflab.memory.account import account
+from rooflab.memory.account import MemoryAccount, account
 from rooflab.report.text.console import labelled, literal
 from rooflab.report.text.headline import deployment_words, load_words, targets_words, title
 from rooflab.report.text.trust import trust_words
+from rooflab.scenario.scenario import Scenario
 from rooflab.units import format_quantity, format_seconds, significant
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def show_estimate(estimate: Estimate, out: Console) -> None:
     out.print()
     for line in _answer(estimate):
         out.print(f"  {line}")
+    if too_long := beyond_context(s):
+        out.print(f"  [red]refused[/]: {literal(too_long)}", soft_wrap=True)
     if not estimate.saturated:
         out.print(_latencies(estimate.metrics, s.model.kind))
     out.print()
@@ -157,7 +161,21 @@ def _memory(estimate: Estimate) -> str:
     one = size(memory.sequence_bytes(np.array([length]), cross))
     unused = size(total - float(memory.capacity_bytes[0]))
     parts += [f"{size(used)} cache in use ({one} a sequence of {length:,.0f})", f"{size(room - used)} free for more"]
-    return f"per device {size(total)}: " + ", ".join(parts) + f"; {unused} not given to the engine"
+    return (
+        f"per device {size(total)}: "
+        + ", ".join(parts)
+        + f"; {unused} not given to the engine{_cache_words(s, memory)}"
+    )
+
+
+def _cache_words(s: Scenario, memory: MemoryAccount) -> str:
+    """The cache as engines log it: tokens of one engine, and how many sequences of the longest kind."""
+    each, most = float(memory.kv_bytes_per_token[0]), longest_sequence(s)
+    if each <= 0.0 or most is None or not memory.fits[0]:
+        return ""
+    full = float(memory.sequences(np.array([float(most)]))[0])
+    tokens = full * most if full >= 1.0 else float(memory.free_bytes[0]) / each * float(memory.dp[0])
+    return f". KV cache of an engine: {tokens:,.0f} tokens, {significant(full, 3)} sequences of {most:,}"
 
 
 def _cost(estimate: Estimate) -> str:
