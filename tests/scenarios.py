@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
 from hypothesis import strategies as st
 
 from rooflab.catalogue.hardware import hardware
@@ -23,35 +28,80 @@ MODELS = (
 DEVICES = ("a100-sxm-80gb", "h100-sxm", "h200-sxm", "b200-sxm", "l40s", "mi300x")
 
 
-@st.composite
-def scenarios(draw: st.DrawFn, modes: tuple[str, ...] = ("static", "closed", "open", "max")) -> Scenario:
+T = TypeVar("T")
+
+
+class Picks(Protocol):
+    """Who chooses: hypothesis, which shrinks what fails, or a seeded generator, which spreads over the scales."""
+
+    def of(self, options: Sequence[T]) -> T: ...
+
+    def whole(self, low: int, high: int) -> int: ...
+
+    def real(self, low: float, high: float) -> float: ...
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """Choices of a generator; numbers are spread evenly over their logarithms."""
+
+    rng: np.random.Generator
+
+    def of(self, options: Sequence[T]) -> T:
+        return options[int(self.rng.integers(len(options)))]
+
+    def whole(self, low: int, high: int) -> int:
+        return round(self.real(low, high))
+
+    def real(self, low: float, high: float) -> float:
+        return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    draw: st.DrawFn
+
+    def of(self, options: Sequence[T]) -> T:
+        return self.draw(st.sampled_from(options))
+
+    def whole(self, low: int, high: int) -> int:
+        return self.draw(st.integers(low, high))
+
+    def real(self, low: float, high: float) -> float:
+        return self.draw(st.floats(low, high))
+
+
+def scenario_of(picks: Picks, modes: tuple[str, ...]) -> Scenario:
     """A scenario whose split is valid; it may not fit."""
-    tp, pp = draw(st.sampled_from((1, 2, 4, 8))), draw(st.sampled_from((1, 1, 2, 4)))
-    weights = draw(st.sampled_from((None, "fp8", "int4")))
+    tp, pp = picks.of((1, 2, 4, 8)), picks.of((1, 1, 2, 4))
+    weights = picks.of((None, "fp8", "int4"))
     deployment = Deployment.of(
-        engine=draw(st.sampled_from(("vllm", "sglang", "trtllm", "ideal"))),
+        engine=picks.of(("vllm", "sglang", "trtllm", "ideal")),
         tp=tp,
         pp=pp,
         replicas=1,
         weights=weights,
-        kv=draw(st.sampled_from((None, "fp8"))),
-        max_num_batched_tokens=draw(st.sampled_from((1024, 8192))),
-        chunked_prefill=draw(st.booleans()),
+        kv=picks.of((None, "fp8")),
+        max_num_batched_tokens=picks.of((1024, 8192)),
+        chunked_prefill=picks.of((False, True)),
     )
-    lengths = {
-        "isl": read_lengths(draw(st.integers(1, 8192)), "isl"),
-        "osl": read_lengths(draw(st.integers(2, 2048)), "osl"),
-    }
-    mode = draw(st.sampled_from(modes))
+    lengths = {"isl": read_lengths(picks.whole(1, 8192), "isl"), "osl": read_lengths(picks.whole(2, 2048), "osl")}
+    mode = picks.of(modes)
     load = {
-        "static": {"batch": draw(st.integers(1, 256))},
-        "closed": {"concurrency": draw(st.integers(1, 512))},
-        "open": {"rate": draw(st.floats(0.01, 50.0))},
+        "static": {"batch": picks.whole(1, 256)},
+        "closed": {"concurrency": picks.whole(1, 512)},
+        "open": {"rate": picks.real(0.01, 50.0)},
         "max": {},
     }[mode]
     return Scenario(
-        model=model(draw(st.sampled_from(MODELS))),
-        hardware=hardware(f"{tp * pp} x {draw(st.sampled_from(DEVICES))}"),
+        model=model(picks.of(MODELS)),
+        hardware=hardware(f"{tp * pp} x {picks.of(DEVICES)}"),
         workload=Workload(**lengths, **load),
         deployment=deployment,
     )
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, modes: tuple[str, ...] = ("static", "closed", "open", "max")) -> Scenario:
+    """A scenario whose split is valid; it may not fit."""
+    return scenario_of(_Drawn(draw), modes)

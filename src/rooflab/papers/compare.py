@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimator.serving.front import estimate, estimate_many
 from rooflab.metrics.registry import METRICS
+from rooflab.papers.causes import alone, under_load, when_full
 from rooflab.papers.quality import QualityCost
+from rooflab.papers.reasons import Reason, fact, label, moved, same, sentence, way
 from rooflab.papers.registry import paper
 from rooflab.papers.technique import Technique
 from rooflab.scenario.scenario import Scenario
+from rooflab.units import significant
 
 __all__ = ["Change", "Comparison", "Measured", "at_capacity", "compare", "measure"]
 
@@ -22,7 +25,11 @@ _SHOWN: Final = (
     "j_per_token",
     "power_w",
 )  # fmt: skip
-_PARTS: Final = ("weights_bandwidth", "arithmetic", "attention", "communication", "host", "offload")
+_SEEN: Final = ("queue_s_mean", "running_mean", "preemptions", "itl_s_p99", "weights_bytes")
+"""What a simulation tells of a change for which a technique has no words."""
+_RATE: Final = "output_tokens_per_s_per_gpu"
+_IDLE: Final = 0.5
+"""Share of the sequences of a full engine below which its tokens under the load are another case."""
 SIMULATED_REQUESTS: Final = 2000
 """Requests of a comparison by simulation when the scenario names no number: p99 rests on twenty of them."""
 
@@ -54,6 +61,11 @@ class Change:
             return math.nan
         return better / worse
 
+    @property
+    def way(self) -> int:
+        """1: better, -1: worse, 0: the same, or one side is unknown."""
+        return way(self.before, self.after, METRICS[self.metric].better)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -68,21 +80,46 @@ class Comparison:
     after: Measured
     changes: tuple[Change, ...]
     capacity: Change
-    because: str
+    reasons: tuple[Reason, ...]
     quality: QualityCost
     note: str = ""
 
     @property
+    def because(self) -> str:
+        """Why, as a sentence."""
+        return sentence(self.reasons)
+
+    @property
     def headline(self) -> tuple[float, str]:
-        """The gain that the technique is about, and in what: throughput when full, or the latency that gains most where
-        only a simulation sees it; 0 where nothing can be compared."""
-        capacity = self.capacity.gain
-        if self.technique.engine == "estimate":
-            return (0.0 if math.isnan(capacity) else capacity), "throughput when full"
-        latency = {"ttft_s_p99": "TTFT p99", "tpot_s_p99": "TPOT p99"}
-        gains = [(c.gain, latency[c.metric]) for c in self.changes if c.metric in latency]
-        known = [(gain, of) for gain, of in [(capacity, "throughput"), *gains] if not math.isnan(gain)]
-        return max(known, default=(0.0, "throughput"))
+        """The gain in the metric that the technique is about, and its name; 0 where nothing can be compared."""
+        metric = self.technique.saves
+        if metric == _RATE and self.after.capacity:
+            return _known(self.capacity.gain), "throughput when full"
+        was = self.before.load.get(metric, math.nan) if self.before else math.nan
+        return _known(Change(metric, was, self.after.load.get(metric, math.nan)).gain), label(metric)
+
+    @property
+    def verdict(self) -> str:
+        """Whether it pays on this scenario: what it is about first, then what gets better and worse with it."""
+        if self.before is None:
+            return "it runs only with this"
+        gain, of = self.headline
+        asks = ", if the answers stay good enough" if self.quality.status == "unknown" else ""
+        said = f"does not pay here: {of} {significant(gain)} ×"
+        if same(gain, 1.0):
+            said = f"changes nothing here in what it is about ({of})"
+        elif gain > 1:
+            said = f"pays here{asks}: {of} {significant(gain)} ×"
+        was, now = (m.load.get("devices", math.nan) for m in (self.before, self.after))
+        said += f" (on {now:,.0f} devices instead of {was:,.0f})" if was != now else ""
+        for words, direction in (("better", 1), ("worse", -1)):
+            listed = [f"{label(c.metric)} {significant(c.gain)} ×" for c in self.changes if c.way == direction]
+            said += f"; {words}: {', '.join(listed)}" if listed else ""
+        return said
+
+
+def _known(gain: float) -> float:
+    return 0.0 if math.isnan(gain) else gain
 
 
 def at_capacity(scenario: Scenario) -> Scenario:
@@ -142,40 +179,37 @@ def compare(
     )
     return Comparison(
         technique=technique, before=before, after=after, changes=changes, capacity=_capacity(before, after),
-        because=because(technique, before, after),
+        reasons=reasons(technique, scenario, changed, before, after),
         quality=paper(technique.paper).quality_cost(technique, scenario.model), note=note,
     )  # fmt: skip
 
 
 def _capacity(before: Measured | None, after: Measured) -> Change:
-    name = "output_tokens_per_s_per_gpu"
     own = after.capacity or after.load
     base = (before.capacity or before.load) if before else {}
-    return Change(name, base.get(name, math.nan), own.get(name, math.nan))
+    return Change(_RATE, base.get(_RATE, math.nan), own.get(_RATE, math.nan))
 
 
-def because(technique: Technique, before: Measured | None, after: Measured) -> str:
-    """Why the figures changed: the technique's own reason, or what a step is spent on and what memory holds."""
-    own = technique.because(before, after)
-    if own or before is None:
-        return own or "it fits now"
-    return "; ".join(_reasons(before, after)) or "nothing that a step is spent on changed"
-
-
-def _reasons(before: Measured, after: Measured) -> Sequence[str]:
-    b, a = before.capacity or before.load, after.capacity or after.load
-    reasons = []
-    changed = {p: (b[f"share_{p}"], a[f"share_{p}"]) for p in _PARTS if f"share_{p}" in b and f"share_{p}" in a}
-    top = sorted(changed, key=lambda p: changed[p][0] - changed[p][1])
-    for part in (top[-1], top[0]) if top else ():
-        was, now = changed[part]
-        if abs(was - now) >= 0.02:
-            reasons.append(f"{part.replace('_', ' ')} {was:.0%} → {now:.0%} of a full step")
-    if "max_running" in b and abs(b["max_running"] - a["max_running"]) >= 1:
-        reasons.append(f"memory holds {b['max_running']:,.0f} → {a['max_running']:,.0f} sequences")
-    if "weights_bytes" in b and abs(b["weights_bytes"] / max(a["weights_bytes"], 1.0) - 1) > 0.02:
-        reasons.append(f"weights {b['weights_bytes'] / 1e9:,.1f} → {a['weights_bytes'] / 1e9:,.1f} GB a device")
-    return reasons
+def reasons(
+    technique: Technique, scenario: Scenario, changed: Scenario, before: Measured | None, after: Measured
+) -> tuple[Reason, ...]:
+    """Why the figures changed: the technique's own reasons, then where a token's time goes, what memory holds, and
+    each cause alone; or what a simulation saw."""
+    own = tuple(technique.because(before, after))
+    if before is None:
+        return own or (fact("it fits now"),)
+    if not after.capacity:
+        seen = () if own else (r for metric in _SEEN for r in moved(metric, before, after))
+        return (*own, *seen) or (fact("nothing that a simulation sees changed"),)
+    general = list(when_full(before, after))
+    busy = before.capacity.get("running", 0.0)
+    if before.load.get("running", 0.0) < _IDLE * busy and scenario.workload.mode != "static":
+        general += under_load(before, after)
+    told = {r.metric for r in own}
+    for metric, full in (("max_running", True), ("weights_bytes", False)):
+        general += [r for r in moved(metric, before, after, full=full) if metric not in told]
+    general += alone(at_capacity(scenario), at_capacity(changed), before.capacity.get(_RATE, math.nan))
+    return (*own, *general) or (fact("nothing that a step is spent on changed"),)
 
 
 def attempt(scenario: Scenario, technique: Technique) -> Comparison | RooflabError:

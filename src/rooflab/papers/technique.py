@@ -19,7 +19,9 @@ from functools import wraps
 from typing import Any, ClassVar, Literal, cast, dataclass_transform
 
 from rooflab.errors import Infeasible
+from rooflab.metrics.registry import metric
 from rooflab.papers.parameters import checked, parameters_of, snake_case
+from rooflab.papers.reasons import Reason
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.scenario import Technique as TechniqueProtocol
 
@@ -32,15 +34,19 @@ class Technique:
 
     `key` is its name in scenario files and ``rooflab.papers.KEY`` (default: the class in snake case), `paper` that of
     its paper. `changes_outputs`: whether the model computes something else than before, so that quality has a price.
-    `engine`: what sees its effect, "estimate" (closed form) or "simulate" (scheduling, queues, placement).
+    `engine`: what sees its effect, "estimate" (closed form) or "simulate" (scheduling, queues, placement). `saves`: the
+    metric that it is about, which is what it is ranked by (under the scenario's load; tokens a second and device of an
+    engine kept full, where the closed form knows).
     """
 
     key: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     changes_outputs: ClassVar[bool] = False
     engine: ClassVar[Literal["estimate", "simulate"]] = "estimate"
+    saves: ClassVar[str] = "output_tokens_per_s_per_gpu"
 
     def __init_subclass__(cls) -> None:
+        metric(cls.saves, f"{cls.__name__}.saves")
         if "key" not in cls.__dict__:
             cls.key = snake_case(cls.__name__)
         # __init_subclass__ runs before @dataclass could, and annotations are complete by then
@@ -60,10 +66,10 @@ class Technique:
         needed = [f for f in fields(cast(Any, cls)) if f.default is MISSING and f.default_factory is MISSING]
         return () if needed else (cls(),)
 
-    def because(self, before: Any, after: Any) -> str:
-        """Why the result changed, in a sentence, from results before and after; empty: the general explanation
-        serves."""
-        return ""
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """What only the technique knows of why the result changed, from what was measured before (None: it did not fit)
+        and after (`rooflab.papers.reasons`); the general reasons follow by themselves."""
+        return ()
 
     def parameters(self) -> dict[str, Any]:
         """Parameters by name."""

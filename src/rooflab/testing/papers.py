@@ -29,7 +29,7 @@ __all__ = ["PaperConformance"]
 _CHECKS = (
     "test_applies_somewhere", "test_refuses_politely", "test_leaves_its_argument_alone", "test_is_noted_once",
     "test_is_a_value",
-    "test_names_a_wrong_parameter", "test_composes", "test_obeys_physics",
+    "test_names_a_wrong_parameter", "test_composes", "test_obeys_physics", "test_explains_truly",
 )  # fmt: skip
 
 

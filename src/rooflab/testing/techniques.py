@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 
 from rooflab import api
 from rooflab.errors import Infeasible, InputError, RooflabError
+from rooflab.papers.compare import Comparison, attempt, with_requests
 from rooflab.papers.technique import Technique, Techniques
 from rooflab.scenario.scenario import Scenario
+from rooflab.testing.explanations import untrue
 
 __all__ = ["SCENARIOS", "TechniqueConformance", "scenarios"]
 
@@ -48,6 +50,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Scenarios of several shapes by name, as files have them."""
+
+
+_REQUESTS = 60
+"""Requests of a simulation whose explanation is read."""
 
 
 def scenarios() -> Iterator[tuple[str, Scenario]]:
@@ -138,6 +144,15 @@ class TechniqueConformance:
             better = api.estimate(replace(s, hardware=replace(s.hardware, device=device)) | self.technique)
             before, now = got.metrics["tpot_s_mean"], better.metrics["tpot_s_mean"]
             assert not math.isfinite(before) or now <= before * (1 + 1e-9), f"{name}: slower with twice the bandwidth"
+
+    def test_explains_truly(self) -> None:
+        """Figures in the reasons are those of the comparison; words of gain and loss go with what got better and
+        worse."""
+        for name, s, after in self.outcomes():
+            if isinstance(after, Scenario):
+                found = attempt(with_requests(s, _REQUESTS), self.technique)
+                if isinstance(found, Comparison):
+                    assert not untrue(found), f"{name}: {'; '.join(untrue(found))}"
 
 
 class _Unchanged:

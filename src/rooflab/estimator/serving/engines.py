@@ -22,7 +22,7 @@ from rooflab.estimator.serving.answer import Estimate, ValueOf
 from rooflab.estimator.serving.columns import Table
 from rooflab.estimator.serving.first_token import Client
 from rooflab.estimator.serving.groups import groups_of
-from rooflab.estimator.serving.load import Case
+from rooflab.estimator.serving.load import Case, Steady, steady_state
 from rooflab.estimator.serving.metrics import metrics_of
 from rooflab.estimator.serving.modes import Outcome, closed_loop, open_loop, static_batch
 from rooflab.memory.explain import Misfit
@@ -30,7 +30,7 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
-__all__ = ["Columns", "estimate_alike", "evaluate", "evaluate_columns", "evaluate_engine"]
+__all__ = ["Columns", "estimate_alike", "evaluate", "evaluate_columns", "evaluate_engine", "mean_step"]
 
 Array = npt.NDArray[np.float64]
 
@@ -129,14 +129,30 @@ def _columns(scenarios: Sequence[Scenario], engines: EngineStack, which: npt.NDA
     return Columns(metrics, outcome.saturated, table.capacity, table.length)
 
 
+def mean_step(engine: Engine, workload: Workload, running: float, flow: float | None = None) -> Steady:
+    """The steady state of one engine in whose batch `running` of the requests of `workload` are; `flow` as in
+    `steady_state`. Arrays of one."""
+    scenario = Scenario(
+        model=engine.model, hardware=engine.hardware, workload=workload, deployment=engine.deployment,
+        rewrites=engine.rewrites,
+    )  # fmt: skip
+    engines, which = engine.stack(), np.zeros(1, dtype=np.intp)
+    case = _case(Table([scenario], engines, which), engines.encoder, engines.priced_row[which])
+    return steady_state(engines.costs, case, np.array([running]), None if flow is None else np.array([flow]))
+
+
+def _case(t: Table, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Case:
+    """What loads the engine of each row."""
+    return Case(
+        which=which, isl=t.isl, prompt=t.prompt, osl=np.maximum(t.osl, 1.0), chunk=t.chunk, chunked=t.chunked,
+        lanes=t.lanes, stage_balance=t.balance, yields=t.yields, causal=t.causal, beams=t.beams, isl_cv=t.isl_cv,
+        relay=t.relay, encoder=encoder,
+    )  # fmt: skip
+
+
 def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Outcome:
     """Outcomes of all rows, each by its mode."""
-    osl = np.maximum(t.osl, 1.0)
-    case = Case(
-        which=which, isl=t.isl, prompt=t.prompt, osl=osl, chunk=t.chunk, chunked=t.chunked, lanes=t.lanes,
-        stage_balance=t.balance, yields=t.yields, causal=t.causal, beams=t.beams, isl_cv=t.isl_cv, relay=t.relay,
-        encoder=encoder,
-    )  # fmt: skip
+    case = _case(t, encoder, which)
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
     static, closed, opened = (t.mode == i for i in range(3))

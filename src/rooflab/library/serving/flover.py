@@ -23,6 +23,7 @@ from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
+from rooflab.papers.reasons import Reason, fact, moved
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 
@@ -40,6 +41,7 @@ class Flover(Technique):
     """Fuse all requests in flight into one running batch that they join and leave at any step (sections 3 and 4)."""
 
     engine = "simulate"
+    saves = "e2e_s_mean"
 
     def apply(self, scenario: Scenario) -> Scenario:
         """Refuses engines that join requests already, batches that arrive whole, and pipelines."""
@@ -60,19 +62,19 @@ class Flover(Technique):
         require(d.split.pp == 1, f"one loop holds all layers; a pipeline of {d.split.pp} stages has one for each")
         return scenario.with_deployment(scheduler="orca", batching="shared")
 
-    def because(self, before: Any, after: Any) -> str:
-        """What requests waited for before."""
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """What requests waited for before, and how long."""
         if before is None:
-            return ""
-        was, now = before.load["ttft_s_mean"], after.load["ttft_s_mean"]
+            return ()
         how = (
-            "read the weights for itself"
+            "without it, every sequence reads the weights for itself"
             if before.scenario.deployment.runtime.batching == "separate"
-            else "waited for a batch to end"
+            else "without it, who comes while a batch runs waits for its end"
         )
         return (
-            f"each request {how}; it now joins the running batch, its first token after {now:.3g} s instead of "
-            f"{was:.3g} s"
+            fact(how),
+            *moved("ttft_s_mean", before, after, better="first tokens come sooner", worse="first tokens come later"),
+            *moved("tpot_s_mean", before, after, better="the others are faster", worse="the others are slower"),
         )
 
 

@@ -30,6 +30,7 @@ from rooflab.papers.method import Method
 from rooflab.papers.outcome import Outcome, as_figures
 from rooflab.papers.paper import Paper
 from rooflab.papers.parameters import PositiveInt
+from rooflab.papers.reasons import Reason, change, fact
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 
@@ -189,15 +190,15 @@ class Retuned(Technique):
         most = min(scenario.hardware.count, scenario.hardware.devices_per_host)
         return [cls(tp=n, max_num_seqs=b) for n in GPUS if n <= most for b in (64, 256, 1024)]
 
-    def because(self, before: Any, after: Any) -> str:
-        """What the new setting holds at once, against the old one."""
-        full = after.capacity or after.load
-        text = f"{self.tp} GPUs an engine hold {full.get('max_running', float('nan')):,.0f} sequences of this length"
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """The old setting against the new one."""
         if before is None:
-            return text + "; the old setting did not fit"
+            return (fact("the old setting does not fit"),)
         was = before.scenario.deployment
-        old = f"tp={was.split.tp} with at most {was.limits.max_num_seqs}"
-        return f"{text}, at most {self.max_num_seqs} at once, instead of {old}"
+        return (
+            *change("GPUs an engine", float(was.split.tp), self.tp, ""),
+            *change("sequences allowed at once", was.limits.max_num_seqs, self.max_num_seqs, ""),
+        )
 
 
 _MODELS: Final = (

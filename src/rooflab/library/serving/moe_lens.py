@@ -28,6 +28,7 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Outcome, as_figures
 from rooflab.papers.paper import Paper
+from rooflab.papers.reasons import Reason, fact
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.offload import Offload
 from rooflab.scenario.scenario import Scenario
@@ -121,13 +122,13 @@ class MoeLens(Technique):
             return changed
         raise Infeasible(f"weights do not fit host memory either: {problem}")
 
-    def because(self, before: Any, after: Any) -> str:
-        """What a step waits for."""
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """What a step waits for, and how many sequences share it."""
         m = after.capacity or after.load
         cost = engine_of(after.scenario).step_cost
         return (
-            f"weights stay in host memory and take {cost.scalar('stream_s'):.3g} s to stream once a step, for "
-            f"{m['max_running']:,.0f} sequences that the host's cache holds"
+            fact("weights stay in host memory", "a stream of all of them takes", cost.scalar("stream_s"), "s"),
+            fact("", "sequences that the host's cache holds", m["max_running"]),
         )
 
 

@@ -30,6 +30,7 @@ from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Ope
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.parameters import PositiveInt
+from rooflab.papers.reasons import Reason, fact
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.runtime import Overlap
 from rooflab.scenario.scenario import Scenario
@@ -139,15 +140,16 @@ class NanoFlow(Technique):
         """Dense batches of several sizes."""
         return [cls(batch=b) for b in (2048, 4096, 8192)]
 
-    def because(self, before: Any, after: Any) -> str:
-        """What runs beside the products, and what part of a step it was."""
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """How much of attention and communication runs beside products; what that gains, and what cutting the batch
+        costs, follows from each alone."""
         hidden: Overlap = after.scenario.deployment.runtime.overlap
-        m = after.capacity
-        return (
-            f"{hidden.attention:.0%} of decode attention and {hidden.comm:.0%} of communication run beside products; "
-            f"they are "
-            f"{m['share_attention']:.0%} and {m['share_communication']:.0%} of a step's work"
-        )
+        shares = {"decode attention": hidden.attention, "communication": hidden.comm}
+        return [
+            fact("", f"share of {name} that may run beside products", share, "fraction")
+            for name, share in shares.items()
+            if share
+        ]
 
 
 def _step_s(s: Scenario, tokens: int, rewrites: tuple[Any, ...]) -> tuple[float, float, float]:

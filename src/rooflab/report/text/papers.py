@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rooflab.evidence.claims.words import expected, figure, shown, tally
 from rooflab.metrics.registry import METRICS
+from rooflab.papers.reasons import label
 from rooflab.report.text.console import console, literal
 from rooflab.units import significant
 
@@ -168,25 +169,14 @@ def _comparison(out: Any, name: str, c: Comparison) -> None:
     if c.after.capacity:
         table.add_row("tok/s/GPU when full", *_sides(c.capacity), _gain(c.capacity.gain))
     for change in c.changes:
-        table.add_row(_label(change.metric), *_sides(change), _gain(change.gain))
+        table.add_row(label(change.metric), *_sides(change), _gain(change.gain))
     out.print(table)
     if c.note:
         out.print(f"Now: {c.note}", markup=False)
-    out.print(f"Because  {c.because}", markup=False)
+    out.print(f"Verdict  {c.verdict}", markup=False)
+    for i, reason in enumerate(c.reasons):
+        out.print(f"{'Because' if i == 0 else '':<9}{reason}", markup=False)
     out.print(f"Quality  {c.quality}", markup=False)
-
-
-def _label(metric: str) -> str:
-    name, _, stat = metric.rpartition("_")
-    if name in ("ttft_s", "tpot_s", "e2e_s"):
-        return f"{name[:-2].upper()} {stat}"
-    short = {
-        "output_tokens_per_s_per_gpu": "tok/s/GPU",
-        "usd_per_mtok": "$/Mtok",
-        "j_per_token": "J/token",
-        "power_w": "power",
-    }
-    return short.get(metric, metric)
 
 
 def _sides(c: Change) -> tuple[str, str]:

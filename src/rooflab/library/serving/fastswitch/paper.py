@@ -12,7 +12,7 @@ own while the others decode (3.2), and keeps the host's copy, so that a later sw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from rooflab.papers.method import Method
 from rooflab.papers.outcome import Outcome, as_figures
 from rooflab.papers.paper import Paper
 from rooflab.papers.parameters import PositiveInt
+from rooflab.papers.reasons import Reason, fact, moved
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.cluster import KVTier
 from rooflab.scenario.limits import Rotation, Swap
@@ -77,6 +78,7 @@ class FastSwitch(Technique):
     """Swap preempted sequences in runs of blocks, beside the steps, and only what the host lacks (section 3)."""
 
     engine = "simulate"
+    saves = "ttft_s_p99"
     group: PositiveInt = 16
 
     def apply(self, scenario: Scenario) -> Scenario:
@@ -98,19 +100,15 @@ class FastSwitch(Technique):
         swap = Swap(call_s, max(run, 1.0), asynchronous=True, reuse=True)
         return scenario.with_deployment(preemption="swap", swap=swap)
 
-    def because(self, before: Any, after: Any) -> str:
-        """How often sequences were preempted, and what a copy carries."""
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """How often sequences gave way, and what a copy carries."""
+        if not any(m is not None and m.load.get("preemptions") for m in (before, after)):
+            said = "nothing was preempted: memory holds all who run; deployment.rotation would have requests give way"
+            return (fact(said),)
         swap: Swap = after.scenario.deployment.limits.swap
-        then = before.load.get("preemptions", 0.0) if before else 0.0
-        now = after.load.get("preemptions", 0.0)
-        if not then and not now:
-            return (
-                "nothing was preempted: memory holds all who run; with deployment.rotation (fairness by turns) "
-                "requests would give way"
-            )
         return (
-            f"{then:,.0f} → {now:,.0f} preemptions; a copy carries {swap.run_blocks:.1f} blocks instead of one, "
-            f"beside the steps"
+            *moved("preemptions", before, after, better="fewer sequences give way", worse="more sequences give way"),
+            fact("copies go beside the steps, of what the host lacks", "blocks a copy carries", swap.run_blocks),
         )
 
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.library.serving.polca.policy import HIGH, LOW, POLICIES, SHARES, Policy
-from rooflab.library.serving.polca.rows import PowerRow, phases
+from rooflab.library.serving.polca.rows import PowerRow
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.parameters import Fraction
+from rooflab.papers.reasons import Reason, moved
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 
@@ -40,6 +41,7 @@ class Polca(Technique):
     """Lock the clock of the devices at a share of their full one, as the policy does to servers above a threshold
     (section 6)."""
 
+    saves = "power_w"
     clock: Fraction = 0.787
 
     def apply(self, scenario: Scenario) -> Scenario:
@@ -57,15 +59,13 @@ class Polca(Technique):
         """The three caps of the policy."""
         return [cls(clock=c) for c in SHARES[1:4]]
 
-    def because(self, before: Any, after: Any) -> str:
-        """What a phase loses and saves."""
-        if before is None:
-            return ""
-        was, now = (phases(m.scenario, SHARES[:1]) for m in (before, after))
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """What requests lose and the devices save at the lower clock."""
         return (
-            f"prompts take {now.prompt_s[0] / was.prompt_s[0]:.2f} times as long and a server draws "
-            f"{now.prompt_w[0]:,.0f} instead of "
-            f"{was.prompt_w[0]:,.0f} W in them; tokens take {now.token_s[0] / was.token_s[0]:.2f} times as long"
+            *moved("power_w", before, after, better="devices draw less", worse="devices draw more"),
+            *moved("j_per_token", before, after, better="a token takes less energy", worse="a token takes more energy"),
+            *moved("ttft_s_mean", before, after, better="prompts are faster", worse="prompts are slower"),
+            *moved("tpot_s_mean", before, after, better="tokens are faster", worse="tokens are slower"),
         )
 
 

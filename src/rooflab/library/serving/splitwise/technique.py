@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 from rooflab.catalogue.hardware import hardware
 from rooflab.deploy.engine import engines_of
 from rooflab.papers.parameters import Fraction, PositiveInt
+from rooflab.papers.reasons import Reason, change, fact, moved
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.cluster import Pool, Transfer
 from rooflab.scenario.hardware import Hardware
@@ -33,6 +35,7 @@ class Splitwise(Technique):
     """
 
     engine = "simulate"
+    saves = "tpot_s_p99"
     prefill: PositiveInt = 1
     decode: PositiveInt = 1
     decode_hardware: str = ""
@@ -97,22 +100,25 @@ class Splitwise(Technique):
         kept = [tried[i] for i in sorted({round(k * (len(tried) - 1) / 4) for k in range(5)})]
         return [cls(prefill=p, decode=q) for p, q in kept]
 
-    def because(self, before: Any, after: Any) -> str:
-        """Gaps between tokens with and without prompts in between, and what the cache's journey costs."""
+    def because(self, before: Any, after: Any) -> Sequence[Reason]:
+        """Gaps between tokens and waits of prompts with and without pools, and what the cache's journey is."""
         now = after.load
-        moved = now["transferred_tokens"] / max(now["finished"], 1.0)
-        text = (
-            f"decodes no longer wait for prompts: 99 % of gaps between tokens are under {1e3 * now['itl_s_p99']:.0f} ms"
-        )
-        if before is not None:
-            text += f" instead of {1e3 * before.load['itl_s_p99']:.0f} ms"
-        text += (
-            f"; {self.prefill} of {self.prefill + self.decode} engines are for prompts, {moved:,.0f} tokens of "
-            f"cache a request travel"
-        )
-        if now["pending"] or (before is not None and now["ttft_s_p99"] > 3 * before.load["ttft_s_p99"]):
-            text += "; the prompt pool is too small for this load: more prefill engines, or none apart"
-        return text
+        short = [fact("the pools, split like this, are too small for the load")] if now["pending"] else []
+        had = float(engines_of(before.scenario)[0].replicas) if before is not None else math.nan
+        return (
+            *moved(
+                "itl_s_p99", before, after, better="answers wait less between tokens",
+                worse="answers wait longer between tokens",
+            ),
+            *moved(
+                "ttft_s_p99", before, after, better="prompts wait less for their first token",
+                worse="prompts wait longer for their first token",
+            ),
+            *short,
+            *change("engines that read prompts", had, self.prefill, ""),
+            *change("engines that generate", had, self.decode, ""),
+            fact("", "tokens of cache that travel a request", now["transferred_tokens"] / max(now["finished"], 1.0)),
+        )  # fmt: skip
 
 
 def _devices_each(scenario: Scenario, engines: int) -> int:
