@@ -58,12 +58,12 @@ def breakdown(estimate: Estimate) -> list[OperatorRow]:
     """Operators of the mean decode step and of one prompt's prefill, longest first within each phase."""
     s = estimate.scenario
     lanes = s.deployment.split.pp
-    replicas = s.deployment.cluster.replicas or 1
     rows: list[OperatorRow] = []
     prompt, output = s.workload.mean_prompt_tokens, s.workload.mean_output_tokens
     if s.model.vision:
         prompt = s.model.vision.patches + 1.0
-    running = max(float(estimate.metrics["running"]) / replicas / lanes, 1.0)
+    in_use = min(float(s.deployment.cluster.replicas or 1), max(float(estimate.metrics["running"]), 1.0))
+    running = max(float(estimate.metrics["running"]) / in_use / lanes, 1.0)
     if s.model.kind == "decoder" and output > 1:
         beams = s.workload.beams
         rows += step_rows(s, "decode", n_decode=running * beams, context=running * (prompt + beams * output / 2))

@@ -96,7 +96,11 @@ class Table:
         by_deployment: Callable[[Sequence[Any]], Array],
     ) -> None:
         """Columns of what engines are set to and add."""
-        self.replicas = by_deployment([d.cluster.replicas for d in distinct])
+        # fewer requests than engines leave the rest without any: a request is on one engine, whatever stands beside it
+        replicas = by_deployment([d.cluster.replicas for d in distinct])
+        together = np.where(self.mode == MODES.index("static"), self.batch, self.users)
+        self.in_use = np.where(together > 0, np.minimum(np.maximum(together, 1.0), replicas), replicas)
+        self.idle = replicas - self.in_use
         self.devices = by_deployment([d.devices for d in distinct])
         self.max_seqs = by_deployment([d.limits.max_num_seqs * d.split.dp for d in distinct])
         engines = [d.runtime.engine for d in distinct]

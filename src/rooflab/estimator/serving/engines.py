@@ -158,12 +158,12 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
     static, closed, opened = (t.mode == i for i in range(3))
     if static.any():
         c = case.take(static)
-        batch = t.batch[static] / t.replicas[static]
+        batch = np.maximum(t.batch[static], 1.0) / t.in_use[static]
         capacity = np.maximum(np.floor(t.capacity[static]), 1.0)
-        parts.append((static, static_batch(costs, c, np.maximum(batch, 1.0), capacity)))
+        parts.append((static, static_batch(costs, c, batch, capacity)))
     if closed.any():
         c = case.take(closed)
-        users = np.where(t.users[closed] > 0, t.users[closed] / t.replicas[closed], limit[closed])
+        users = np.where(t.users[closed] > 0, t.users[closed] / t.in_use[closed], limit[closed])
         parts.append(
             (
                 closed,
@@ -180,7 +180,7 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
             (
                 opened,
                 open_loop(
-                    costs, c, t.rate[opened] / t.replicas[opened], limit[opened], frontend_s=t.frontend_s[opened],
+                    costs, c, t.rate[opened] / t.in_use[opened], limit[opened], frontend_s=t.frontend_s[opened],
                     arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened],
                     admission=t.admission(opened),
                 ),

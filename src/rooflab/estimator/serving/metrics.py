@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 
 def metrics_of(t: Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.intp], bill: Bill) -> dict[str, Array]:
     """All metrics as columns, in the order in which they are shown."""
-    requests = o.requests_per_s * t.replicas
+    requests = o.requests_per_s * t.in_use
     prompt = t.prompt if t.model.kind == "decoder" else t.isl
     generated = requests * t.osl
     total = requests * (prompt + t.osl)
@@ -40,13 +40,13 @@ def metrics_of(t: Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.int
             m[f"{name}_{stat}"] = np.broadcast_to(values[stat], requests.shape)
     memory = t.memory_rows
     m["goodput_requests_per_s"] = requests * _attained(t, m)
-    m["running"] = o.running * t.replicas
-    m["max_running"] = np.minimum(t.capacity_steady, t.max_seqs) * t.replicas
+    m["running"] = o.running * t.in_use
+    m["max_running"] = np.minimum(t.capacity_steady, t.max_seqs) * (t.in_use + t.idle)
     m["weights_bytes"] = memory.weights_bytes
     m["kv_bytes"] = memory.sequence_bytes(t.prompt + t.osl / 2) * o.running / memory.dp
     m["free_bytes"] = memory.free_bytes - m["kv_bytes"]
     m["utilisation"] = o.utilisation
-    power = o.power_w * t.replicas
+    power = o.power_w * t.in_use + costs.scalar("idle_w", which) * t.idle
     m["power_w"] = power
     m |= per_token(
         np.where(t.osl > 0, generated, total), power_w=power, usd_per_hour=devices * bill.usd_per_device_hour,

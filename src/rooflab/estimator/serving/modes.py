@@ -121,17 +121,17 @@ def closed_loop(
     waiting."""
     running = np.minimum(users, np.maximum(capacity, 1.0))
     steady = steady_state(costs, case, running)
-    tpot_s = steady.tpot_s
-    stay_s = case.osl * tpot_s
+    stay_s = case.osl * steady.tpot_s
     # users beyond those that decode wait, so that each of them is served at the engine's pace (Little's law)
     queue_s = np.maximum(users - steady.decoding, 0.0) * stay_s / steady.decoding
     ttft = first_tokens(costs, case, steady, running, client=client, convoy=convoy, admission=admission)
     ttft = {stat: frontend_s + queue_s + s for stat, s in ttft.items()}
-    tpot = _spread(costs, case, steady, running, fixed=True)
+    seen = _of_others(case, steady, users)
+    tpot = _spread(costs, case, seen, running, fixed=True)
     # users wait for first tokens too, but an engine that is kept full never does better than N sequences at this pace
     full_pace = steady.decoding / np.maximum(stay_s, 1e-12)
     requests_per_s = np.where(
-        endless, full_pace, np.minimum(users / (ttft["mean"] + np.maximum(case.osl - 1, 0.0) * tpot_s), full_pace)
+        endless, full_pace, np.minimum(users / (ttft["mean"] + np.maximum(case.osl - 1, 0.0) * tpot["mean"]), full_pace)
     )
     return Outcome(
         running=running,
@@ -139,14 +139,25 @@ def closed_loop(
         ttft_s=ttft,
         tpot_s=tpot,
         e2e_s={s: ttft[s] + np.maximum(case.osl - 1, 0.0) * tpot[s] for s in STATS},
-        itl_s=_gaps(costs, case, steady),
+        itl_s=_gaps(costs, case, seen),
         power_w=steady.parts.joules / steady.step_s,
         parts=steady.parts,
         step_s=steady.step_s,
         bound_s=steady.bound_s,
         utilisation=np.ones_like(users),
-        saturated=users > steady.decoding * (1 + 1e-9),
+        saturated=np.zeros(len(users), dtype=bool),
         waves=np.maximum(users / steady.decoding, 1.0),
+    )
+
+
+def _of_others(case: Case, steady: Steady, users: Array) -> Steady:
+    """What a request sees of a closed loop of `users`: no answer waits for its own prompt, only for those of others."""
+    share = 1 - 1 / np.maximum(users, 1.0)
+    plain_s = steady.plain_s / case.yields / case.stage_balance
+    return steady._replace(
+        tpot_s=plain_s + share * (steady.tpot_s - plain_s),
+        mixed_share=share * steady.mixed_share,
+        beginning=share * steady.beginning,
     )
 
 
