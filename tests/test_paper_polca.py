@@ -16,12 +16,15 @@ from rooflab.library.serving.polca.rows import phases
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
 from rooflab.papers.registry import paper
-from rooflab.simulator.power_row import Jobs, Row, diurnal_jobs, run_row, two_classes
+from rooflab.scenario.lengths import Lengths, quantiles
+from rooflab.simulator.power_jobs import Jobs, diurnal_jobs, shape_of
+from rooflab.simulator.power_row import Row, run_row, two_classes
 from rooflab.simulator.power_rules import Caps, Rule
 from rooflab.simulator.power_site import late_share
 
 CHAT = Path(__file__).parents[1] / "examples" / "chat-70b.yaml"
 DAY_S = 86400.0
+EXPONENTIAL = shape_of(Lengths("exponential", 100.0, 1.0, 0.0))
 MINUTE_S = 60.0
 
 
@@ -55,7 +58,7 @@ def test_a_job_takes_its_phases_and_the_next_one_waits() -> None:
 
 
 def test_steps_shorter_than_phases_change_nothing_but_the_reading() -> None:
-    jobs = diurnal_jobs(3, 0.05, 0.02, swing=0.3)
+    jobs = diurnal_jobs(3, 0.05, 0.02, swing=0.3, shape=EXPONENTIAL)
     fine, coarse = (run_row(row(3, 300.0), jobs, 0.02 * DAY_S, step_s=s) for s in (0.5, 8.0))
     both = np.isfinite(fine.latency_s) & np.isfinite(coarse.latency_s)
     assert both.sum() > 100
@@ -92,7 +95,10 @@ def test_a_rule_waits_for_the_one_before_it() -> None:
 def test_classes_are_spread_and_jobs_do_not_depend_on_how_many_servers_there_are() -> None:
     assert two_classes(0.5, 40).sum() == 20
     assert (two_classes(0.3, 50)[:20] == two_classes(0.3, 20)).all()
-    few, many = diurnal_jobs(2, 0.01, 1.0, swing=0.5), diurnal_jobs(5, 0.01, 1.0, swing=0.5)
+    few, many = (
+        diurnal_jobs(2, 0.01, 1.0, swing=0.5, shape=EXPONENTIAL),
+        diurnal_jobs(5, 0.01, 1.0, swing=0.5, shape=EXPONENTIAL),
+    )
     assert many.take(2).table.tolist() == few.table.tolist()
     at_s = many.table.at_s
     assert ((at_s > 0.25 * DAY_S) & (at_s < 0.75 * DAY_S)).mean() > 0.6
@@ -100,18 +106,31 @@ def test_classes_are_spread_and_jobs_do_not_depend_on_how_many_servers_there_are
 
 def test_the_busiest_hours_have_the_load_of_the_daily_peak() -> None:
     """(1 + swing) times the mean rate, and as many jobs as a whole day has in those hours."""
-    day, hours = diurnal_jobs(20, 0.05, 2.0, swing=0.5), diurnal_jobs(20, 0.05, 24.0, swing=0.5, hours=2.0)
+    day, hours = (
+        diurnal_jobs(20, 0.05, 2.0, swing=0.5, shape=EXPONENTIAL),
+        diurnal_jobs(20, 0.05, 24.0, swing=0.5, hours=2.0, shape=EXPONENTIAL),
+    )
     noon = np.abs(day.table.at_s % DAY_S - DAY_S / 2) < 3600.0
     assert len(hours.table) / 24 == pytest.approx(noon.sum() / 2, rel=0.03)
     assert len(hours.table) == pytest.approx(20 * 0.05 * 1.5 * 24 * 7200, rel=0.02)
 
 
 def test_load_is_as_asked() -> None:
-    jobs = diurnal_jobs(40, 0.05, 0.5, swing=0.0)
+    jobs = diurnal_jobs(40, 0.05, 0.5, swing=0.0, shape=EXPONENTIAL)
     r = run_row(row(40, 4000.0), jobs, 0.5 * DAY_S)
     mean_w = float(r.power.mean()) * 4000.0 / 40
     assert mean_w == pytest.approx(20.0 + 0.05 * (1 * 80.0 + 9 * 30.0), rel=0.03)
     assert np.median(r.latency_s[np.isfinite(r.latency_s)]) > 1.0
+
+
+def test_answers_are_as_long_as_the_distribution_says() -> None:
+    lengths = quantiles([0.0, 100.0, 400.0])
+    shape = shape_of(lengths)
+    assert ((shape[:-1] + shape[1:]) / 2).mean() == pytest.approx(1.0)
+    drawn = diurnal_jobs(4, 0.5, 1.0, swing=0.0, shape=shape).length
+    assert drawn.mean() == pytest.approx(1.0, rel=0.01)
+    assert drawn.std() == pytest.approx(lengths.cv, rel=0.02)
+    assert np.median(drawn) == pytest.approx(100.0 / lengths.mean, rel=0.02)
 
 
 def test_late_work_is_lost_and_so_is_what_does_not_finish() -> None:

@@ -11,20 +11,18 @@ The loop is compiled (power_loop.py); its work grows with the phases of jobs, so
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.simulator.power_loop import Budget, Doing, Job, Limit, Server, State, Use, advance
+from rooflab.simulator.power_jobs import Jobs
+from rooflab.simulator.power_loop import Budget, Doing, Limit, Server, State, Use, advance
 from rooflab.simulator.power_rules import NO_CAPS, Caps
 from rooflab.simulator.serving.record import dtype_of
 
-__all__ = ["Jobs", "Row", "RowResult", "diurnal_jobs", "run_row", "two_classes"]
+__all__ = ["Row", "RowResult", "run_row", "two_classes"]
 
-_DAY_S: Final = 86400.0
-_GRID: Final = 4096
-"""Pieces in which a day's rate is inverted."""
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
@@ -44,32 +42,6 @@ class Row:
     token_w: F64
     idle_w: F64
     budget_w: float
-
-
-@dataclass(frozen=True, slots=True)
-class Jobs:
-    """Arrival times (s) and answer lengths over the mean one, server after server: those of server i are at
-    start[i]:start[i+1] of `table`, a record array of at_s and length."""
-
-    start: I64
-    table: Any
-
-    @classmethod
-    def of(cls, start: I64, at_s: F64, length: F64) -> Jobs:
-        """Jobs from columns."""
-        table = _records(len(at_s), Job)
-        table.at_s, table.length = at_s, length
-        return cls(start, table)
-
-    @property
-    def length(self) -> F64:
-        """Answer lengths over the mean one."""
-        lengths: F64 = self.table.length
-        return lengths
-
-    def take(self, servers: int) -> Jobs:
-        """The jobs of the first `servers` servers."""
-        return Jobs(self.start[: servers + 1], self.table[: int(self.start[servers])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,63 +68,6 @@ class RowResult:
         for k in range(1, steps + 1):
             best = max(best, float((low[k:] - low[:-k]).max(initial=0.0)))
         return best
-
-
-def diurnal_jobs(
-    servers: int,
-    rate_per_s: float,
-    days: float,
-    *,
-    swing: float,
-    length_cv: float = 1.0,
-    seed: int = 0,
-    hours: float = 24.0,
-) -> Jobs:
-    """Poisson jobs of a mean rate for each server whose rate swings by the day, with gamma-distributed answer lengths.
-
-    Of each day only the busiest `hours` are made, one day's after the other's; the mean is that of whole days. The
-    first servers have the same jobs however many there are.
-    """
-    busiest = _Hours(swing, hours * 3600.0)
-    span_s = days * busiest.span_s
-    mean = busiest.mean * rate_per_s
-    most = int(mean * span_s + 8 * np.sqrt(mean * span_s) + 16)
-    shape = 1.0 / max(length_cv, 1e-3) ** 2
-    table, start = _records(servers * most, Job), [0]
-    for server in range(servers):
-        rng = np.random.default_rng([seed, server])
-        at = busiest.bend(np.cumsum(rng.standard_exponential(most)) / mean)
-        count = int(np.searchsorted(at, span_s))
-        start.append(start[-1] + count)
-        mine = table[start[-2] : start[-1]]
-        mine.at_s, mine.length = at[:count], rng.standard_gamma(shape, count) / shape
-    return Jobs(np.array(start, dtype=np.int64), table[: start[-1]])
-
-
-class _Hours:
-    """The busiest hours of a day whose rate is 1 − swing · cos(2π t / day): what a process of even rate is bent to.
-
-    The integral of the rate from `start` to t, over that of all these hours, is inverted on an even grid.
-    """
-
-    def __init__(self, swing: float, span_s: float) -> None:
-        self.span_s = span_s
-        t = np.linspace(_DAY_S / 2 - span_s / 2, _DAY_S / 2 + span_s / 2, _GRID + 1)
-        integral = t - swing * _DAY_S / (2 * np.pi) * np.sin(2 * np.pi * t / _DAY_S)
-        integral -= integral[0]
-        self.mean = float(integral[-1] / span_s)
-        even = np.linspace(0.0, 1.0, _GRID + 1)
-        inverse = np.interp(even, integral / integral[-1], (t - t[0]) / span_s)
-        self._at, self._slope = inverse[:-1] - even[:-1] * (slope := np.diff(inverse) * _GRID), slope
-
-    def bend(self, even_s: F64) -> F64:
-        """Rising times of an even process, bent to the hours' rate; a span holds as many as before."""
-        spans = even_s / self.span_s
-        whole = np.floor(spans)
-        part = spans - whole
-        cell = (part * _GRID).astype(np.int32)
-        bent: F64 = (whole + self._at[cell] + part * self._slope[cell]) * self.span_s
-        return bent
 
 
 def run_row(

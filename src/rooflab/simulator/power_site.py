@@ -15,27 +15,27 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.search.highest import highest, whole
+from rooflab.simulator.power_jobs import DAY_S, Jobs, diurnal_jobs
 from rooflab.simulator.power_phases import Phases
-from rooflab.simulator.power_row import Jobs, Row, RowResult, diurnal_jobs, run_row, two_classes
+from rooflab.simulator.power_row import Row, RowResult, run_row, two_classes
 from rooflab.simulator.power_rules import NO_CAPS, Caps
 
 __all__ = ["Load", "Site", "Trial", "late_share"]
 
 F64 = npt.NDArray[np.float64]
-_DAY_S = 86400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Load:
     """What a server of the row has to do.
 
-    It is busy for the share `busy` at the daily peak, its load swings by `swing`, answers vary by `length_cv`.
+    It is busy for the share `busy` at the daily peak, its load swings by `swing`, answers have the quantiles `shape`.
     Latencies are those of `days`, peaks those of the busiest `peak_hours` of each of `peak_days`.
     """
 
     busy: float
     swing: float
-    length_cv: float
+    shape: F64
     days: float = 1.0
     peak_days: float = 42.0
     peak_hours: float = 1.0
@@ -43,7 +43,7 @@ class Load:
     def jobs(self, phases: Phases, servers: int, days: float, hours: float = 24.0) -> Jobs:
         """Jobs of `servers` for so many days, or for the busiest hours of each."""
         rate = min(self.busy, 0.95) / (1.0 + self.swing) / (phases.prompt_s[0] + phases.token_s[0])
-        return diurnal_jobs(servers, rate, days, swing=self.swing, length_cv=self.length_cv, hours=hours)
+        return diurnal_jobs(servers, rate, days, swing=self.swing, shape=self.shape, hours=hours)
 
 
 class Site:
@@ -93,7 +93,7 @@ class Site:
     @cached_property
     def uncapped_s(self) -> F64:
         """Latencies of those jobs on servers at full clock: servers know nothing of each other there."""
-        return run_row(self.row(self.most), self.days, self.load.days * _DAY_S).latency_s
+        return run_row(self.row(self.most), self.days, self.load.days * DAY_S).latency_s
 
     def row(self, servers: int) -> Row:
         """`servers` in the budget of the row."""
@@ -127,12 +127,12 @@ class Trial:
     @cached_property
     def capped(self) -> RowResult:
         """Whole days under the policy."""
-        return run_row(self.row, self.days, self._site.load.days * _DAY_S, self._site.caps)
+        return run_row(self.row, self.days, self._site.load.days * DAY_S, self._site.caps)
 
     @property
     def time_capped(self) -> float:
         """Share of whole days in which any cap or the brake holds."""
-        return self.capped.capped_s / (self._site.load.days * _DAY_S)
+        return self.capped.capped_s / (self._site.load.days * DAY_S)
 
     @cached_property
     def uncapped_peaks(self) -> RowResult:

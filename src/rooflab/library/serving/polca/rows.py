@@ -148,6 +148,7 @@ class PowerRow(Method[Scenario]):
 
     def _load(self, lab: Lab, s: Scenario) -> Load:
         from rooflab.estimator.serving.front import estimate
+        from rooflab.simulator.power_jobs import shape_of
         from rooflab.simulator.power_site import Load
 
         if self.busy:
@@ -163,7 +164,8 @@ class PowerRow(Method[Scenario]):
             "swing of the load over a day", 0.3, low=0.1, high=0.6,
             source="the paper's row follows the day; from nearly even to four times the load of the night",
         )  # fmt: skip
-        return Load(busy=busy, swing=swing, length_cv=1.0, days=5.0, peak_days=5.0, peak_hours=24.0)
+        shape = shape_of(s.workload.osl)
+        return Load(busy=busy, swing=swing, shape=shape, days=5.0, peak_days=5.0, peak_hours=24.0)
 
     def _because(self, site: Site, extra: float, trial: Trial) -> str:
         count = round(self.servers * (1.0 + extra))
