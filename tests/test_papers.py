@@ -212,7 +212,7 @@ def test_a_paper_runs_from_python(chat: Scenario) -> None:
     assert outcome.figure("tpot_s_mean").baseline == rl.estimate(chat.with_deployment(tp=1)).tpot_s_mean
     assert outcome.because
     table = rl.papers.run("llm_viewer", chat, method="operator_table")
-    assert {f.how for f in table.figures} == {"executed"}
+    assert {f.how for f in table.figures} == {"executed", "modelled"}
     with pytest.raises(InputError, match="Did you mean operator_table"):
         rl.papers.run("llm_viewer", chat, method="operator_tables")
 
