@@ -13,7 +13,7 @@ from rooflab.costs.compile import compile_steps
 from rooflab.costs.step import StepCost
 from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
-from rooflab.library.serving.kinetics import SparseAttention, SparseRead
+from rooflab.library.serving.kinetics.paper import SparseAttention, SparseRead
 from rooflab.library.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
 from rooflab.library.serving.qserve.paper import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario

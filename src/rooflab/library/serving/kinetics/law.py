@@ -1,0 +1,152 @@
+"""What a question costs at test time, and which model, trials and length answer best within a budget (section 3).
+
+Per question, N trials of a model with P parameters, H_q query and H_kv KV heads and D = head_dim · layers, prompt L_c,
+answer L_g, on hardware of E = peak FLOP/s over bytes/s. With R = L_c L_g + L_g²/2 cached tokens that the tokens of an
+answer see (the released cost model):
+
+    compute = N (2 P L_g + 4 R H_q D)
+    memory  = 4 (L_c L_g + N L_g²/2) H_kv D      prompt cache shared by the trials; weights amortised over large batches
+    eFLOPs  = compute + E · memory
+
+Block top-k reads at most B tokens, S = Σ min(B, L_c + t), after it has scored one mean key a block of b tokens:
+
+    compute = N (2 P L_g + 4 S H_q D + 2 R/b H_q D),    memory = 4 N S H_kv D + 2 (L_c L_g + N L_g²/2)/b H_kv D
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.scenario.attention import Attention
+from rooflab.scenario.model import Model
+
+__all__ = ["Answers", "BlockRead", "Choice", "Shape", "answers", "coverage", "eflops"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the cost model needs of a model."""
+
+    parameters: float
+    q_heads: float
+    kv_heads: float
+    depth: float
+
+    @staticmethod
+    def of(model: Model) -> Shape:
+        """The shape of a dense decoder; P counts tied embeddings once."""
+        mixer = model.runs[0].block.mixers[0]
+        assert isinstance(mixer, Attention)
+        return Shape(
+            float(model.parameters), float(mixer.heads), float(mixer.kv_heads), float(mixer.head_dim * model.layers)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRead:
+    """Block top-k: at most `budget` tokens in blocks of `block`."""
+
+    budget: float
+    block: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Means over answers, for each of several cuts: tokens, and pairs of a token with those of its answer before it.
+
+    `lengths` (answers × cuts) are the lengths themselves; `prompt` is before each of them.
+    """
+
+    lengths: Array
+    prompt: float
+
+    @property
+    def tokens(self) -> Array:
+        """L_g."""
+        out: Array = self.lengths.mean(axis=0)
+        return out
+
+    @property
+    def shared(self) -> Array:
+        """L_c L_g: pairs with the prompt."""
+        return self.prompt * self.tokens
+
+    @property
+    def own(self) -> Array:
+        """L_g²/2: pairs with the answer."""
+        out: Array = (self.lengths**2).mean(axis=0) / 2
+        return out
+
+    def read(self, budget: float) -> Array:
+        """Σ min(budget, L_c + t) over the tokens t of an answer."""
+        free = max(budget - self.prompt, 0.0)
+        within = np.minimum(self.lengths, free)
+        seen = min(self.prompt, budget) * within + within**2 / 2 + budget * (self.lengths - within)
+        out: Array = seen.mean(axis=0)
+        return out
+
+
+def eflops(shape: Shape, a: Answers, *, trials: float, intensity: float, sparse: BlockRead | None = None) -> Array:
+    """eFLOPs of a question, one for each cut; `intensity` 0 gives plain FLOPs."""
+    every, held = trials * (a.shared + a.own), a.shared + trials * a.own
+    if sparse is None:
+        computed, moved = every, held
+    else:
+        read = trials * a.read(sparse.budget)
+        # of a block only a key is scored: half of a pair's work and bytes
+        computed, moved = read + every / (2 * sparse.block), read + held / (2 * sparse.block)
+    compute = trials * 2.0 * shape.parameters * a.tokens + 4.0 * computed * shape.q_heads * shape.depth
+    out: Array = compute + intensity * 4.0 * moved * shape.kv_heads * shape.depth
+    return out
+
+
+def answers(mean: float, spread: float, prompt: float, cuts: Array) -> tuple[Array, Answers]:
+    """The share of answers that end before each of `cuts`, and the answers cut there.
+
+    Lengths are lognormal with this `mean` and coefficient of variation (`spread`).
+    """
+    sigma = float(np.sqrt(np.log1p(spread**2)))
+    normal = NormalDist()
+    z = np.array([normal.inv_cdf(x) for x in (np.arange(4000) + 0.5) / 4000])
+    lengths = np.exp(np.log(mean) - sigma**2 / 2 + sigma * z)[:, None]
+    return (lengths <= cuts).mean(axis=0), Answers(np.minimum(lengths, cuts), prompt)
+
+
+def coverage(solve: float, trials: int, dispersion: float) -> float:
+    """Chance that one of `trials` answers is right: Beta-distributed solve probability over questions with a + b =
+    `dispersion`, E[1 − (1 − p)^N]."""
+    a, b = solve * dispersion, (1 - solve) * dispersion
+    miss = 1.0
+    for k in range(trials):
+        miss *= (b + k) / (a + b + k)
+    return 1 - miss
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Every configuration of a search: accuracy, eFLOPs and plain FLOPs a question, and the model's index."""
+
+    accuracy: Array
+    cost: Array
+    flops: Array
+    size: Array
+
+    @staticmethod
+    def of(rows: Sequence[tuple[Array, Array, Array, Array]]) -> Choice:
+        """All configurations of several models and trials."""
+        return Choice(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+    def best(self, budget: float) -> float:
+        """Accuracy of the best configuration within `budget` eFLOPs."""
+        return float(self.accuracy[self.cost <= budget].max(initial=0.0))
+
+    def cheapest(self, accuracy: float) -> float:
+        """eFLOPs of the cheapest configuration that is so accurate; infinite if none is."""
+        return float(self.cost[self.accuracy >= accuracy].min(initial=np.inf))
