@@ -16,7 +16,7 @@ from rooflab.inputs.vectors import Vectors
 from rooflab.library.serving.kinetics.law import Answers, BlockRead, Shape, answers, coverage, eflops
 from rooflab.library.serving.kinetics.recall import BlockTopK
 from rooflab.papers.condition import Condition
-from rooflab.papers.execute import run as run_on
+from rooflab.papers.reader import run as run_on
 from rooflab.papers.lab import Lab
 from rooflab.papers.outcome import Outcome
 
