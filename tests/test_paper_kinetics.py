@@ -16,9 +16,9 @@ from rooflab.inputs.vectors import Vectors
 from rooflab.library.serving.kinetics.law import Answers, BlockRead, Shape, answers, coverage, eflops
 from rooflab.library.serving.kinetics.recall import BlockTopK
 from rooflab.papers.condition import Condition
-from rooflab.papers.reader import run as run_on
 from rooflab.papers.lab import Lab
 from rooflab.papers.outcome import Outcome
+from rooflab.papers.reader import run as run_on
 
 SHAPE = Shape(parameters=8e9, q_heads=32, kv_heads=8, depth=128 * 36)
 

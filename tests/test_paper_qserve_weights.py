@@ -29,9 +29,9 @@ from rooflab.library.serving.qserve.tiles import (
 )
 from rooflab.library.serving.qserve.weights import PackWeights
 from rooflab.papers.condition import Condition
-from rooflab.papers.reader import run as run_on
 from rooflab.papers.lab import Lab
 from rooflab.papers.outcome import Outcome
+from rooflab.papers.reader import run as run_on
 
 
 def lab(seed: int = 0) -> Lab:
