@@ -165,7 +165,7 @@ class PowerRow(Method[Scenario]):
             source="the paper's row follows the day; from nearly even to four times the load of the night",
         )  # fmt: skip
         shape = shape_of(s.workload.osl)
-        return Load(busy=busy, swing=swing, shape=shape, days=5.0, peak_days=5.0, peak_hours=24.0)
+        return Load(busy=busy, swing=swing, shape=shape)
 
     def _because(self, site: Site, extra: float, trial: Trial) -> str:
         count = round(self.servers * (1.0 + extra))
