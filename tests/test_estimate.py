@@ -61,7 +61,7 @@ def test_every_kind_of_model_and_device_answers(name, machine, workload, deploym
     assert e.requests_per_s > 0
     assert e.ttft_s_mean > 0
     assert 0 < e.limit_ratio < 1
-    assert e.free_bytes > 0
+    assert e.free_bytes >= 0
     rows = breakdown(e)
     if e.scenario.model.kind != "encoder-decoder":
         assert {r.phase for r in rows} >= {"prefill"}

@@ -92,3 +92,26 @@ def test_cache_of_latent_attention_that_chooses_its_tokens(kv: str, bytes_a_toke
     assert account(of.model, of.hardware, [of.deployment]).kv_bytes_per_token[0] == pytest.approx(bytes_a_token)
     if kv == "fp8":
         assert bytes_a_token == pytest.approx(43.67 * 2**30 / 975_424, rel=0.001)
+
+
+def test_llamacpp_takes_all_free_memory_for_the_users_there_are() -> None:
+    # Q4_K_M files of both run on cards of 20 GB (llmfit, rx-7900-xt)
+    for name, osl in (("google/gemma-2-27b", 183), ("Qwen/Qwen3-30B-A3B-Instruct-2507", 144)):
+        found = estimate(name, "rx-7900-xt", {"isl": 64, "osl": osl, "batch": 1}, engine="llamacpp", weights="q4_k_m")
+        limits = found.scenario.deployment.limits
+        assert (limits.max_num_seqs, limits.max_num_batched_tokens) == (1, 512)
+        assert found.free_bytes > 0
+    eight = estimate("Llama-3.1-8B", "rtx-4090", {"isl": 64, "osl": 64, "concurrency": 8}, engine="llamacpp")
+    assert eight.scenario.deployment.limits.max_num_seqs == 8
+
+
+@pytest.mark.parametrize(
+    ("hardware", "engine", "sequences"),
+    [("h100-sxm", "vllm", 1024), ("mi300x", "vllm", 1024), ("a100-sxm-80gb", "vllm", 256), ("l40s", "vllm", 256),
+     ("h100-sxm", "sglang", 256)],
+)  # fmt: skip
+def test_servers_hold_as_many_sequences_as_they_do_by_themselves(hardware: str, engine: str, sequences: int) -> None:
+    found = estimate("Llama-3.1-8B", hardware, engine=engine)
+    assert found.scenario.deployment.limits.max_num_seqs == sequences
+    given = estimate("Llama-3.1-8B", hardware, engine=engine, max_num_seqs=77)
+    assert given.scenario.deployment.limits.max_num_seqs == 77

@@ -186,7 +186,7 @@ SPELLINGS: list[dict[str, Any]] = [
     {"model": "meta-llama/Llama-3.1-8B", "name": "another"},
     {
         "workload": {**CHAT["workload"], "arrivals": "poisson"},
-        "deployment": {**CHAT["deployment"], "max_num_seqs": 256},
+        "deployment": {**CHAT["deployment"], "block_size": 16},
     },
 ]
 

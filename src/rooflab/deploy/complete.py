@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rooflab.deploy.defaults import users_at_once, with_engine_limits
 from rooflab.errors import Infeasible, InputError, unknown
 from rooflab.memory.account import MemoryAccount, account
 from rooflab.memory.explain import does_not_fit
@@ -61,7 +62,9 @@ def completed(scenario: Scenario) -> tuple[Deployment, MemoryAccount]:
     """The deployment of `complete` with its memory account; raises what `complete` does."""
     model, hardware = scenario.model, scenario.hardware
     length, cross = resident_tokens(model, scenario.workload)
-    deployment, memory = _chosen(model, hardware, scenario.deployment, length, cross)
+    deployment, memory = _chosen(
+        model, hardware, scenario.deployment, length, cross, users=users_at_once(scenario.workload)
+    )
     if memory is None:
         memory = account(model, hardware, [deployment])
     if float(memory.sequences(np.array([length]), cross)[0]) < 1.0:
@@ -70,20 +73,21 @@ def completed(scenario: Scenario) -> tuple[Deployment, MemoryAccount]:
 
 
 def complete_deployment(
-    model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
+    model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float, *, users: int = 0
 ) -> Deployment:
-    """The deployment with engine, splits and replicas chosen and checked; that it fits is checked only where `tp` was
-    open."""
-    return _chosen(model, hardware, deployment, length, cross)[0]
+    """The deployment with engine, limits, splits and replicas chosen and checked; that it fits is checked only where
+    `tp` was open. `users`: sequences that the load asks for at once (`rooflab.deploy.defaults`)."""
+    return _chosen(model, hardware, deployment, length, cross, users=users)[0]
 
 
 def _chosen(
-    model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
+    model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float, *, users: int
 ) -> tuple[Deployment, MemoryAccount | None]:
     """As `complete_deployment`, with the account where the choice of `tp` made it."""
     memory: MemoryAccount | None = None
     if not deployment.runtime.engine:
         deployment = deployment.changed(engine=default_engine(model, hardware))
+    deployment = with_engine_limits(deployment, hardware.device, users)
     _check_offload(model, hardware, deployment)
     if deployment.split.tp is None:
         deployment, memory = _with_tp(model, hardware, deployment, length, cross)

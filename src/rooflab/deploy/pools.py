@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rooflab.deploy.complete import complete_deployment, resident_tokens
+from rooflab.deploy.defaults import users_at_once
 from rooflab.errors import InputError
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
@@ -18,6 +19,7 @@ def pool_parts(scenario: Scenario) -> list[tuple[Pool, Hardware, Deployment]]:
     """Each pool with its hardware and completed deployment. Raises InputError when the pools want more devices than
     there are."""
     length, cross = resident_tokens(scenario.model, scenario.workload)
+    users = users_at_once(scenario.workload)
     out: list[tuple[Pool, Hardware, Deployment]] = []
     left = scenario.hardware.count
     for i, pool in enumerate(scenario.deployment.cluster.pools):
@@ -29,7 +31,9 @@ def pool_parts(scenario: Scenario) -> list[tuple[Pool, Hardware, Deployment]]:
             splits = (
                 base
                 if base.split.tp
-                else complete_deployment(scenario.model, scenario.hardware, base.changed(replicas=1), length, cross)
+                else complete_deployment(
+                    scenario.model, scenario.hardware, base.changed(replicas=1), length, cross, users=users
+                )
             )
             wanted = splits.split.devices_per_replica * pool.replicas
             if wanted > left:
@@ -37,6 +41,8 @@ def pool_parts(scenario: Scenario) -> list[tuple[Pool, Hardware, Deployment]]:
                 raise InputError(what, f"deployment.pools[{i}].replicas")
             left -= wanted
             base, hardware = splits, replace(scenario.hardware, count=wanted)
-        done = complete_deployment(scenario.model, hardware, base.changed(replicas=pool.replicas), length, cross)
+        done = complete_deployment(
+            scenario.model, hardware, base.changed(replicas=pool.replicas), length, cross, users=users
+        )
         out.append((pool, hardware, done))
     return out

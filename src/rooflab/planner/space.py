@@ -19,6 +19,7 @@ from itertools import product
 from typing import Final
 
 from rooflab.deploy.complete import default_engine
+from rooflab.deploy.defaults import users_at_once, with_engine_limits
 from rooflab.errors import InputError, unknown
 from rooflab.launch.label import SCHEDULING, SEARCHED
 from rooflab.operators.blocks import block_problem
@@ -106,6 +107,7 @@ def space_of(
     if not d.runtime.engine:
         d = d.changed(engine=default_engine(scenario.model, hardware))
     given = d.flat()
+    d = with_engine_limits(d, hardware.device, users_at_once(scenario.workload))
     keep = {name for name in SEARCHED if name in fixed or given[name] != _DEFAULTS[name]}
     splits = _splits(replace(scenario, deployment=d), keep)
     if not splits:
@@ -279,7 +281,8 @@ def _limits(scenario: Scenario, d: Deployment, keep: set[str], level: int) -> tu
     searched = d.runtime.engine in SCHEDULING and scenario.model.kind == "decoder"
     longest = max(w.mean_prompt_tokens, w.isl.high if w.isl.high < float("inf") else 0.0)
     whole = 1 << max(14, int(longest - 1).bit_length())
-    default_tokens, default_seqs = _DEFAULTS["max_num_batched_tokens"], _DEFAULTS["max_num_seqs"]
+    own = with_engine_limits(d.changed(max_num_seqs=0, max_num_batched_tokens=0), scenario.hardware.device, 0)
+    default_tokens, default_seqs = own.limits.max_num_batched_tokens, own.limits.max_num_seqs
     tokens = (
         [d.limits.max_num_batched_tokens]
         if "max_num_batched_tokens" in keep or not searched

@@ -47,16 +47,18 @@ class Rotation:
 class Limits:
     """Limits and rules of a scheduler; they carry vLLM's names.
 
+    `max_num_seqs`, `max_num_batched_tokens` and `gpu_memory_utilization` are the engine's own where they are 0
+    (`rooflab.deploy.defaults`).
     `admit_every`: decode steps between two looks at the waiting line (SGLang's scheduler-recv-interval);
     `batch_wait_steps`: decode steps that a prompt waits for others to share its step (TensorRT-LLM's
     batch_wait_timeout_iters).
     """
 
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 8192
+    max_num_seqs: int = 0
+    max_num_batched_tokens: int = 0
     max_model_len: int | None = None
     block_size: int = 16
-    gpu_memory_utilization: float = 0.9
+    gpu_memory_utilization: float = 0.0
     chunked_prefill: bool = True
     admit_every: int = 1
     batch_wait_steps: int = 0

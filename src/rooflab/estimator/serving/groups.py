@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rooflab.deploy.complete import complete_deployment, resident_tokens
+from rooflab.deploy.defaults import users_at_once
 from rooflab.errors import RooflabError
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -39,13 +40,14 @@ def groups_of(scenarios: Sequence[Scenario]) -> tuple[list[Group], dict[int, Roo
             if s.deployment.split.tp is not None and s.model.kind == "decoder"
             else resident_tokens(s.model, s.workload)
         )
-        rest = (length, cross) if s.deployment.split.tp is None else None
+        users = 0 if s.deployment.limits.max_num_seqs else users_at_once(s.workload)
+        rest = (length, cross, users) if s.deployment.split.tp is None else users
         # by identity first: hashing a deployment of thirty fields costs more than the rest of a row
         same = (model, hardware, id(s.deployment), rest)
         done = completed.get(same)
         if done is None:
             key = (model, hardware, s.deployment, rest)
-            done = completed.get(key) or _attempt(s, length, cross)
+            done = completed.get(key) or _attempt(s, length, cross, users)
             completed[same] = completed[key] = done
         if isinstance(done, RooflabError):
             errors[i] = done
@@ -60,8 +62,8 @@ def groups_of(scenarios: Sequence[Scenario]) -> tuple[list[Group], dict[int, Roo
     return list(groups.values()), errors
 
 
-def _attempt(s: Scenario, length: float, cross: float) -> Deployment | RooflabError:
+def _attempt(s: Scenario, length: float, cross: float, users: int) -> Deployment | RooflabError:
     try:
-        return complete_deployment(s.model, s.hardware, s.deployment, length, cross)
+        return complete_deployment(s.model, s.hardware, s.deployment, length, cross, users=users)
     except RooflabError as error:
         return error

@@ -1,0 +1,48 @@
+"""What an engine does with limits that nobody gave: its own defaults, in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Device
+from rooflab.scenario.workload import Workload
+
+__all__ = ["users_at_once", "with_engine_limits"]
+
+_SEQUENCES: Final = 256
+_TOKENS: Final = 8192
+_SHARE: Final = 0.9
+_LARGE_BYTES: Final = 70 * 2.0**30
+_LLAMACPP_TOKENS: Final = 512
+"""``n_ubatch`` of llama.cpp: positions whose activations and logits live at once."""
+_LLAMACPP_SHARE: Final = 0.98
+"""llama.cpp takes what is free; driver and display keep the rest. Assumed."""
+_LLAMACPP_SLOTS: Final = 4
+"""Slots of llama-server where nothing says how many users there are (its own choice since late 2025)."""
+
+
+def users_at_once(workload: Workload) -> int:
+    """Sequences that a load asks an engine to hold at the same time; 0 where requests arrive by themselves."""
+    return workload.batch or workload.concurrency or (1 if workload.scenario == "batch1" else 0)
+
+
+def with_engine_limits(deployment: Deployment, device: Device, users: int) -> Deployment:
+    """`deployment`, whose engine is chosen, with its engine's defaults for sequences, tokens of a step and share of
+    memory where they are open.
+
+    llama.cpp has a slot for each of the `users`, micro-batches of 512 tokens, and all free memory. vLLM holds 1,024
+    sequences on devices of 70 GiB and more, but for A100s (EngineArgs of vLLM since 0.8.4), 256 on others; that is what
+    other servers are given, too, and 8,192 tokens and nine tenths of the memory.
+    """
+    limits, engine = deployment.limits, deployment.runtime.engine
+    if limits.max_num_seqs and limits.max_num_batched_tokens and limits.gpu_memory_utilization:
+        return deployment
+    desktop = engine == "llamacpp"
+    wide = engine == "vllm" and device.memory_bytes >= _LARGE_BYTES and device.family != "ampere"
+    sequences = (users or _LLAMACPP_SLOTS) if desktop else 1024 if wide else _SEQUENCES
+    return deployment.changed(
+        max_num_seqs=limits.max_num_seqs or sequences,
+        max_num_batched_tokens=limits.max_num_batched_tokens or (_LLAMACPP_TOKENS if desktop else _TOKENS),
+        gpu_memory_utilization=limits.gpu_memory_utilization or (_LLAMACPP_SHARE if desktop else _SHARE),
+    )
