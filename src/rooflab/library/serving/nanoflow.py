@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any, Final
 
@@ -176,13 +176,15 @@ _DATASETS: Final[Mapping[str, tuple[float, float]]] = {
     "sharegpt": (246.0, 322.0),
 }
 """Mean prompt and answer of the paper's data as it samples them (table 4)."""
-_TRACES: Final[Mapping[str, tuple[float, float]]] = {**_DATASETS, "constant": (512.0, 512.0), "long": (1024.0, 512.0)}
+_TRACES: Final[Mapping[str, tuple[float, float]]] = {
+    **_DATASETS, "constant": (512.0, 512.0), "long": (1024.0, 512.0), "answers": (512.0, 1024.0),
+}  # fmt: skip
 
 
 def _held(lab: Lab) -> float:
-    """Sequences that a baseline has in flight."""
-    source = "the paper names no limit: what engines do by default, or as many as fill NanoFlow's own dense batch"
-    return lab.assume("sequences of the baseline", 256, low=256, high=2048, source=source)
+    """Sequences that a baseline may have in flight."""
+    source = "the paper names no limit: as many as fill NanoFlow's own dense batch, or 256, what engines do by default"
+    return lab.assume("sequences of the baseline", 2048, low=256, high=2048, source=source)
 
 
 def _serving(
@@ -261,26 +263,31 @@ _PORTED: Final[Mapping[str, tuple[str, int]]] = {
 }  # fmt: skip
 
 
+def _share(lab: Lab, model: str) -> float:
+    """Percent of the optimum that a ported model reaches, prompts of 1,024 and answers of 512 tokens."""
+    hardware, tp = _PORTED[model]
+    return 100 * _nanoflow(lab, "long", model=model, hardware=hardware, tp=tp) / _optimal(lab, model)
+
+
 @paper.claim("c3")
 def share_of_optimal(lab: Lab) -> tuple[float, ...]:
-    """The share of each ported model, prompts of 1,024 and answers of 512 tokens."""
-    shares = []
-    for model, (hardware, tp) in _PORTED.items():
-        got = _nanoflow(lab, "long", model=model, hardware=hardware, tp=tp)
-        shares.append(100 * got / _optimal(lab, model))
-    return tuple(shares)
+    """The share of each ported model."""
+    return tuple(_share(lab, model) for model in _PORTED)
 
 
-@paper.claim("c4")
-def constant_lengths(lab: Lab) -> float:
-    """Total tokens a second and GPU at constant lengths."""
-    return _nanoflow(lab, "constant")
+for _id, _model in zip(("llama-3-70b", "qwen2-72b", "deepseek-67b", "llama-3-8b", "mixtral"), _PORTED, strict=True):
+    paper.claim(f"share-{_id}")(partial(_share, model=_model))
 
-
-@paper.claim("c5")
-def sharegpt(lab: Lab) -> float:
-    """Total tokens a second and GPU at ShareGPT's mean lengths."""
-    return _nanoflow(lab, "sharegpt")
+for _id, _trace in {
+    "c4": "constant",
+    "c5": "sharegpt",
+    "long": "long",
+    "answers": "answers",
+    "splitwise": "splitwise",
+    "lmsys": "lmsys",
+}.items():
+    paper.claim(_id)(partial(_nanoflow, trace=_trace))
+    paper.claim(f"trt-{_trace}")(partial(_baseline, trace=_trace))
 
 
 @paper.setup("Llama-2-70B on 8 A100, 512 in and out")
