@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from shelf import install
 
 from rooflab import api
 from rooflab.catalogue.hardware import hardware
 from rooflab.evidence.claims.check import check
 from rooflab.evidence.claims.kept import Kept
 from rooflab.evidence.claims.row import Row
+from rooflab.papers import registry
 from rooflab.scenario.hardware import Hardware
 
 # random runs use every feature sooner or later: one loop with all of them is compiled
@@ -49,3 +52,15 @@ def shared() -> Path:
     if not (folder / "truth").is_dir():
         pytest.skip("no shared data beside this checkout")
     return folder
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of an installed package with a paper, `cellular` (shelf.py), beside a cache folder of its own."""
+    install(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("ROOFLAB_CACHE", str(tmp_path / "cache"))
+    registry.refresh()
+    yield tmp_path / "site"
+    sys.modules.pop("cellular", None)
+    registry.refresh()

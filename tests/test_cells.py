@@ -3,94 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shelf import FACTS, computed
 
 import rooflab as rl
 from rooflab import api
 from rooflab.errors import InputError
-from rooflab.papers import registry
 from rooflab.papers.budget import Budget
 from rooflab.papers.coded import decode, encode
 from rooflab.papers.condition import Condition
 from rooflab.papers.lab import Lab
 from rooflab.papers.reader import Terms
 from rooflab.papers.work import Step, Work
-
-PAPER = '''
-from pathlib import Path
-from rooflab.inputs.vectors import Vectors
-from rooflab.papers import Count, Figure, Lab, Method, Outcome, Paper
-
-paper = Paper.beside(__file__)
-LOG = Path(__file__).with_name("log")
-STOP = Path(__file__).with_name("stop")
-
-
-@paper.method
-class Sums(Method[Vectors]):
-    """Sums of rows in random order."""
-
-    rows: Count = 8
-    draws: bool = True
-
-    def run(self, lab: Lab, given: Vectors) -> Outcome:
-        def one(i: int) -> float:
-            with LOG.open("a") as file:
-                file.write(f"{i} ")
-            if STOP.exists() and STOP.read_text() == str(i):
-                raise KeyboardInterrupt
-            choice = lab.assume("share of rows", 0.5, low=0.1, high=1.0, source="nobody says")
-            drawn = float(lab.rng(f"row {i}").random()) if self.draws else choice
-            return drawn + float(given.base[i].sum())
-
-        found = lab.cells("rows", range(self.rows), one, least=2)
-        figures = (Figure.mean("mean sum", list(found.values()), over="rows", how="executed", better="higher"),)
-        return Outcome(figures, f"{len(found)} rows were summed")
-'''
-FACTS = """
-title: A paper of cells
-url: https://example.org
-date: '2026-01-31'
-kind: serving
-saves: [memory]
-does: Sums rows.
-executed: sums.
-modelled: nothing.
-assumed: the share.
-"""
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with an installed package of one paper, `cellular`, and a cache of its own."""
-    info = tmp_path / "site" / "cellular-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cellular\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[rooflab.papers]\ncellular = cellular\n")
-    (tmp_path / "site" / "cellular.py").write_text(PAPER)
-    (tmp_path / "site" / "cellular.yaml").write_text(FACTS)
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setenv("ROOFLAB_CACHE", str(tmp_path / "cache"))
-    registry.refresh()
-    yield tmp_path / "site"
-    registry.refresh()
-    import sys
-
-    sys.modules.pop("cellular", None)
-
-
-def computed(shelf: Path) -> list[int]:
-    """Items that were computed since this was asked last."""
-    log = shelf / "log"
-    done = [int(i) for i in log.read_text().split()] if log.exists() else []
-    log.unlink(missing_ok=True)
-    return done
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(shelf: Path) -> None:

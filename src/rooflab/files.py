@@ -6,16 +6,17 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from rooflab.errors import InputError
 
-__all__ = ["is_file", "keep", "kept", "replaced", "user_cache", "write_text"]
+__all__ = ["is_file", "keep", "kept", "replaced", "user_cache", "write_folder", "write_text"]
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk that takes no more."""
@@ -80,15 +81,47 @@ def _there(path: str | Path) -> os.stat_result | None:
 
 def _usual_mode() -> int:
     """The permissions that a new file gets."""
+    return 0o666 & ~_umask()
+
+
+def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
-    return 0o666 & ~umask
+    return umask
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with replaced(path) as file:
         file.write(text)
+
+
+def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
+    """Write files by relative name into a folder that is new or empty, all of them or none.
+
+    Raises InputError for a folder that holds anything, and for names that lead out of it.
+    """
+    path = Path(path)
+    for name in files:
+        inner = PurePosixPath(name)
+        if not name or inner.is_absolute() or ".." in inner.parts or "\0" in name or "\\" in name:
+            raise InputError(f"{name!r} is no name of a file in a folder", str(path))
+    with _said(path):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError("is there already; a folder is written anew", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=path.parent, prefix=".rooflab."))
+        try:
+            for name, content in files.items():
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
+                (made / name).write_bytes(content)
+            made.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rmdir()
+            made.rename(path)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
 
 
 def user_cache(name: str) -> Path:

@@ -153,9 +153,11 @@ def _collect(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return fields, flags
 
 
-def scenario_options(*, many: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the argument SCENARIO (`many`: any number) and every field's flag; it receives `given` (a list
-    when `many`)."""
+def scenario_options(
+    *, many: bool = False, metavar: str = "SCENARIO"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the argument SCENARIO, or one called `metavar` (`many`: any number), and every field's flag; it
+    receives `given` (a list when `many`)."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -181,7 +183,7 @@ def scenario_options(*, many: bool = False) -> Callable[[Callable[..., Any]], Ca
             extra: dict[str, Any] = {"default": None} if flag.switch else {"metavar": flag.placeholder}
             wrapped = click.option(spelling, flag.parameter, help=flag.help, **extra)(wrapped)
         return click.argument(
-            "s_scenario", metavar="[SCENARIO]" + "..." * many, required=False, nargs=-1 if many else 1
+            "s_scenario", metavar=f"[{metavar}]" + "..." * many, required=False, nargs=-1 if many else 1
         )(wrapped)
 
     return decorate

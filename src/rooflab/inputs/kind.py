@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, get_args
 
 from rooflab.errors import InputError, unknown
-from rooflab.files import replaced
+from rooflab.files import replaced, write_folder
 from rooflab.inputs.samples import Sample, samples_of
 from rooflab.source.text import shown
 
@@ -135,11 +135,7 @@ class Kind(Generic[T]):
             with replaced(path, "wb") as file:
                 file.write(held)
             return
-        if path.exists():
-            raise InputError("is there already; a folder is written anew", shown(path))
-        for name, part in held.items():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            (path / name).write_bytes(part)
+        write_folder(path, held)
 
     def dumped(self, data: T, form: Format[T]) -> bytes | Mapping[str, bytes]:
         """Data as the bytes of a file, or of a folder's files by relative path."""

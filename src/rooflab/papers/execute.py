@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from rooflab.errors import Infeasible, InputError, unknown
-from rooflab.inputs.kind import Kind
-from rooflab.inputs.kinds import kind_of
+from rooflab.inputs.kind import FOLDER, Kind
+from rooflab.inputs.kinds import guess, kind_of
 from rooflab.metrics.registry import METRICS
 from rooflab.papers.compare import Comparison, Measured, plain
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
 from rooflab.papers.paper import Paper
-from rooflab.papers.rank import Ranked, Refused
+from rooflab.papers.rank import Ranked
+from rooflab.papers.rank import Refused as NotRanked
 from rooflab.papers.technique import Technique
 from rooflab.papers.variants import best
 from rooflab.scenario.scenario import Scenario
 
 __all__ = [
-    "YOURS", "Chosen", "Ran", "choose", "kind_read", "own_inputs", "ranked_record", "reads", "refused_record", "run_on",
-    "run_paper",
+    "FULL", "YOURS", "Chosen", "Ran", "Refused", "choose", "kind_read", "own_inputs", "ranked_record", "reads",
+    "refused_record", "run_on", "run_paper",
 ]  # fmt: skip
 
 YOURS: Final = "your input"
+FULL: Final = "tokens/s/GPU when full"
+"""The figure of a technique on an engine that is never idle."""
 Chosen = type[Technique] | type[Method[Any]]
 
 
@@ -33,13 +38,14 @@ Chosen = type[Technique] | type[Method[Any]]
 class Ran:
     """What came out on one input: `setup` names it; `comparison` is there where a technique was put into a scenario.
 
-    `seeds` are those that the figures are of.
+    `given` is the input, `seeds` are those that the figures are of.
     """
 
     setup: str
     method: str
     outcome: Outcome
     comparison: Comparison | None = None
+    given: Any = None
     seeds: tuple[int, ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -49,15 +55,48 @@ class Ran:
         return named | self.outcome.record() | compared
 
 
-def choose(p: Paper, name: str = "") -> Chosen:
-    """The technique or method called `name`, the paper's first without. Raises InputError with the nearest names."""
-    known: dict[str, Any] = {**p.techniques, **p.methods}
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An input that a technique or method does not apply to, and why."""
+
+    setup: str
+    reason: str
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"setup": self.setup, "refused": self.reason}
+
+
+def choose(p: Paper, name: str = "", source: str | Path = "") -> Chosen:
+    """The technique or method called `name`; without, the paper's first that reads what is at `source`, a file or the
+    name of a sample, or that has something of its own to run on where nothing is given.
+
+    Raises InputError with the nearest names.
+    """
+    known: dict[str, Chosen] = {**p.techniques, **p.methods}
     if name and name not in known:
         raise unknown("method", name, known, p.key)
     if not known:
         raise Infeasible(f"{p.key} has no method to run; rooflab papers check {p.key} recomputes what it claims")
-    found: Chosen = known[name] if name else next(iter(known.values()))
-    return found
+    every = list(known.values())
+    if name:
+        return known[name]
+    if source:
+        return next((c for c in every if reads(c) in _kinds(source, [kind_of(reads(c)) for c in every])), every[0])
+    return next((c for c in every if p.setups or reads(c) is not Scenario), every[0])
+
+
+def _kinds(source: str | Path, among: Sequence[Kind[Any]]) -> list[type[Any]]:
+    """Classes of the kinds that a file, or the name of a sample, may be of: of the likeliest where that is plain."""
+    if any(s.name == str(source) for kind in among for s in kind.samples):
+        return [kind.data for kind in among if any(s.name == str(source) for s in kind.samples)]
+    suffix = FOLDER if Path(source).is_dir() else Path(source).suffix.lower()
+    fitting = [kind.data for kind in among if any(f.suffix == suffix for f in kind.formats)]
+    if len(set(fitting)) > 1:
+        with suppress(InputError, OSError):
+            likely = guess(source).data
+            return [likely] if likely in fitting else fitting
+    return fitting
 
 
 def kind_read(chosen: Chosen) -> Kind[Any] | None:
@@ -84,14 +123,14 @@ def run_on(chosen: Chosen, given: Any, settings: Mapping[str, Any], lab: Lab, *,
         raise InputError(f"reads {reads(chosen).__name__}, not {type(given).__name__}", where)
     if issubclass(chosen, Technique):
         found = best(lab, chosen, given, settings)
-        return Ran(name, str(found.technique), lifted(found), found)
+        return Ran(name, str(found.technique), lifted(found), found, given)
     one = chosen(**settings)
-    return Ran(name, str(one), one.run(lab, given))
+    return Ran(name, str(one), one.run(lab, given), given=given)
 
 
 def lifted(c: Comparison) -> Outcome:
     """A technique on a scenario as an outcome: what it changes, each with its baseline."""
-    figures = [] if not c.after.capacity else [_figure("tokens/s/GPU when full", c.capacity.before, c.capacity.after)]
+    figures = [] if not c.after.capacity else [_figure(FULL, c.capacity.before, c.capacity.after)]
     for change in c.changes:
         metric = METRICS[change.metric]
         better = metric.better if metric.better in ("higher", "lower") else ""
@@ -174,6 +213,6 @@ def ranked_record(r: Ranked) -> dict[str, Any]:
     }
 
 
-def refused_record(r: Refused) -> dict[str, Any]:
+def refused_record(r: NotRanked) -> dict[str, Any]:
     """A technique that does not apply as plain JSON values."""
     return {"technique": r.key, "paper": r.paper, "reason": r.reason}

@@ -26,7 +26,7 @@ from rooflab.papers.technique import Technique
 from rooflab.papers.work import Step, Work
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Terms", "read_input", "run", "run_inputs"]
+__all__ = ["Terms", "read_input", "run", "run_input"]
 
 _RUNS: Final = 64
 """Runs of a paper whose finished cells are kept, those that were last added to."""
@@ -59,12 +59,12 @@ def run(key: str, given: Any = None, *, method: str = "", terms: Terms | None = 
     from rooflab.papers.engines import engines
 
     p, terms = paper(key), terms or Terms()
-    chosen = choose(p, method)
+    chosen = choose(p, method, given if isinstance(given, (str, Path)) else "")
     if given is None:
-        inputs = dict([next(iter(own_inputs(p, chosen, Lab(engines())).items()))])
+        name, data = next(iter(own_inputs(p, chosen, Lab(engines())).items()))
     else:
-        inputs = {YOURS: read_input(chosen, given) if isinstance(given, (str, Path)) else given}
-    return run_inputs(p, inputs, settings, terms, engines=engines(), method=method)[0].outcome
+        name, data = YOURS, read_input(chosen, given) if isinstance(given, (str, Path)) else given
+    return run_input(p, name, data, settings, terms, engines=engines(), method=chosen.key).outcome
 
 
 def read_input(chosen: Chosen, source: str | Path) -> Any:
@@ -76,20 +76,16 @@ def read_input(chosen: Chosen, source: str | Path) -> Any:
     return kind_of(reads(chosen)).open(source)
 
 
-def run_inputs(
-    p: Paper, inputs: Mapping[str, Any], settings: Mapping[str, Any], terms: Terms, *, engines: Engines,
-    method: str = "",
-) -> tuple[Ran, ...]:  # fmt: skip
-    """One technique or method of a paper on each of `inputs` by name, in order; those after an interrupted one are left
-    out."""
-    chosen, budget = choose(p, method), Budget(terms.budget_s)
-    ran: list[Ran] = []
-    for i, (name, data) in enumerate(inputs.items()):
-        share_s = budget.left_s / (len(inputs) - i)
-        ran.append(_Job(p, chosen, settings, terms, engines).over_seeds(name, data, share_s))
-        if ran[-1].outcome.account.partial:
-            break
-    return tuple(ran)
+def run_input(
+    p: Paper, name: str, data: Any, settings: Mapping[str, Any], terms: Terms, *, engines: Engines, method: str = "",
+    budget_s: float = math.inf,
+) -> Ran:  # fmt: skip
+    """One technique or method of a paper on one input, which is called `name`, within `budget_s` of the terms' time.
+
+    Raises KeyboardInterrupt when it comes before there is a figure, Infeasible where it does not apply.
+    """
+    job = _Job(p, choose(p, method), settings, terms, engines)
+    return job.over_seeds(name, data, min(budget_s, terms.budget_s))
 
 
 @dataclass(frozen=True, slots=True)

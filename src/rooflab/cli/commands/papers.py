@@ -120,81 +120,31 @@ def _show_card(found: Card, as_json: bool) -> int:
 @click.argument("key")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
 @click.option("--method", default="", metavar="NAME", help="Which technique or method, where a paper has several.")
-@click.option("--out", default="", metavar="DIR", help="Write the files that the method makes into a folder.")
-@scenario_options()
+@click.option("--budget", default="", metavar="TIME", help="Take about so long (3m): fewer samples, wider intervals.")
+@click.option("--seeds", type=click.IntRange(1), default=1, metavar="N", help="Run N seeds, and show the spread.")
+@click.option("--no-cache", is_flag=True, help="Compute what an earlier run finished, too.")
+@click.option("--out", default="", metavar="DIR", help="Write the files that the method makes into a new folder.")
+@click.option("--html", default="", metavar="FILE", help="Also write one page with figures, reasons and the plot.")
+@scenario_options(many=True, metavar="INPUT")
 @output_options
-def run(*, key: str, settings: tuple[str, ...], method: str, out: str, given: Given, as_json: bool, quiet: bool) -> int:
-    """A paper's technique or method on an input of yours, or on a sample or setup of its own: before, after, and why.
+def run(
+    *, key: str, settings: tuple[str, ...], method: str, budget: str, seeds: int, no_cache: bool, out: str, html: str,
+    given: list[Given], as_json: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """A paper's technique or method on inputs of yours, or on a sample or setup of its own: before, after, and why.
 
-    The input is a SCENARIO (a file or flags) for techniques; a file or the name of a sample (rooflab inputs) for
-    methods that read another kind of data. Exit status 1 when it does not apply or does not fit, with the reason.
+    An INPUT is a SCENARIO (a file or flags) for techniques; a file or the name of a sample (rooflab inputs) for
+    methods that read another kind of data. What takes long is kept as it is finished: after Ctrl-C (exit status 130)
+    the figures are of what is there, and the same command goes on. Exit status 1 when it does not apply or does not
+    fit, with the reason.
     """
-    from rooflab.api import engines
-    from rooflab.feed.listing import entry
-    from rooflab.papers.condition import Condition
-    from rooflab.papers.execute import choose, run_paper
-    from rooflab.papers.lab import Lab
-    from rooflab.papers.registry import paper
+    from rooflab.cli.papers_run import Wish, run_paper_on
 
-    found = entry(key)
-    if not found.runnable:
-        click.echo(f"{found.key}: {found.status} (rooflab papers list --runnable)", err=True)
-        return 1
-    p = paper(found.key)
-    data = _input(choose(p, method), given, found.key)
-    with given.located():
-        lab = Lab(engines(), Condition(seed=int(given.fields.get("workload.seed", 0))))
-        ran = run_paper(p, data, dict(_setting(s) for s in settings), lab, method)
-    if out:
-        _write({name: content for one in ran for name, content in one.outcome.files.items()}, out)
-    if as_json:
-        return _json([one.record() for one in ran])
-    from rooflab.report.text.papers import show_run
-
-    show_run(found, ran, given.path, quiet=quiet)
-    return 0
-
-
-def _input(chosen: Any, given: Given, key: str) -> Any:
-    """What the reader gave, read as the kind that the method reads; None where nothing was given."""
-    from rooflab.errors import InputError
-    from rooflab.papers.execute import kind_read
-
-    kind = kind_read(chosen)
-    if kind is None:
-        return None if not given.path and not given.fields else given.scenario()
-    flag = next((flag for field, flag in given.flags.items() if field != "workload.seed"), "")
-    if flag:
-        raise InputError(
-            f"belongs to a scenario; {key}.{chosen.key} reads {kind.name} (rooflab inputs {kind.name})", flag
-        )
-    return kind.open(given.path) if given.path else None
-
-
-def _write(files: dict[str, bytes], folder: str) -> None:
-    from pathlib import Path
-
-    from rooflab.errors import InputError
-    from rooflab.files import replaced
-
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            with replaced(Path(folder) / name, "wb") as file:
-                file.write(content)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", f"--out {folder}") from None
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    import yaml
-
-    from rooflab.errors import InputError
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"{text!r} is not a setting such as prefill=2", "--set")
-    return name.strip(), yaml.safe_load(value)
+    wish = Wish(
+        settings=settings, method=method, budget=budget, seeds=seeds, keep=not no_cache, out=out, html=html,
+        as_json=as_json, quiet=quiet,
+    )  # fmt: skip
+    return run_paper_on(key, given, wish)
 
 
 @command.command("check")
@@ -260,9 +210,9 @@ def check_claims(
     if as_json:
         _json([r.record() for r in rows])
         return failed
-    from rooflab.report.text.papers import show_rows
+    from rooflab.report.text.claims import show_claims
 
-    show_rows(rows)
+    show_claims(rows)
     return failed
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isnan
 from typing import TYPE_CHECKING, Any, Final
 
-from rooflab.evidence.claims.words import expected, figure, shown, tally
-from rooflab.metrics.registry import METRICS
-from rooflab.papers.reasons import label
+from rooflab.report.outcomes import gain_words
+from rooflab.report.text.claims import show_claims
 from rooflab.report.text.console import console, literal
 from rooflab.units import significant
 
@@ -17,22 +15,15 @@ if TYPE_CHECKING:
 
     from rooflab.evidence.claims.row import Row
     from rooflab.papers.cards import Card
-    from rooflab.papers.compare import Change, Comparison
-    from rooflab.papers.execute import Ran
     from rooflab.papers.paper import Paper
     from rooflab.papers.rank import Ranked, Refused
     from rooflab.planner.techniques import Option
     from rooflab.scenario.scenario import Scenario
 
-__all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper", "show_rank", "show_rows", "show_run"]
+__all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper", "show_rank"]
 
 _WHOLE: Final = ("day", "key", "kind", "paper")
 """Columns whose cells stay on one line."""
-_MARK: Final = {
-    "reproduced": "✓", "depends": "(?)", "failing": "✗", "calibrated": "(fit)", "input": "(input)",
-    "analogue": "(beside)",
-    "needs-extra": "–", "not-modelled": "–",
-}  # fmt: skip
 
 
 def _table(*headings: tuple[str, str]) -> Table:
@@ -101,97 +92,7 @@ def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
             summary = " ".join((cls.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
             out.print(f"{name} {key}({', '.join(cls.__annotations__)}): {summary}", markup=False)
     out.print()
-    show_rows(rows)
-
-
-def show_rows(rows: Sequence[Row]) -> None:
-    """Claims: expected, first and present value, error, status."""
-    out = console()
-    table = _table(
-        ("paper", "left"), ("claim", "left"), ("expected", "right"), ("first", "right"), ("now", "right"),
-        ("error", "right"), ("", "left"), ("", "left"),
-    )  # fmt: skip
-    last = ""
-    for r in rows:
-        error = "" if r.error is None else f"{r.error:+.1%}"
-        revised = f" (revised {r.revised} x)" if r.revised else ""
-        text = f"{r.text}{revised}" if not r.reason else f"{r.text}{revised}\n  {r.reason}"
-        table.add_row(
-            r.paper if r.paper != last else "", literal(text), expected(r.expected, r.unit), shown(r.first, r.unit),
-            shown(r.got, r.unit), error, _MARK[r.status], "audited" if r.audited else "",
-        )  # fmt: skip
-        last = r.paper
-    out.print(table)
-    out.print(f"\n{tally(rows)}", markup=False)
-
-
-def show_run(e: Card, ran: Sequence[Ran], path: str, *, quiet: bool = False) -> None:
-    """What came out, against its baseline, and why, for each input."""
-    out = console()
-    seed = f"seed {e.seed}, " if e.seed else ""
-    out.print(f"[bold]{literal(e.name)}[/bold]: {literal(e.does)} ({seed}{e.date[:4]})", highlight=False)
-    for one in ran:
-        if one.comparison is not None:
-            _comparison(out, one.setup, one.comparison)
-        else:
-            _outcome(out, one)
-    if not quiet:
-        out.print(
-            f"\nNext    rooflab papers show {e.key}" + (f"     rooflab papers rank {path}" if path else ""),
-            markup=False,
-        )
-
-
-def _outcome(out: Any, ran: Ran) -> None:
-    out.print(f"\n{ran.setup}: {ran.method}", markup=False)
-    compared = any(f.baseline is not None for f in ran.outcome.figures)
-    table = _table(
-        ("", "left"), *([("without", "right")] if compared else []), ("", "right"), ("", "right"), ("", "left")
-    )
-    for f in ran.outcome.figures:
-        spread = (
-            "" if f.spread is None else f" ({significant(f.spread[0])} – {significant(f.spread[1])}, {f.runs} runs)"
-        )
-        before = [figure(f.baseline, f.unit)] if compared else []
-        table.add_row(literal(f.name), *before, figure(f.value, f.unit) + spread, _gain(f.gain), f.how)
-    out.print(table)
-    out.print(f"Because  {ran.outcome.because}", markup=False)
-    for note in ran.outcome.notes:
-        out.print(note, markup=False)
-    for name, content in ran.outcome.files.items():
-        out.print(f"File     {name}, {len(content):,} bytes (--out DIR writes it)", markup=False)
-
-
-def _comparison(out: Any, name: str, c: Comparison) -> None:
-    s = c.after.scenario
-    out.print(literal(f"\n{name}: {s.model.name} on {s.hardware.count} × {s.hardware.device.name}"))
-    table = _table(("", "left"), ("now", "right"), (f"with {c.technique}", "right"), ("", "right"))
-    if c.after.capacity:
-        table.add_row("tok/s/GPU when full", *_sides(c.capacity), _gain(c.capacity.gain))
-    for change in c.changes:
-        table.add_row(label(change.metric), *_sides(change), _gain(change.gain))
-    out.print(table)
-    if c.note:
-        out.print(f"Now: {c.note}", markup=False)
-    out.print(f"Verdict  {c.verdict}", markup=False)
-    for i, reason in enumerate(c.reasons):
-        out.print(f"{'Because' if i == 0 else '':<9}{reason}", markup=False)
-    out.print(f"Quality  {c.quality}", markup=False)
-
-
-def _sides(c: Change) -> tuple[str, str]:
-    unit = METRICS[c.metric].unit if c.metric in METRICS else ""
-    return _value(c.before, unit), _value(c.after, unit)
-
-
-def _value(value: float, unit: str) -> str:
-    if isnan(value):
-        return "–"
-    return figure(value, unit if unit in ("s", "W") else "")
-
-
-def _gain(gain: float) -> str:
-    return "" if isnan(gain) else "same" if abs(gain - 1) < 0.005 else f"{significant(gain)} ×"
+    show_claims(rows, texts=True)
 
 
 def show_rank(
@@ -214,9 +115,9 @@ def show_rank(
         table.add_row(
             str(i),
             literal(str(r.technique)),
-            _gain(r.gain),
+            gain_words(r.gain),
             r.of,
-            _gain(tpot),
+            gain_words(tpot),
             literal(str(r.comparison.quality)),
             literal(r.comparison.because),
         )
@@ -244,7 +145,7 @@ def show_options(options: Sequence[Option]) -> None:
         value = "–" if best is None else significant(float(best.metrics[objective.metric]))
         table.add_row(
             literal(str(o)),
-            _gain(o.gain),
+            gain_words(o.gain),
             value,
             literal(best.label) if best else "none",
             literal(", ".join(str(c) for c in o.quality)) or "–",
