@@ -27,7 +27,8 @@ class MoeCurve:
     """`t0_s` launches; `ec`, `em` shares of peak and bandwidth; `a` activation passes; `pad_tokens` an expert.
 
     `remote`: passes over a slot whose expert is on another rank.  `alpha`, `heat`: skewed (power-law 1.2) routing, see
-    `experts_touched` and the module.
+    `experts_touched` and the module.  `vector_tokens`: up to so many tokens an expert are products of a matrix with
+    vectors, which pad nothing; the padding of tiles sets in towards it (0: tiles from the first token).
     """
 
     t0_s: float
@@ -38,6 +39,7 @@ class MoeCurve:
     alpha: float = 1.0
     heat: float = 0.0
     remote: float = 0.0
+    vector_tokens: float = 0.0
 
 
 def experts_touched(assignments: Real, experts: Real, alpha: Real) -> Real:
@@ -82,7 +84,11 @@ def moe_s(
     assignments = np.minimum(tokens * top_k / ep * imbalance, tokens * np.minimum(top_k, here))
     touched = experts_touched(assignments, here, alpha)
     weights = matrices * hidden * width
-    compute_s = 2.0 * weights * (assignments + curve.pad_tokens * touched) / (peak_flops * curve.ec)
+    pad = curve.pad_tokens * touched
+    if curve.vector_tokens > 1.0:
+        each = assignments / np.maximum(touched, 1e-12)
+        pad = pad * np.clip((each - 1.0) / (curve.vector_tokens - 1.0), 0.0, 1.0)
+    compute_s = 2.0 * weights * (assignments + pad) / (peak_flops * curve.ec)
     memory_s = touched * weights * weight_bytes / (bytes_per_s * curve.em)
     passes_s = curve.a * assignments * (2.0 * hidden + matrices * width) * 2.0 / bytes_per_s
     foreign = np.maximum(tokens * top_k - assignments, 0.0) * gathered

@@ -82,6 +82,8 @@ def _formats(model: Model, device: Device, asked: Formats, engine: str) -> StepF
     else:
         experts = named
     weights = dtype(stored) if split_checkpoint else named
+    if engine == "llamacpp" and split_checkpoint and experts.name == "mxfp4" and weights.bits >= 16:
+        weights = dtype("q8_0")  # files of llama.cpp keep the rest so (gpt-oss-20b-mxfp4.gguf: 12.1 GB)
     given = dtype(asked.activations) if asked.activations else None
 
     def fed(one: DType) -> DType:
