@@ -1,0 +1,96 @@
+"""Landscapes of two engines over the same prompts, each engine on so many GPUs and no others.
+
+Continuous batching is the simulator's. A static pipeline pads every prompt of a batch to its longest, generates until
+its longest answer is done, and walks through the GPUs one after the other (layers are spread over them by memory,
+nothing overlaps), so that more GPUs hold larger batches and compute no faster:
+
+    t(batch) = prefill(b · max prompt) + (max answer − 1) · decode(b),    throughput = Σ answers / Σ t
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.costs.step import StepCosts
+from rooflab.deploy.engine import engine_of
+from rooflab.errors import RooflabError
+from rooflab.library.serving.inference_hyperparameters.landscape import Key, Landscape
+from rooflab.scenario.scenario import Scenario
+
+__all__ = ["BATCHES", "GPUS", "Counts", "continuous_landscape", "static_landscape", "static_seconds"]
+
+BATCHES: Final = tuple(2**k for k in range(11))
+GPUS: Final = (1, 2, 4, 8)
+_LOGIT_BYTES: Final = 6.0
+"""Bytes of a logit: pipelines of 2024 compute those of every prompt position, in 16 bits and again in 32."""
+Counts = npt.NDArray[np.int64]
+
+
+def static_seconds(
+    costs: StepCosts, prompt: Counts, output: Counts, batch: int
+) -> tuple[npt.NDArray[np.float64], Counts]:
+    """Seconds of each static batch of `batch` requests in the order given, and tokens that its longest sequence
+    reaches.
+
+    `costs` holds one deployment (`StepCosts`); decode steps are priced at the context half-way.
+    """
+    starts = np.arange(0, len(prompt), batch)
+    rows = np.diff(np.append(starts, len(prompt))).astype(np.float64)
+    longest, steps = np.maximum.reduceat(prompt, starts), np.maximum.reduceat(output, starts)
+    which, none = np.zeros(len(starts), dtype=np.intp), np.zeros(len(starts))
+    area = rows * longest * (longest + 1) / 2
+    first = costs.step(
+        which,
+        n_decode=none,
+        context=none,
+        n_prefill=rows,
+        prefill_tokens=rows * longest,
+        area=area,
+        rows=rows * longest,
+    )
+    each = costs.step(
+        which, n_decode=rows, context=rows * (longest + steps / 2), n_prefill=none, prefill_tokens=none, area=none
+    )
+    return first.seconds + (steps - 1) * each.seconds, longest + steps
+
+
+def static_landscape(scenario: Scenario, prompt: Counts, output: Counts, batches: Sequence[int] = BATCHES) -> Landscape:
+    """A static pipeline over requests in the order given: batches up to what memory holds, layers spread over each
+    number of GPUs."""
+    found: dict[Key, float] = {}
+    for n in (n for n in GPUS if n <= scenario.hardware.count):
+        try:
+            engine = engine_of(
+                scenario.with_deployment(engine="transformers", tp=1, pp=n, replicas=1, speculation=None)
+            )
+        except RooflabError:
+            continue
+        costs = engine.step_cost.stack()
+        for b in (b for b in batches if b < 2 * len(prompt)):
+            seconds, reached = static_seconds(costs, prompt, output, b)
+            rows, longest = min(b, len(prompt)), float(reached.max())
+            logits = rows * float(prompt.max()) * engine.model.vocab * _LOGIT_BYTES
+            if rows * engine.sequence_bytes(longest) + logits <= engine.free_bytes:
+                found[n, b] = float(output.sum() / seconds.sum())
+    return Landscape(found)
+
+
+def continuous_landscape(scenario: Scenario, batches: Sequence[int] = BATCHES) -> Landscape:
+    """Continuous batching of the scenario's requests, all there at the start, by one engine: its tensor-parallel GPUs
+    by most sequences at once. GPUs beyond it do not take part."""
+    from rooflab.simulator.serving.scenario import simulate
+
+    found: dict[Key, float] = {}
+    all_at_once = scenario.with_workload(rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput")
+    for n in (n for n in GPUS if n <= scenario.hardware.count):
+        one = all_at_once.with_deployment(tp=n, pp=1, dp=1, replicas=1)
+        for b in (b for b in batches if b < 2 * (scenario.workload.requests or 1)):
+            try:
+                found[n, b] = float(simulate(one.with_deployment(max_num_seqs=b)).metrics["output_tokens_per_s"])
+            except RooflabError:
+                continue
+    return Landscape(found)
