@@ -9,17 +9,18 @@ import pytest
 
 import rooflab as rl
 from rooflab import api
-from rooflab.errors import Infeasible
-from rooflab.library.serving.polca.paper import Polca
+from rooflab.errors import Infeasible, InputError
+from rooflab.inputs.series import Series
 from rooflab.library.serving.polca.policy import SHARES, policy
 from rooflab.library.serving.polca.rows import phases
+from rooflab.library.serving.polca.technique import Polca, PolcaRow
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
 from rooflab.papers.registry import paper
 from rooflab.scenario.lengths import Lengths, quantiles
 from rooflab.simulator.power_jobs import Jobs, diurnal_jobs, shape_of
-from rooflab.simulator.power_row import Row, run_row, two_classes
-from rooflab.simulator.power_rules import Caps, Rule
+from rooflab.simulator.power_row import Row, run_row
+from rooflab.simulator.power_rules import Caps, Rule, two_classes
 from rooflab.simulator.power_site import late_share
 
 CHAT = Path(__file__).parents[1] / "examples" / "chat-70b.yaml"
@@ -185,6 +186,82 @@ def test_a_readers_row_carries_more_servers_and_the_policy_brakes_less_than_none
     lone = run_paper(p, s, {"policy": "no cap", "servers": 20, "more": 0.0}, lab, "power_row")[0].outcome
     assert lone["time capped with 0% more"] == 0.0
     assert lone["high priority: work late with 0% more"] == 0.0
+
+
+ROW = {"model": "meta-llama/Llama-3.1-8B", "hardware": "4 x h100-sxm", "deployment": {"tp": 1}}
+
+
+def test_a_row_stays_in_its_budget_with_the_less_urgent_capped_first() -> None:
+    full = rl.load({**ROW, "workload": {"isl": 1024, "osl": 256, "concurrency": 200, "requests": 600}})
+    (mine,) = PolcaRow.variants(full)
+    changed = full | mine
+    capped = {s.replica: s.clock for s in changed.deployment.cluster.speed}
+    group = two_classes(0.5, 4).tolist()
+    assert {capped[i] for i in range(4) if group[i] == 0} <= {SHARES[2], SHARES[3]}
+    assert all(capped.get(i, 1.0) in (1.0, SHARES[1]) for i in range(4) if group[i] == 1)
+    before, after = (api.simulate(s).metrics for s in (full, changed))
+    assert after["power_w"] < before["power_w"]
+    assert after["tpot_s_mean"] >= before["tpot_s_mean"]
+
+
+def test_a_row_that_reaches_no_threshold_or_the_brake_is_refused() -> None:
+    idle = rl.load({**ROW, "workload": {"isl": 100, "osl": 100, "rate": "0.1/s"}})
+    with pytest.raises(Infeasible, match="nothing is capped"):
+        idle | PolcaRow(more=0.0)
+    full = rl.load({**ROW, "workload": {"isl": 1024, "osl": 256, "concurrency": 200}})
+    with pytest.raises(Infeasible, match="brake would engage"):
+        full | PolcaRow(more=1.0)
+    with pytest.raises(Infeasible, match="two priorities"):
+        rl.load({**ROW, "hardware": "h100-sxm", "workload": {"isl": 100, "osl": 100, "rate": 1}}) | PolcaRow()
+
+
+def of_power(values: np.ndarray, name: str = "power_w", step_s: float = 2.0) -> Series:
+    return Series(time_s=step_s * np.arange(len(values)), channels=(name,), values=values[:, None])
+
+
+def replayed(given: Series, **settings: object) -> dict[str, float]:
+    found = run_paper(paper("polca"), given, settings, Lab(api.engines()), "power_series")[0].outcome
+    return {f.name: f.value for f in found.figures}
+
+
+def test_a_series_is_replayed_with_more_servers() -> None:
+    """40 servers of 6.5 kW at 74 % of their budget, 79 % for ten minutes: a third more of them would pass it."""
+    watts = np.full(3600, 0.74 * 40 * 6500.0)
+    watts[1500:1800] = 0.79 * 40 * 6500.0
+    found = replayed(of_power(watts))
+    assert found["peak of the row"] == pytest.approx(79.0)
+    assert found["largest rise within a command"] == pytest.approx(5.0)
+    bare = replayed(of_power(watts), policy="no cap")
+    assert bare["servers more without a brake"] == 25.0
+    assert bare["peak with 30% more"] >= 1.3 * 79.0  # behind the brake all of them are busy
+    assert bare["brakes with 30% more"] >= 1
+    assert found["servers more without a brake"] > 25.0
+    assert found["peak with 30% more"] <= bare["peak with 30% more"]
+    calm = replayed(of_power(watts), policy="no cap", more=0.0)
+    assert (calm["brakes with 0% more"], calm["time capped with 0% more"]) == (0.0, 0.0)
+    assert calm["high priority: work late with 0% more"] == 0.0
+
+
+def test_units_of_a_series_are_those_of_its_name() -> None:
+    share = np.array([0.65, 0.70, 0.75, 0.74] * 50)
+    rows = [of_power(share * 260e3), of_power(share * 260, "pdu_kw"), of_power(share, "row_share")]
+    peaks = [replayed(s)["peak of the row"] for s in rows]
+    assert peaks == pytest.approx([75.0] * 3)
+
+
+def test_what_is_no_power_or_of_other_servers_is_refused() -> None:
+    share = np.array([0.65, 0.70, 0.75])
+    with pytest.raises(InputError, match="ends in _w"):
+        replayed(of_power(share, "temperature"))
+    with pytest.raises(InputError, match="has no value at 2 s"):
+        replayed(of_power(np.array([0.7, np.nan, 0.7]), "row_share"))
+    with pytest.raises(Infeasible, match="when idle"):
+        replayed(of_power(0.1 * share, "row_share"))
+    with pytest.raises(Infeasible, match="when busy"):
+        replayed(of_power(1.3 * share, "row_share"))
+    assert replayed(of_power(0.5 * share, "row_share"), idle_w=2000)["peak of the row"] == pytest.approx(37.5)
+    with pytest.raises(Infeasible, match="no series"):
+        replayed(of_power(share[:1], "row_share"))
 
 
 def test_it_refuses() -> None:

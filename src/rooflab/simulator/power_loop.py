@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from rooflab.simulator.serving.record import Grid, Rows
 
-__all__ = ["Budget", "Doing", "Job", "Limit", "Server", "State", "Use", "advance"]
+__all__ = [
+    "Budget", "Doing", "Job", "Limit", "Server", "State", "Use", "advance", "clock_of", "command", "compiled", "react",
+]  # fmt: skip
 
 _HELD: Final = 60.0
 """Seconds that the brake holds at the least."""
@@ -105,21 +107,26 @@ class State(NamedTuple):
     power: npt.NDArray[np.float64]
 
 
-def _compile(function: Any) -> Any:
+def compiled(function: Any) -> Any:
+    """A function of this loop, compiled once on a machine."""
     return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
 
 
-@_compile
+@compiled
+def clock_of(s: Any, group: int) -> int:
+    """The clock that the rules in force and the brake leave a class (the lowest: the highest index)."""
+    clock = 0
+    for k in range(len(s.rules)):
+        if s.rules[k].on and s.rules[k].group == group:
+            clock = max(clock, s.rules[k].clock)
+    return max(clock, s.budget[0].brake) if s.budget[0].braked else clock
+
+
+@compiled
 def _set_clocks(s: State, now: float) -> None:
-    """Give each class the clock that the rules in force and the brake leave it (the lowest: the highest index), and
-    stretch what is left of its servers' phases."""
+    """Give each class its clock, and stretch what is left of its servers' phases."""
     for g in range(len(s.use)):
-        clock = 0
-        for k in range(len(s.rules)):
-            if s.rules[k].on and s.rules[k].group == g:
-                clock = max(clock, s.rules[k].clock)
-        if s.budget[0].braked:
-            clock = max(clock, s.budget[0].brake)
+        clock = clock_of(s, g)
         if clock == s.doing[g].clock:
             continue
         prompt = s.table[g, clock].prompt_s / s.use[g].prompt_s
@@ -132,18 +139,7 @@ def _set_clocks(s: State, now: float) -> None:
         s.use[g] = s.table[g, clock]
 
 
-@_compile
-def _decide(s: State, p: float, now: float) -> None:
-    """Give the commands that a reading `p` calls for; each takes effect `delay_s` later."""
-    for k in range(len(s.rules)):
-        rule = s.rules[k]
-        if rule.due_s < np.inf:
-            continue
-        if (p < rule.below) if rule.on else (p > rule.above and (rule.after < 0 or s.rules[rule.after].on)):
-            rule.due_s = now + s.budget[0].delay_s
-
-
-@_compile
+@compiled
 def _serve(s: State, i: int, end: float) -> float:
     """Take server `i` through the phases that end before `end`; joules that it draws more than it would have without
     these changes."""
@@ -177,7 +173,7 @@ def _serve(s: State, i: int, end: float) -> float:
     return joules
 
 
-@_compile
+@compiled
 def _energy(s: State, now: float) -> float:
     """Joules that all servers draw in the step from `now` on."""
     step_s = s.budget[0].step_s
@@ -192,8 +188,8 @@ def _energy(s: State, now: float) -> float:
     return joules
 
 
-@_compile
-def _command(s: State, now: float) -> bool:
+@compiled
+def command(s: Any, now: float) -> bool:
     """Let rules and the brake take effect that are due; whether any did."""
     row, changed, capped = s.budget[0], False, False
     for k in range(len(s.rules)):
@@ -214,7 +210,26 @@ def _command(s: State, now: float) -> bool:
     return changed
 
 
-@_compile
+@compiled
+def react(s: Any, p: float, now: float) -> bool:
+    """Give the commands that a reading `p` calls for, each of which takes effect `delay_s` later; whether the brake is
+    let go."""
+    row = s.budget[0]
+    if row.brake >= 0 and not row.braked and p > 1.0 and row.brake_due_s == np.inf:
+        row.brake_due_s = now + row.brake_s
+    released: bool = row.braked == 1 and now >= row.brake_end_s and p < 1.0
+    if released:
+        row.braked = 0
+    for k in range(len(s.rules)):
+        rule = s.rules[k]
+        if rule.due_s < np.inf:
+            continue
+        if (p < rule.below) if rule.on else (p > rule.above and (rule.after < 0 or s.rules[rule.after].on)):
+            rule.due_s = now + row.delay_s
+    return released
+
+
+@compiled
 def advance(s: State) -> None:
     """Advance every server by a step, add up its energy, read the power, let the rules decide: to the end."""
     row = s.budget[0]
@@ -225,16 +240,9 @@ def advance(s: State) -> None:
     released = False
     for step in range(len(s.power)):
         now = step * row.step_s
-        if _command(s, now) or released:
+        if command(s, now) or released:
             _set_clocks(s, now)
-        p = _energy(s, now) / row.step_s / row.budget_w
-        s.power[step] = p
-        if row.brake >= 0 and not row.braked and p > 1.0 and row.brake_due_s == np.inf:
-            row.brake_due_s = now + row.brake_s
-            if row.stop:
-                row.brakes += 1
-                return
-        released = row.braked == 1 and now >= row.brake_end_s and p < 1.0
-        if released:
-            row.braked = 0
-        _decide(s, p, now)
+        if row.stop and row.brakes:
+            return
+        s.power[step] = _energy(s, now) / row.step_s / row.budget_w
+        released = react(s, s.power[step], now)

@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from rooflab.simulator.power_jobs import Jobs
 from rooflab.simulator.power_loop import Budget, Doing, Limit, Server, State, Use, advance
-from rooflab.simulator.power_rules import NO_CAPS, Caps
-from rooflab.simulator.serving.record import dtype_of
+from rooflab.simulator.power_phases import Phases
+from rooflab.simulator.power_rules import NO_CAPS, Caps, two_classes
+from rooflab.simulator.serving.record import Rows, dtype_of
 
-__all__ = ["Row", "RowResult", "run_row", "two_classes"]
+__all__ = ["Row", "RowResult", "budget_of", "row_of", "rules_of", "run_row"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -70,6 +71,17 @@ class RowResult:
         return best
 
 
+def row_of(phases: Phases, servers: int, *, budget_w: float, share_high: float = 0.0) -> Row:
+    """So many alike servers, the share `share_high` of them of class 1, in a budget."""
+    tables = [
+        np.array([x, x]) for x in (phases.prompt_s, phases.token_s, phases.prompt_w, phases.token_w, phases.idle_w)
+    ]
+    return Row(
+        group=two_classes(share_high, servers), prompt_s=tables[0], token_s=tables[1], prompt_w=tables[2],
+        token_w=tables[3], idle_w=tables[4], budget_w=budget_w,
+    )  # fmt: skip
+
+
 def run_row(
     row: Row,
     jobs: Jobs,
@@ -95,35 +107,39 @@ def run_row(
     )  # fmt: skip
 
 
-def _state(row: Row, jobs: Jobs, steps: int, caps: Caps, *, step_s: float, latencies: bool) -> State:
-    """The row before its first step: nobody works, no rule is in force."""
+def budget_of(budget_w: float, caps: Caps, *, step_s: float) -> Rows[Budget]:
+    """A row's budget, its brake not engaged."""
     budget = _records(1, Budget)
-    budget.budget_w, budget.step_s, budget.delay_s = row.budget_w, step_s, caps.delay_s
+    budget.budget_w, budget.step_s, budget.delay_s = budget_w, step_s, caps.delay_s
     budget.brake, budget.brake_s = caps.brake, caps.brake_s
     budget.brake_due_s = budget.brake_end_s = np.inf
-    table = _records(row.prompt_s.shape, Use)
-    for name in table.dtype.names:
-        table[name] = getattr(row, name)
+    found: Rows[Budget] = budget
+    return found
+
+
+def rules_of(caps: Caps) -> Rows[Limit]:
+    """The rules of a policy, none in force."""
     rules = _records(len(caps.rules), Limit)
     for held, rule in zip(rules, caps.rules, strict=True):
         held.group, held.above, held.below = rule.group, rule.above, rule.below
         held.clock, held.after, held.due_s = rule.clock, rule.after, np.inf
+    found: Rows[Limit] = rules
+    return found
+
+
+def _state(row: Row, jobs: Jobs, steps: int, caps: Caps, *, step_s: float, latencies: bool) -> State:
+    """The row before its first step: nobody works, no rule is in force."""
+    table = _records(row.prompt_s.shape, Use)
+    for name in table.dtype.names:
+        table[name] = getattr(row, name)
     servers = _records(len(row.group), Server)
     servers.group, servers.job, servers.end = row.group, jobs.start[:-1], jobs.start[1:]
     return State(
-        budget=budget, table=table, use=table[:, 0].copy(), doing=_records(len(table), Doing), rules=rules,
-        servers=servers, until_s=np.zeros(len(servers)), jobs=jobs.table,
-        latency_s=np.full(len(jobs.table) if latencies else 0, np.nan), power=np.zeros(steps),
+        budget=budget_of(row.budget_w, caps, step_s=step_s), table=table, use=table[:, 0].copy(),
+        doing=_records(len(table), Doing), rules=rules_of(caps), servers=servers, until_s=np.zeros(len(servers)),
+        jobs=jobs.table, latency_s=np.full(len(jobs.table) if latencies else 0, np.nan), power=np.zeros(steps),
     )  # fmt: skip
 
 
 def _records(n: int | tuple[int, ...], row: type) -> Any:
     return np.zeros(n, dtype_of(row)).view(np.recarray)
-
-
-def two_classes(share_high: float, servers: int) -> I64:
-    """Class of each of `servers`: 1 for the share `share_high` (spread evenly, so that any first ones have it), else
-    0."""
-    i = np.arange(servers + 1)
-    out: I64 = np.diff(np.floor(i * share_high + 0.5).astype(np.int64))
-    return out

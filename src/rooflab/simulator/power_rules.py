@@ -1,11 +1,14 @@
-"""What a capping policy of a row of servers is made of."""
+"""What a capping policy of a row of servers is made of, and which of its servers are of which class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["NO_CAPS", "Caps", "Rule"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["NO_CAPS", "Caps", "Rule", "two_classes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +38,11 @@ class Caps:
 
 
 NO_CAPS: Final = Caps()
+
+
+def two_classes(share_high: float, servers: int) -> npt.NDArray[np.int64]:
+    """Class of each of `servers`: 1 for the share `share_high` (spread evenly, so that any first ones have it), else
+    0."""
+    i = np.arange(servers + 1)
+    out: npt.NDArray[np.int64] = np.diff(np.floor(i * share_high + 0.5).astype(np.int64))
+    return out

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rooflab.search.highest import highest, whole
 from rooflab.simulator.power_jobs import DAY_S, Jobs, diurnal_jobs
 from rooflab.simulator.power_phases import Phases
-from rooflab.simulator.power_row import Row, RowResult, run_row, two_classes
+from rooflab.simulator.power_row import Row, RowResult, row_of, run_row
 from rooflab.simulator.power_rules import NO_CAPS, Caps
 
 __all__ = ["Load", "Site", "Trial", "late_share"]
@@ -97,12 +97,8 @@ class Site:
 
     def row(self, servers: int) -> Row:
         """`servers` in the budget of the row."""
-        p = self.phases
-        tables = [np.array([x, x]) for x in (p.prompt_s, p.token_s, p.prompt_w, p.token_w, p.idle_w)]
-        return Row(
-            group=two_classes(self.share_high, servers), prompt_s=tables[0], token_s=tables[1], prompt_w=tables[2],
-            token_w=tables[3], idle_w=tables[4], budget_w=self.servers * p.rated_w,
-        )  # fmt: skip
+        budget_w = self.servers * self.phases.rated_w
+        return row_of(self.phases, servers, budget_w=budget_w, share_high=self.share_high)
 
     def trial(self, servers: int) -> Trial:
         """`servers` in the budget of the row."""
@@ -128,6 +124,11 @@ class Trial:
     def capped(self) -> RowResult:
         """Whole days under the policy."""
         return run_row(self.row, self.days, self._site.load.days * DAY_S, self._site.caps)
+
+    @cached_property
+    def plain(self) -> RowResult:
+        """Whole days without caps."""
+        return run_row(self.row, self.days, self._site.load.days * DAY_S, latencies=False)
 
     @property
     def time_capped(self) -> float:

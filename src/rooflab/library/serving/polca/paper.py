@@ -10,63 +10,31 @@ clock, token phases hardly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
-from rooflab.library.serving.polca.policy import HIGH, LOW, POLICIES, SHARES, Policy
+from rooflab.inputs import series as inputs
+from rooflab.library.serving.polca.policy import HIGH, LOW, POLICIES, Policy
+from rooflab.library.serving.polca.replay import PowerSeries
 from rooflab.library.serving.polca.rows import PowerRow
+from rooflab.library.serving.polca.technique import Polca, PolcaRow
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
-from rooflab.papers.parameters import Fraction
-from rooflab.papers.reasons import Reason, moved
-from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from rooflab.simulator.power_row import RowResult
     from rooflab.simulator.power_site import Site
 
-__all__ = ["Polca", "paper"]
+__all__ = ["paper"]
 
 paper = Paper.beside(__file__)
+paper.technique(Polca)
+paper.technique(PolcaRow)
 paper.method(PowerRow)
-
-
-@paper.technique
-class Polca(Technique):
-    """Lock the clock of the devices at a share of their full one, as the policy does to servers above a threshold
-    (section 6)."""
-
-    saves = "power_w"
-    clock: Fraction = 0.787
-
-    def apply(self, scenario: Scenario) -> Scenario:
-        """Refuses devices whose clock cannot be set, or is as low already."""
-        h = scenario.hardware
-        require(h.device.kind == "gpu", f"{h.device.name} offers no clock to lock out of band")
-        require(
-            0.2 <= self.clock < h.clock,
-            f"a clock of {self.clock:.0%} is no cap: devices run at {h.clock:.0%}, the brake at 20%",
-        )
-        return replace(scenario, hardware=replace(h, clock=self.clock))
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Sequence[Technique]:
-        """The three caps of the policy."""
-        return [cls(clock=c) for c in SHARES[1:4]]
-
-    def because(self, before: Any, after: Any) -> Sequence[Reason]:
-        """What requests lose and the devices save at the lower clock."""
-        return (
-            *moved("power_w", before, after, better="devices draw less", worse="devices draw more"),
-            *moved("j_per_token", before, after, better="a token takes less energy", worse="a token takes more energy"),
-            *moved("ttft_s_mean", before, after, better="prompts are faster", worse="prompts are slower"),
-            *moved("tpot_s_mean", before, after, better="tokens are faster", worse="tokens are slower"),
-        )
+paper.method(PowerSeries)
 
 
 def _served(lab: Lab) -> Scenario:
@@ -99,8 +67,13 @@ def _site(lab: Lab) -> Site:
 
 
 def _table(lab: Lab) -> RowResult:
-    row, site = _row(lab), _site(lab)
-    return lab.cached(("table", str(row)), lambda: row.table(site))
+    row = _row(lab)
+
+    def run() -> RowResult:
+        given = _served(lab)
+        return row.table(row.served(lab, given), row.load(lab, given))
+
+    return lab.cached(("table", str(row)), run)
 
 
 @paper.claim("45-servers")
@@ -124,7 +97,7 @@ def spike(lab: Lab) -> float:
 @paper.claim("45-freq")
 def locked(lab: Lab) -> float:
     """Peak of a server at the lowest cap whose loss stays below 7 %."""
-    p = _site(lab).phases
+    p = _row(lab).served(lab, _served(lab))
     most = lab.data("loss allowed", 0.07)
     lowest = max((i for i in range(1, 4) if p.loss(i) <= most), default=0)
     return 100.0 * (1.0 - p.prompt_w[lowest] / p.prompt_w[0])
@@ -157,6 +130,19 @@ def rival_brakes(lab: Lab) -> float:
 def setup(lab: Lab) -> Scenario:
     """A server of the row."""
     return _served(lab)
+
+
+@paper.setup("A day of a row of 40 servers of BLOOM-176B, simulated")
+def day(lab: Lab) -> inputs.Series:
+    """What the paper's row draws, read every 2 s."""
+    import numpy as np
+
+    site = _site(lab)
+    share = site.trial(site.servers).plain.power
+    watts = share * site.servers * site.phases.rated_w
+    return inputs.Series(
+        time_s=2.0 * np.arange(len(watts), dtype=np.float64), channels=("power_w",), values=watts[:, None]
+    )
 
 
 @paper.draws

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from rooflab.simulator.power_row import RowResult
     from rooflab.simulator.power_site import Load, Site, Trial
 
-__all__ = ["PowerRow", "host_share", "phases"]
+__all__ = ["PowerRow", "host_share", "phases", "share_high"]
 
 _LIMITS: Final = {HIGH: (0.01, 0.05), LOW: (0.05, 0.5)}
 """Service levels by class: latency lost at the median and at the 99th percentile."""
 _NAMES: Final = {HIGH: "high priority", LOW: "low priority"}
 _TABLE_DAYS: Final = 42.0
 """Days of the production table: 21 June to 2 August 2023."""
-_DAY_S: Final = 86400.0
 
 
 def phases(scenario: Scenario, clocks: Sequence[float] = SHARES, host_share: float = 1.0) -> Phases:
@@ -61,6 +60,14 @@ def host_share(lab: Lab) -> float:
     )  # fmt: skip
 
 
+def share_high(lab: Lab) -> float:
+    """Share of servers that are of high priority."""
+    return lab.assume(
+        "servers of high priority", 0.5, low=0.3, high=0.7,
+        source="the paper states no mix; from twice as many of low priority to twice as many of high",
+    )  # fmt: skip
+
+
 class PowerRow(Method[Scenario]):
     """A row of the scenario's servers under a capping policy: how many more its budget carries, what `more` of them
     lose, and how often rival policies brake (section 6).
@@ -87,7 +94,7 @@ class PowerRow(Method[Scenario]):
         extra, trial = site.extra(), self.trial(site)
         share = f"with {self.more:.0%} more"
         figures = [
-            *_given(site, self.table(site), self.delay_s),
+            *_given(site, self.table(site.phases, site.load), self.delay_s),
             _figure("servers more in the same budget", 100 * extra, "%", better="higher"),
             _figure(f"peak {share}", 100 * trial.capped_peaks.peak, "% of the budget",
                     baseline=100 * trial.uncapped_peaks.peak, better="lower"),
@@ -103,32 +110,33 @@ class PowerRow(Method[Scenario]):
             ]
         return Outcome(tuple(figures), self._because(site, extra, trial))
 
+    def served(self, lab: Lab, given: Scenario) -> Phases:
+        """What a server's job takes and draws at each clock."""
+        s = lab.priced_as(given)
+        require(s.hardware.device.kind == "gpu", f"{s.hardware.device.name} offers no clock to lock out of band")
+        return phases(s, host_share=host_share(lab))
+
     def site(self, lab: Lab, given: Scenario) -> Site:
         """The row under this policy."""
         from rooflab.simulator.power_site import Site
 
-        s = lab.priced_as(given)
-        require(s.hardware.device.kind == "gpu", f"{s.hardware.device.name} offers no clock to lock out of band")
-        high = lab.assume(
-            "servers of high priority", 0.5, low=0.3, high=0.7,
-            source="the paper states no mix; from twice as many of low priority to twice as many of high",
-        )  # fmt: skip
         caps = policy(self.policy, low=self.low, high=self.high, delay_s=self.delay_s)
         return Site(
-            phases(s, host_share=host_share(lab)), self._load(lab, s), servers=self.servers, caps=caps, share_high=high,
-            limits=_LIMITS,
+            self.served(lab, given), self.load(lab, given), servers=self.servers, caps=caps,
+            share_high=share_high(lab), limits=_LIMITS,
         )  # fmt: skip
 
     def trial(self, site: Site) -> Trial:
         """The row with `more` servers."""
         return site.trial(round(self.servers * (1.0 + self.more)))
 
-    def table(self, site: Site) -> RowResult:
+    def table(self, served: Phases, load: Load) -> RowResult:
         """The row as the production table shows it: six weeks, whole days, nothing capped."""
-        from rooflab.simulator.power_row import run_row
+        from rooflab.simulator.power_jobs import DAY_S
+        from rooflab.simulator.power_row import row_of, run_row
 
-        jobs = site.load.jobs(site.phases, self.servers, _TABLE_DAYS)
-        return run_row(site.row(self.servers), jobs, _TABLE_DAYS * _DAY_S, latencies=False)
+        row = row_of(served, self.servers, budget_w=self.servers * served.rated_w)
+        return run_row(row, load.jobs(served, self.servers, _TABLE_DAYS), _TABLE_DAYS * DAY_S, latencies=False)
 
     def brakes(self, site: Site, name: Policy) -> int:
         """Brakes with `more` servers under a policy, in the busiest hour of each day of six weeks."""
@@ -146,11 +154,13 @@ class PowerRow(Method[Scenario]):
         )  # fmt: skip
         return self.trial(site).work_lost(group, late)
 
-    def _load(self, lab: Lab, s: Scenario) -> Load:
+    def load(self, lab: Lab, given: Scenario) -> Load:
+        """What a server has to do: by the scenario's rate, or assumed."""
         from rooflab.estimator.serving.front import estimate
         from rooflab.simulator.power_jobs import shape_of
         from rooflab.simulator.power_site import Load
 
+        s = lab.priced_as(given)
         if self.busy:
             busy: float = self.busy
         elif s.workload.mode == "open":
