@@ -1,7 +1,6 @@
 """The list of papers: cards of the feed and of the papers that other packages offer.
 
-No paper that has a card is imported; one that has none (a third party's) is, because only its file says what it is
-called.
+No paper is imported: one that has no card here (a third party's) says in its KEY.yaml what it is called.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from itertools import groupby
 
 from rooflab.errors import unknown
 from rooflab.papers.cards import KINDS, RESOURCES, Card, cards
-from rooflab.papers.registry import keys, normal, paper
+from rooflab.papers.registry import keys, normal
+from rooflab.papers.shelved import shelved
 
 __all__ = ["by_day", "entries", "entry", "select"]
 
@@ -21,7 +21,7 @@ def entries() -> list[Card]:
     """All papers with whether they can be run, newest first, then by key."""
     runnable = set(keys())
     found = [replace(c, runnable=c.key in runnable) for c in cards()]
-    found += [paper(key).card() for key in runnable - {c.key for c in cards()}]
+    found += shelved(sorted(runnable - {c.key for c in cards()}))
     found.sort(key=lambda e: e.key)
     found.sort(key=lambda e: e.date, reverse=True)
     return found

@@ -35,7 +35,7 @@ from rooflab.papers.claim import KINDS, ROLES, Move, NotModelled, Null
 from rooflab.papers.expectation import read_expectation
 from rooflab.papers.quality import QualityPoint
 
-__all__ = ["Facts", "read_facts"]
+__all__ = ["Facts", "read_facts", "read_texts"]
 
 _TOP: Final = (
     "title", "name", "url", "date", "kind", "saves", "does", "seed", "executed", "modelled", "assumed", "own_data",
@@ -80,10 +80,24 @@ def read_facts(path: Path) -> Facts:
     if both:
         raise InputError(f"{both[0]!r} is both computed and not", where)
     points = tuple(_point(item, f"{where}: quality[{i}]") for i, item in enumerate(_list(raw, "quality", where)))
+    return Facts(
+        _texts(raw), tuple(map(str, _list(raw, "own_data", where))), claims, left, _numbers(raw, where), points
+    )
+
+
+def read_texts(path: Path) -> dict[str, Any]:
+    """What `path` says of the paper itself: title, address, date, kind and the like. Raises InputError that names the
+    file."""
+    raw = _yaml(path)
+    _known(raw, _TOP, path.name)
+    return _texts(raw)
+
+
+def _texts(raw: Mapping[str, Any]) -> dict[str, Any]:
     texts: dict[str, Any] = {name: raw[name] for name in _TOP[:11] if name in raw}
     if "saves" in texts:
         texts["saves"] = tuple(texts["saves"])
-    return Facts(texts, tuple(map(str, _list(raw, "own_data", where))), claims, left, _numbers(raw, where), points)
+    return texts
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from rooflab.metrics.registry import METRICS
-from rooflab.scenario.scenario import Scenario
 from rooflab.units import format_quantity, format_seconds, significant
+
+if TYPE_CHECKING:
+    from rooflab.scenario.scenario import Scenario
 
 __all__ = ["SAME", "Reason", "Sides", "change", "fact", "label", "moved", "same", "sentence", "way"]
 

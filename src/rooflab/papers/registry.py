@@ -13,11 +13,13 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rooflab.errors import InputError, RooflabError, unknown
-from rooflab.papers.paper import Paper
-from rooflab.papers.technique import Technique
+
+if TYPE_CHECKING:
+    from rooflab.papers.paper import Paper
+    from rooflab.papers.technique import Technique
 
 __all__ = ["GROUP", "keys", "module_of", "normal", "paper", "papers", "refresh", "source_of", "techniques"]
 
@@ -42,18 +44,31 @@ def _modules() -> Mapping[str, str]:
 
 def _of(name: str, value: str) -> Iterator[tuple[str, str]]:
     module = value.partition(":")[0]
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None:
+    found = _located(module)
+    if found is None:
         raise InputError(f"names {value}, which cannot be found", f"entry point {name} of {GROUP}")
-    if spec.submodule_search_locations is None:
+    if isinstance(found, Path):
         yield name, module
         return
-    for info in iter_modules(spec.submodule_search_locations):
+    for info in iter_modules(found):
         if not info.name.startswith("_"):
             yield info.name, f"{module}.{info.name}.paper" if info.ispkg else f"{module}.{info.name}"
+
+
+def _located(module: str) -> Path | list[str] | None:
+    """The file of a module, or the folders of a package; found without importing either where they are plain files."""
+    source = source_of(module)
+    if source is not None:
+        return [str(source.parent)] if source.stem == "__init__" else source
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None:
+        return None
+    return (
+        Path(spec.origin or module) if spec.submodule_search_locations is None else [*spec.submodule_search_locations]
+    )
 
 
 def refresh() -> None:
@@ -90,7 +105,7 @@ def source_of(module: str) -> Path | None:
         return None
     if spec is None:
         return None
-    if not inner:
+    if not inner and spec.submodule_search_locations is None:
         return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
     tried = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
     return next((p for t in tried for p in (t.with_name(f"{t.name}.py"), t / "__init__.py") if p.is_file()), None)
@@ -99,6 +114,8 @@ def source_of(module: str) -> Path | None:
 @cache
 def paper(key: str) -> Paper:
     """The paper called `key`, imported. Raises InputError with the nearest keys."""
+    from rooflab.papers.paper import Paper  # a listing needs no paper, and what one is made of takes a while to import
+
     name, module = normal(key), module_of(key)
     try:
         found = getattr(import_module(module), "paper", None)
@@ -121,7 +138,7 @@ def _technique_keys() -> Mapping[str, type[Technique]]:
     return {key: cls for p in papers() for key, cls in p.techniques.items()}
 
 
-class _Techniques(Mapping[str, type[Technique]]):
+class _Techniques(Mapping[str, "type[Technique]"]):
     """Techniques by key. One that is called as its paper costs the import of that paper only."""
 
     def __getitem__(self, key: str) -> type[Technique]:
