@@ -12,7 +12,7 @@ from rooflab.estimator.serving.front import estimate, estimate_many
 from rooflab.metrics.registry import METRICS
 from rooflab.papers.causes import alone, under_load, when_full
 from rooflab.papers.quality import QualityCost
-from rooflab.papers.reasons import Reason, fact, label, moved, same, sentence, way
+from rooflab.papers.reasons import SAME, Reason, fact, label, moved, same, sentence, way
 from rooflab.papers.registry import paper
 from rooflab.papers.technique import Technique
 from rooflab.scenario.scenario import Scenario
@@ -28,6 +28,7 @@ _SHOWN: Final = (
 _SEEN: Final = ("queue_s_mean", "running_mean", "preemptions", "itl_s_p99", "weights_bytes")
 """What a simulation tells of a change for which a technique has no words."""
 _RATE: Final = "output_tokens_per_s_per_gpu"
+_FULL: Final = "throughput when full"
 _IDLE: Final = 0.5
 """Share of the sequences of a full engine below which its tokens under the load are another case."""
 SIMULATED_REQUESTS: Final = 2000
@@ -91,12 +92,15 @@ class Comparison:
 
     @property
     def headline(self) -> tuple[float, str]:
-        """The gain in the metric that the technique is about, and its name; 0 where nothing can be compared."""
+        """The gain in the metric that the technique is about, and its name; 0 where nothing can be compared, infinity
+        where what never ended does now."""
         metric = self.technique.saves
-        if metric == _RATE and self.after.capacity:
-            return _known(self.capacity.gain), "throughput when full"
-        was = self.before.load.get(metric, math.nan) if self.before else math.nan
-        return _known(Change(metric, was, self.after.load.get(metric, math.nan)).gain), label(metric)
+        change, of = self.capacity, _FULL
+        if metric != _RATE or not self.after.capacity:
+            was = self.before.load.get(metric, math.nan) if self.before else math.nan
+            change, of = Change(metric, was, self.after.load.get(metric, math.nan)), label(metric)
+        gain = change.gain
+        return (math.inf if change.way > 0 else 0.0) if math.isnan(gain) else gain, of
 
     @property
     def verdict(self) -> str:
@@ -105,21 +109,26 @@ class Comparison:
             return "it runs only with this"
         gain, of = self.headline
         asks = ", if the answers stay good enough" if self.quality.status == "unknown" else ""
-        said = f"does not pay here: {of} {significant(gain)} ×"
         if same(gain, 1.0):
             said = f"changes nothing here in what it is about ({of})"
-        elif gain > 1:
-            said = f"pays here{asks}: {of} {significant(gain)} ×"
+        else:
+            pays = "pays only if engines are kept full" if self._only_full else "pays here"
+            said = f"{pays + asks if gain > 1 else 'does not pay here'}: {of} {significant(gain)} ×"
         was, now = (m.load.get("devices", math.nan) for m in (self.before, self.after))
         said += f" (on {now:,.0f} devices instead of {was:,.0f})" if was != now else ""
-        for words, direction in (("better", 1), ("worse", -1)):
+        under = "under this load " if self._only_full else ""
+        for words, direction in (("better", 1), (f"{under}worse", -1)):
             listed = [f"{label(c.metric)} {significant(c.gain)} ×" for c in self.changes if c.way == direction]
             said += f"; {words}: {', '.join(listed)}" if listed else ""
         return said
 
-
-def _known(gain: float) -> float:
-    return 0.0 if math.isnan(gain) else gain
+    @property
+    def _only_full(self) -> bool:
+        """Whether only engines that are kept full gain: under the scenario's load nothing gets better and some does
+        worse."""
+        gain, of = self.headline
+        ways = {c.way for c in self.changes}
+        return gain > 1 + SAME and of == _FULL and -1 in ways and 1 not in ways
 
 
 def at_capacity(scenario: Scenario) -> Scenario:

@@ -81,8 +81,8 @@ def _verdict(c: Comparison) -> Iterator[str]:
         return
     if said.startswith("pays") != (gain > 1 + SAME and not math.isclose(gain, 1, rel_tol=SAME)):
         yield f"{said}: the gain in {of} is {gain:.4f}"
-    for way, words in ((1, "; better: "), (-1, "; worse: ")):
-        listed = said.partition(words)[2].partition("; worse: ")[0]
+    for way, words in ((1, "better: "), (-1, "worse: ")):
+        listed = said.partition(words)[2].partition(";")[0]
         there = {significant(x.gain) for x in c.changes if x.way == way}
         for number in re.findall(r"([\d,.]+|∞) ×", listed):
             if number not in there:
