@@ -29,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 YOURS: Final = "your input"
-FULL: Final = "tokens/s/GPU when full"
+FULL: Final = "tok/s/GPU when full"
 """The figure of a technique on an engine that is never idle."""
 Chosen = type[Technique] | type[Method[Any]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rooflab.charts.bars import Part, Stack, stacks
-from rooflab.charts.palette import series_colour
+from rooflab.charts.palette import BAD, GOOD, GREY
 from rooflab.files import write_text
 from rooflab.report.outcomes import (
     assumed_words,
@@ -35,6 +35,8 @@ __all__ = ["paper_page", "write_paper_page"]
 _TILES: Final = 4
 _FEWEST_GAINS: Final = 3
 """Gains that a chart is drawn of."""
+_WIDE: Final = 1000.0
+"""Pixels of a chart as wide as the page."""
 
 
 def write_paper_page(entry: Entry, ran: Sequence[Ran], refused: Sequence[Refused], path: str | Path) -> None:
@@ -63,6 +65,7 @@ def _section(ran: Ran) -> dict[str, Any]:
         "method": ran.method,
         "seeds": ", ".join(map(str, ran.seeds)),
         "answer": _answer(ran),
+        "why": _why(ran),
         "tiles": [_tile(f) for f in _foremost(outcome.figures)],
         "figures": _figures(ran),
         "cards": _cards(ran),
@@ -74,10 +77,15 @@ def _section(ran: Ran) -> dict[str, Any]:
 
 
 def _answer(ran: Ran) -> Answer:
-    text = ran.outcome.because if ran.comparison is None else f"{ran.comparison.verdict}. {ran.outcome.because}"
+    text = _capital(ran.outcome.because if ran.comparison is None else ran.comparison.verdict)
     if ran.outcome.account.partial:
         return Answer(text, "Interrupted: figures are of what was finished.", good=False)
     return Answer(text)
+
+
+def _why(ran: Ran) -> list[str]:
+    """The reasons of a technique one by one; a method's stands in the answer."""
+    return [] if ran.comparison is None else [_capital(str(reason)) for reason in ran.comparison.reasons]
 
 
 def _foremost(figures: Sequence[Figure]) -> list[Figure]:
@@ -96,20 +104,17 @@ def _figures(ran: Ran) -> Table:
     figures = ran.outcome.figures
     compared = ran.comparison is not None or any(f.baseline is not None for f in figures)
     spread = any(f.spread for f in figures)
-    columns: list[Column | str] = [
-        "figure",
-        *(["without", "with"] if compared else ["value"]),
-        Column("unit", text=True),
-    ]
-    columns += [*(["gain"] if compared else []), Column("how", text=True)]
-    columns += [Column("spread", text=True)] if spread else []
+    units = any(unit_words(f) for f in figures)
+    columns: list[Column | str] = ["figure", *(["without", "with"] if compared else ["value"])]
+    columns += [Column("unit", text=True)] * units + ["gain"] * compared + [Column("how", text=True)]
+    columns += [Column("spread", text=True)] * spread
     rows = []
     for f in figures:
         row: list[Cell | str] = [label(f)]
-        row += [Cell(value_words(f.baseline, f.unit), _known(f.baseline))] if compared else []
-        row += [Cell(value_words(f.value, f.unit), f.value), unit_words(f)]
-        row += [_gain(f)] if compared else []
-        rows.append([*row, how_words(f), *([spread_words(f)] if spread else [])])
+        row += [Cell(value_words(f.baseline, f.unit), _known(f.baseline))] * compared
+        row += [Cell(value_words(f.value, f.unit), f.value)]
+        row += [unit_words(f)] * units + [_gain(f)] * compared + [how_words(f)] + [spread_words(f)] * spread
+        rows.append(row)
     return table(columns, rows)
 
 
@@ -127,9 +132,19 @@ def _cards(ran: Ran) -> list[Card]:
     cards = [] if ran.outcome.plot is None else [Card(charts=[ran.outcome.plot.svg()], wide=True)]
     gains = [f for f in ran.outcome.figures if math.isfinite(f.gain)]
     if len(gains) >= _FEWEST_GAINS:
-        colour = series_colour(0)
-        named = [(f.gain, f"{label(f)}  {gain_words(f.gain)}") for f in gains]
-        rows = [Stack(name, [Part(gain, name, colour)]) for gain, name in named]
-        drawn = stacks(rows, total=max(1.0, *(f.gain for f in gains)), unit="×", label="gains")
+        rows = [Stack(f"{label(f)}  {gain_words(f.gain)}", _bar(f)) for f in gains]
+        drawn = stacks(rows, total=max(1.0, *(f.gain for f in gains)), unit="×", label="gains", width=_WIDE)
         cards.append(Card(charts=[drawn], heading="How many times better", aside="1 × is no change", wide=True))
     return cards
+
+
+def _bar(f: Figure) -> list[Part]:
+    """A gain as a bar: grey up to no change, then what is gained; less than that in red."""
+    words = f"{label(f)}: {gain_words(f.gain)}"
+    if f.gain < 1:
+        return [Part(f.gain, words, BAD)]
+    return [Part(1.0, words, GREY), Part(f.gain - 1.0, words, GOOD)]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
