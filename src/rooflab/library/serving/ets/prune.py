@@ -233,6 +233,6 @@ def _against(
 
 def _drawn(name: str, unit: str, values: Sequence[float]) -> Figure:
     return Figure(
-        name=name, value=float(np.mean(values)), unit=unit, how="executed", runs=len(values),
+        name=name, value=float(np.mean(values)), unit=unit, how="executed", runs=len(values), over="draws",
         spread=(float(min(values)), float(max(values))),
     )  # fmt: skip

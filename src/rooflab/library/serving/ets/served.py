@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from rooflab.library.serving.ets.selection import I64, Frontier, Select, rebase
-from rooflab.library.serving.ets.trees import Cache, Grown, Growth, grow
+from rooflab.library.serving.ets.selection import I64, Frontier, rebase
+from rooflab.library.serving.ets.trees import Cache, Grown
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.work.trees import tree_requests
 
-__all__ = ["PAGE_TOKENS", "by_rebase", "mean_cache", "searched", "serve"]
+__all__ = ["PAGE_TOKENS", "by_rebase", "mean_cache", "serve"]
 
 PAGE_TOKENS: Final = 4
 """Tokens of a block of the prefix cache in the simulated search; SGLang's radix tree shares single tokens."""
@@ -38,11 +38,6 @@ def serve(scenario: Scenario, trees: Sequence[Grown], pause_s: float = 0.0) -> f
 def by_rebase(frontier: Frontier, width: int) -> I64:
     """REBASE: no leaf is dropped before the shares."""
     return rebase(frontier.rewards, width)
-
-
-def searched(growth: Growth, width: int, select: Select, seeds: Sequence[int]) -> list[Grown]:
-    """One question a seed, searched with a selection."""
-    return [grow(growth, width, select, seed) for seed in seeds]
 
 
 def mean_cache(trees: Sequence[Grown], cache: Cache) -> float:

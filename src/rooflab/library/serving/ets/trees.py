@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -93,6 +93,10 @@ class Grown:
     born: list[int] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     opened: list[tuple[I64, I64]] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """Fields by name, of which the same tree can be made."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def kv_tokens(self, cache: Cache = "kept") -> float:
         """Mean over steps of the tokens of leaves and of the union of their ancestors: of the leaves that are continued

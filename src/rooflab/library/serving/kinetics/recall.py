@@ -173,7 +173,7 @@ def _shares(found: Recalled) -> tuple[Figure, ...]:
         values = 100 * found[way]
         return Figure(
             name=name, value=float(values.mean()), unit="percent", how="executed", baseline=baseline,
-            better="" if baseline is None else "higher", runs=len(values),
+            better="" if baseline is None else "higher", runs=len(values), over="draws",
             spread=(float(values.min()), float(values.max())) if len(values) > 1 else None,
         )  # fmt: skip
 
