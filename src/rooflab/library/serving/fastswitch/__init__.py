@@ -1,1 +1,2 @@
-"""FastSwitch: `paper` holds technique and claims, `blocks` the allocators of block groups that it compares."""
+"""FastSwitch (seed 2): `technique` and `turns` for scenarios, `swapping` for traces, which `replay` runs over the
+allocators of `blocks`; `paper` has the claims."""

@@ -1,5 +1,4 @@
-"""Two ways to hand out KV blocks, executed: one block at a time, and in groups of adjacent blocks; and a trace that
-exercises them.
+"""Two ways to hand out KV blocks, executed: one block at a time, and in groups of adjacent blocks.
 
 `BlockGroups` is FastSwitch's manager (section 3.1): a sequence gets a run of blocks sized for what it needs and some
 room to grow, and grows into that room; freed runs merge with their neighbours; when free runs are short, the unused
@@ -10,23 +9,33 @@ the last freed first.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
-import numpy as np
-
-__all__ = ["BlockGroups", "Churn", "Pages", "churn"]
+__all__ = ["Allocator", "BlockGroups", "Pages", "count_runs", "runs_of"]
 
 
 class Allocator(Protocol):
     """What a trace needs of one."""
 
     def free_blocks(self) -> int:
-        """Blocks that could be handed out."""
+        """Blocks that could be handed out to anyone."""
+        ...
+
+    def room(self, sequence: int) -> int:
+        """Blocks that could be handed out to `sequence`."""
         ...
 
     def grow(self, sequence: int, blocks: int) -> None:
         """Give `sequence` so many more blocks; they must be free."""
+        ...
+
+    def in_use(self) -> int:
+        """Blocks that sequences hold."""
+        ...
+
+    def held(self, sequence: int) -> list[int]:
+        """Blocks of `sequence`, in its order."""
         ...
 
     def release(self, sequence: int) -> list[int]:
@@ -38,6 +47,7 @@ class Pages:
     """A stack of free blocks."""
 
     def __init__(self, blocks: int) -> None:
+        self._blocks = blocks
         self._free = list(range(blocks))[::-1]
         self._held: dict[int, list[int]] = {}
 
@@ -45,9 +55,21 @@ class Pages:
         """Blocks on the stack."""
         return len(self._free)
 
+    def room(self, sequence: int) -> int:
+        """The same for all."""
+        return len(self._free)
+
     def grow(self, sequence: int, blocks: int) -> None:
         """The top of the stack."""
         self._held.setdefault(sequence, []).extend(self._free.pop() for _ in range(blocks))
+
+    def in_use(self) -> int:
+        """Blocks off the stack."""
+        return self._blocks - len(self._free)
+
+    def held(self, sequence: int) -> list[int]:
+        """Blocks of `sequence`, in its order."""
+        return self._held.get(sequence, [])
 
     def release(self, sequence: int) -> list[int]:
         """Back onto the stack."""
@@ -57,22 +79,33 @@ class Pages:
 
 
 class BlockGroups:
-    """Runs of adjacent blocks. `group` blocks are asked for at first; the largest free run is cut when none fits."""
+    """Runs of adjacent blocks. `group` blocks are asked for at first; the largest free run is cut when none fits.
 
-    def __init__(self, blocks: int, group: int) -> None:
-        self._group = group
+    Not `takes_back`: a sequence keeps the unused tail of its group for itself.
+    """
+
+    def __init__(self, blocks: int, group: int, *, takes_back: bool = True) -> None:
+        self._blocks, self._group, self._takes_back = blocks, group, takes_back
         self._starts = [0]
         self._length = {0: blocks}
         self._held: dict[int, list[int]] = {}
         self._tail: dict[int, tuple[int, int]] = {}
+        self._used = 0
 
     def free_blocks(self) -> int:
-        """Blocks in free runs and in unused tails."""
-        return sum(self._length.values()) + sum(n for _, n in self._tail.values())
+        """Blocks in free runs, and in unused tails where these are taken back."""
+        tails = 0 if self._takes_back else sum(n for _, n in self._tail.values())
+        return self._blocks - self._used - tails
+
+    def room(self, sequence: int) -> int:
+        """Those, and the sequence's own tail."""
+        own = 0 if self._takes_back else self._tail.get(sequence, (0, 0))[1]
+        return self.free_blocks() + own
 
     def grow(self, sequence: int, blocks: int) -> None:
         """The sequence's own tail first, then new groups."""
         held = self._held.setdefault(sequence, [])
+        self._used += blocks
         while blocks > 0:
             start, room = self._tail.pop(sequence, (0, 0))
             if room == 0:
@@ -83,18 +116,27 @@ class BlockGroups:
             if room > used:
                 self._tail[sequence] = (start + used, room - used)
 
+    def in_use(self) -> int:
+        """Blocks that sequences grew into, tails left out."""
+        return self._used
+
+    def held(self, sequence: int) -> list[int]:
+        """Blocks of `sequence`, in its order, without its unused tail."""
+        return self._held.get(sequence, [])
+
     def release(self, sequence: int) -> list[int]:
         """All runs and the tail, merged with free neighbours."""
         held = self._held.pop(sequence)
+        self._used -= len(held)
         if sequence in self._tail:
             self._put(*self._tail.pop(sequence))
-        for start, end in _runs(held):
+        for start, end in runs_of(held):
             self._put(start, end - start)
         return held
 
     def _cut(self, wanted: int) -> tuple[int, int]:
         """A free run of `wanted` blocks, or the longest there is."""
-        if not self._starts:
+        if not self._starts and self._takes_back:
             for sequence in list(self._tail):
                 self._put(*self._tail.pop(sequence))
         fitting = [s for s in self._starts if self._length[s] >= wanted]
@@ -119,77 +161,12 @@ class BlockGroups:
         self._length[start] = length
 
 
-def _runs(blocks: list[int]) -> list[tuple[int, int]]:
+def runs_of(blocks: list[int]) -> list[tuple[int, int]]:
     """(first, end) of each run of adjacent blocks, in order."""
-    at = np.array(blocks)
-    if len(at) == 0:
-        return []
-    breaks = np.flatnonzero(np.diff(at) != 1) + 1
-    first = np.concatenate([[0], breaks])
-    last = np.concatenate([breaks, [len(at)]]) - 1
-    return [(int(at[a]), int(at[b]) + 1) for a, b in zip(first, last, strict=True)]
+    ends = [i + 1 for i, (a, b) in enumerate(pairwise(blocks)) if b != a + 1]
+    return [(blocks[a], blocks[b - 1] + 1) for a, b in pairwise([0, *ends, len(blocks)])] if blocks else []
 
 
-@dataclass(frozen=True, slots=True)
-class Churn:
-    """What a trace did to an allocator: blocks swapped and the runs (copies) they came in, and the mean share of blocks
-    in use."""
-
-    blocks: int
-    copies: int
-    used: float
-
-    @property
-    def mean_run(self) -> float:
-        """Blocks a copy."""
-        return self.blocks / max(self.copies, 1)
-
-
-def churn(
-    allocator: Allocator, blocks: int, lengths: list[tuple[int, int]], every: int, block_tokens: int = 16
-) -> Churn:
-    """Decode sequences of (prompt, answer) tokens in a pool that is too small, with new priorities `every` steps.
-
-    The best by priority run; who gives way is swapped out whole and comes back whole.
-    """
-    rng = np.random.default_rng(7)
-    waiting = [[i, prompt, answer] for i, (prompt, answer) in enumerate(lengths)]
-    running: list[list[int]] = []
-    moved = copies = steps = 0
-    used = 0.0
-
-    def need(tokens: int) -> int:
-        return -(-tokens // block_tokens)
-
-    while waiting or running:
-        if steps % every == 0:
-            rng.shuffle(running)
-            half = running[: len(running) // 2] if waiting else []
-            running = running[len(half) :]
-            for job in half:
-                held = allocator.release(job[0])
-                moved, copies = moved + len(held), copies + len(_runs(held))
-            rng.shuffle(waiting)
-            waiting += half
-        while waiting and need(waiting[0][1]) + len(running) < allocator.free_blocks():
-            job = waiting.pop(0)
-            allocator.grow(job[0], need(job[1]))
-            running.append(job)
-        if not running:
-            break
-        for job in list(running):
-            if job[1] % block_tokens == 0:
-                if allocator.free_blocks() == 0:
-                    held = allocator.release(job[0])
-                    moved, copies = moved + len(held), copies + len(_runs(held))
-                    running.remove(job)
-                    waiting.append(job)
-                    continue
-                allocator.grow(job[0], 1)
-            job[1], job[2] = job[1] + 1, job[2] - 1
-            if job[2] == 0:
-                allocator.release(job[0])
-                running.remove(job)
-        steps += 1
-        used += 1 - allocator.free_blocks() / blocks
-    return Churn(moved, copies, used / max(steps, 1))
+def count_runs(blocks: list[int]) -> int:
+    """Runs of adjacent blocks."""
+    return sum(b != a + 1 for a, b in pairwise(blocks)) + 1 if blocks else 0
