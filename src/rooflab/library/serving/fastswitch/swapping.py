@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -60,7 +60,11 @@ class Swapping(Method[Runs]):
         log, notes = _usable(given, self.requests)
         copies, fits = self._machine(lab, log)
         conversations, pool = _conversations(log, copies.step_s), self.blocks or fits
-        ours, plain = (one.replay(lab, conversations, pool, copies) for one in (self, self.ablated(lab.seed)))
+        managers = {"this": self, "vLLM's": self.ablated(0)}
+        replays = lab.cells(
+            "replays", managers, lambda name: asdict(managers[name].replay(lab, conversations, pool, copies))
+        )
+        ours, plain = (Tally(**replays[name]) for name in managers)
         figures = _figures(ours, plain, copies.block_bytes)
         if not ours.swaps and not plain.swaps:
             because = (

@@ -90,13 +90,15 @@ class Turns(Method[Scenario]):
         """Gains of two tails over the offered load."""
         assert s.workload.rate is not None
         rates = tuple(share * s.workload.rate for share in LOADS)
-        gains: dict[str, list[float]] = {"ttft_p99": [], "tbt_p99.9": []}
-        for rate in rates:
+        keys = ("ttft_p99", "tbt_p99.9")
+
+        def gains(rate: float) -> list[float]:
             at = s.with_workload(rate=rate)
             was, now = tails(lab.simulate(at)), tails(lab.simulate(at, FastSwitch()))
-            for key, found in gains.items():
-                found.append(round(was[key] / now[key], 3))
-        lines = tuple(Series(_TAILS[key], rates, tuple(found)) for key, found in gains.items())
+            return [was[key] / now[key] for key in keys]
+
+        found = lab.cells("loads", rates, gains)
+        lines = tuple(Series(_TAILS[key], rates, tuple(found[rate][i] for rate in rates)) for i, key in enumerate(keys))
         return Plot("Gain over vLLM's swapping by load", "requests/s", "x", lines, log_y=True)
 
 
