@@ -61,7 +61,7 @@ class Copies:
         return max(self.calls(blocks, runs) * self.call_s, blocks * self.block_bytes / self.bytes_per_s)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Tally:
     """What a replay did.
 
@@ -86,7 +86,7 @@ class Tally:
         return sum(self.blocks.values()) / runs if runs else float("nan")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Sequence:
     """A conversation: its turns to come; tokens to generate in this one; tokens that have a cache, on the host while it
     does not run; tokens that need one before it decodes; blocks that the host has as they are."""
@@ -123,7 +123,7 @@ class Replay:
 
     def run(self, conversations: Iterable[Sequence[Turn]]) -> Tally:
         """Replay all to their ends. Raises Infeasible where the pool does not hold the longest request."""
-        self._coming = [_Sequence(i, deque(turns)) for i, turns in enumerate(conversations)]
+        self._coming = [_Sequence(name=i, turns=deque(turns)) for i, turns in enumerate(conversations)]
         most = max(need(t.prompt + t.output) for s in self._coming for t in s.turns) + 1
         if most > self.pool:
             raise Infeasible(f"a pool of {self.pool:,} blocks does not hold the longest request, which needs {most:,}")
