@@ -212,6 +212,20 @@ def test_texts_programs_and_samples(lab: Lab) -> None:
     json.dumps(programs.record(), allow_nan=False)
 
 
+def test_a_readers_programs_and_logs_become_trees(tmp_path: Path) -> None:
+    folder = Path(__file__).resolve().parents[1] / "benchmarks" / "sample_programs"
+    found = rl.papers.run("ets", str(folder), width=8, nodes=6)
+    assert found["leaves kept"] == found["leaves that the program selects"] < found["open leaves"]
+    log = tmp_path / "log.jsonl"
+    steps = [{"session": "q", "output_tokens": 30, "input_tokens": 90, "text": "so"}] * 2
+    log.write_text("".join(json.dumps(step) + "\n" for step in steps))
+    with pytest.raises(Infeasible, match="two open leaves"):
+        rl.papers.run("ets", str(log))
+    log.write_text('{"session": "q", "input_tokens": 9, "output_tokens": "many"}\n')
+    with pytest.raises(InputError, match=r"log\.jsonl:1: output_tokens is 'many'"):
+        rl.papers.run("ets", str(log))
+
+
 def test_a_readers_run_is_the_claims_figure(lab: Lab) -> None:
     found = Prune(width=5).run(lab, figure(lab))
     assert (

@@ -126,6 +126,7 @@ def _every(key: str, given: Sequence[Given], wish: Wish, progress: _Progress) ->
 def _inputs(p: Paper, chosen: Chosen, given: Sequence[Given]) -> dict[str, tuple[Given, Any]]:
     """Inputs by name, each with the words that it was given in; the paper's own where nothing was."""
     from rooflab.api import engines
+    from rooflab.inputs.convert import opened
     from rooflab.papers.execute import YOURS, kind_read, own_inputs
     from rooflab.papers.lab import Lab
 
@@ -137,7 +138,9 @@ def _inputs(p: Paper, chosen: Chosen, given: Sequence[Given]) -> dict[str, tuple
         )
     if not first.path and not flag:
         return {name: (first, data) for name, data in own_inputs(p, chosen, Lab(engines())).items()}
-    return {one.path or YOURS: (one, one.scenario() if kind is None else kind.open(one.path)) for one in given}
+    if kind is None:
+        return {one.path or YOURS: (one, one.scenario()) for one in given}
+    return {one.path or YOURS: (one, opened(one.path, kind.data)) for one in given}
 
 
 def _of_flags(p: Paper, given: Sequence[Given]) -> str:

@@ -1,12 +1,15 @@
 """Data of one kind as another, where that is natural; where it is not, one line says what can be made of them.
 
 table = convert(runs, Table)
+tree = opened("programs.jsonl", Graph)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -15,7 +18,8 @@ from rooflab.errors import InputError
 from rooflab.inputs.design import Design
 from rooflab.inputs.graph import Graph
 from rooflab.inputs.images import Images
-from rooflab.inputs.kinds import kind_of
+from rooflab.inputs.kind import Kind
+from rooflab.inputs.kinds import KINDS, guess, kind_of
 from rooflab.inputs.layers import network_of
 from rooflab.inputs.portfolio import Portfolio
 from rooflab.inputs.predictions import Predictions
@@ -29,7 +33,7 @@ from rooflab.inputs.vectors import Vectors
 from rooflab.operators.networks import Network
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["CONVERSIONS", "Conversion", "convert"]
+__all__ = ["CONVERSIONS", "Conversion", "convert", "opened", "reached"]
 
 T = TypeVar("T")
 
@@ -161,3 +165,37 @@ def convert(data: Any, target: type[T]) -> T:
         f"{have} cannot be made into {want}; it takes {want}" + (f" or what becomes one: {', '.join(others)}"
                                                                   if others else "")
     )  # fmt: skip
+
+
+def reached(source: str | Path, targets: Iterable[type[Any]]) -> tuple[type[Any], ...]:
+    """Those of `targets` that a file, or the sample of that name, can be made into, by what it most likely is."""
+    held = _likely(source)
+    made = [way.target for way in CONVERSIONS if held is not None and way.source is held.data]
+    return tuple(target for target in targets if target in made)
+
+
+def opened(source: str | Path, target: type[T]) -> T:
+    """A file, or the name of a sample, as data of a class: read as such, or as what it most likely is and converted.
+
+    Raises InputError of the kind that it was read as.
+    """
+    kind = kind_of(target)
+    try:
+        return kind.open(source)
+    except InputError as error:
+        likely = _likely(source)
+        if likely is not None and reached(source, [target]):
+            return convert(likely.open(source), target)
+        for way in CONVERSIONS if likely is None and Path(source).exists() else ():
+            with suppress(InputError):  # as likely one kind as another: the first that can be read
+                if way.target is target:
+                    return convert(kind_of(way.source).read(source), target)
+        raise error from None
+
+
+def _likely(source: str | Path) -> Kind[Any] | None:
+    """The kind that a file most likely is, or whose sample has that name."""
+    with suppress(InputError, OSError, ValueError):
+        if Path(source).exists():
+            return guess(source)
+    return next((kind for kind in KINDS.values() for s in kind.samples if s.name == str(source)), None)

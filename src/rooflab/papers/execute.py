@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rooflab.errors import Infeasible, InputError, unknown
+from rooflab.inputs.convert import reached
 from rooflab.inputs.kind import FOLDER, Kind
 from rooflab.inputs.kinds import guess, kind_of
 from rooflab.metrics.registry import METRICS
@@ -69,7 +70,7 @@ class Refused:
 
 def choose(p: Paper, name: str = "", source: str | Path = "") -> Chosen:
     """The technique or method called `name`; without, the paper's first that reads what is at `source`, a file or the
-    name of a sample, or that has something of its own to run on where nothing is given.
+    name of a sample, or what it can be made into, or that has something of its own to run on where nothing is given.
 
     Raises InputError with the nearest names.
     """
@@ -82,7 +83,8 @@ def choose(p: Paper, name: str = "", source: str | Path = "") -> Chosen:
     if name:
         return known[name]
     if source:
-        return next((c for c in every if reads(c) in _kinds(source, [kind_of(reads(c)) for c in every])), every[0])
+        kinds = _kinds(source, [kind_of(reads(c)) for c in every]) or reached(source, map(reads, every))
+        return next((c for c in every if reads(c) in kinds), every[0])
     return next((c for c in every if p.setups or reads(c) is not Scenario), every[0])
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rooflab.files import user_cache
 from rooflab.inputs.content import digest
-from rooflab.inputs.kinds import kind_of
+from rooflab.inputs.convert import opened
 from rooflab.papers.budget import Budget
 from rooflab.papers.condition import Condition
 from rooflab.papers.execute import YOURS, Chosen, Ran, choose, own_inputs, reads, run_on
@@ -73,7 +73,7 @@ def read_input(chosen: Chosen, source: str | Path) -> Any:
         from rooflab.papers.apply import load
 
         return load(source)
-    return kind_of(reads(chosen)).open(source)
+    return opened(source, reads(chosen))
 
 
 def run_input(

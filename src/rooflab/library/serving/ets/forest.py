@@ -160,17 +160,17 @@ def groups(forest: Forest, leaves: I64, cut: float) -> tuple[I64, str]:
     letters of the texts. Raises InputError where there is none of these."""
     g = forest.graph
     if g.labels is not None and (g.labels[leaves] >= 0).all():
-        return np.unique(g.labels[leaves], return_inverse=True)[1].astype(np.int64), "labels"
+        return np.unique(g.labels[leaves], return_inverse=True)[1].astype(np.int64), "their labels"
     if g.features is not None:
         vectors = g.features[leaves].astype(np.float64)
         for node in leaves[~vectors.any(axis=1)][:1]:
             raise InputError(f"is zero at node {forest.name(int(node))}: it has no direction", "nodes: features")
-        return clusters(vectors, cut), "embeddings"
+        return clusters(vectors, cut), "their embeddings"
     text = g.extra.get("text")
     if not isinstance(text, tuple):
         raise InputError("nodes have no features (embedding), label or text to tell them apart; give one, or set "
                          "coverage=0", "graph")  # fmt: skip
-    return clusters(_letters([text[node] for node in leaves]), cut), "letters of the texts"
+    return clusters(_letters([text[node] for node in leaves]), cut), "the letters of their texts"
 
 
 def _letters(texts: list[str]) -> F64:

@@ -103,14 +103,17 @@ class Prune(Method[Graph]):
         forest = forest_of(given, self.frontier)
         searches, by = self._searches(forest)
         started = time.perf_counter()
-        by_program = [self._program(s, self.weights()) for s in searches]
+        chosen = [_chosen(s, self.weights()) for s in searches]
         took_s = (time.perf_counter() - started) / len(searches)
+        by_program = [self._continuations(s, c) > 0 for s, c in zip(searches, chosen, strict=True)]
         rng = lab.rng("leaves kept at random")
         randoms = [[_random(s, kept, rng) for s, kept in zip(searches, by_program, strict=True)] for _ in range(_DRAWS)]
         by_rebase = [s.shares > 0 for s in searches]
         kept = {"program": by_program, "all": by_rebase, "random": randoms[0]}[self.keep]
-        plain = [self._program(s, Weights(self.weights().nodes, 0.0)) for s in searches]
+        plain = [self._continuations(s, _chosen(s, Weights(self.weights().nodes, 0.0))) > 0 for s in searches]
         figures = [
+            _executed("open leaves", sum(len(s.leaves) for s in searches), "leaves"),
+            _executed("leaves that the program selects", _count(chosen), "leaves"),
             *self._figures(searches, kept, by_rebase),
             _drawn("as many leaves at random: clusters covered", "clusters", [_covered(searches, r) for r in randoms]),
             _drawn("as many leaves at random: cache", "tokens", [_tokens(searches, r) for r in randoms]),
@@ -120,7 +123,7 @@ class Prune(Method[Graph]):
         ]
         return Outcome(
             tuple(figures), self._because(searches, kept, by_rebase), files=self._files(forest, searches, kept),
-            notes=(*forest.notes, f"leaves are told apart by their {by}") if by else forest.notes,
+            notes=(*forest.notes, f"leaves are told apart by {by}") if by else forest.notes,
         )  # fmt: skip
 
     def _searches(self, forest: Forest) -> tuple[list[_Search], str]:
@@ -135,12 +138,8 @@ class Prune(Method[Graph]):
             found.append(_Search(forest=forest, leaves=leaves, width=width, shares=shares, group=group))
         return found, by
 
-    def _program(self, s: _Search, weights: Weights) -> Bools:
-        """Leaves that the program keeps and that then get a continuation."""
-        chosen = keep(s.forest.parent, s.leaves, s.value, s.group, weights) if len(s.leaves) > 1 else s.shares > 0
-        return self._continuations(s, chosen) > 0
-
     def _continuations(self, s: _Search, kept: Bools) -> I64:
+        """Continuations of each leaf when the width is shared among these."""
         out = np.zeros(len(s.leaves), dtype=np.int64)
         out[kept] = rebase(s.forest.score[s.leaves[kept]], s.width, self.temperature)
         return out
@@ -149,7 +148,6 @@ class Prune(Method[Graph]):
         every = [np.ones(len(s.leaves), dtype=bool) for s in searches]
         now, then = (_tokens(searches, every if self.cache == "all" else k) for k in (kept, before))
         return [
-            _executed("open leaves", sum(len(s.leaves) for s in searches), "leaves"),
             _against("leaves kept", _count(kept), _count(before), "leaves"),
             _against("nodes kept, questions aside", _nodes(searches, kept), _nodes(searches, before), "nodes", "lower"),
             _against("cache, kept leaves", _tokens(searches, kept), _tokens(searches, before), "tokens", "lower"),
@@ -160,17 +158,19 @@ class Prune(Method[Graph]):
         ]
 
     def _because(self, searches: Sequence[_Search], kept: Sequence[Bools], before: Sequence[Bools]) -> str:
-        there, gone = _count(kept), _count(before) - _count(kept)
+        there, were = _count(kept), _count(before)
         text = f"{there} of {sum(len(s.leaves) for s in searches)} open leaves go on"
         if self.keep != "program":
             return f"{text}, {'each that REBASE gives a continuation' if self.keep == 'all' else 'drawn at random'}."
-        if gone <= 0:
-            return f"{text}: no node costs more than the share of the width and the clusters below it are worth."
-        w = self.weights()
+        w, gone = self.weights(), sum(int((b & ~k).sum()) for k, b in zip(kept, before, strict=True))
+        if not gone:
+            added = f", {there - were} more than by REBASE, for their clusters" if there > were else ""
+            return (
+                f"{text}{added}; no leaf is dropped: none costs more than its share of the width and its cluster give."
+            )
         return (
-            f"{text}; {gone} that REBASE would go on with are dropped, whose share of the width is worth less than the "
-            f"nodes that only they need (weight {w.nodes:g}) and whose clusters other leaves cover or do not pay for "
-            f"(weight {w.coverage:g})."
+            f"{text}; {gone} that REBASE would go on with are dropped: their share of the width and their cluster are "
+            f"worth less than the nodes that only they need (weights: nodes {w.nodes:g}, clusters {w.coverage:g})."
         )
 
     def _files(self, forest: Forest, searches: Sequence[_Search], kept: Sequence[Bools]) -> dict[str, bytes]:
@@ -195,6 +195,13 @@ class Prune(Method[Graph]):
         tree = KIND.dumped(stays.take(np.unique(np.concatenate(nodes))), KIND.format("kept.json"))
         assert isinstance(tree, bytes)
         return {"leaves.csv": csv_bytes(rows), "kept.json": tree}
+
+
+def _chosen(s: _Search, weights: Weights) -> Bools:
+    """Leaves that the program selects; a search with one open leaf has no choice."""
+    if len(s.leaves) == 1:
+        return np.ones(1, dtype=bool)
+    return keep(s.forest.parent, s.leaves, s.value, s.group, weights)
 
 
 def _random(s: _Search, kept: Bools, rng: np.random.Generator) -> Bools:
