@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rooflab.costs.step import StepCost
 from rooflab.errors import InputError
 from rooflab.simulator.serving import rows, state
 from rooflab.simulator.serving.compiled import function_pointer
@@ -109,9 +110,7 @@ def build(requests: Requests, cluster: Cluster, lanes: Lanes, options: Options) 
         steps=_records(options.log_steps, rows.StepRow),
         **_own_functions(cluster, lanes),
     )
-    for r, lane in enumerate(lanes.engines):
-        cost = next(c for c, known in enumerate(costs) if known is lane.step_cost)
-        _fill(sim.reps[r], lane, cost, int((lanes.replica_of == lanes.replica_of[r]).sum()))
+    _fill_all(sim.reps, lanes, costs)
     _fill_caches(sim, caches)
     _fill_clock(sim, cluster, options)
     sim.g[0].n_clients, sim.g[0].unit_tokens = clients, requests.prefix_block_tokens
@@ -247,6 +246,19 @@ def _events(cluster: Cluster, lanes: Lanes) -> Any:
     for row, (at_s, kind, lane, slow, power) in zip(events, sorted(found), strict=True):
         row.time_s, row.kind, row.replica, row.slow, row.power = at_s, kind, lane, slow, power
     return events
+
+
+def _fill_all(reps: Any, lanes: Lanes, costs: Sequence[StepCost]) -> None:
+    """Every lane's row; that of a lane like one before it is copied."""
+    parts = np.bincount(lanes.replica_of)[lanes.replica_of].tolist()
+    first: dict[tuple[int, int], int] = {}
+    for r, lane in enumerate(lanes.engines):
+        alike = first.setdefault((id(lane), parts[r]), r)
+        if alike != r:
+            reps[r] = reps[alike]
+            continue
+        cost = next(c for c, known in enumerate(costs) if known is lane.step_cost)
+        _fill(reps[r], lane, cost, parts[r])
 
 
 def _fill(rep: rows.Rep, lane: Replica, cost: int, parts: int) -> None:

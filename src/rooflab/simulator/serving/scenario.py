@@ -225,12 +225,13 @@ def _with_frontend(scenario: Scenario, result: Result, owners: list[Engine]) -> 
 
     Users of a closed loop wait for each other there, too (`frontend_user_s`).
     """
-    overheads = [
-        engine_overhead(e.deployment.runtime, moe=e.model.is_moe, family=e.hardware.device.family) for e in owners
-    ]
     users = (scenario.workload.concurrency or 0) / len(owners)
     between = 1.0 if scenario.deployment.cluster.pools else 0.0
-    delay = np.array([o.frontend_s + between * o.handoff_s + o.frontend_user_s * users for o in overheads])
+    seen_s: dict[int, float] = {}
+    for e in {id(e): e for e in owners}.values():
+        o = engine_overhead(e.deployment.runtime, moe=e.model.is_moe, family=e.hardware.device.family)
+        seen_s[id(e)] = o.frontend_s + between * o.handoff_s + o.frontend_user_s * users
+    delay = np.array([seen_s[id(e)] for e in owners])
     records = result.records
     late_s = delay[np.clip(records.replica, 0, len(delay) - 1)]
     later = replace(records, first_token_s=records.first_token_s + late_s, last_token_s=records.last_token_s + late_s)

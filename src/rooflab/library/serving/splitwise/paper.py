@@ -43,7 +43,6 @@ paper.technique(Splitwise)
 
 _BLOOM, _LLAMA = "bigscience/bloom", "meta-llama/Llama-2-70b-hf"
 _A100, _H100 = "a100-80gb-sxm", "h100-sxm"
-_REQUESTS: Final = 3000
 
 
 def _cluster(lab: Lab, device: str, machines: int, trace: str = "azure-code") -> Scenario:
@@ -51,7 +50,7 @@ def _cluster(lab: Lab, device: str, machines: int, trace: str = "azure-code") ->
     arrivals."""
     s = lab.scenario(
         model=_BLOOM, hardware=f"{8 * machines} x {device}",
-        workload={"like": trace, "rate": 1.0, "requests": _REQUESTS},
+        workload={"like": trace, "rate": 1.0},
         deployment={
             "engine": "vllm", "engine_version": "0.2.0", "tp": 8, "replicas": machines, "weights": "fp16",
             "router": "least-loaded",
@@ -64,9 +63,11 @@ def _cluster(lab: Lab, device: str, machines: int, trace: str = "azure-code") ->
 def _keeps_up(lab: Lab, scenario: Scenario, technique: Technique | None = None) -> Callable[[float], bool]:
     """Whether a rate keeps all nine slow-downs."""
     alone, limits = lab.step_cost(_cluster(lab, _A100, 1)), lab.data("slow-downs allowed", dict(LIMITS))
+    seconds = lab.data("length of a trace", 120.0)
 
     def holds(rate: float) -> bool:
-        result = lab.simulate(scenario.with_workload(rate=rate), technique)
+        requests = max(round(rate * seconds), 1)
+        result = lab.simulate(scenario.with_workload(rate=rate, requests=requests), technique)
         if result.metrics["pending"]:
             return False
         got = slow_downs(result, alone)
