@@ -66,3 +66,83 @@ def test_products_with_vectors_pad_nothing_and_more_tokens_never_take_less() -> 
     padded = moe_s(tokens, **shape, **device, curve=tiles, alpha=1.0, imbalance=1.0)
     assert (seconds <= padded * (1 + 1e-12)).all()
     assert seconds[-1] == pytest.approx(padded[-1])
+
+
+TURING = {"device": "rtx-2080", "tiers": [{"name": "dram", "size": "62 GB", "bandwidth": "102 GB/s"}]}
+
+
+def with_host(model: str, osl: int, offload: dict[str, Any], hardware: Any = None, **deployment: Any) -> Any:
+    return rl.estimate(
+        {
+            "model": model, "hardware": hardware or TURING, "workload": {"isl": 64, "osl": osl, "batch": 1},
+            "deployment": {"engine": "llamacpp", "offload": offload, **deployment},
+        }
+    )  # fmt: skip
+
+
+def test_layers_and_experts_on_the_cpu() -> None:
+    # AlexsJones/llmfit 755 and 778: quad-channel DDR4 at 102 GB/s behind a card of 8 GB
+    dense = with_host("Qwen/Qwen2.5-14B", 179, {"gpu_layers": 42}, weights="q4_k_m")
+    assert dense.output_tokens_per_s == pytest.approx(20.8, rel=0.2)
+    mixture = with_host(QWEN_30B, 151, {"cpu_experts": 36}, weights="q4_k_m")
+    assert mixture.output_tokens_per_s == pytest.approx(36.7, rel=0.2)
+    for found in (dense, mixture):
+        assert found.limit_ratio < 1
+
+
+def test_llamacpp_chooses_the_split_by_itself() -> None:
+    chosen = with_host(QWEN_30B, 151, {"weights": "dram"}, weights="q4_k_m")
+    offload = chosen.scenario.deployment.runtime.offload
+    assert offload.gpu_layers is None
+    assert 20 <= offload.cpu_experts <= 40
+    # a gibibyte stays free, and not another layer's experts
+    left = 8.59e9 - chosen.weights_bytes - chosen.kv_bytes
+    assert 2**30 < left < 2**30 + 1.5e9
+    small = with_host("Llama-3.2-1B", 64, {"weights": "dram"}, weights="q4_k_m")
+    assert small.scenario.deployment.runtime.offload is None
+
+
+def test_more_on_the_cpu_never_makes_a_token_faster() -> None:
+    paces = [
+        with_host(QWEN_30B, 64, {"cpu_experts": n}, "rtx-4090", weights="q4_k_m").tpot_s_mean for n in (8, 16, 32, 48)
+    ]
+    assert paces == sorted(paces)
+    layers = [
+        with_host("Qwen/Qwen2.5-14B", 64, {"gpu_layers": n}, "rtx-4090", weights="q4_k_m").tpot_s_mean
+        for n in (48, 40, 24, 0)
+    ]
+    assert layers == sorted(layers)
+
+
+def test_a_plan_for_a_gaming_card_leaves_experts_to_the_cpu() -> None:
+    # people measure 20 to 40 tokens/s of gpt-oss-120b on a card of 24 GB
+    plan = rl.plan(
+        {"model": "openai/gpt-oss-120b", "hardware": "rtx-4090", "workload": {"isl": 500, "osl": 300, "batch": 1}}
+    )
+    assert 20 <= plan.best.estimate.output_tokens_per_s <= 40
+    command = plan.best.launch_command()
+    assert "--n-cpu-moe" in command
+    assert "MXFP4.gguf" in command
+
+
+@pytest.mark.parametrize(
+    ("offload", "engine", "message"),
+    [
+        (
+            {"gpu_layers": 4},
+            "vllm",
+            r"deployment.offload.gpu_layers: layers and experts on the CPU are priced for llama",
+        ),
+        ({"cpu_experts": 4}, "llamacpp", r"cpu_experts: .* has no routed experts"),
+        ({"gpu_layers": 4, "weights": "dram"}, "llamacpp", "say where all weights are"),
+        ({"gpu_layers": -1}, "llamacpp", "gpu_layers"),
+    ],
+)
+def test_impossible_splits_are_named(offload: dict[str, Any], engine: str, message: str) -> None:
+    with pytest.raises(rl.InputError, match=message):
+        rl.estimate(
+            {
+                "model": "Llama-3.1-8B", "hardware": "rtx-4090", "workload": {"isl": 64, "osl": 64, "batch": 1},
+                "deployment": {"engine": engine, "offload": offload},
+            }
+        )  # fmt: skip

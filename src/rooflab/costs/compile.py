@@ -96,7 +96,7 @@ def _compile_group(
     for rewrite in rewrites:
         operators = rewrite(operators)
     if runtime.offload is not None:
-        operators = offloaded(operators, runtime.offload)
+        operators = offloaded(operators, runtime.offload, model)
 
     n = len(deployments)
     ranks = np.asarray(split.ranks)

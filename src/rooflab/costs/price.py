@@ -12,10 +12,11 @@ from rooflab.costs.elementwise import elementwise_s
 from rooflab.costs.engine_constants import EngineOverhead, device_factors
 from rooflab.costs.engine_kernels import engine_kernels
 from rooflab.costs.gemm import batched_gemm_s
+from rooflab.costs.host import handover_s, host_bytes_per_s, host_hardware
 from rooflab.costs.moe import experts_touched, moe_s
 from rooflab.costs.power import CLOCKS, ClockLaw, allowed, clock_law, limit_w, loaded_idle_w, power_curve, throttle
 from rooflab.costs.user_kernels import user_kernels
-from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Real, Transfer
+from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Handover, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
 
@@ -43,7 +44,7 @@ class Price:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """A device with everything that prices work on it: hardware, kernel curves, engine overhead, clock, joules a unit
-    of work.
+    of work; `host` is the processor behind it, for engines that compute there.
 
     `active_w` is drawn while a kernel runs; `room_w` what the power limit leaves beyond idle, `full_room_w` what the
     TDP leaves.
@@ -60,6 +61,7 @@ class Bench:
     room_w: float
     full_room_w: float
     law: ClockLaw
+    host: Bench | None = None
 
     @property
     def capped(self) -> bool:
@@ -110,8 +112,11 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
     device, curve, law, clock = hardware.device, power_curve(hardware), clock_law(hardware.device), hardware.clock
     idle_w, energy = loaded_idle_w(hardware), float(law.energy(clock))
     room_w = device.tdp_w - idle_w
+    behind = engine == "llamacpp" and device.kind == "gpu" and host_bytes_per_s(hardware) > 0
     return Bench(
         hardware=hardware,
+        # an engine's factors are of its kernels on devices; on processors its family's curves are llama.cpp's own
+        host=bench_for(host_hardware(hardware), engine, EngineOverhead()) if behind else None,
         kernels=engine_kernels(device, engine, overhead, device_factors(device), user_kernels(device.key)),
         overhead=overhead,
         clock=clock,
@@ -146,7 +151,11 @@ def format_key(weight: DType, act: DType) -> str:
     return "int4"
 
 
-def price(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, bench: Bench) -> Price:
+Timed = Gemm | ExpertGemm | Elementwise | Collective | Transfer | Handover
+"""Operators that a number of tokens prices."""
+
+
+def price(operator: Timed, bench: Bench) -> Price:
     """Seconds and work of every occurrence of `operator` in a step, on one device, at the clock that the power limit
     allows."""
     if not bench.slowed:
@@ -164,9 +173,15 @@ def price(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, ben
     return replace(prices[0], seconds=seconds, joules=joules)
 
 
-def _at_clock(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer, bench: Bench) -> Price:
+def _at_clock(operator: Timed, bench: Bench) -> Price:
     if isinstance(operator, Transfer):
         return _transfer(operator, bench)
+    if isinstance(operator, Handover):
+        seconds = handover_s(operator.moved_bytes, bench.device.host_link.bytes_per_s, operator.times)
+        zero = operator.moved_bytes * 0.0
+        return Price(operator.count * seconds, zero, zero, zero, zero)
+    if isinstance(operator, (Gemm, ExpertGemm)) and operator.on_host:
+        return _on_host(operator, bench)
     if isinstance(operator, Gemm):
         found = _gemm(operator, bench)
     elif isinstance(operator, ExpertGemm):
@@ -178,10 +193,25 @@ def _at_clock(operator: Gemm | ExpertGemm | Elementwise | Collective | Transfer,
     return replace(found, joules=found.joules + bench.active_w * found.seconds)
 
 
+def _on_host(operator: Gemm | ExpertGemm, bench: Bench) -> Price:
+    """What lies in the host's memory: computed by its processor, or copied and computed on the device where that is
+    faster. Its bytes count as those that the device would read in the time."""
+    assert bench.host is not None, f"no host for {operator.name}"
+    here = replace(operator, on_host=False)
+    cpu = _at_clock(here, bench.host)
+    slower = bench.device.memory_bytes_per_s / bench.host.device.memory_bytes_per_s
+    copied = operator.count * operator.weight_bytes / bench.device.host_link.bytes_per_s
+    seconds = np.minimum(cpu.seconds, copied + _at_clock(here, bench).seconds)
+    # the processor's energy is not the device's to draw
+    return Price(seconds, cpu.joules * 0.0, cpu.flops, cpu.bytes * slower, cpu.link_bytes)
+
+
 def _transfer(operator: Transfer, bench: Bench) -> Price:
     tier = next((t for t in bench.hardware.tiers if t.name == operator.tier), None)
     assert tier is not None, f"no tier {operator.tier}"
-    seconds = operator.count * operator.bytes / tier.bytes_per_s
+    link = bench.device.host_link.bytes_per_s
+    rate = min(tier.bytes_per_s, link) if operator.tier == "dram" and link > 0 else tier.bytes_per_s
+    seconds = operator.count * operator.bytes / rate
     zero = operator.bytes * 0.0
     return Price(seconds, operator.count * operator.bytes * bench.j_per_byte, zero, zero, zero)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from rooflab.deploy.defaults import users_at_once, with_engine_limits
+from rooflab.deploy.host_split import chooses_by_itself, with_host_split
 from rooflab.errors import Infeasible, InputError, unknown
 from rooflab.memory.account import MemoryAccount, account
 from rooflab.memory.explain import does_not_fit
@@ -15,6 +16,7 @@ from rooflab.scenario.attention import Attention
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
+from rooflab.scenario.offload import Offload
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
@@ -89,6 +91,8 @@ def _chosen(
         deployment = deployment.changed(engine=default_engine(model, hardware))
     deployment = with_engine_limits(deployment, hardware.device, users)
     _check_offload(model, hardware, deployment)
+    if chooses_by_itself(deployment):
+        deployment = with_host_split(model, hardware, deployment, length, cross)
     if deployment.split.tp is None:
         deployment, memory = _with_tp(model, hardware, deployment, length, cross)
     if deployment.split.ep is None:
@@ -108,12 +112,28 @@ def _check_offload(model: Model, hardware: Hardware, deployment: Deployment) -> 
     for key, tier in (("weights", offload.weights), ("kv", offload.kv)):
         if tier is not None and tier not in tiers:
             raise unknown("memory tier of this hardware", tier, tiers, f"deployment.offload.{key}")
+    if offload.computes:
+        _check_host(model, hardware, deployment, offload)
     plain = all(isinstance(m, Attention) for run in model.runs for m in run.block.mixers)
     if offload.attention == "cpu" and not (plain and model.kind == "decoder"):
         raise InputError(
             f"attention on the CPU is priced for caches of keys and values; {model.name} has others",
             "deployment.offload",
         )
+
+
+def _check_host(model: Model, hardware: Hardware, deployment: Deployment, offload: Offload) -> None:
+    """Layers and experts on the CPU need an engine that computes there, a host with memory of its own, and layers."""
+    if deployment.runtime.engine != "llamacpp":
+        what = "gpu_layers" if offload.gpu_layers is not None else "cpu_experts"
+        raise InputError(
+            f"layers and experts on the CPU are priced for llamacpp, not {deployment.runtime.engine}",
+            f"deployment.offload.{what}",
+        )
+    if not any(t.name == "dram" for t in hardware.tiers) or hardware.device.kind != "gpu":
+        raise InputError(f"{hardware.device.key} has no host memory behind it", "deployment.offload")
+    if offload.cpu_experts and not model.is_moe:
+        raise InputError(f"{model.name} has no routed experts; leave cpu_experts out", "deployment.offload.cpu_experts")
 
 
 def _check_devices(hardware: Hardware, deployment: Deployment) -> None:

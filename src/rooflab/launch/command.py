@@ -230,11 +230,14 @@ _GGUF: Final = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 
 def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d, f = s.deployment, _formats(s)
-    named = f.weights.name.upper() if f.weights.everywhere else ""
+    named = "MXFP4" if f.experts.name == "mxfp4" else f.weights.name.upper() if f.weights.everywhere else ""
     gguf = named or _GGUF.get(f.weights.name, "Q4_K_M" if f.weights.element_bits <= 4 else "Q8_0")
     file = f"{s.model.served_name.rsplit('/', 1)[-1]}-{gguf}.gguf"
     each = context_length(s) or s.model.max_context or 4096
+    offload = d.runtime.offload
     layers = "0" if s.hardware.device.kind in ("cpu", "soc") else "99"
+    if offload is not None and offload.gpu_layers is not None:
+        layers = str(offload.gpu_layers)
     words = [
         "llama-server",
         "-m",
@@ -248,6 +251,7 @@ def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
         "-np",
         str(d.limits.max_num_seqs),
     ]
+    words += ["--n-cpu-moe", str(offload.cpu_experts)] if offload is not None and offload.cpu_experts else []
     words += ["-ctk", "q8_0", "-ctv", "q8_0"] if d.formats.kv in ("q8_0", "int8", "fp8") else []
     words += ["-sm", "layer"] if d.split.devices_per_replica > 1 else []
     return (

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from rooflab.operators.formats import formats_of
+from rooflab.operators.offload import mixtures_of
 from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.model import Model
 from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import format_seconds, significant
@@ -18,6 +20,7 @@ __all__ = [
     "deployment_label",
     "formats_label",
     "hardware_label",
+    "host_words",
     "load_label",
     "sentence",
     "slo_label",
@@ -40,7 +43,21 @@ def deployment_label(scenario: Scenario) -> str:
         parts.append(f"{d.limits.max_num_seqs} {'seq' if d.limits.max_num_seqs == 1 else 'seqs'}")
     if scenario.model.kind == "decoder" and d.runtime.engine in SCHEDULING:
         parts.append(f"chunk {_kilo(d.limits.max_num_batched_tokens)}" if d.limits.chunked_prefill else "whole prompts")
+    parts += [words] if (words := host_words(d, scenario.model)) else []
     return "  ".join(parts)
+
+
+def host_words(d: Deployment, model: Model) -> str:
+    """What the CPU computes: ``experts of 24 of 36 layers on the CPU``; empty where it computes nothing."""
+    offload = d.runtime.offload
+    if offload is None or not offload.computes:
+        return ""
+    words = []
+    if offload.gpu_layers is not None and offload.gpu_layers < model.layers:
+        words.append(f"{model.layers - offload.gpu_layers} of {model.layers} layers")
+    if offload.cpu_experts:
+        words.append(f"experts of {offload.cpu_experts} of {mixtures_of(model)} layers")
+    return f"{' and '.join(words)} on the CPU" if words else ""
 
 
 def sentence(label: str) -> str:

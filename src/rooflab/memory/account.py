@@ -22,7 +22,8 @@ from typing import Final
 import numpy as np
 
 from rooflab.operators.formats import StepFormats, formats_of
-from rooflab.operators.offload import stored_bytes
+from rooflab.operators.offload import host_shares, mixtures_of, stored_bytes
+from rooflab.operators.ops import ExpertGemm
 from rooflab.operators.split import Degrees
 from rooflab.operators.step import step_operators
 from rooflab.scenario.attention import Attention, LatentAttention
@@ -122,14 +123,19 @@ def _window(mixer: object) -> float | None:
 
 def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dict[str, float]:
     device, tp = hardware.device, d.split.tp or 1
-    layers, edge = _weights_bytes(model, formats, d.split)
-    # streamed: the layer at work and the one that arrives
-    held = (
-        layers
-        if d.runtime.offload is None or d.runtime.offload.weights is None
-        else 2.0 * layers / _stage_layers(model.layers, d.split.pp)
-    )
-    weights = held + edge
+    layers, experts, table, head = _weights_bytes(model, formats, d.split)
+    offload = d.runtime.offload
+    whole, routed = host_shares(offload, model.layers, mixtures_of(model))
+    if offload is not None and offload.weights is not None:
+        # streamed: the layer at work and the one that arrives
+        held = 2.0 * (layers + experts) / _stage_layers(model.layers, d.split.pp)
+    else:
+        held = (1.0 - whole) * (layers + (1.0 - routed) * experts)
+    if (
+        offload is not None and offload.computes
+    ):  # llama.cpp: the table is looked up on the host, the last layer is the head
+        table, head = (table, 0.0) if model.tied else (0.0, 0.0 if whole else head)
+    weights = held + table + head
     reserve = min(_RESERVE_BYTES.get(device.kind, float("inf")), _RESERVE_SHARE * device.memory_bytes)
     activations = _activation_bytes(model, d)
     taken = weights + activations + reserve
@@ -139,7 +145,7 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
         "weights_bytes": weights,
         "activations_bytes": activations,
         "reserve_bytes": reserve,
-        "free_bytes": _free_bytes(hardware, d, left, layers),
+        "free_bytes": _free_bytes(hardware, d, left, layers + experts - (held if whole or routed else 0.0)),
         "dp": float(d.split.dp),
         "cp": float(d.split.cp),
         "least_length": float(d.limits.max_model_len or 0) if d.runtime.engine == "vllm" else 0.0,
@@ -147,7 +153,7 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
         "cross_bytes": 0.0,
     }
     for run in model.runs:
-        layers = _stage_layers(run.count, d.split.pp)
+        layers = _stage_layers(run.count, d.split.pp) * (1.0 - whole)
         for mixer in run.block.mixers:
             if isinstance(mixer, Attention):
                 here = max(mixer.kv_heads / tp, 1.0) / mixer.kv_heads
@@ -194,7 +200,8 @@ def _free_bytes(hardware: Hardware, d: Held, on_device: float, layers: float) ->
     fit."""
     if d.runtime.offload is None:
         return on_device
-    weights, left = d.runtime.offload.weights, {t.name: t.bytes for t in hardware.tiers}
+    left = {t.name: t.bytes for t in hardware.tiers}
+    weights = "dram" if d.runtime.offload.computes else d.runtime.offload.weights
     if weights is not None:
         left[weights] = left.get(weights, 0.0) - layers
     missing = min([on_device, *left.values(), 0.0])
@@ -209,25 +216,29 @@ def _stage_layers(count: int, pp: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[float, float]:
-    """Bytes of one rank's layers, and of its embedding and head, from its operators at a token count that needs all of
-    them."""
+def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[float, float, float, float]:
+    """Bytes of one rank's layers without their routed experts, of those, of its embedding and of its head, from its
+    operators at a token count that needs all of them."""
     tp, pp = split.tp or 1, split.pp
     whole = Degrees(float(tp), 1.0, float(split.ep or 1), float(split.dp), float(split.cp))
-    layers, edge = 0.0, 0.0
+    layers, experts, table, head = 0.0, 0.0, 0.0, 0.0
     for op in step_operators(model, formats, whole, 1.0, 1.0):
         size = float(np.asarray(stored_bytes(op)))
-        if op.group in ("head", "embedding"):
-            edge += 0.0 if model.tied and op.group == "head" else size
+        if op.group == "head":
+            head += 0.0 if model.tied else size
+        elif op.group == "embedding":
+            table += size
+        elif isinstance(op, ExpertGemm):
+            experts += size
         else:
             layers += size
     if not model.vision:
-        table = formats.weights if formats.weights.everywhere else formats.plain
-        edge += (model.embedding_parameters * table.bytes + model.tower_parameters * formats.plain.bytes) / tp
+        stored = formats.weights if formats.weights.everywhere else formats.plain
+        table += (model.embedding_parameters * stored.bytes + model.tower_parameters * formats.plain.bytes) / tp
     encoder = float(sum(r.count * r.block.parameters(model.hidden) for r in model.encoder)) * formats.weights.bytes / tp
     depth = _stage_layers(model.layers, pp) / model.layers
-    # embedding and head sit on different stages
-    return float((layers + encoder) * depth), float(edge / min(pp, 2))
+    ends = min(pp, 2)  # embedding and head sit on different stages
+    return float((layers + encoder) * depth), float(experts * depth), float(table / ends), float(head / ends)
 
 
 def _activation_bytes(model: Model, d: Held) -> float:

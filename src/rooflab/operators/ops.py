@@ -21,6 +21,7 @@ __all__ = [
     "Elementwise",
     "ExpertGemm",
     "Gemm",
+    "Handover",
     "Group",
     "Operator",
     "Real",
@@ -45,6 +46,7 @@ class Gemm:
     weight: DType
     act: DType
     batch: Real = 1.0
+    on_host: bool = False
 
     @property
     def flops(self) -> Real:
@@ -68,7 +70,8 @@ class ExpertGemm:
     """Routed experts of one layer on one rank; `tokens` are those of the whole expert-parallel group, `width` is after
     the split.
 
-    `gathered`: 1 where every rank holds all tokens, 0 where an exchange brings a rank only its own.
+    `gathered`: 1 where every rank holds all tokens, 0 where an exchange brings a rank only its own. `on_host`, as of
+    plain products: the weights lie in the host's memory, whose processor computes them.
     """
 
     name: str
@@ -84,6 +87,7 @@ class ExpertGemm:
     weight: DType
     act: DType
     gathered: Real = 1.0
+    on_host: bool = False
 
     @property
     def assignments(self) -> Real:
@@ -247,6 +251,17 @@ class RecurrentOp:
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """Hidden states that change between device and host `times` in a step, `moved_bytes` in all."""
+
+    name: str
+    group: Group
+    count: float
+    moved_bytes: Real
+    times: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """Bytes that must come from a memory tier behind the device in every step (offloaded weights or cache)."""
 
@@ -257,4 +272,4 @@ class Transfer:
     tier: str
 
 
-Operator = Gemm | ExpertGemm | Elementwise | Collective | AttentionOp | RecurrentOp | Transfer
+Operator = Gemm | ExpertGemm | Elementwise | Collective | AttentionOp | RecurrentOp | Transfer | Handover

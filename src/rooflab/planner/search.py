@@ -21,6 +21,7 @@ import numpy.typing as npt
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.context import beyond_context
+from rooflab.deploy.host_split import chooses_by_itself, with_host_split
 from rooflab.errors import Infeasible, InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate
@@ -35,6 +36,7 @@ from rooflab.planner.result import Choice, Plan
 from rooflab.planner.space import Space, fill_replicas, fill_sequences, quality, space_of
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.formats import Formats
+from rooflab.scenario.offload import Offload
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
 
@@ -73,20 +75,23 @@ def plan(
     target = objective(minimise, maximise, priced=money.usd_per_device_hour > 0, generates=_generates(base))
     space = space_of(base, fixed=fixed, quantise=quantise, formats=formats, limit=limit)
     base = replace(base, deployment=space.base)
-    judged = judge(base, _worth_pricing(base, space))
+    judged = judge(base, _with_host_splits(base, _worth_pricing(base, space)))
+    if not judged.fits.any() and (desktop := _with_the_host(scenario)) is not None:
+        return plan(
+            desktop, minimise=minimise, maximise=maximise, fixed=fixed, quantise=quantise, formats=formats, top=top,
+            limit=limit, explain=explain,
+        )  # fmt: skip
     judged = _between(base, judged, target, space)
     order = rank(base, judged, target)
     shapes = _best_of_each_shape(judged, order)
-    open_ended = base.workload.mode == "max-throughput"
     ranked = [judged.deployments[i] for i in shapes]
-    if open_ended:  # one engine more or less is the same choice
+    if open_ended := base.workload.mode == "max-throughput":  # one engine more or less is the same choice
         ranked = list({_shape(d.changed(replicas=1)): d for d in reversed(ranked)}.values())[::-1]
     choices = _choices(base, ranked[:top])
     by_devices = _choices(base, _by_count(base, ranked, open_ended=open_ended))
     metric = "tpot_s_p99" if _generates(base) else "e2e_s_mean"
     best_trades = _choices(base, front(judged, order.tolist() if open_ended else shapes, target, metric))
-    rate = "output_tokens_per_s_per_gpu" if _generates(base) else "requests_per_s_per_gpu"
-    points = cloud(base, judged, shapes, metric, _shape, per_gpu=rate)
+    points = cloud(base, judged, shapes, metric, _shape, per_gpu=_rate(base))
     rejected = near_misses(base, judged, target)
     message = (
         _sentence(base, target, choices)
@@ -104,6 +109,31 @@ def plan(
     return replace(
         plan_, choices=with_reasons(base, judged, target, choices), sensitivity=sensitivity(choices[0], target)
     )
+
+
+def _rate(base: Scenario) -> str:
+    return "output_tokens_per_s_per_gpu" if _generates(base) else "requests_per_s_per_gpu"
+
+
+def _with_the_host(scenario: Scenario) -> Scenario | None:
+    """The same with llama.cpp and what does not fit left to the host, where no engine is asked for and the machine is
+    one that people do so on: one device in a desktop or laptop."""
+    d, hardware = scenario.deployment, scenario.hardware
+    free = not d.runtime.engine and d.runtime.offload is None
+    at_home = (
+        hardware.count == 1 and hardware.device.kind == "gpu" and hardware.host in ("desktop", "laptop", "machine")
+    )
+    if not (free and at_home and scenario.model.kind == "decoder" and any(t.name == "dram" for t in hardware.tiers)):
+        return None
+    return scenario.with_deployment(engine="llamacpp", offload=Offload(weights="dram"))
+
+
+def _with_host_splits(base: Scenario, deployments: list[Deployment]) -> list[Deployment]:
+    """The deployments with what the CPU computes chosen, where their engine chooses it."""
+    if not chooses_by_itself(base.deployment):
+        return deployments
+    length, cross = resident_tokens(base.model, base.workload)
+    return list(dict.fromkeys(with_host_split(base.model, base.hardware, d, length, cross) for d in deployments))
 
 
 def _steady(scenario: Scenario) -> Scenario:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rooflab.launch.label import host_words
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.lengths import Lengths
@@ -83,6 +84,8 @@ def deployment_words(deployment: Deployment, model: Model) -> str:
             f"{d.formats.kv or model.kv_dtype or 'bf16'} cache",
             f"at most {d.limits.max_num_seqs:,} sequences, {d.limits.max_num_batched_tokens:,} tokens a step",
         ]
+    if host := host_words(d, model):
+        words.append(host)
     if d.runtime.speculation:
         words.append(f"{d.runtime.speculation.tokens} drafted tokens")
     return " · ".join(words)
