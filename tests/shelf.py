@@ -40,6 +40,12 @@ class Sums(Method[Vectors]):
         return Outcome(figures, f"{len(found)} rows were summed", files)
 
 
+@paper.claim("share")
+def share(lab: Lab) -> float:
+    """The share that was assumed."""
+    return lab.assume("share of rows", 0.5, low=0.1, high=1.0, source="nobody says")
+
+
 @paper.technique
 class Small(Technique):
     """A smaller cache."""
@@ -58,6 +64,10 @@ does: Sums rows.
 executed: sums.
 modelled: nothing.
 assumed: the share.
+claims:
+- {id: share, text: half of the rows, expect: 0.5, unit: of all, source: abstract, role: headline, kind: derived}
+not modelled:
+- {id: speed, text: twice as fast, expect: 2, unit: x, reason: nothing is said of when}
 """
 
 

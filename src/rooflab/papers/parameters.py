@@ -9,6 +9,7 @@ scenario file, the command line and Python code get the same errors.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
@@ -17,7 +18,10 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, g
 
 from rooflab.errors import InputError, unknown
 
-__all__ = ["Count", "Fraction", "PositiveFloat", "PositiveInt", "Range", "checked", "parameters_of", "snake_case"]
+__all__ = [
+    "Count", "Described", "Fraction", "PositiveFloat", "PositiveInt", "Range", "checked", "described", "parameters_of",
+    "snake_case",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,45 @@ def snake_case(name: str) -> str:
 def parameters_of(item: Any) -> dict[str, Any]:
     """Parameters of a technique or method by name."""
     return {f.name: getattr(item, f.name) for f in fields(cast(Any, item))}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A parameter in words: what it may be, and what it is unless said ("": it has to be given)."""
+
+    name: str
+    allowed: str
+    usual: str
+
+
+def described(cls: type[Any]) -> tuple[Described, ...]:
+    """Parameters of a technique or method in words, in their order."""
+    hints = get_type_hints(cls, include_extras=True)
+    return tuple(
+        Described(f.name, _allowed(hints[f.name]), "" if f.default is MISSING else _said(f.default))
+        for f in fields(cast(Any, cls))
+    )
+
+
+def _allowed(kind: Any) -> str:
+    """What an annotation allows: "whole number, at least 1", "fast or slow"."""
+    if get_origin(kind) is Annotated:
+        inner, *checks = get_args(kind)
+        return ", ".join([_allowed(inner), *map(str, checks)])
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    if _is_union(kind):
+        return " or ".join(_allowed(member) for member in get_args(kind))
+    names = {int: "whole number", float: "number", bool: "true or false", str: "text", NoneType: "none"}
+    return names.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) is Union or str(type(kind)) == "<class 'types.UnionType'>"
 
 
 def checked(cls: type[Any]) -> Any:
@@ -90,15 +133,20 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if value not in get_args(kind):
             raise unknown("choice", str(value), [str(a) for a in get_args(kind)], where)
         return value
-    if origin is Union or str(type(kind)) == "<class 'types.UnionType'>":
+    if _is_union(kind):
         members = get_args(kind)
         if value is None and NoneType in members:
             return None
         return _read(next(m for m in members if m is not NoneType), value, where)
-    if kind is int and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value)):
+    if kind is int and not _is_whole(value):
         raise InputError(f"{value!r} is not a whole number", where)
     if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise InputError(f"{value!r} is not a number", where)
     if kind is bool and not isinstance(value, bool):
         raise InputError(f"{value!r} is not true or false", where)
     return kind(value) if kind in (int, float, str) else value
+
+
+def _is_whole(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value == int(value)

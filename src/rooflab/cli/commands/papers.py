@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +86,14 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
         return _show_card(found, as_json)
     from rooflab.api import engines
     from rooflab.evidence.claims.check import check_paper
+    from rooflab.papers.parameters import described
     from rooflab.papers.registry import paper
 
     rows = check_paper(found.key, engines(), audited=False)
     p = paper(found.key)
     if as_json:
         offered: dict[str, Any] = {
-            name: [{"key": key, "parameters": {n: str(a) for n, a in cls.__annotations__.items()}} for key, cls in of]
+            name: [{"key": key, "parameters": {d.name: asdict(d) for d in described(cls)}} for key, cls in of]
             for name, of in (("techniques", p.techniques.items()), ("methods", p.methods.items()))
         }
         texts = {"executed": p.executed, "modelled": p.modelled, "assumed": p.assumed} | offered
@@ -100,10 +102,8 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
 
     show_paper(found, p, rows)
     if not quiet:
-        click.echo(
-            f"\nNext    rooflab papers check {found.key} audits these figures     rooflab papers run {found.key} "
-            f"SCENARIO"
-        )
+        click.echo(f"\nNext    rooflab papers check {found.key} audits these figures")
+        click.echo(f"        rooflab papers run {found.key} INPUT")
     return 0
 
 

@@ -75,10 +75,10 @@ def _beneath(r: Row, *, texts: bool) -> list[str]:
     said = [r.text] if texts or explained else []
     if r.reason and (explained or texts):
         said.append(r.reason)
-    for a in r.assumptions:
-        if a["name"] in r.flips:
-            value, low, high = (_plain(a[part]) for part in ("value", "low", "high"))
-            said.append(f"turned by {a['name']}, taken as {value}: could be {low} to {high} ({a['source']})")
+    turning = [a for a in r.assumptions if a["name"] in r.flips]
+    if turning:
+        ends = [f"{a['name']} {_plain(a['value'])} ({_plain(a['low'])} to {_plain(a['high'])})" for a in turning]
+        said.append(f"turned by an end of: {'; '.join(ends)}")
     return said
 
 

@@ -48,6 +48,8 @@ class Line:
 
 def show_columns(columns: Sequence[Column], lines: Sequence[Line], *, indent: int = 0) -> None:
     """Print the rows under their headings; a column in which no row says anything is left out."""
+    if not lines:
+        return
     out = console()
     placed, space = _placed(columns, lines, out.width - indent), " " * indent
     if any(column.name for column, _, _ in placed):

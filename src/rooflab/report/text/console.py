@@ -48,6 +48,6 @@ def literal(text: str) -> str:
 
 
 def labelled(name: str, text: str, width: int, style: str = "bold") -> str:
-    """A name in `style` and its text, wrapped beside it; a number keeps its percent sign."""
-    lines = wrap(text.replace(" %", "\u00a0%"), max(width - INDENT, _NARROWEST)) or [""]
+    """A name in `style` and its text, wrapped beside it; a number keeps its percent sign, a factor its cross."""
+    lines = wrap(text.replace(" %", "\u00a0%").replace(" ×", "\u00a0×"), max(width - INDENT, _NARROWEST)) or [""]
     return f"[{style}]{literal(f'{name:<{INDENT}}')}[/]" + ("\n" + " " * INDENT).join(map(literal, lines))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
+from rooflab.papers.execute import kind_read
+from rooflab.papers.parameters import described
 from rooflab.report.outcomes import gain_words
 from rooflab.report.text.claims import show_claims
+from rooflab.report.text.columns import Column, Line, show_columns
 from rooflab.report.text.console import console, literal
 from rooflab.units import significant
 
@@ -24,6 +28,12 @@ __all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper",
 
 _WHOLE: Final = ("day", "key", "kind", "paper")
 """Columns whose cells stay on one line."""
+
+
+_NAMED: Final = (Column(name=""), Column(name="", least=30, folds=True))
+_PARAMETERS: Final = (
+    Column(name="parameter"), Column(name="unless said"), Column(name="may be", least=20, folds=True)
+)  # fmt: skip
 
 
 def _table(*headings: tuple[str, str]) -> Table:
@@ -75,22 +85,33 @@ def show_card(e: Card) -> None:
 
 
 def _head(e: Card, out: Any) -> None:
-    out.print(f"[bold]{literal(e.name)}[/bold]: {literal(e.title)}", highlight=False)
+    title = e.title if e.title.startswith(e.name) else f"{e.name}: {e.title}"
     seed = f"seed {e.seed}, " if e.seed else ""
-    out.print(f"{seed}{e.date}, {e.url}", markup=False)
-    out.print(f"{e.does} Kind: {e.kind}. Saves {', '.join(e.saves)}.", markup=False)
+    saves = f" Saves {', '.join(e.saves)}." if e.saves else ""
+    for style, text in (
+        ("bold", title), ("", f"{seed}{e.date}, {e.url}"), ("", f"{e.does} Kind: {e.kind}.{saves}")
+    ):  # fmt: skip
+        for line in wrap(text, out.width):
+            out.print(literal(line), style=style or None, soft_wrap=True)
 
 
 def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
-    """A runnable paper: what is what, its techniques, its claims recomputed."""
+    """A runnable paper: what is what, its techniques and methods with their parameters, its claims recomputed."""
     out = console()
     _head(e, out)
-    for name, text in (("Executed", p.executed), ("Modelled", p.modelled), ("Assumed", p.assumed)):
-        out.print(f"{name}: {text}", markup=False)
-    for name, known in (("Technique", p.techniques), ("Method", p.methods)):
+    out.print()
+    said = (("Executed", p.executed), ("Modelled", p.modelled), ("Assumed", p.assumed))
+    show_columns(_NAMED, [Line((name, text), ("bold",)) for name, text in said])
+    for sort, known in (("technique on a scenario", p.techniques), ("method", p.methods)):
         for key, cls in known.items():
+            kind = kind_read(cls)
+            reads = "" if sort != "method" else f" on {'a scenario' if kind is None else kind.name}"
+            out.print(f"\n[bold]{key}[/], {sort}{reads}", soft_wrap=True)
             summary = " ".join((cls.__doc__ or "").split("\n\n", maxsplit=1)[0].split())
-            out.print(f"{name} {key}({', '.join(cls.__annotations__)}): {summary}", markup=False)
+            for line in wrap(summary, out.width - 2):
+                out.print(f"  {literal(line)}", soft_wrap=True)
+            show_columns(_PARAMETERS, [Line((d.name, d.usual or "has to be given", d.allowed)) for d in described(cls)],
+                         indent=2)  # fmt: skip
     out.print()
     show_claims(rows, texts=True)
 
