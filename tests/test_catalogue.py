@@ -295,7 +295,7 @@ def test_links_have_sources_and_sane_rates() -> None:
     for entry in links:
         assert set(entry["sources"]) == {"gb_per_s", "latency_us"}
         assert 0 <= entry["latency_s"] < 1e-3
-        assert entry["topology"] in {"switch", "mesh", "ring", "torus", "bus", "none"}
+        assert entry["topology"] in {"switch", "mesh", "ring", "torus", "bus", "bridge", "none"}
         assert (entry["bytes_per_s"] > 0) == (entry["topology"] != "none")
     assert link("NVLink 4").bytes_per_s == 450e9
     assert (

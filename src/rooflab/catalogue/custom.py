@@ -142,7 +142,7 @@ def linked(value: object, base: Link, where: str) -> Link:
     if isinstance(value, str) and not re.match(r"\s*[\d.]", value):
         return link(value, where)
     rate = _positive(value, "bandwidth", where)
-    joined = base.topology in {"none", "bus"}
+    joined = base.topology in {"none", "bus", "bridge"}
     return Link("custom", rate, base.latency_s or link("pcie-5-x16").latency_s, "switch" if joined else base.topology)
 
 

@@ -94,7 +94,7 @@ def usual_host(found: Device, count: int = 8) -> Host:
         return host("machine")
     if found.key.startswith(_DESKTOP_PREFIXES) and count == 1:
         return host("desktop")
-    return host("pcie-server-8" if found.scale_up.topology in {"bus", "ring", "none"} else "sxm-server-8")
+    return host("pcie-server-8" if found.scale_up.topology in {"bus", "bridge", "ring", "none"} else "sxm-server-8")
 
 
 def list_hosts() -> list[dict[str, Any]]:

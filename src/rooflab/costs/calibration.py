@@ -56,7 +56,9 @@ TABLED_FAMILIES: Final = frozenset(_FAMILY_TABLES)
 """Families of which at least one device has kernel tables."""
 _TABLES: Final = frozenset(name for names in _FAMILY_TABLES.values() for name in names)
 _NVIDIA_TABLES: Final = _TABLES - {"arc-pro-b60"}
-_PCIE_TABLE: Final = "rtx-pro-6000-server"
+# over PCIe it is the host that decides, not the card: peers behind switches, or through the host bridge, which they
+# share (the L40S table fell to 1.8 GB/s a device at 8 ranks; 8 x RTX 5090 on another board reach 28: NVIDIA/nccl 1639)
+_PCIE_TABLES: Final[Mapping[str, str]] = {"bus": "rtx-pro-6000-server", "bridge": "l40s"}
 _ASSUMED_FAMILIES: Final = frozenset(
     {
         "cdna2",
@@ -161,7 +163,7 @@ def link_curves(link: Link) -> CollectiveCurves:
 
     5 µs is the floor of library collectives in every table; a ring of n ranks makes 2(n−1) hops.
     """
-    share = 0.5 if link.topology == "bus" else 0.8  # peers on a bus share it through the host bridge
+    share = 0.5 if link.topology in ("bus", "bridge") else 0.8  # peers on a bus share it
     launch_s, hop_s = 5e-6, link.latency_s
     once = LinkCurve(a_s=launch_s, r_s=hop_s, b=share)
     return CollectiveCurves(
@@ -202,14 +204,14 @@ def _chip(table: str) -> str:
 
 
 def _link_file(device: Device, file: FitFile) -> FitFile | None:
-    """The file whose collectives suit the device's own link: same kind of link, or for NVIDIA over PCIe the measured
-    PCIe host."""
+    """The file whose collectives suit the device's own link: its own or one of the same kind of link; over PCIe, for
+    NVIDIA, the table of a host with switches, or of one whose peers cross the host bridge, whatever device it holds."""
     topology = device.scale_up.topology
     if file.device not in _TABLES:
         return None
-    if device.key == file.device or topology == file.link_topology:
-        return file
-    return load_fit_file(_PCIE_TABLE) if topology == "bus" and file.device in _NVIDIA_TABLES else None
+    if file.device in _NVIDIA_TABLES and topology in _PCIE_TABLES:
+        return load_fit_file(_PCIE_TABLES[topology])
+    return file if device.key == file.device or topology == file.link_topology else None
 
 
 def calibration_for(device: Device, engine: str = "") -> KernelCalibration:
@@ -233,7 +235,10 @@ def _calibration_for(device: Device, engine: str, own: UserKernels | None) -> Ke
         timed = {name: curve for name in names if (curve := look.user_curve(name)) is not None}
         scale_up = replace(link_curves(device.scale_up), **timed)
     else:
-        scale_up = CollectiveCurves(**{name: look.one(name, links) for name in names})
+        timed = {name: look.one(name, links) for name in names}
+        if device.scale_up.topology == "bus":  # behind switches peers do not share a way
+            timed = {n: replace(c, share=0.0) if hasattr(c, "share") else c for n, c in timed.items()}
+        scale_up = CollectiveCurves(**timed)
     covered = own is not None and own.covers
     return KernelCalibration(
         device=device.key,

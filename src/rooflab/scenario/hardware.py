@@ -16,7 +16,8 @@ class Link:
     """A connection: `bytes_per_s` each way for one device over all its lanes, `latency_s` one way.
 
     `topology`: "switch" (any pair at full rate), "mesh" (fully connected, the rate is shared among peers),
-    "ring", "torus", "bus" (through the host: PCIe), "none" (devices are not joined).
+    "ring", "torus", "bus" (PCIe behind switches), "bridge" (PCIe through the host's own bridge, which peers share),
+    "none" (devices are not joined).
     """
 
     key: str
