@@ -14,7 +14,7 @@ from rooflab.costs.step import StepCost
 from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
 from rooflab.library.serving.kinetics.paper import SparseAttention, SparseRead
-from rooflab.library.serving.nanoflow import ATTENTION_MAP, NETWORK_MAP, NanoFlow, SplitBatch, search
+from rooflab.library.serving.nanoflow.paper import SplitBatch
 from rooflab.library.serving.qserve.paper import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario
 
@@ -56,31 +56,13 @@ def test_overlap_is_read_and_checked() -> None:
 
 
 def test_cutting_a_batch_keeps_the_work_and_reads_weights_again() -> None:
-    cut = _cost((SplitBatch(2),))
+    cut = _cost((SplitBatch((0.375, 0.625)),))
     at = {"n_decode": 1024, "context": 1024 * 700.0}
     plain, split = PLAIN.step(**at), cut.step(**at)
     assert split.flops[0] == pytest.approx(plain.flops[0])
     assert split.attention_s[0] == plain.attention_s[0]
     assert split.linear_s[0] > plain.linear_s[0]
     assert split.bytes[0] > plain.bytes[0]
-
-
-def test_search_hides_only_what_fits() -> None:
-    found = search(100.0, 10.0, 20.0)
-    rates = dict(ATTENTION_MAP) | {0.0: 1.0}, dict(NETWORK_MAP) | {0.0: 1.0}
-    lost = found.attention / rates[0][found.attention] * 10 + found.network / rates[1][found.network] * 20
-    assert found.seconds == pytest.approx(100 + lost)
-    assert 10 / rates[0][found.attention] + 20 / rates[1][found.network] <= found.seconds
-    assert search(1.0, 50.0, 50.0).seconds == 101.0, "nothing fits beside a short product"
-    assert search(1.0, 50.0, 50.0).overlap.attention == 0.0
-
-
-def test_nanoflow_refuses_where_cutting_costs_more_than_it_hides() -> None:
-    small = api.read(
-        {"model": "meta-llama/Llama-3.2-1B", "hardware": "h100-sxm", "workload": {"isl": 4096, "osl": 4, "rate": "1/s"}}
-    )
-    with pytest.raises(Exception, match="costs"):
-        small | NanoFlow(batch=64, nano_batches=8)
 
 
 def test_sparse_read_leaves_prompts_alone_and_reads_no_more_than_its_budget() -> None:

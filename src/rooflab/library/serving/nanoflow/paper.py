@@ -1,15 +1,10 @@
 """NanoFlow (seed 71): nano-batches whose operations, bound by arithmetic, memory and network, run on one device at the
 same time.
 
-A dense batch is cut in two; while one half's products compute, the other half's attention reads its cache and its
-collectives send.  A kernel that runs beside a product takes the share R of the device's units and reaches the share
-P(R) of its own full rate (section 4, resource map), so hiding T seconds of it costs R / P(R) · T seconds of products
-and keeps it busy for T / P(R).
-
-    t(R_a, R_n) = T_products + R_a / P_a · T_attention + R_n / P_n · T_network,   T_a / P_a + T_n / P_n ≤ t
-
-The search over R is executed on the operators' times of the scenario at hand; what it finds is the overlap of a
-deployment.
+A dense batch is cut into nano-batches; while one's products compute, another's attention reads its cache and its
+collectives send.  Number, sizes, order and each kernel's share of the units are searched for (`search`) on a profile of
+a layer: a reader's (`method`) or the engine's prices (`prices`).  What the search finds becomes a rewrite that cuts the
+operators and the share of attention and collectives that a deployment hides.
 
     optimal tokens/s/device = achievable FLOP/s / (2 · parameters)                             (section 3, equation 9)
 """
@@ -18,122 +13,102 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from itertools import product
-from typing import Any, Final
+from functools import partial
+from typing import Annotated, Any, Final
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
-from rooflab.costs.step import StepCost
-from rooflab.deploy.engine import engine_of
+from rooflab.inputs.table import Table
+from rooflab.library.serving.nanoflow.method import NanoBatches
+from rooflab.library.serving.nanoflow.prices import layer_profile
+from rooflab.library.serving.nanoflow.profile import Profile, table_of
+from rooflab.library.serving.nanoflow.search import Found, search, whole_s
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Operator
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
-from rooflab.papers.parameters import PositiveInt
+from rooflab.papers.parameters import PositiveInt, Range
 from rooflab.papers.reasons import Reason, fact
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.runtime import Overlap
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["NanoFlow", "SplitBatch", "paper", "search"]
+__all__ = ["NanoFlow", "SplitBatch", "hidden_by", "paper"]
 
 paper = Paper.beside(__file__)
+paper.method(NanoBatches)
 
-Map = tuple[tuple[float, float], ...]
-ATTENTION_MAP: Final[Map] = ((0.1, 0.2), (0.2, 0.3), (0.4, 0.8), (0.8, 0.85), (0.9, 0.95), (1.0, 1.0))
-"""Share of units → share of its own rate that decode attention reaches beside products (table 3; 0.4 → 0.8 from section
-4.1.4)."""
-NETWORK_MAP: Final[Map] = ((0.1, 0.3), (0.2, 0.5), (0.8, 0.9), (0.9, 1.0), (1.0, 1.0))
-"""The same for collectives (table 3)."""
+MOST: Final = 3
+"""Nano-batches that a technique tries at most: a fourth gains a hundredth or two and takes the solver many times as
+long."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitBatch:
-    """A rewrite: every operator of a layer runs once for each of `parts` nano-batches; weights are read again for
-    each."""
+    """A rewrite: every operator of a layer runs once for each nano-batch, `parts` being their shares of the tokens;
+    weights are read again for each."""
 
-    parts: int
+    parts: tuple[float, ...]
 
     def __call__(self, operators: Sequence[Operator]) -> tuple[Operator, ...]:
-        """Operators with counts times `parts` and tokens divided by it; attention is split without loss, the head stays
-        whole."""
-        return tuple(self._split(op) for op in operators)
+        """Operators by nano-batch; attention is split without loss, embedding and head stay whole."""
+        return tuple(cut for op in operators for cut in self._split(op))
 
-    def _split(self, op: Operator) -> Operator:
-        n = float(self.parts)
+    def _split(self, op: Operator) -> Sequence[Operator]:
         if op.group in ("head", "embedding"):
-            return op
+            return (op,)
         if isinstance(op, Gemm):
-            return replace(op, count=op.count * n, m=op.m / n)
+            return [replace(op, m=op.m * p) for p in self.parts]
         if isinstance(op, ExpertGemm):
-            return replace(op, count=op.count * n, tokens=op.tokens / n)
+            return [replace(op, tokens=op.tokens * p) for p in self.parts]
         if isinstance(op, Elementwise):
-            return replace(op, count=op.count * n, moved_bytes=op.moved_bytes / n)
+            return [replace(op, moved_bytes=op.moved_bytes * p) for p in self.parts]
         if isinstance(op, Collective) and op.kind != "send":
-            return replace(op, count=op.count * n, message_bytes=op.message_bytes / n)
-        return op
+            return [replace(op, message_bytes=op.message_bytes * p) for p in self.parts]
+        return (op,)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found: shares of units for attention and network, and the seconds of a step."""
-
-    attention: float
-    network: float
-    seconds: float
-    overlap: Overlap
-
-
-def search(
-    products_s: float, attention_s: float, network_s: float, maps: tuple[Map, Map] = (ATTENTION_MAP, NETWORK_MAP)
-) -> Found:
-    """The shares that make a step shortest; share 0 runs a kind of kernel by itself, after the others."""
-    best = Found(0.0, 0.0, products_s + attention_s + network_s, Overlap())
-    for (ra, pa), (rn, pn) in product(((0.0, 1.0), *maps[0]), ((0.0, 1.0), *maps[1])):
-        beside_s = (attention_s / pa if ra else 0.0) + (network_s / pn if rn else 0.0)
-        lost_s = ra / pa * attention_s + rn / pn * network_s
-        alone_s = (0.0 if ra else attention_s) + (0.0 if rn else network_s)
-        seconds = products_s + lost_s + alone_s
-        if beside_s <= products_s + lost_s and seconds < best.seconds:
-            hidden = Overlap(attention=1 - ra / pa if ra else 0.0, comm=1 - rn / pn if rn else 0.0)
-            best = Found(ra, rn, seconds, hidden)
-    return best
+def hidden_by(profile: Profile, found: Found) -> Overlap:
+    """The shares of attention and collectives that a pipeline hides; what one of them loses the other makes good."""
+    seconds = profile.seconds(found.parts).sum(axis=1)
+    spent = {r: float(seconds[list(profile.of(r))].sum()) for r in ("memory", "network")}
+    saved = {r: found.run.hidden_s.get(r, 0.0) for r in spent}
+    lost = sum(min(s, 0.0) for s in saved.values())
+    shares = {r: min(max(s + lost, 0.0) / spent[r], 1.0) if s > 0 else 0.0 for r, s in saved.items()}
+    return Overlap(attention=shares["memory"], comm=shares["network"])
 
 
 @paper.technique
 class NanoFlow(Technique):
-    """Run attention, products and collectives of two nano-batches at the same time (sections 4 and 5)."""
+    """Run attention, products and collectives of different nano-batches at the same time (sections 4 and 5);
+    `nano_batches` 0: as many as the search finds best."""
 
     batch: PositiveInt = 2048
-    nano_batches: PositiveInt = 2
+    nano_batches: Annotated[int, Range(0, 4)] = 0
 
     def apply(self, scenario: Scenario) -> Scenario:
-        """Refuses devices without several kernels at once, and steps in which there is nothing worth hiding."""
-        device = scenario.hardware.device
+        """Refuses devices without several kernels at once, and layers that a pipeline of nano-batches does not
+        shorten."""
+        device, model = scenario.hardware.device, scenario.model
         require(
             device.kind == "gpu", f"{device.name} does not run kernels of different streams side by side as a GPU does"
         )
-        require(
-            scenario.model.kind == "decoder",
-            f"{scenario.model.name} is no decoder: its steps have no attention to hide",
-        )
+        require(model.kind == "decoder", f"{model.name} is no decoder: its steps have no attention to hide")
         require(scenario.deployment.runtime.overlap is None, "the deployment overlaps operators already")
         require(
             scenario.workload.mode != "static",
             "a static batch has no prompts beside its decodes to fill a dense batch with",
         )
-        split = SplitBatch(self.nano_batches)
-        plain = _step_s(scenario, self.batch, ())
-        cut = _step_s(scenario, self.batch, (split,))
-        found = search(*cut)
+        profile = layer_profile(scenario, self.batch)
+        found = search(profile, MOST, self.nano_batches)
+        whole = whole_s(profile)
         require(
-            found.seconds < sum(plain),
-            f"cutting a step of {self.batch:,} tokens in {self.nano_batches} costs {(sum(cut) - sum(plain)) * 1e3:.1f} "
-            f"ms "
-            f"and hides {(sum(cut) - found.seconds) * 1e3:.1f} ms",
+            found.period_s < whole,
+            f"a layer of {self.batch:,} tokens takes {found.period_s * 1e3:.3f} ms in {len(found.parts)} nano-batches "
+            f"that overlap and {whole * 1e3:.3f} ms in one piece",
         )
-        changed = replace(scenario, rewrites=(*scenario.rewrites, split))
-        return changed.with_deployment(overlap=found.overlap, max_num_batched_tokens=self.batch, chunked_prefill=True)
+        changed = replace(scenario, rewrites=(*scenario.rewrites, SplitBatch(found.parts)))
+        overlap = hidden_by(profile, found)
+        return changed.with_deployment(overlap=overlap, max_num_batched_tokens=self.batch, chunked_prefill=True)
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Sequence[Technique]:
@@ -145,27 +120,15 @@ class NanoFlow(Technique):
         costs, follows from each alone."""
         hidden: Overlap = after.scenario.deployment.runtime.overlap
         shares = {"decode attention": hidden.attention, "communication": hidden.comm}
+        cut = next(r for r in after.scenario.rewrites if isinstance(r, SplitBatch))
         return [
-            fact("", f"share of {name} that may run beside products", share, "fraction")
-            for name, share in shares.items()
-            if share
+            fact("", "nano-batches of a step", float(len(cut.parts)), "count"),
+            *(
+                fact("", f"share of {name} that may run beside products", share, "fraction")
+                for name, share in shares.items()
+                if share
+            ),
         ]
-
-
-def _step_s(s: Scenario, tokens: int, rewrites: tuple[Any, ...]) -> tuple[float, float, float]:
-    """Seconds of products, decode attention and collectives in a dense step of `tokens` at the scenario's mix of
-    decodes and prompts."""
-    cost = _priced(replace(s, rewrites=(*s.rewrites, *rewrites)))
-    prompt, output = s.workload.mean_prompt_tokens, s.workload.mean_output_tokens
-    n = tokens * output / (prompt + output)
-    decode = cost.step(n_decode=n, context=n * (prompt + output / 2))
-    dense = cost.step(n_decode=0, n_prefill=1, prefill_tokens=tokens, area=0.0)
-    return float(dense.linear_s[0]), float(decode.attention_s[0]), float(dense.comm_s[0])
-
-
-@lru_cache(maxsize=64)
-def _priced(scenario: Scenario) -> StepCost:
-    return engine_of(scenario).step_cost
 
 
 _LLAMA = "meta-llama/Llama-2-70b-hf"
@@ -222,11 +185,19 @@ def _serving(
 def _nanoflow(lab: Lab, trace: str, **setup: Any) -> float:
     """Tokens (prompt and generated) a second and GPU with the technique; an engine whose scheduling is hidden."""
     s = _serving(lab, trace, engine="ideal", **setup)
-    return float(
-        lab.estimate(s, NanoFlow(batch=s.deployment.limits.max_num_batched_tokens)).metrics[
-            "total_tokens_per_s_per_gpu"
-        ]
-    )
+    layer = _layer(lab, s)
+    # where no cut shortens a layer the search leaves it in one piece
+    pays = search(layer, MOST).period_s < whole_s(layer)
+    technique = NanoFlow(batch=int(layer.batch)) if pays else None
+    return float(lab.estimate(s, technique).metrics["total_tokens_per_s_per_gpu"])
+
+
+def _layer(lab: Lab, scenario: Scenario) -> Profile:
+    """The profile of a layer of `scenario` in its dense step, at the lab's prices."""
+    s = lab.priced_as(scenario)
+    tokens = s.deployment.limits.max_num_batched_tokens
+    assert tokens is not None
+    return layer_profile(s, tokens)
 
 
 def _baseline(lab: Lab, trace: str) -> float:
@@ -290,25 +261,43 @@ for _id, _trace in {
     paper.claim(f"trt-{_trace}")(partial(_baseline, trace=_trace))
 
 
+def _cut(lab: Lab, fixed: int = 0) -> Found:
+    """What the search finds for the running example."""
+    return search(_layer(lab, _serving(lab, "constant", engine="ideal")), MOST, fixed)
+
+
+@paper.claim("number")
+def number(lab: Lab) -> float:
+    """Nano-batches that the search finds best."""
+    return float(len(_cut(lab).parts))
+
+
+@paper.claim("first-size")
+def first_size(lab: Lab) -> float:
+    """Tokens of the smaller one of two nano-batches."""
+    return lab.data("dense batch", 2048) * min(_cut(lab, 2).parts)
+
+
 @paper.setup("Llama-2-70B on 8 A100, 512 in and out")
 def setup(lab: Lab) -> Scenario:
     """The paper's running example."""
     return _serving(lab, "constant", engine="vllm")
 
 
+@paper.setup("a layer of Llama-2-70B on 8 A100, by prices")
+def profile(lab: Lab) -> Table:
+    """Its profile, as a reader would time it."""
+    return table_of(_layer(lab, _serving(lab, "constant", engine="ideal")))
+
+
 @paper.draws
-def by_link(lab: Lab) -> Plot:
-    """Step time over the share of units given to collectives."""
-    s = _serving(lab, "constant", engine="ideal")
-    products_s, attention_s, network_s = _step_s(s, s.deployment.limits.max_num_batched_tokens, (SplitBatch(2),))
-    shares = tuple(r for r, _ in NETWORK_MAP[:4])
-    whole = products_s + attention_s + network_s
-    times = tuple(
-        round(1e3 * search(products_s, attention_s, network_s, (ATTENTION_MAP, ((r, p),))).seconds, 3)
-        for r, p in NETWORK_MAP[:4]
-    )
-    alone = tuple(round(1e3 * whole, 3) for _ in shares)
-    return Plot(
-        "A dense step of Llama-2-70B on 8 A100", "share of units for collectives", "ms",
-        (Series("overlapped", shares, times), Series("one after the other", shares, alone)),
-    )  # fmt: skip
+def by_number(lab: Lab) -> Plot:
+    """Time of a layer over the number of nano-batches."""
+    layer = _layer(lab, _serving(lab, "constant", engine="ideal"))
+    counts = (2, 3)
+    cut = [search(layer, MOST, n) for n in counts]
+    x = (1.0, *map(float, counts))
+    overlapped = tuple(round(1e3 * t, 4) for t in (whole_s(layer), *(f.period_s for f in cut)))
+    apart = tuple(round(1e3 * float(layer.seconds(p).sum()), 4) for p in ((1.0,), *(f.parts for f in cut)))
+    lines = (Series("overlapped", x, overlapped), Series("one after the other", x, apart))
+    return Plot("A layer of Llama-2-70B on 8 A100, 2,048 tokens", "nano-batches", "ms", lines)

@@ -1,0 +1,166 @@
+"""Layers cut into nano-batches, run operation by operation with the interference of kernels that share a device.
+
+Each resource runs its nano-operations in a given order, one at a time, as soon as what they wait for is done. A kernel
+bound by memory or network that was given the share R of the units runs at the rate P(R) of its own; a product that runs
+meanwhile has what the others leave, 1 − ΣR; ΣR never passes 1 (section 4, resource map). What is read off is the time
+from one layer to the next once the pipeline is full.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.library.serving.nanoflow.profile import COMPUTE, Profile
+
+__all__ = ["Order", "Run", "Slot", "run"]
+
+F64 = npt.NDArray[np.float64]
+
+_LAYERS: Final = 12
+_FULL: Final = slice(3, 8)
+"""Layers between whose ends the period is read: the pipeline fills before and empties after."""
+_DONE: Final = 1e-9
+"""Share of a nano-operation that counts as finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """When nano-operations come: `phase` of operation × nano-batch in layers, and the `share` of units of each
+    operation."""
+
+    phase: F64
+    share: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A nano-operation of one layer in the full pipeline, in seconds from the layer's first."""
+
+    operation: int
+    nano_batch: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`period_s` from layer to layer; `hidden_s` of each resource (memory, network): its time less what it added to
+    the period; a layer's slots."""
+
+    period_s: float
+    hidden_s: Mapping[str, float]
+    slots: tuple[Slot, ...]
+
+
+@dataclass(slots=True)
+class _Kernel:
+    layer: int
+    operation: int
+    nano_batch: int
+    left_s: float
+    rate: float
+    share: float
+    least_s: float
+    start_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _State:
+    """Time, what has ended, and what ran beside what within the window of full layers."""
+
+    now_s: float = 0.0
+    done: set[tuple[int, int, int]] = field(default_factory=set)
+    slots: list[tuple[int, Slot]] = field(default_factory=list)
+    hidden: list[tuple[float, str, float]] = field(default_factory=list)
+
+
+def run(profile: Profile, seconds: F64, order: Order) -> Run:
+    """Run layers of nano-operations that take `seconds` alone (operations × nano-batches) in `order`."""
+    queues = _queues(profile, seconds, order)
+    state, active = _State(), dict[str, _Kernel]()
+    while True:
+        for resource, queue in queues.items():
+            if resource not in active and queue and _fits(queue[0], active) and _ready(profile, queue[0], state.done):
+                active[resource] = queue.popleft()
+                active[resource].start_s = state.now_s
+        if not active:
+            break
+        _advance(active, state)
+    assert not any(queues.values()), "an order that waits for itself"
+    return _read(profile, seconds.shape[1], state)
+
+
+def _queues(profile: Profile, seconds: F64, order: Order) -> dict[str, deque[_Kernel]]:
+    """Nano-operations of all layers by resource, in the order of their phases."""
+    found: dict[str, deque[_Kernel]] = {}
+    count = seconds.shape[1]
+    for resource in {op.resource for op in profile.operations}:
+        mine = [(layer, o, b) for layer in range(_LAYERS) for o in profile.of(resource) for b in range(count)]
+        mine.sort(key=lambda x: (x[0] + order.phase[x[1], x[2]], x))
+        found[resource] = deque(_kernel(profile, seconds, order, at) for at in mine)
+    return dict(sorted(found.items()))
+
+
+def _kernel(profile: Profile, seconds: F64, order: Order, at: tuple[int, int, int]) -> _Kernel:
+    layer, o, b = at
+    op, share = profile.operations[o], order.share[o]
+    rate = 1.0 if op.resource == COMPUTE else dict(op.rates)[share]
+    alone = float(seconds[o, b])
+    return _Kernel(
+        layer=layer, operation=o, nano_batch=b, left_s=alone, rate=rate,
+        share=0.0 if op.resource == COMPUTE else share, least_s=alone * _DONE,
+    )  # fmt: skip
+
+
+def _fits(k: _Kernel, active: Mapping[str, _Kernel]) -> bool:
+    """Whether the device has units left for a kernel's share; products take what there is."""
+    return k.share + sum(other.share for other in active.values()) <= 1.0
+
+
+def _ready(profile: Profile, k: _Kernel, done: set[tuple[int, int, int]]) -> bool:
+    after = profile.operations[k.operation].after
+    if after:
+        return all((k.layer, o, k.nano_batch) in done for o in after)
+    return k.layer == 0 or all((k.layer - 1, o, k.nano_batch) in done for o in profile.last)
+
+
+def _advance(active: dict[str, _Kernel], state: _State) -> None:
+    """Run what is active until the first of it ends."""
+    beside = {r: k for r, k in active.items() if r != COMPUTE}
+    left = 1.0 - sum(k.share for k in beside.values())
+    rates = {r: left if r == COMPUTE else k.rate for r, k in active.items()}
+    step_s = min(k.left_s / rates[r] for r, k in active.items() if rates[r] > 0)
+    for r, k in beside.items():
+        # of a second that passes, a product loses the share; without one, those beside each other share its cost
+        cost = k.share if COMPUTE in active else 1.0 / len(beside)
+        state.hidden.append((state.now_s, r, (k.rate - cost) * step_s))
+    state.now_s += step_s
+    for r, k in list(active.items()):
+        k.left_s -= step_s * rates[r]
+        if k.left_s <= k.least_s:
+            state.done.add((k.layer, k.operation, k.nano_batch))
+            state.slots.append((k.layer, Slot(k.operation, k.nano_batch, k.start_s, state.now_s)))
+            del active[r]
+
+
+def _read(profile: Profile, count: int, state: _State) -> Run:
+    ends = [max(s.end_s for layer, s in state.slots if layer == x) for x in range(_LAYERS)]
+    begin, end = ends[_FULL][0], ends[_FULL][-1]
+    layers = len(ends[_FULL]) - 1
+    hidden: dict[str, float] = {op.resource: 0.0 for op in profile.operations if op.resource != COMPUTE}
+    for at_s, resource, seconds in state.hidden:
+        if begin <= at_s < end:
+            hidden[resource] += seconds / layers
+    own = [s for layer, s in state.slots if layer == _FULL.stop - 2]
+    zero = min(s.start_s for s in own)
+    slots = sorted(
+        (Slot(s.operation, s.nano_batch, s.start_s - zero, s.end_s - zero) for s in own),
+        key=lambda s: (s.start_s, s.operation, s.nano_batch),
+    )
+    return Run((end - begin) / layers, hidden, tuple(slots))
