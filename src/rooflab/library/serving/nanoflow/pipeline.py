@@ -58,7 +58,7 @@ class Run:
     slots: tuple[Slot, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Kernel:
     layer: int
     operation: int
