@@ -153,6 +153,15 @@ def test_a_claim_keeps_nothing_and_ctrl_c_is_its_own(tmp_path: Path) -> None:
         lab.cells("sets", (1,), lambda i: {i})
 
 
+def test_cells_that_cannot_be_kept_are_not_said_to_be(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Step] = []
+    (shelf / "nowhere").touch()
+    monkeypatch.setenv("ROOFLAB_CACHE", str(shelf / "nowhere"))
+    figures = rl.papers.run("cellular", terms=Terms(told=lambda _, step: told.append(step))).figures
+    assert not told[-1].safe
+    assert figures == rl.papers.run("cellular", terms=Terms(keep=False)).figures
+
+
 def test_what_was_drawn_inside_a_cached_step_is_known() -> None:
     lab = Lab(api.engines(), Condition(seed=3))
     assert not lab.drew

@@ -21,7 +21,7 @@ from rooflab.errors import Infeasible, InputError
 if TYPE_CHECKING:
     from rooflab.papers.execute import Chosen, Ran, Refused
     from rooflab.papers.paper import Paper
-    from rooflab.papers.work import Cells, Step
+    from rooflab.papers.work import Step
 
 __all__ = ["Wish", "run_paper_on"]
 
@@ -55,7 +55,7 @@ def run_paper_on(key: str, given: Sequence[Given], wish: Wish) -> int:
         click.echo(f"{card.key}: {card.status} (rooflab papers list --runnable)", err=True)
         return 1
     _vacant(wish.out, wish.html)
-    progress = _Progress(shown=not wish.quiet and sys.stderr.isatty(), kept=wish.keep)
+    progress = _Progress(shown=not wish.quiet and sys.stderr.isatty())
     try:
         ran, refused = _every(card.key, given, wish, progress)
     except KeyboardInterrupt:
@@ -217,9 +217,8 @@ class _Progress:
     """How far a run is, on a line of its own on stderr that is written over; what an interruption leaves."""
 
     shown: bool
-    kept: bool
     stopped: bool = False
-    last: Cells | None = None
+    last: Step | None = None
     drawn: bool = False
     at: float = 0.0
 
@@ -227,7 +226,7 @@ class _Progress:
         """Show a step, once a run takes long."""
         from rooflab.units import format_seconds
 
-        self.last = step.cells
+        self.last = step
         if not self.shown or step.elapsed_s < _SHOWN_AFTER_S or time.monotonic() - self.at < _EVERY_S:
             return
         self.at = time.monotonic()
@@ -245,7 +244,7 @@ class _Progress:
 
     def interrupted(self) -> str:
         """What is finished, and where the same command goes on."""
-        if self.last is None or not self.last.done or not self.kept:
+        if self.last is None or not self.last.cells.done or not self.last.safe:
             return "interrupted"
-        c = self.last
+        c = self.last.cells
         return f"interrupted: {c.done:,} of {c.wanted:,} {c.name} are finished and kept; the same command goes on there"

@@ -45,11 +45,13 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far a run is: its cells, seconds since it began, and seconds that the cells still take (None: not known)."""
+    """How far a run is: its cells, seconds since it began, seconds that the cells still take (None: not known), and
+    whether those that are finished are on disk."""
 
     cells: Cells
     elapsed_s: float
     left_s: float | None
+    safe: bool
 
 
 Told = Callable[[Step], None]
@@ -60,8 +62,8 @@ class Work:
     """The cells of one run of a method.
 
     `place` is the folder that they are kept in (None: nowhere). With `partial` Ctrl-C ends the cells and leaves what is
-    finished, else it is raised as ever. `told` hears of every cell. Afterwards `cells` says what was done, by name, and
-    `interrupted` whether Ctrl-C ended it.
+    finished, else it is raised as ever. `told` hears of every cell. Afterwards `cells` says what was done, by name,
+    `interrupted` whether Ctrl-C ended it, and `safe` whether all of it could be kept.
     """
 
     place: Path | None = None
@@ -70,6 +72,7 @@ class Work:
     told: Told | None = None
     cells: dict[str, Cells] = field(default_factory=dict)
     interrupted: bool = False
+    safe: bool = True
     scope: str = ""
     started: float = field(default_factory=time.monotonic)
 
@@ -136,8 +139,7 @@ class Work:
         return found, taken_s
 
     def _keep(self, name: str, item: Any, record: dict[str, Any]) -> None:
-        if self.place is not None:
-            keep(self._path(name, item), record)
+        self.safe &= self.place is not None and keep(self._path(name, item), record)
 
     def _path(self, name: str, item: Any) -> Path:
         assert self.place is not None
@@ -150,7 +152,7 @@ class Work:
     def _tell(self, name: str, taken_s: list[float], left: int) -> None:
         if self.told is not None:
             left_s = _mean(taken_s) * left if taken_s else None
-            self.told(Step(self.cells[name], time.monotonic() - self.started, left_s))
+            self.told(Step(self.cells[name], time.monotonic() - self.started, left_s, self.safe))
 
 
 def _mean(taken_s: list[float]) -> float:

@@ -81,7 +81,7 @@ def _beneath(ran: Ran) -> Iterator[tuple[str, str]]:
             "interrupted before it was through: figures are of what is finished",
         )
     if ran.comparison is None:
-        yield "Because", outcome.because
+        yield ("So far" if outcome.account.partial else "Because"), outcome.because
     else:
         yield "Verdict", ran.comparison.verdict
         for i, reason in enumerate(ran.comparison.reasons):
