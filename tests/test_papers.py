@@ -277,3 +277,9 @@ def test_a_lab_records_what_is_asked_from_its_cache_too() -> None:
     assert list(lab.assumed) == ["a"]
     with pytest.raises(InputError, match="between 0 and 1"):
         lab.assume("b", 2.0, low=0.0, high=1.0, source="guess")
+
+
+def test_a_measured_time_is_the_median_with_its_ends() -> None:
+    figure = Figure.timed("a search", [0.2, 0.1, 5.0], over="searches")
+    assert (figure.value, figure.unit, figure.how, figure.spread) == (0.2, "s", "measured", (0.1, 5.0))
+    assert (figure.runs, figure.over) == (3, "searches")

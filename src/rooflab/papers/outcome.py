@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import fmean
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Literal
 
 from rooflab.errors import unknown
@@ -54,6 +54,14 @@ class Figure:
         return cls(
             name=name, value=fmean(values), unit=unit, how=how, baseline=None if baseline is None else fmean(baseline),
             better=better, spread=mean_interval(values), runs=len(values), over=over, level=0.9,
+        )  # fmt: skip
+
+    @classmethod
+    def timed(cls, name: str, taken_s: Sequence[float], *, over: str = "runs") -> Figure:
+        """What a clock of this machine measured, in seconds: the median, from the shortest to the longest."""
+        return cls(
+            name=name, value=median(taken_s), unit="s", how="measured", spread=(min(taken_s), max(taken_s)),
+            runs=len(taken_s), over=over, better="lower",
         )  # fmt: skip
 
     @property

@@ -114,6 +114,7 @@ class PaperConformance:
             for ran in run_paper(self.paper, None, {}, lab, method.key):
                 assert ran.outcome.figures, method.key
                 assert all(f.how in ("executed", "measured", "modelled") for f in ran.outcome.figures)
+                assert all(f.spread for f in ran.outcome.figures if f.how == "measured"), "Figure.timed"
                 assert ran.outcome.because.strip(), method.key
             if time.process_time() - began > _LONG_S and not lab.work.cells:
                 began = time.process_time()  # the first may have compiled something
