@@ -25,7 +25,7 @@ from rooflab.library.serving.ets.selection import Weights, ancestors, clusters, 
 from rooflab.library.serving.ets.trees import Growth, grow, growth
 from rooflab.papers.lab import Lab
 from rooflab.scenario.lengths import Lengths
-from rooflab.simulator.work.trees import tree_requests
+from rooflab.simulator.work.trees import TreeWork
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_all_leaves_hold_at_least_what_the_kept_ones_do(process: Growth) -> None
 
 def test_requests_follow_the_tree(process: Growth) -> None:
     tree = grow(process, 8, served.by_rebase, 1)
-    requests = tree_requests([[tree], [tree]], block_tokens=served.PAGE_TOKENS)
+    requests = TreeWork([[tree], [tree]], block_tokens=served.PAGE_TOKENS).requests()
     assert len(requests) == 2 * (len(tree.parent) - 1)
     assert requests.output_tokens.sum() == 2 * (sum(tree.tokens) - tree.tokens[0])
     assert (requests.after < np.arange(len(requests))).all()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rooflab.simulator.work.requests import Requests, make_requests
 
-__all__ = ["TextTree", "tree_requests"]
+__all__ = ["TextTree", "TreeWork"]
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -36,62 +36,88 @@ class TextTree(Protocol):
 
 
 class _Paths:
-    """Lengths and prefix blocks of a tree's paths, filled from the prompt on."""
+    """Lengths and prefix blocks of a tree's paths, filled from the prompt on.
+
+    A node's blocks are its parent's and new ones; they are put together where a node goes on.
+    """
 
     def __init__(self, tree: TextTree, block_tokens: int) -> None:
         self.tree, self._block_tokens = tree, block_tokens
+        self.steps = _by_step(tree)
         self.length = {0: tree.tokens[0]}
-        self.blocks: dict[int, I64] = {}
+        self._parts: dict[int, tuple[I64, I64]] = {}
+        self._blocks: dict[int, I64] = {}
 
     def extend(self, node: int, fresh: int) -> int:
         """Blocks of `node`: its parent's, and new ones numbered from `fresh`; the next free number."""
         up = self.tree.parent[node]
-        if up not in self.blocks:
-            whole = self.length[up] // self._block_tokens
-            self.blocks[up] = np.arange(fresh, fresh + whole)
-            fresh += whole
+        if up not in self._blocks:
+            if up in self._parts:
+                self._blocks[up] = np.concatenate(self._parts[up])
+            else:
+                whole = self.length[up] // self._block_tokens
+                self._blocks[up] = np.arange(fresh, fresh + whole)
+                fresh += whole
+        above = self._blocks[up]
         self.length[node] = self.length[up] + self.tree.tokens[node]
-        new = self.length[node] // self._block_tokens - len(self.blocks[up])
-        self.blocks[node] = np.concatenate([self.blocks[up], np.arange(fresh, fresh + new)])
+        new = self.length[node] // self._block_tokens - len(above)
+        self._parts[node] = above, np.arange(fresh, fresh + new)
         return fresh + new
 
+    def parts(self, node: int) -> tuple[I64, I64]:
+        """Blocks of a node's parent, and its own."""
+        return self._parts[node]
 
-def tree_requests(
-    threads: Sequence[Sequence[TextTree]], *, block_tokens: int, ending: F64 | None = None, pause_s: float = 0.0
-) -> Requests:
-    """Every continuation as a request: its path is the prompt, its own text the answer, the tree the prefix blocks (of
-    `block_tokens` tokens).
 
-    A thread does its searches one after the other. A step begins `pause_s` after the end of the step before: `ending`
-    says when each request ended in a run before (without it, the longest answer of a step is taken for the last).
-    """
-    rows: list[tuple[int, int, int, int]] = []
-    chains: list[I64] = []
-    last = [-1] * len(threads)
-    lines = [
-        [
-            (paths, depth)
-            for paths in (_Paths(tree, block_tokens) for tree in searches)
-            for depth in range(1, max(paths.tree.born) + 1)
+def _by_step(tree: TextTree) -> list[list[int]]:
+    """Nodes of each step, in order."""
+    steps: list[list[int]] = [[] for _ in range(max(tree.born) + 1)]
+    for node, step in enumerate(tree.born):
+        steps[step].append(node)
+    return steps
+
+
+class TreeWork:
+    """Searches of threads side by side: each continuation is a request, whose path is the prompt and whose own text is
+    the answer; the trees are the prefix blocks, of `block_tokens` tokens. A thread does its searches one after the
+    other."""
+
+    def __init__(self, threads: Sequence[Sequence[TextTree]], *, block_tokens: int) -> None:
+        self._block_tokens = block_tokens
+        rows: list[tuple[int, int, int]] = []
+        self._steps: list[tuple[int, int, int]] = []
+        chains: list[I64] = []
+        lines = [
+            [(paths, step) for paths in (_Paths(tree, block_tokens) for tree in searches) for step in paths.steps[1:]]
+            for searches in threads
         ]
-        for searches in threads
-    ]
-    fresh = 0
-    for stage in range(max(len(line) for line in lines)):
-        for q, line in enumerate(lines):
-            if stage >= len(line):
-                continue
-            paths, depth = line[stage]
-            begin = len(rows)
-            for node in np.flatnonzero(np.array(paths.tree.born) == depth).tolist():
-                fresh = paths.extend(node, fresh)
-                rows.append((paths.length[paths.tree.parent[node]], paths.tree.tokens[node], last[q], q))
-                chains.append(paths.blocks[node])
-            ends = np.array([r[1] for r in rows[begin:]], dtype=float) if ending is None else ending[begin : len(rows)]
-            last[q] = begin + int(np.argmax(ends))
-    prompt, answer, after, session = (np.array(c) for c in zip(*rows, strict=True))
-    return make_requests(
-        np.zeros(len(rows)), prompt, answer, after=after, session=session, think_s=np.where(after >= 0, pause_s, 0.0),
-        prefix_start=np.concatenate([[0], np.cumsum([len(c) for c in chains])]), prefix_block=np.concatenate(chains),
-        prefix_block_tokens=block_tokens,
-    )  # fmt: skip
+        fresh = 0
+        for stage in range(max(len(line) for line in lines)):
+            for q, line in enumerate(lines):
+                if stage >= len(line):
+                    continue
+                paths, nodes = line[stage]
+                begin = len(rows)
+                for node in nodes:
+                    fresh = paths.extend(node, fresh)
+                    rows.append((paths.length[paths.tree.parent[node]], paths.tree.tokens[node], q))
+                    chains += paths.parts(node)
+                self._steps.append((q, begin, len(rows)))
+        self._prompt, self._answer, self._session = (np.array(column) for column in zip(*rows, strict=True))
+        self._blocks = np.concatenate(chains)
+        lengths = np.array([len(c) for c in chains]).reshape(-1, 2).sum(axis=1)
+        self._start = np.concatenate([[0], np.cumsum(lengths)])
+
+    def requests(self, *, ending: F64 | None = None, pause_s: float = 0.0) -> Requests:
+        """The requests: a step begins `pause_s` after the end of the step before, whose requests ended, in a run
+        before, when `ending` says (without it, the longest answer of a step is taken for the last)."""
+        ends = self._answer if ending is None else ending
+        after, last = np.full(len(self._prompt), -1), dict[int, int]()
+        for q, begin, end in self._steps:
+            after[begin:end] = last.get(q, -1)
+            last[q] = begin + int(np.argmax(ends[begin:end]))
+        return make_requests(
+            np.zeros(len(after)), self._prompt, self._answer, after=after, session=self._session,
+            think_s=np.where(after >= 0, pause_s, 0.0), prefix_start=self._start, prefix_block=self._blocks,
+            prefix_block_tokens=self._block_tokens,
+        )  # fmt: skip

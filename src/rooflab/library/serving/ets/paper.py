@@ -127,7 +127,7 @@ def _searched(
         return grow(process, width, _timed(select, clock), seed).record(), clock
 
     found = lab.cells(name, seeds, search).values()
-    return [Grown(**tree) for tree, _ in found], [s for _, clock in found for s in clock]
+    return [Grown.of(tree) for tree, _ in found], [s for _, clock in found for s in clock]
 
 
 def _timed(select: Select, clock: list[float]) -> Select:

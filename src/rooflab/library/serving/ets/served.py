@@ -4,7 +4,6 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from rooflab.library.serving.ets.selection import I64, Frontier, rebase
 from rooflab.library.serving.ets.trees import Cache, Grown
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulator.work.trees import tree_requests
+from rooflab.simulator.work.trees import TreeWork
 
 __all__ = ["PAGE_TOKENS", "by_rebase", "mean_cache", "serve"]
 
@@ -29,9 +28,9 @@ def serve(scenario: Scenario, trees: Sequence[Grown], pause_s: float = 0.0) -> f
     cluster, _ = cluster_of(
         scenario.with_deployment(prefix_caching=True, block_size=PAGE_TOKENS, router="prefix-affinity")
     )
-    asked = partial(tree_requests, [[tree] for tree in trees], block_tokens=PAGE_TOKENS, pause_s=pause_s)
-    first = run(asked(), cluster)
-    result = run(asked(ending=first.records.last_token_s), cluster)
+    work = TreeWork([[tree] for tree in trees], block_tokens=PAGE_TOKENS)
+    first = run(work.requests(pause_s=pause_s), cluster)
+    result = run(work.requests(ending=first.records.last_token_s, pause_s=pause_s), cluster)
     return len(trees) / float(result.end_s)
 
 

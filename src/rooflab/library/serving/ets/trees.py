@@ -33,10 +33,11 @@ Cache = Literal["kept", "all"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """The process. `prompt_tokens`, `step_tokens` (lognormal, σ = `step_spread`) and `steps` are means; `ideas` a step,
-    popular ∝ rank^−skew, sound with probability `sound`, told apart by `paraphrase` (the spread of texts of one
-    idea); `judge` and `noise` are the signal and the noise of a reward, of which `inherited` is the parent's. A path
-    stops at `most_tokens` and the search at `most_steps`, as in the released configurations."""
+    """The process. `prompt_tokens`, `step_tokens` (both lognormal, σ = their spread) and `steps` (normal) are means;
+    `ideas` a step, popular ∝ rank^−skew, sound with probability `sound` (Beta over questions, `agreement` the sum of
+    its parameters), told apart by `paraphrase` (the spread of texts of one idea); `judge` and `noise` are the signal
+    and the noise of a reward, of which `inherited` is the parent's. A path stops at `most_tokens` and the search at
+    `most_steps`, as in the released configurations."""
 
     prompt_tokens: float
     step_tokens: float
@@ -49,6 +50,9 @@ class Growth:
     inherited: float
     paraphrase: float
     step_spread: float
+    steps_spread: float
+    prompt_spread: float
+    agreement: float
     most_tokens: float
     most_steps: int = 25
 
@@ -57,6 +61,9 @@ _UNKNOWN: Final = "nobody published the trees of Llemma-34B on MATH500: "
 _ASSUMED: Final[Mapping[str, tuple[str, float, float, float, str]]] = {
     "step_tokens": ("tokens of a step", 45.0, 25.0, 90.0, "a line or two of a solution; the released limit is 256"),
     "step_spread": ("spread of the lengths of steps", 0.5, 0.25, 0.8, "log of lengths of lines of solutions"),
+    "steps_spread": ("spread of the number of steps", 0.25, 0.1, 0.5, "questions of alike and of unlike length"),
+    "prompt_spread": ("spread of the lengths of questions", 0.4, 0.1, 0.8, "log of lengths of problems"),
+    "agreement": ("agreement of a question's ideas", 10.0, 3.0, 100.0, "questions of unlike and of alike difficulty"),
     "ideas": ("ideas a step", 12.0, 4.0, 48.0, "two continuations say the same in 16 %, 33 % and 8 % of cases"),
     "skew": ("skew of ideas", 1.0, 0.5, 1.5, "Zipf's law and half more or less"),
     "paraphrase": ("spread of paraphrases", 0.1, 0.02, 0.3, "from equal texts to ones that the cut takes apart"),
@@ -95,8 +102,14 @@ class Grown:
     opened: list[tuple[I64, I64]] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
-        """Fields by name, of which the same tree can be made."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Fields by name as arrays, of which `of` makes the same tree."""
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value if name == "opened" else np.array(value) for name, value in held.items()}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Grown:
+        """The tree that a record was made of."""
+        return cls(**{name: value if name == "opened" else value.tolist() for name, value in record.items()})
 
     def kv_tokens(self, cache: Cache = "kept") -> float:
         """Mean over steps of the tokens of leaves and of the union of their ancestors: of the leaves that are continued
@@ -121,16 +134,17 @@ class _Question:
     def __init__(self, growth: Growth, seed: int) -> None:
         rng = np.random.default_rng([seed, 1])
         self.ideas = max(round(growth.ideas), 1)
-        self.steps = max(3, round(rng.normal(growth.steps, growth.steps / 4)))
+        self.steps = max(3, round(rng.normal(growth.steps, growth.steps * growth.steps_spread)))
         sound = min(growth.sound, 0.99)
-        chance = rng.beta(10 * sound, 10 * (1 - sound))
+        chance = rng.beta(growth.agreement * sound, growth.agreement * (1 - sound))
         depth = growth.most_steps + 2
         self.sound = rng.random((depth, self.ideas)) < chance
         vectors = rng.standard_normal((depth, self.ideas, _DIRECTIONS))
         self.texts = vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
         popular = np.arange(1, self.ideas + 1) ** -growth.skew
         self.popular = popular / popular.sum()
-        self.prompt_tokens = max(16, round(growth.prompt_tokens * rng.lognormal(-0.08, 0.4)))
+        sigma = growth.prompt_spread
+        self.prompt_tokens = max(16, round(growth.prompt_tokens * rng.lognormal(-(sigma**2) / 2, sigma)))
 
 
 def grow(growth: Growth, width: int, select: Select, seed: int) -> Grown:
