@@ -11,7 +11,8 @@ How a paper is added (``rooflab papers new KEY`` writes both files):
    `Infeasible` with the reason why it does not apply. Where outputs change, set `changes_outputs` and state the
    published cost in KEY.yaml: between points it reads "interpolated", outside "unknown", never zero.
    A method is a subclass of `Method[Kind]`, decorated with ``@paper.method``: it runs on data of one kind (vectors,
-   tables, logs, a scenario) and returns an `Outcome`. `ablated` gives it without the paper's idea.
+   tables, logs, a scenario) and returns an `Outcome`. `ablated` gives it without the paper's idea. What takes long
+   works through ``lab.cells``: it shows how far it is, may be interrupted, and goes on where it stopped.
 4. ``@paper.claim("id")`` decorates the function that computes a claim of KEY.yaml from a `Lab`. It asks the lab for
    scenarios, hardware, samples, estimates, simulations and data, and states what nobody published with ``lab.assume``;
    no published figure stands in the code. What cannot be computed stands under ``not modelled`` with its reason.
@@ -19,7 +20,7 @@ How a paper is added (``rooflab papers new KEY`` writes both files):
    changed because of it. A claim that fails stays, with a note saying what the gap is and the best explanation for it.
 6. ``rooflab papers check KEY``, then ``python -m rooflab.evidence.claims.pages KEY`` for its page.
 
-``rooflab.papers.run("KEY", input)`` runs one; techniques are also attributes here:
+``rooflab.papers.run("KEY", input)`` runs one (`Terms`: seeds, a budget of time); techniques are also attributes here:
 ``rooflab.papers.splitwise(prefill=2, decode=2)``; papers are in `registry`.
 """
 

@@ -111,7 +111,7 @@ def _figures(ran: Ran) -> Table:
     rows = []
     for f in figures:
         row: list[Cell | str] = [label(f)]
-        row += [Cell(value_words(f.baseline, f.unit), _known(f.baseline))] * compared
+        row += [Cell("" if f.baseline is None else value_words(f.baseline, f.unit), _known(f.baseline))] * compared
         row += [Cell(value_words(f.value, f.unit), f.value)]
         row += [unit_words(f)] * units + [_gain(f)] * compared + [how_words(f)] + [spread_words(f)] * spread
         rows.append(row)
@@ -147,4 +147,5 @@ def _bar(f: Figure) -> list[Part]:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """The text with a capital, unless a name such as vLLM begins it."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
