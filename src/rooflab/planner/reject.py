@@ -7,18 +7,31 @@ from dataclasses import replace
 
 import numpy as np
 
-from rooflab.launch.label import bound_name, bound_value, deployment_label, formats_label, split_label
+from rooflab.launch.label import (
+    bound_name,
+    bound_value,
+    deployment_label,
+    formats_label,
+    hardware_label,
+    load_label,
+    sentence,
+    slo_label,
+    split_label,
+)
 from rooflab.memory.explain import does_not_fit
 from rooflab.planner.judge import Judged, violations
 from rooflab.planner.objective import Objective
+from rooflab.planner.proof import Proof, Proofs
 from rooflab.planner.result import Rejected, Violation
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.slo import SLO
 from rooflab.units import significant
 
-__all__ = ["closest", "miss", "near_misses"]
+__all__ = ["closest", "miss", "missed_in_simulation", "near_misses", "nothing_holds"]
 
 _SHOWN = 5
+_SIMULATED = 3
 _SHARED = ("usd_per_mtok", "j_per_token", "gco2e_per_mtok")
 """Objectives that are a cost shared by the tokens served."""
 
@@ -43,6 +56,50 @@ def near_misses(base: Scenario, judged: Judged, target: Objective) -> tuple[Reje
         if len(seen) == _SHOWN:
             break
     return tuple(miss(base, judged, i) for i in seen.values()) + _too_large(base, judged)
+
+
+def missed_in_simulation(base: Scenario, proofs: Proofs | None) -> tuple[Rejected, ...]:
+    """Up to three candidates that the closed form would take and simulations do not, nearest first."""
+    if proofs is None:
+        return ()
+    out = []
+    for d, proof in proofs.missed[:_SIMULATED]:
+        words, broken = _simulated_words(base, proof)
+        label = deployment_label(replace(base, deployment=d))
+        out.append(
+            Rejected(d, label, f"meets the targets in {proof.met} of {proof.runs} simulated runs: {words}", broken)
+        )
+    return tuple(out)
+
+
+def nothing_holds(base: Scenario, proofs: Proofs | None) -> str:
+    """That what the closed form would take does not hold in simulation, with the nearest; empty where nothing was
+    simulated."""
+    if proofs is None or not proofs.missed:
+        return ""
+    d, proof = proofs.missed[0]
+    words, _ = _simulated_words(base, proof)
+    label = sentence(deployment_label(replace(base, deployment=d)))
+    asked = slo_label(base) or load_label(base)
+    return (
+        f"No deployment on {hardware_label(base)} meets {asked} in nine of ten simulated runs. The closest, "
+        f"{label}, does in {proof.met} of {proof.runs}: {words}."
+    )
+
+
+def _simulated_words(base: Scenario, proof: Proof) -> tuple[str, Violation | None]:
+    """The bounds that runs break, with the median and the highest of each."""
+    words, worst = [], None
+    for key, limit in base.slo:
+        low, high = proof.ranges.get(SLO.metric(key), (0.0, float("inf")))
+        middle = proof.metrics.get(SLO.metric(key), float("nan"))
+        if high <= limit:
+            continue
+        between = f"{bound_value(key, low)} to {bound_value(key, high)}"
+        words.append(f"{bound_name(key)} {bound_value(key, middle)} ({between}) against {bound_value(key, limit)}")
+        if worst is None or high / limit > worst.over:
+            worst = Violation(key, middle, limit, high / limit)
+    return ", ".join(words) or "its load is not carried", worst
 
 
 def _shape(d: Deployment) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.launch.label import SEARCHED, deployment_label
 from rooflab.planner.objective import Objective
+from rooflab.planner.proof import Proof
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 
@@ -34,7 +35,8 @@ class Choice:
     """A deployment that meets the targets, with its metrics.
 
     `rank` from 1; `quality` says whether the model's answers are the checkpoint's; `why` holds computed comparisons,
-    `change` what would have to change for it to break or to win.
+    `change` what would have to change for it to break or to win; `proof` what simulations of it say (None: none were
+    run).
     """
 
     rank: int
@@ -42,6 +44,7 @@ class Choice:
     quality: str
     why: tuple[str, ...] = ()
     change: tuple[str, ...] = ()
+    proof: Proof | None = None
 
     @property
     def scenario(self) -> Scenario:
@@ -94,6 +97,7 @@ class Choice:
             "why": list(self.why),
             "change": list(self.change),
             "metrics": self.estimate.record(),
+            "proof": None if self.proof is None else self.proof.record(),
         }
 
 

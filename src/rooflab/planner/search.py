@@ -25,13 +25,15 @@ from rooflab.deploy.host_split import chooses_by_itself, with_host_split
 from rooflab.errors import Infeasible, InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate
-from rooflab.launch.label import SCHEDULING, sentence, slo_label
+from rooflab.launch.label import SCHEDULING, deployment_label, sentence, slo_label
 from rooflab.memory.account import account
 from rooflab.planner.change import limit_of, nothing_meets, sensitivity, with_reasons
 from rooflab.planner.front import cloud, front
 from rooflab.planner.judge import Judged, judge
 from rooflab.planner.objective import Objective, objective
-from rooflab.planner.reject import near_misses
+from rooflab.planner.proof import Proofs
+from rooflab.planner.proof import prove as prove_all
+from rooflab.planner.reject import missed_in_simulation, near_misses, nothing_holds
 from rooflab.planner.result import Choice, Plan
 from rooflab.planner.space import Space, fill_replicas, fill_sequences, quality, space_of
 from rooflab.scenario.deployment import Deployment
@@ -60,13 +62,15 @@ def plan(
     top: int = 8,
     limit: int = 20_000,
     explain: bool = True,
+    prove: bool = False,
 ) -> Plan:
     """The best deployments of a scenario under its service levels.
 
     `minimise` or `maximise` names the objective (default: USD per million tokens, or throughput per GPU without a
     price). `fixed`: deployment fields that stay although they have their default.  `quantise` allows 4-bit weights,
     `formats` names the weight formats to try.  `top` choices are ranked, of at most `limit` candidates.
-    `explain=False` leaves out reasons and sensitivity.  Raises InputError for impossible fields; a plan that nothing
+    `explain=False` leaves out reasons and sensitivity; with `prove` only what holds in simulation is a choice
+    (`rooflab.planner.proof`).  Raises InputError for impossible fields; a plan that nothing
     meets has no choices and says why.
     """
     base = _steady(scenario)
@@ -77,27 +81,24 @@ def plan(
     base = replace(base, deployment=space.base)
     judged = judge(base, _with_host_splits(base, _worth_pricing(base, space)))
     if not judged.fits.any() and (desktop := _with_the_host(scenario)) is not None:
-        return plan(
-            desktop, minimise=minimise, maximise=maximise, fixed=fixed, quantise=quantise, formats=formats, top=top,
-            limit=limit, explain=explain,
-        )  # fmt: skip
+        kept: dict[str, Any] = {"fixed": fixed, "quantise": quantise, "formats": formats, "top": top, "limit": limit}
+        return plan(desktop, minimise=minimise, maximise=maximise, explain=explain, prove=prove, **kept)
     judged = _between(base, judged, target, space)
     order = rank(base, judged, target)
     shapes = _best_of_each_shape(judged, order)
-    ranked = [judged.deployments[i] for i in shapes]
+    ranked = _apart(base, [judged.deployments[i] for i in shapes])
     if open_ended := base.workload.mode == "max-throughput":  # one engine more or less is the same choice
         ranked = list({_shape(d.changed(replicas=1)): d for d in reversed(ranked)}.values())[::-1]
-    choices = _choices(base, ranked[:top])
+    proofs = _proofs(base, judged, target, top) if prove and _simulated(base) else None
+    ranked = proofs.held if proofs else ranked
+    choices = _choices(base, ranked[:top], proofs)
     by_devices = _choices(base, _by_count(base, ranked, open_ended=open_ended))
     metric = "tpot_s_p99" if _generates(base) else "e2e_s_mean"
     best_trades = _choices(base, front(judged, order.tolist() if open_ended else shapes, target, metric))
     points = cloud(base, judged, shapes, metric, _shape, per_gpu=_rate(base))
-    rejected = near_misses(base, judged, target)
-    message = (
-        _sentence(base, target, choices)
-        if choices
-        else nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
-    )
+    rejected = missed_in_simulation(base, proofs) + near_misses(base, judged, target)
+    message = _sentence(base, target, choices) if choices else nothing_holds(base, proofs)
+    message = message or nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
     plan_ = Plan(
         scenario=base, objective=target, choices=choices, by_devices=by_devices, front=best_trades, rejected=rejected,
         points=points, latency_metric=metric, limit=limit_of(choices), sensitivity=(),
@@ -109,6 +110,31 @@ def plan(
     return replace(
         plan_, choices=with_reasons(base, judged, target, choices), sensitivity=sensitivity(choices[0], target)
     )
+
+
+def _simulated(base: Scenario) -> bool:
+    """Whether a plan's load can be run event by event: tokens of its own requests, not a trace known by its rate."""
+    return base.model.kind == "decoder" and base.workload.mode != "trace"
+
+
+_NEARLY: Final = 1.4
+"""How far beyond a target the closed form may think a candidate that is simulated all the same."""
+_RUNS: Final = 10
+_SECONDS: Final = 2.0
+"""Simulations of a candidate, and what all of them may take."""
+
+
+def _proofs(base: Scenario, judged: Judged, target: Objective, top: int) -> Proofs:
+    """The best of each shape, and what the closed form puts just out of reach, in the order of the objective."""
+    nearly = replace(judged, feasible=judged.fits & ~judged.overloaded & (judged.worst <= _NEARLY))
+    shapes = _best_of_each_shape(judged, rank(base, nearly, target))
+    candidates = _apart(base, [judged.deployments[i] for i in shapes])
+    return prove_all(base, candidates, target, wanted=top, runs=_RUNS, seconds=_SECONDS)
+
+
+def _apart(base: Scenario, deployments: list[Deployment]) -> list[Deployment]:
+    """Without those that another is in other words: a cache in the format that the engine takes by itself."""
+    return list({deployment_label(replace(base, deployment=d)): d for d in reversed(deployments)}.values())[::-1]
 
 
 def _rate(base: Scenario) -> str:
@@ -251,7 +277,7 @@ def _between(base: Scenario, judged: Judged, target: Objective, space: Space) ->
     return judged.joined(judge(base, more)) if more else judged
 
 
-def _choices(base: Scenario, deployments: Sequence[Deployment]) -> tuple[Choice, ...]:
+def _choices(base: Scenario, deployments: Sequence[Deployment], proofs: Proofs | None = None) -> tuple[Choice, ...]:
     if not deployments:
         return ()
     estimates = evaluate([base] * len(deployments), deployments)
@@ -259,7 +285,8 @@ def _choices(base: Scenario, deployments: Sequence[Deployment]) -> tuple[Choice,
     for e in estimates:
         if isinstance(e, RooflabError):
             raise Infeasible(str(e))
-        out.append(Choice(len(out) + 1, e, quality(base, e.scenario.deployment)))
+        proof = None if proofs is None else proofs.found.get(deployments[len(out)])
+        out.append(Choice(len(out) + 1, e, quality(base, e.scenario.deployment), proof=proof))
     return tuple(out)
 
 

@@ -49,6 +49,12 @@ __all__ = ["command"]
     show_default=True,
     help="Which ranked choice --emit writes.",
 )
+@click.option(
+    "--prove/--no-prove",
+    default=True,
+    show_default=True,
+    help="Simulate the first candidates and rank those that hold in nine of ten runs.",
+)
 @click.option("--techniques", is_flag=True, help="Also plan with papers' techniques, alone and in pairs.")
 @click.option(
     "--max-quality-loss",
@@ -70,6 +76,7 @@ def command(
     limit: int,
     emit: str | None,
     choice: int,
+    prove: bool,
     techniques: bool,
     max_quality_loss: float | None,
     html: str | None,
@@ -94,6 +101,7 @@ def command(
             formats=formats or None,
             top=top,
             limit=limit,
+            prove=prove,
         )
     options = _options(plan, scenario, max_quality_loss) if techniques or max_quality_loss is not None else []
     if html is not None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rooflab.launch.label import bound_name, formats_label, sentence, split_label
+from rooflab.planner.proof import Proof
 from rooflab.planner.result import Choice, Plan, Shift
 from rooflab.report.text.console import labelled, literal
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.report.text.trust import trust_words
+from rooflab.scenario.slo import SLO
 from rooflab.units import format_seconds, significant
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def _ranking(plan: Plan) -> Table:
     from rich.table import Table
 
     generates = plan.latency_metric == "tpot_s_p99"
+    proved = any(c.proof is not None for c in plan.choices)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     unit = "tok/s/GPU" if generates else "req/s/GPU"
     columns = (
@@ -70,12 +73,13 @@ def _ranking(plan: Plan) -> Table:
         "$/Mtok",
         "J/token",
         "GPUs",
+        *(("holds",) if proved else ()),
         "quality",
     )
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i in (1, len(columns) - 1) else "right", no_wrap=i != 1)
     for c in plan.choices:
-        m = c.metrics
+        m = c.metrics | (dict(c.proof.metrics) if c.proof is not None else {})
         rate = m["output_tokens_per_s_per_gpu"] if generates else m["requests_per_s_per_gpu"]
         cells = [str(c.rank), literal(c.label), significant(rate), _time(m["ttft_s_p99"])]
         cells += [_time(m["tpot_s_p99"])] if generates else []
@@ -83,6 +87,7 @@ def _ranking(plan: Plan) -> Table:
             significant(m["usd_per_mtok"]),
             significant(m["j_per_token"]),
             str(c.devices),
+            *((f"{c.proof.met}/{c.proof.runs}" if c.proof is not None else "–",) if proved else ()),
             "same" if c.quality == "as the checkpoint" else "unknown",
         ]
         table.add_row(*cells, style="bold" if c.rank == 1 else None)
@@ -93,8 +98,28 @@ def _time(seconds: float) -> str:
     return format_seconds(seconds) if math.isfinite(seconds) else "–"
 
 
+def _proof_words(plan: Plan, proof: Proof) -> str:
+    """How firmly the first choice holds: runs that meet every target, and the range of each figure that is bound."""
+    runs = (
+        f"{proof.met} of {proof.runs} simulated runs meet every target"
+        if plan.scenario.slo
+        else (f"{proof.runs} simulated runs")
+    )
+    spans = []
+    for key, _ in plan.scenario.slo:
+        low, high = proof.ranges.get(SLO.metric(key), (math.nan, math.nan))
+        if math.isfinite(high):
+            middle = proof.metrics[SLO.metric(key)]
+            spans.append(
+                f"{bound_name(key)} {format_seconds(middle)} ({format_seconds(low)} to {format_seconds(high)})"
+            )
+    return ": ".join([runs, *([", ".join(spans)] if spans else [])])
+
+
 def _account(plan: Plan, best: Choice) -> Iterable[tuple[str, str]]:
     """The lines below the table: name and text."""
+    if best.proof is not None:
+        yield "Proof 1", _proof_words(plan, best.proof)
     for i, text in enumerate(best.why):
         yield ("Why 1" if i == 0 else "", text)
     if best.change:
