@@ -8,9 +8,10 @@ import pytest
 import rooflab as rl
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.library.serving.flover import Flover, moves, paper
+from rooflab.library.serving.flover import Flover, moves, paper, setup
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
+from rooflab.scenario.lengths import read_lengths
 from rooflab.scenario.scenario import Scenario
 
 
@@ -112,3 +113,26 @@ def test_fused_and_separate_decoding_give_the_same_tokens() -> None:
         step += 1
     assert fused == alone
     assert steps < sum(lengths)
+
+
+def test_the_shuffle_frees_time_and_memory_where_lengths_vary() -> None:
+    lab = Lab(api.engines())
+    varied = served(scheduler="orca", batching="separate").with_workload(
+        osl=read_lengths("1..400", "osl"), requests=60, rate=4.0
+    )
+    (ran,) = run_paper(paper, varied, {}, lab, "shuffle")
+    assert ran.outcome.figure("overall latency").gain >= 1.0
+    assert ran.outcome.figure("memory held").gain > 1.1
+    assert ran.outcome["caches moved"] > 0
+    alike = varied.with_workload(osl=read_lengths(100, "osl"))
+    assert run_paper(paper, alike, {}, lab, "shuffle")[0].outcome["caches moved"] == 0
+
+
+def test_a_reader_gets_what_the_claim_gets() -> None:
+    lab = Lab(api.engines())
+    (ran,) = run_paper(paper, None, {}, lab)
+    assert ran.comparison is not None
+    after, before = ran.comparison.after, ran.comparison.before
+    assert before is not None
+    assert lab.simulate(setup(lab), Flover()).metrics["e2e_s_mean"] == pytest.approx(after.load["e2e_s_mean"])
+    assert lab.simulate(setup(lab)).metrics["e2e_s_mean"] == pytest.approx(before.load["e2e_s_mean"])

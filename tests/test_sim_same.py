@@ -128,6 +128,7 @@ SWAP = {"kv_bytes_per_token": 1.0, "swap_bytes": 100.0}
         (one(**SWAP), "swap"),
         (one(swap_async=True, **SWAP), "swap transfers"),
         (one(admit_every=3), "pacing"),
+        (one(engine="orca", buffers="held"), "buffers"),
         (one(lanes=2), "replicas"),
         (several(speed=(SpeedChange(0.1, 2.0),)), "replicas events"),
         (several(failures=(Failure(0, 0.1, 0.2),)), "replicas events outages"),

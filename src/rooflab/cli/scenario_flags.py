@@ -123,6 +123,7 @@ FLAGS: Final = (
         ("preemption", "NAME", "recompute or swap"),
         ("swap", "MAPPING", "how caches swap: {call: 5 us, run_blocks: 8, asynchronous: true, reuse: true}"),
         ("rotation", "MAPPING", "fairness by turns, new priorities every so many steps: {steps: 50, pattern: markov}"),
+        ("buffers", "NAME", "caches of a batch: paged, or contiguous and compacted or held when answers end"),
         ("router", "NAME", "how replicas share requests"),
         ("pools", "LIST", "[{role: prefill, replicas: 2}, {role: decode, replicas: 1}]"),
         ("transfer", "MAPPING", "of the cache between pools: {bandwidth: 50 GB/s, layerwise: true}"),

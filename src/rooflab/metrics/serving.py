@@ -77,6 +77,7 @@ SERVING_METRICS: Final = (
         ("recomputed_tokens", "tokens", "lower", "tokens computed again after a preemption or a failure"),
         ("swapped_tokens", "tokens", "lower", "tokens whose KV went to the host and back"),
         ("transferred_tokens", "tokens", "neither", "tokens whose KV went from a prefill to a decode replica"),
+        ("moved_tokens", "tokens", "lower", "tokens whose KV was copied on the device to keep a batch dense"),
     ),
     *rows(
         "load", ESTIMATED,

@@ -52,6 +52,9 @@ class Limits:
     `admit_every`: decode steps between two looks at the waiting line (SGLang's scheduler-recv-interval);
     `batch_wait_steps`: decode steps that a prompt waits for others to share its step (TensorRT-LLM's
     batch_wait_timeout_iters).
+    `buffers`: how the caches of a batch lie in memory: in blocks ("paged"), or one behind the other in a window that
+    each step computes whole. When an answer in its middle ends, the window's last cache is copied into the hole
+    ("compacted"), or the hole stays in memory and in the batch until the window's edge reaches it ("held").
     """
 
     max_num_seqs: int = 0
@@ -68,6 +71,7 @@ class Limits:
     preemption: Literal["recompute", "swap"] = "recompute"
     swap: Swap | None = None
     rotation: Rotation | None = None
+    buffers: Literal["paged", "compacted", "held"] = "paged"
     max_waiting: int | None = None
 
 
@@ -113,5 +117,6 @@ LIMITS_READERS: Final[dict[str, fields.Reader]] = {
     "preemption": fields.choice("recompute", "swap"),
     "swap": _swap,
     "rotation": _rotation,
+    "buffers": fields.choice("paged", "compacted", "held"),
     "max_waiting": fields.integer,
 }

@@ -103,7 +103,7 @@ class ServingResult:
             (Status.PENDING, "pending"),
         ):
             out[name] = float((records.status == status).sum())
-        for name in ("preemptions", "recomputed_tokens", "swapped_tokens", "transferred_tokens"):
+        for name in ("preemptions", "recomputed_tokens", "swapped_tokens", "transferred_tokens", "moved_tokens"):
             out[name] = totals.total(name)
         looked_up = totals.total("looked_up_tokens")
         out["cached_fraction"] = totals.total("cached_tokens") / looked_up if looked_up else 0.0

@@ -12,7 +12,7 @@ from rooflab.simulator.serving.observe import see_waiting
 from rooflab.simulator.serving.prefix import register, release
 from rooflab.simulator.serving.queues import heap_push, heap_remove, push, timers
 from rooflab.simulator.serving.rows import Job, Rep
-from rooflab.simulator.serving.state import DECODING, ENDED, FINISHED, WHOLE, Sim
+from rooflab.simulator.serving.state import COMPACTED, DECODING, ENDED, FINISHED, HELD, PAGED, WHOLE, Sim
 from rooflab.simulator.work.requests import SHARED
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "leave",
     "leave_decode",
     "release_successors",
+    "tidy",
 ]
 
 
@@ -83,6 +84,8 @@ def join_decode(sim: Sim, r: int, i: int, since: float) -> None:
     rep.output_sum += job.output
     if rep.reserve != WHOLE:
         sim.phases[r, job.anchor % rep.block_size] += 1
+    if sim.has_buffers and rep.buffers != PAGED:
+        take_slot(sim, r, i)
     line = sim.queues[line_of(sim, r, i)]
     line.n_decode += 1
     line.joined_sum += rep.tokens
@@ -107,10 +110,78 @@ def leave_decode(sim: Sim, r: int, i: int) -> None:
     if rep.reserve != WHOLE:
         sim.phases[r, job.anchor % rep.block_size] -= 1
         job.private = blocks_for(rep, job.done) - job.shared * rep.unit_blocks
+    if sim.has_buffers and rep.buffers != PAGED:
+        sim.slots[r, job.slot] = -1
+        rep.holes += 1
     line = sim.queues[line_of(sim, r, i)]
     line.n_decode -= 1
     line.joined_sum -= joined
     line.service += 2.0 * gained
+
+
+@compiled
+def take_slot(sim: Sim, r: int, i: int) -> None:
+    """Job i gets the slot behind the window of replica r; a window of all slots has a hole, which it gets."""
+    rep = sim.reps[r]
+    size = sim.slots.shape[1]
+    k = (rep.first_slot + rep.window) % size
+    if rep.window < size:
+        rep.window += 1
+    else:
+        while sim.slots[r, k] >= 0:
+            k = (k + 1) % size
+        give_up(sim, r, k)
+    sim.slots[r, k] = i
+    sim.jobs[i].slot = k
+
+
+@compiled
+def give_up(sim: Sim, r: int, k: int) -> None:
+    """Slot k is a hole no more; memory that stayed in it is free."""
+    owner = -2 - sim.slots[r, k]
+    if owner >= 0:
+        sim.reps[r].held_tokens -= sim.jobs[owner].done
+        free(sim, r, owner)
+    sim.slots[r, k] = -1
+    sim.reps[r].holes -= 1
+
+
+@compiled
+def tidy(sim: Sim, r: int) -> None:
+    """The window of replica r ends where its first and last sequences are; between them holes are filled from its end,
+    unless they are held."""
+    rep = sim.reps[r]
+    size = sim.slots.shape[1]
+    if rep.holes == 0:
+        return
+    while rep.window > 0 and sim.slots[r, rep.first_slot] < 0:
+        give_up(sim, r, rep.first_slot)
+        rep.first_slot = (rep.first_slot + 1) % size
+        rep.window -= 1
+    _cut_end(sim, r)
+    k = rep.first_slot
+    while rep.buffers == COMPACTED and rep.holes > 0:
+        while sim.slots[r, k] >= 0:
+            k = (k + 1) % size
+        last = (rep.first_slot + rep.window - 1) % size
+        i = sim.slots[r, last]
+        sim.slots[r, k] = i
+        sim.jobs[i].slot = k
+        sim.slots[r, last] = -1
+        # buffers were given out for whole answers, and are copied so
+        tokens = sim.jobs[i].input + sim.jobs[i].output
+        rep.moves_s += tokens * rep.move_s_per_token
+        sim.totals[r].moved_tokens += tokens
+        _cut_end(sim, r)
+
+
+@compiled
+def _cut_end(sim: Sim, r: int) -> None:
+    rep = sim.reps[r]
+    size = sim.slots.shape[1]
+    while rep.window > 0 and sim.slots[r, (rep.first_slot + rep.window - 1) % size] < 0:
+        give_up(sim, r, (rep.first_slot + rep.window - 1) % size)
+        rep.window -= 1
 
 
 @compiled
@@ -175,5 +246,9 @@ def finish(sim: Sim, r: int, i: int, now: float) -> None:
     if sim.has_swap:
         drop_copy(sim.reps[r], job)
     leave(sim, r, i)
-    free(sim, r, i)
+    if sim.has_buffers and sim.reps[r].buffers == HELD and job.slot >= 0:
+        sim.slots[r, job.slot] = -2 - i
+        sim.reps[r].held_tokens += job.done
+    else:
+        free(sim, r, i)
     end(sim, r, i, now, FINISHED)

@@ -26,10 +26,11 @@ __all__ = ["Lanes", "Options", "build", "lanes_of"]
 TIMELINE_ROWS: Final = 2048
 FIRST_INTERVAL_S: Final = 1e-3
 _RESERVE: Final = {"chunk": state.CHUNK, "prompt": state.PROMPT, "whole": state.WHOLE}
+_BUFFERS: Final = {"paged": state.PAGED, "compacted": state.COMPACTED, "held": state.HELD}
 _ROLE: Final = {"both": state.BOTH, "prefill": state.PREFILL, "decode": state.DECODE}
 _UNLIMITED: Final = 1 << 40
 _NOBODY: Final = (
-    "successor", "sibling", "link", "child", "home", "first_replica", "replica", "decode_replica", "heap_at",
+    "successor", "sibling", "link", "child", "home", "first_replica", "replica", "decode_replica", "heap_at", "slot",
 )  # fmt: skip
 """Columns of a job that name another, or a place: none yet."""
 
@@ -147,6 +148,7 @@ def _lines(n: int) -> Any:
 def _batches(lanes: Lanes) -> dict[str, Any]:
     """Who decodes on each lane, and who wakes next."""
     seqs = max(lane.max_num_seqs for lane in lanes.engines)
+    windowed = any(lane.buffers != "paged" for lane in lanes.engines)
     width = 1 << max(len(lanes) - 1, 0).bit_length()
     winners = np.zeros(2 * width, np.int32)
     # winners[width + r] = r, and the leftmost of each pair above: nobody wants to act yet
@@ -157,6 +159,7 @@ def _batches(lanes: Lanes) -> dict[str, Any]:
         "heap_job": np.zeros((len(lanes), seqs), np.int32),
         "heap_key": np.zeros((len(lanes), seqs), np.int64),
         "phases": np.zeros((len(lanes), max(lane.block_size for lane in lanes.engines)), np.int64),
+        "slots": np.full((len(lanes), seqs if windowed else 0), -1, np.int64),
         "wakes": np.full(width, np.inf),
         "winners": winners,
     }
@@ -266,6 +269,14 @@ def _fill(rep: rows.Rep, lane: Replica, cost: int, parts: int) -> None:
     rules = lane.engine if isinstance(lane.engine, EngineRules) else engine_rules(lane.engine)
     if rules.gated and lane.rotate_steps > 0:
         raise InputError("a static batch ends as one; its requests cannot take turns", "deployment.rotation")
+    if lane.buffers != "paged" and rules.reserve != "whole":
+        raise InputError(
+            "contiguous caches hold whole answers from the start; this scheduler hands memory out bit by bit (orca, "
+            "trtllm-guaranteed-no-evict and static reserve it)",
+            "deployment.buffers",
+        )
+    if lane.buffers != "paged" and lane.rotate_steps > 0:
+        raise InputError("contiguous caches are not given up for turns", "deployment.buffers")
     for name in state.SETTINGS:
         value = getattr(lane, name)
         setattr(rep, name, _UNLIMITED if value is None else value)
@@ -277,6 +288,7 @@ def _fill(rep: rows.Rep, lane: Replica, cost: int, parts: int) -> None:
     rep.capacity_tokens = min(lane.kv_blocks * lane.block_size - overshoot, lane.max_model_len or _UNLIMITED)
     _fill_links(rep, lane)
     rep.rotate_steps, rep.rotate_at, rep.sticky = lane.rotate_steps, lane.rotate_steps, lane.sticky
+    rep.buffers, rep.move_s_per_token = _BUFFERS[lane.buffers], lane.move_s_per_token
     rep.wait_until = -1
     rep.max_adapters, rep.adapter_load_s = lane.max_adapters, lane.adapter_bytes / lane.host_bytes_per_s
     rep.idle_w = lane.step_cost.scalar("idle_w") / parts

@@ -94,6 +94,7 @@ def _fail(sim: Sim, r: int, now: float) -> None:
     rep.epoch += 1
     rep.swap_used = 0
     rep.extra_s = 0.0
+    rep.moves_s = 0.0
     rep.newcomers = 0
     rep.newcomer_sum_s = 0.0
     if sim.has_prefixes and rep.unit_blocks > 0:

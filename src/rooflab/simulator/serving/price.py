@@ -70,7 +70,7 @@ def place(grid: Cells[float], x: float) -> tuple[int, float]:
 
 @compiled
 def _products(sim: Sim, rep: Rep, fixed: Constants) -> _Products:
-    fed = rep.n_step * fixed.tokens_per_decode
+    fed = rep.n_priced * fixed.tokens_per_decode
     at, f = place(sim.grid, fed + rep.chunk_tokens)
     row = sim.by_tokens[rep.cost, at]
     up = sim.by_tokens[rep.cost, at + 1]
@@ -87,14 +87,14 @@ def _products(sim: Sim, rep: Rep, fixed: Constants) -> _Products:
 
 @compiled
 def _mixers(sim: Sim, rep: Rep, joules: float) -> _Mixers:
-    n = rep.n_step
+    n = rep.n_priced
     q = rep.chunk_tokens
     prompt_s = 0.0
     decode_s = 0.0
     slope_s = 0.0
     slope_j = 0.0
     room = np.inf
-    mean = rep.context / n if n > 0 else 0.0
+    mean = rep.context_priced / n if n > 0 else 0.0
     for k in range(sim.attention.shape[1]):
         kind = sim.attention[rep.cost, k]
         if rep.n_chunks > 0:
@@ -108,7 +108,7 @@ def _mixers(sim: Sim, rep: Rep, joules: float) -> _Mixers:
             if mean < kind.window:
                 slope_s += kind.dec_ctx_s
                 slope_j += kind.dec_ctx_j
-                room = min(room, n * kind.window - rep.context)
+                room = min(room, n * kind.window - rep.context_priced)
     return _Mixers(prompt_s, decode_s, joules, slope_s, slope_j, room)
 
 
@@ -161,7 +161,7 @@ def price(sim: Sim, r: int) -> None:
     room = mixers.room
     if mixers.slope_s > 0.0:
         room = min(room, device.room_s / mixers.slope_s)
-    seconds = device.seconds * rep.slow + fixed.host_fixed_s + fixed.host_seq_s * (rep.n_step + rep.n_chunks)
+    seconds = device.seconds * rep.slow + fixed.host_fixed_s + fixed.host_seq_s * (rep.n_priced + rep.n_chunks)
     slope_s = mixers.slope_s * (device.gain * rep.slow)
     joules = mixers.joules
     slope_j = mixers.slope_j

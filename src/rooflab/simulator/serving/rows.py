@@ -94,6 +94,8 @@ class Job:
     requeues: Int32
     status: Int32
     swapped: Int32
+    slot: Int32
+    """place in the window of contiguous caches"""
 
 
 class Rep:
@@ -134,6 +136,15 @@ class Rep:
     sticky: float
     look_at: int
     wait_until: int
+    # its window of contiguous caches: the first slot, slots, holes among them, tokens of holes that are still computed
+    buffers: int
+    move_s_per_token: float
+    first_slot: int
+    window: int
+    holes: int
+    held_tokens: int
+    moves_s: float
+    """seconds of copies on the device before its next step"""
     # what it moves over its links
     overlap: float
     host_s_per_token: float
@@ -212,6 +223,9 @@ class Rep:
     decoding: int
     n_step: int
     context: float
+    n_priced: int
+    """sequences that the step computes, those that hold a place in a window after their end among them"""
+    context_priced: float
     chunk_head: int
     chunk_tail: int
     n_chunks: int
@@ -292,6 +306,7 @@ class Sums:
     swapped_tokens: float
     recomputed_tokens: float
     transferred_tokens: float
+    moved_tokens: float
     evicted_blocks: float
     request_s: float
     waiting_s: float

@@ -14,12 +14,14 @@ from typing import Any, Final
 import numpy as np
 
 from rooflab.costs.engine_constants import engine_overhead
+from rooflab.costs.price import bench_for, price
 from rooflab.costs.step import StepCost
 from rooflab.deploy.bill import upkeep
 from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.engine import Engine, engines_of
 from rooflab.errors import Infeasible, InputError
 from rooflab.memory.explain import does_not_fit
+from rooflab.operators.ops import Elementwise
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
@@ -127,8 +129,18 @@ def _replica(scenario: Scenario, engine: Engine) -> Replica:
         link_bytes_per_s=link.bytes_per_s or hardware.network.bytes_per_s or math.inf,
         link_latency_s=hardware.network.latency_s if link.latency_s is None else link.latency_s,
         layers=model.layers if link.layerwise else 1,
+        buffers=d.limits.buffers,
+        move_s_per_token=0.0 if d.limits.buffers == "paged" else _move_s(engine, per_token),
         **_swapping(model, d),
     )
+
+
+def _move_s(engine: Engine, bytes_per_token: float) -> float:
+    """Seconds in which a device copies a token's cache within its memory: read and written as streaming passes are."""
+    runtime, hardware = engine.deployment.runtime, engine.hardware
+    overhead = engine_overhead(runtime, moe=engine.model.is_moe, family=hardware.device.family)
+    copied = Elementwise("caches", "attention", 1.0, 2.0 * bytes_per_token, kernels=0.0)
+    return float(price(copied, bench_for(hardware, runtime.engine, overhead)).seconds)
 
 
 def _swapping(model: Model, d: Deployment) -> dict[str, Any]:

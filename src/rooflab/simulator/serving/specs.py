@@ -34,7 +34,8 @@ class Replica:
     Every `rotate_steps` steps (0: never) requests draw new priorities, those that run `sticky` nearer the front, and
     give way. While it decodes, a replica looks at its line every `admit_every` steps, and a prompt waits
     `batch_wait_steps` for others (until those that wait fill most of the token budget).
-    A replica with `up` False waits for the autoscaler.
+    `buffers` other than "paged" keep the caches of a batch one behind the other ("compacted", "held"); a token's cache
+    moves in `move_s_per_token` on the device. A replica with `up` False waits for the autoscaler.
     """
 
     step_cost: StepCost
@@ -72,6 +73,8 @@ class Replica:
     sticky: float = 0.0
     admit_every: int = 1
     batch_wait_steps: int = 0
+    buffers: str = "paged"
+    move_s_per_token: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("kv_blocks", "max_num_seqs", "max_num_batched_tokens", "block_size", "lanes", "layers"):

@@ -58,6 +58,11 @@ CHUNK: Final = 0
 PROMPT: Final = 1
 WHOLE: Final = 2
 
+# how caches lie in memory
+PAGED: Final = 0
+COMPACTED: Final = 1
+HELD: Final = 2
+
 # cluster events
 FAIL: Final = 0
 RECOVER: Final = 1
@@ -121,6 +126,8 @@ class Sim:
     """cluster events in time order"""
     totals: Rows[rows.Sums]
     """(R,)"""
+    slots: Grid[int]
+    """(R, S) who is where in a window of contiguous caches: a job; −1: a hole; −2 − job: one that ended and stays"""
     wakes: Cells[float]
     """(W,) when each replica wants to act next; W is R raised to a power of two"""
     winners: Cells[int]
@@ -175,6 +182,7 @@ class Sim:
     has_pools: bool = True
     has_transfers: bool = True
     has_pacing: bool = True
+    has_buffers: bool = True
     has_events: bool = True
     has_outages: bool = True
     has_autoscale: bool = True

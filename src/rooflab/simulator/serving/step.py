@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from rooflab.simulator.serving.admission import steps_held
-from rooflab.simulator.serving.batch import finish
+from rooflab.simulator.serving.batch import finish, tidy
 from rooflab.simulator.serving.compiled import compiled
 from rooflab.simulator.serving.kv import available, growth, length_after, steps_within, take
 from rooflab.simulator.serving.observe import gaps, log_step, see_step
@@ -20,7 +20,7 @@ from rooflab.simulator.serving.price import price
 from rooflab.simulator.serving.queues import set_wake
 from rooflab.simulator.serving.rows import Rep
 from rooflab.simulator.serving.schedule import schedule
-from rooflab.simulator.serving.state import RESTING, STEPPING, TOP, Sim
+from rooflab.simulator.serving.state import HELD, RESTING, STEPPING, TOP, Sim
 
 __all__ = ["begin", "commit", "cut", "steps_by"]
 
@@ -30,6 +30,8 @@ def begin(sim: Sim, r: int, now: float) -> None:
     """Form and start the next step of replica r, or rest until something comes."""
     rep = sim.reps[r]
     rep.k = 0
+    if sim.has_buffers:
+        tidy(sim, r)
     decoding = schedule(sim, r, now)
     if not decoding and rep.n_chunks == 0:
         rep.phase = RESTING
@@ -46,17 +48,24 @@ def _start(sim: Sim, r: int, now: float, decoding: bool) -> None:
     rep.decoding = 1 if decoding else 0
     rep.n_step = rep.n_decode if decoding else 0
     rep.context = rep.n_step * (rep.gain * rep.ticks + 1.0) + rep.anchor_sum if decoding else 0.0
+    rep.n_priced = rep.n_step
+    rep.context_priced = rep.context
+    if sim.has_buffers and rep.buffers == HELD and decoding:
+        rep.n_priced += rep.holes
+        rep.context_priced += rep.held_tokens
     price(sim, r)
     extra = rep.extra_s
+    moves = rep.moves_s
     rep.extra_s = 0.0
+    rep.moves_s = 0.0
     grown = rep.n_step * rep.gain
-    rep.step_s = rep.step_s + extra - rep.overlap * min(rep.step_s, extra)
+    rep.step_s = rep.step_s + moves + extra - rep.overlap * min(rep.step_s, extra)
     rep.slope_s = rep.slope_s * grown
     rep.step_j = rep.step_j * rep.power
     rep.slope_j = rep.slope_j * grown * rep.power
     rep.start_s = now
     rep.k = 1
-    if rep.n_chunks == 0 and extra == 0.0:
+    if rep.n_chunks == 0 and extra == 0.0 and moves == 0.0:
         rep.k = quiet_steps(sim, r, grown)
     if rep.reserve_ratio > 0.0 and decoding:
         rep.reserve_now = max(rep.reserve_min, rep.reserve_now - rep.reserve_decay * rep.k)

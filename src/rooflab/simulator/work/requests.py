@@ -254,7 +254,7 @@ class Steps:
 TOTAL_FIELDS: Final = (
     "steps", "busy_s", "up_s", "energy_j", "prefill_tokens", "decode_tokens", "cached_tokens", "looked_up_tokens",
     "host_tokens", "ssd_tokens", "preemptions", "swapped_tokens", "recomputed_tokens", "transferred_tokens",
-    "evicted_blocks",
+    "moved_tokens", "evicted_blocks",
     "request_s", "waiting_s", "kv_block_s", "finished",
 )  # fmt: skip
 
@@ -265,8 +265,9 @@ class Totals:
 
     `energy_j` includes idle power while up; `prefill_tokens` counts computed prompt tokens (recomputed ones too);
     `cached_tokens` of the `looked_up_tokens` came from any tier, `host_tokens` and `ssd_tokens` of them from below
-    the GPU; `request_s`, `waiting_s` and `kv_block_s` are time integrals of requests present, requests waiting and
-    KV blocks held (Little's law: request_s summed is the summed time that requests spent in the system).
+    the GPU; caches of `moved_tokens` were copied on the device; `request_s`, `waiting_s` and `kv_block_s` are time
+    integrals of requests present, requests waiting and KV blocks held (Little's law: request_s summed is the summed
+    time that requests spent in the system).
     """
 
     steps: I64
@@ -283,6 +284,7 @@ class Totals:
     swapped_tokens: I64
     recomputed_tokens: I64
     transferred_tokens: I64
+    moved_tokens: I64
     evicted_blocks: I64
     request_s: F64
     waiting_s: F64
