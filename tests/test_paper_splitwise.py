@@ -6,7 +6,7 @@ import pytest
 
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.library.serving.splitwise.rates import highest_rate
+from rooflab.library.serving.splitwise.search import best_split, cheapest, highest_rate
 from rooflab.library.serving.splitwise.technique import Splitwise
 from rooflab.scenario.scenario import Scenario
 
@@ -21,10 +21,40 @@ def chat(**workload: object) -> Scenario:
     )
 
 
-def test_the_search_finds_the_last_multiple_that_holds() -> None:
-    for edge in (0.0, 0.9, 3.2, 7.5, 9.9):
-        assert highest_rate(lambda rate, edge=edge: rate <= edge, 0.5, 10.0) == edge // 0.5 * 0.5
-    assert highest_rate(lambda rate: rate < 3, 0.5, 10.0, above=4.0) == 4.0
+@pytest.mark.parametrize("guess", [0.0, 0.4, 3.0, 6.6, 50.0])
+def test_the_search_finds_the_last_multiple_that_holds(guess: float) -> None:
+    for edge in (0.0, 0.9, 3.2, 7.5, 9.9, 10.0):
+        assert highest_rate(lambda rate, edge=edge: rate <= edge, 0.5, 10.0, guess=guess) == edge // 0.5 * 0.5
+    assert highest_rate(lambda rate: rate < 3, 0.5, 10.0, above=4.0, guess=guess) == 4.0
+    assert highest_rate(lambda rate: rate < 7, 0.5, 10.0, above=4.0, guess=guess) == 6.5
+
+
+@pytest.mark.parametrize("start", [0, 15, 22, 40])
+def test_the_best_split_is_found_from_anywhere(start: int) -> None:
+    asked = []
+
+    def rate(split: int, above: float) -> float:
+        asked.append(split)
+        return max(above, min(3.0 * split, 2.0 * (40 - split)))
+
+    assert best_split(rate, range(5, 40, 5), start) == (45.0, 15)
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("price", [(1.0, 1.0), (1.0, 0.3), (0.3, 1.0)])
+def test_the_cheapest_pools_are_those_of_all_that_hold(price: tuple[float, float]) -> None:
+    """Pools that help each other a little: a token machine takes a tenth of a prompt machine's work, too."""
+
+    def holds(p: int, t: int) -> bool:
+        return p + 0.1 * t >= 17 and t + 0.05 * p >= 5
+
+    every = [(p, t) for p in range(1, 31) for t in range(1, 31) if holds(p, t)]
+    least = min(p * price[0] + t * price[1] for p, t in every)
+    found = cheapest(holds, (30, 30), price)
+    assert found is not None
+    assert holds(*found)
+    assert found[0] * price[0] + found[1] * price[1] <= 1.1 * least
+    assert cheapest(lambda p, t: False, (30, 30), price) is None
 
 
 def test_prompts_stop_interrupting_decodes() -> None:

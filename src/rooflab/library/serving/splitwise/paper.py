@@ -14,117 +14,184 @@ uncontended DGX-A100 (sections 4.4 and 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import numpy as np
-
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
-from rooflab.deploy.complete import complete
-from rooflab.errors import RooflabError
-from rooflab.library.serving.splitwise.rates import LIMITS, highest_rate, slow_downs
+from rooflab.library.serving.splitwise.fleet import Design, Fleet, Pools
+from rooflab.library.serving.splitwise.provisioning import Provisioning
+from rooflab.library.serving.splitwise.rates import LIMITS
 from rooflab.library.serving.splitwise.technique import Splitwise
 from rooflab.papers.lab import Lab
-from rooflab.papers.method import Method
-from rooflab.papers.outcome import Outcome, as_figures
 from rooflab.papers.paper import Paper
-from rooflab.papers.technique import Technique
+from rooflab.papers.technique import require
 from rooflab.scenario.lengths import value_at
 from rooflab.scenario.scenario import Scenario
-from rooflab.scenario.slo import SLO
 
 __all__ = ["paper"]
 
 paper = Paper.beside(__file__)
 paper.technique(Splitwise)
+paper.method(Provisioning)
 
 _BLOOM, _LLAMA = "bigscience/bloom", "meta-llama/Llama-2-70b-hf"
 _A100, _H100 = "a100-80gb-sxm", "h100-sxm"
+CODE, CONV = "azure-code", "azure-conv"
+OWN, APART = "0.2.0", "0.6.0"
+"""vLLM as the authors ran it, whose constants rest on their own table of step times; and the next generation, whose
+constants rest on what others measured (Argonne, Qwen)."""
+_POWER: Final = {_A100: 1.0, _H100: 1.75}
+"""Provisioned power of a machine over that of a DGX-A100 (table 5)."""
+_COST: Final = {_A100: 17.6, _H100: 38.0}
+"""Dollars of a machine and hour (table 1)."""
+_AA, _HH, _HHCAP = Design(_A100, _A100), Design(_H100, _H100), Design(_H100, _H100, token_power=0.5)
+"""Designs by prompt and token machine; a cap of half of a GPU's power is one of 70 % of its machine's (section 4.4)."""
 
 
-def _cluster(lab: Lab, device: str, machines: int, trace: str = "azure-code") -> Scenario:
+def _cluster(lab: Lab, device: str, machines: int, trace: str = "azure-code", version: str = OWN) -> Scenario:
     """`machines` hosts of eight devices with mixed batches of at most 2,048 tokens; BLOOM, the traces' lengths, Poisson
     arrivals."""
-    s = lab.scenario(
-        model=_BLOOM, hardware=f"{8 * machines} x {device}",
-        workload={"like": trace, "rate": 1.0},
-        deployment={
-            "engine": "vllm", "engine_version": "0.2.0", "tp": 8, "replicas": machines, "weights": "fp16",
-            "router": "least-loaded",
-            "max_num_batched_tokens": 2048, "prefix_caching": False,
-        },
+
+    def make() -> Scenario:
+        s = lab.scenario(
+            model=_BLOOM, hardware=f"{8 * machines} x {device}", workload={"like": trace, "rate": 1.0},
+            deployment={
+                "engine": "vllm", "engine_version": version, "tp": 8, "replicas": machines, "weights": "fp16",
+                "router": "least-loaded", "max_num_batched_tokens": 2048, "prefix_caching": False,
+            },
+        )  # fmt: skip
+        return s.with_workload(arrivals="poisson", arrivals_cv=1.0)
+
+    return lab.cached(("cluster", device, machines, trace, version), make)
+
+
+def _fleet(lab: Lab, trace: str, version: str = OWN, *, step: float = 2.5, most: float = 160.0) -> Fleet:
+    """Clusters under Poisson traces of two minutes; rates four times as fine as the authors', up to about theirs."""
+    seconds, limits = lab.data("length of a trace", 120.0), lab.data("slow-downs allowed", dict(LIMITS))
+    return Fleet(
+        lab, lambda device, machines: _cluster(lab, device, machines, trace, version),
+        lambda s, rate: s.with_workload(rate=rate, requests=max(round(rate * seconds), 1)),
+        reference=_cluster(lab, _A100, 1, trace, version), step=step, most=most, limits=limits,
     )  # fmt: skip
-    return s.with_workload(arrivals="poisson", arrivals_cv=1.0)
 
 
-def _keeps_up(lab: Lab, scenario: Scenario, technique: Technique | None = None) -> Callable[[float], bool]:
-    """Whether a rate keeps all nine slow-downs."""
-    alone, limits = lab.step_cost(_cluster(lab, _A100, 1)), lab.data("slow-downs allowed", dict(LIMITS))
-    seconds = lab.data("length of a trace", 120.0)
-
-    def holds(rate: float) -> bool:
-        requests = max(round(rate * seconds), 1)
-        result = lab.simulate(scenario.with_workload(rate=rate, requests=requests), technique)
-        if result.metrics["pending"]:
-            return False
-        got = slow_downs(result, alone)
-        return all((got[name] <= np.asarray(limits[name])).all() for name in got)
-
-    return holds
-
-
-_GRID, _MOST = 2.5, 160.0
-"""Rates tried: four times as fine as the authors' traces, up to about theirs."""
-
-
-def _mixed(lab: Lab, device: str, machines: int) -> float:
+def _mixed(lab: Lab, device: str, machines: int, trace: str, version: str = OWN) -> float:
     """Highest rate of a cluster of mixed machines."""
-    return lab.cached(
-        ("mixed", device, machines), lambda: highest_rate(_keeps_up(lab, _cluster(lab, device, machines)), _GRID, _MOST)
-    )
+    key = ("mixed", device, machines, trace, version)
+    return lab.cached(key, lambda: _fleet(lab, trace, version).mixed(device, machines))
 
 
-def _split(lab: Lab, device: str, machines: int) -> tuple[float, int]:
-    """Highest rate of the best split of `machines` in fives, as the authors sweep them, and the machines for prompts in
-    it."""
-
-    def sweep() -> tuple[float, int]:
-        base, rate, prompts, worse = _cluster(lab, device, machines), 0.0, 0, 0
-        for decode in range(5, machines, 5):
-            holds = _keeps_up(lab, base, Splitwise(prefill=machines - decode, decode=decode))
-            better = highest_rate(holds, _GRID, _MOST, above=rate)
-            worse = worse + 1 if rate and better == rate else 0
-            rate, prompts = better, machines - decode if better > rate else prompts
-            if worse == 2:  # the rate has one peak: prompts bound it on one side, decodes on the other
-                break
-        return rate, prompts
-
-    return lab.cached(("split", device, machines), sweep)
+def _best(lab: Lab, design: Design, machines: int, trace: str, version: str = OWN) -> tuple[float, Pools]:
+    """Highest rate of the best split of `machines` in fives, as the authors sweep them, and that split."""
+    splits = [(machines - t, t) for t in range(5, machines, 5)]
+    key = ("best", design, machines, trace, version)
+    return lab.cached(key, lambda: _fleet(lab, trace, version).best(design, splits))
 
 
-_ISO_POWER: Final = {_A100: 70, _H100: 40}
-"""Machines in the same power: 40 DGX-H100 of 44 kW-shares or 70 DGX-A100 of 24.8 (the authors' configurations)."""
+def _hosts(lab: Lab) -> int:
+    """DGX-H100 that set the budget."""
+    return max(lab.data("DGX-H100 of the budget", 40), 6)
 
 
-@paper.claim("29-thr-cost")
-def cheaper(lab: Lab) -> float:
-    """Highest rate within the slow-downs, over the baseline's."""
-    return _split(lab, _A100, _ISO_POWER[_A100])[0] / _mixed(lab, _H100, _ISO_POWER[_H100])
+def _same(lab: Lab, what: Mapping[str, float]) -> int:
+    """DGX-A100 in the power or at the cost of the DGX-H100."""
+    return int(_hosts(lab) * _worth(lab, what) + 1e-9)
 
 
-@paper.claim("29-thr-iso")
-def same_budget(lab: Lab) -> float:
-    """Highest rate within the slow-downs, over the baseline's."""
-    return _split(lab, _A100, _ISO_POWER[_A100])[0] / _mixed(lab, _A100, _ISO_POWER[_A100])
+def _worth(lab: Lab, what: Mapping[str, float]) -> float:
+    """A DGX-H100 over a DGX-A100."""
+    each = lab.data("a machine's power and cost", {"power": _POWER, "cost": _COST})[
+        "cost" if what is _COST else "power"
+    ]
+    return each[_H100] / each[_A100]
 
 
-@paper.claim("29-pool-code")
-def prompt_machines(lab: Lab) -> float:
+def _over_h100(lab: Lab, what: Mapping[str, float], trace: str, version: str = OWN) -> float:
+    """Highest rate of split DGX-A100 over that of mixed DGX-H100 in the same power or at the same cost."""
+    mixed = _mixed(lab, _H100, _hosts(lab), trace, version)
+    return _best(lab, _AA, _same(lab, what), trace, version)[0] / mixed
+
+
+def _over_a100(lab: Lab, trace: str, version: str = OWN) -> float:
+    """Highest rate of split DGX-A100 over that of as many mixed ones."""
+    machines = _same(lab, _POWER)
+    return _best(lab, _AA, machines, trace, version)[0] / _mixed(lab, _A100, machines, trace, version)
+
+
+for _id, _of in (
+    ("29-thr-cost", partial(_over_h100, what=_POWER, trace=CODE)),
+    ("29-thr-iso", partial(_over_a100, trace=CODE)),
+    ("29-thr-cost-apart", partial(_over_h100, what=_POWER, trace=CODE, version=APART)),
+    ("29-thr-iso-apart", partial(_over_a100, trace=CODE, version=APART)),
+    ("29-thr-conv", partial(_over_a100, trace=CONV)),
+    ("29-iso-cost", partial(_over_h100, what=_COST, trace=CONV)),
+):
+    paper.claim(_id)(_of)
+
+
+def _prompt_machines(lab: Lab, design: Design, trace: str) -> float:
     """Machines for prompts where the sweep finds the highest rate."""
-    return float(_split(lab, _H100, _ISO_POWER[_H100])[1])
+    machines = _hosts(lab) if design.prompt == _H100 else _same(lab, _POWER)
+    return float(_best(lab, design, machines, trace)[1][0])
+
+
+for _id, _design, _trace in (("29-pool-code", _HH, CODE), ("29-pool-code-aa", _AA, CODE), ("29-pool-conv", _HH, CONV)):
+    paper.claim(_id)(partial(_prompt_machines, design=_design, trace=_trace))
+
+
+def _cheapest_code(lab: Lab) -> Pools:
+    """Pools of DGX-H100 that sustain 70 requests/s of the coding trace at the lowest cost (figure 12)."""
+    rate, most = lab.data("target of the design space", 70.0), _hosts(lab)
+
+    def search() -> Pools:
+        found = _fleet(lab, CODE).cheapest(_HH, rate, (most, most), (1.0, 1.0))
+        require(found is not None, f"{2 * most} split DGX-H100 do not sustain {rate:g} requests/s")
+        return found or (0, 0)
+
+    return lab.cached(("cheapest", rate, most), search)
+
+
+@paper.claim("29-opt-prompt")
+def cheapest_prompt(lab: Lab) -> float:
+    """Prompt machines of the cheapest pools."""
+    return float(_cheapest_code(lab)[0])
+
+
+@paper.claim("29-opt-token")
+def cheapest_token(lab: Lab) -> float:
+    """Token machines of the cheapest pools."""
+    return float(_cheapest_code(lab)[1])
+
+
+def _saved(lab: Lab, design: Design, each: tuple[float, float], h100: float) -> float:
+    """What the cheapest cluster of a design that sustains as much of the conversation trace as mixed DGX-H100 saves,
+    percent; `each` is the price of its machines, `h100` that of a DGX-H100."""
+    hosts, fleet = _hosts(lab), _fleet(lab, CONV)
+    rate = _mixed(lab, _H100, hosts, CONV)
+    if lab.with_idea():
+        pools = fleet.cheapest(design, rate, (2 * hosts, 2 * hosts), each)
+    else:
+        mixed = fleet.fewest(design.prompt, rate, 2 * hosts)
+        pools, each = None if mixed is None else (mixed, 0), (each[0], 0.0)
+    require(pools is not None, f"no cluster of {4 * hosts} machines sustains {rate:g} requests/s")
+    return 100.0 * (1.0 - sum(n * x for n, x in zip(pools or (), each, strict=True)) / (hosts * h100))
+
+
+@paper.claim("29-cost-opt")
+def cost_saved(lab: Lab) -> float:
+    """Cost of split DGX-A100 below that of the mixed DGX-H100 that sustain as much."""
+    return lab.cached("cost saved", lambda: _saved(lab, _AA, (1.0, 1.0), _worth(lab, _COST)))
+
+
+@paper.claim("29-power-opt")
+def power_saved(lab: Lab) -> float:
+    """Provisioned power of DGX-H100 of which the token machines are capped, below that of mixed ones that sustain as
+    much."""
+    capped = lab.data("power of a capped DGX-H100", 0.7)
+    return lab.cached("power saved", lambda: _saved(lab, _HHCAP, (1.0, capped), 1.0))
 
 
 def _second_token(lab: Lab, layerwise: bool) -> float:
@@ -180,84 +247,15 @@ def setup(lab: Lab) -> Scenario:
     return _cluster(lab, _H100, 8).with_workload(rate=14.0, requests=2000)
 
 
-def _idle(scenario: Scenario) -> Scenario:
-    """A few requests, each alone."""
-    return scenario.with_workload(
-        rate=0.01, concurrency=None, batch=None, trace=None, scenario=None, requests=200, arrivals="poisson"
-    )
-
-
-def _slo_of(alone: Mapping[str, float]) -> SLO:
-    """The paper's slow-downs as limits, from latencies of requests that are alone."""
-    stats = ("p50", "p90", "p99")
-    return SLO(
-        tuple(
-            (f"{name}_{stat}", factor * alone[f"{name}_s_{stat}"])
-            for name, factors in (("e2e", LIMITS["e2e"]), ("tpot", LIMITS["tbt"]), ("ttft", LIMITS["ttft"]))
-            for stat, factor in zip(stats, factors, strict=True)
-        )
-    )
-
-
-def _designs(scenario: Scenario) -> Iterator[tuple[str, Technique]]:
-    """Splits of the scenario's engines, with the token machines at full and at 70 % power."""
-    for t in Splitwise.variants(scenario):
-        p, q = t.parameters()["prefill"], t.parameters()["decode"]
-        for power in (1.0, 0.7):
-            yield (
-                f"{p} prefill + {q} decode" + (f" at {power:.0%} power" if power < 1 else ""),
-                Splitwise(p, q, decode_power=power),
-            )
-
-
-@paper.method
-class Provisioning(Method[Scenario]):
-    """The provisioning sweep on the scenario: the highest rate that each split sustains within its service levels, and
-    watts."""
-
-    def run(self, lab: Lab, scenario: Scenario) -> Outcome:
-        """Execute on a scenario of the reader."""
-        from rooflab.papers.compare import settled
-        from rooflab.simulator.serving.scenario import saturation
-
-        base = complete(settled(scenario)).with_workload(requests=1000)
-        if not base.slo:
-            base = replace(base, slo=_slo_of(lab.simulate(_idle(base)).metrics))
-        tried: dict[str, Scenario] = {"all engines mixed": base}
-        refused = ""
-        for name, technique in _designs(base):
-            try:
-                tried[name] = base | technique
-            except RooflabError as error:
-                refused = str(error)
-
-        def design(name: str) -> tuple[float, float]:
-            rate, run = saturation(tried[name], rounds=7)
-            return rate, run.metrics["power_w"] if run else float("nan")
-
-        found = lab.cells("designs", tried, design, least=2)
-        rates = {name: rate for name, (rate, _) in found.items()}
-        figures = [(f"{name}: highest rate", rate, "requests/s") for name, rate in rates.items()]
-        figures += [(f"{name}: power at it", watts, "W") for name, (rate, watts) in found.items() if rate > 0]
-        mixed, *splits = rates
-        best = max(splits, key=lambda name: rates[name], default=mixed)
-        goal = "within the service levels" if scenario.slo else "within the paper's slow-downs of an idle cluster"
-        verdict = "pays" if rates[best] > rates[mixed] else "does not raise the rate"
-        text = f"splitting {verdict}: {best} sustains {rates[best]:.2f} requests/s {goal}, {mixed} {rates[mixed]:.2f}."
-        return Outcome(
-            as_figures("modelled", figures), text + (f" Some splits do not apply: {refused}." if refused else "")
-        )
-
-
 @paper.draws
 def by_split(lab: Lab) -> Plot:
     """Highest rate of 8 DGX-H100 over the machines given to prompts, both traces."""
     lines = []
-    for trace in ("azure-code", "azure-conv"):
-        base = _cluster(lab, _H100, 8, trace)
-        rates = [highest_rate(_keeps_up(lab, base, Splitwise(prefill=p, decode=8 - p)), 0.5, 32.0) for p in range(1, 8)]
+    for trace in (CODE, CONV):
+        fleet = _fleet(lab, trace, step=0.5, most=32.0)
+        rates = [fleet.split(_HH, (p, 8 - p)) for p in range(1, 8)]
         lines.append(Series(f"split, {trace}", tuple(map(float, range(1, 8))), tuple(rates)))
-        lines.append(Series(f"mixed, {trace}", (1.0, 7.0), (highest_rate(_keeps_up(lab, base), 0.5, 32.0),) * 2))
+        lines.append(Series(f"mixed, {trace}", (1.0, 7.0), (fleet.mixed(_H100, 8),) * 2))
     return Plot(
         "BLOOM-176B on 8 DGX-H100 within the nine slow-downs", "machines for prompts", "requests/s", tuple(lines)
     )

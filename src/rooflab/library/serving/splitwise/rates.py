@@ -1,17 +1,16 @@
-"""How much slower requests are than alone on an idle machine, and the highest rate that keeps within limits of it."""
+"""How much slower requests are than alone on an idle machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCost
-from rooflab.search.highest import highest, whole
 
-__all__ = ["LEVELS", "LIMITS", "highest_rate", "slow_downs"]
+__all__ = ["LEVELS", "LIMITS", "slow_downs"]
 
 Limits = Mapping[str, Sequence[float]]
 LEVELS: Final = (0.5, 0.9, 0.99)
@@ -45,9 +44,3 @@ def slow_downs(result: Any, alone: StepCost) -> dict[str, npt.NDArray[np.float64
     }
     late = np.arange(len(prompt)) >= len(prompt) // 10
     return {name: np.nanquantile(values[late], LEVELS) for name, values in took.items()}
-
-
-def highest_rate(holds: Callable[[float], bool], step: float, most: float, above: float = 0.0) -> float:
-    """The highest multiple of `step` beyond `above` and below `most` that holds; `above` if the next one fails."""
-    found = highest(lambda steps: holds(steps * step), round(above / step) + 1, round(most / step), halve=whole)
-    return above if found is None else found * step

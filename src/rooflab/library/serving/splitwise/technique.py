@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from rooflab.catalogue.hardware import hardware
 from rooflab.deploy.engine import engines_of
+from rooflab.deploy.pools import pool_parts
+from rooflab.memory.account import account
 from rooflab.papers.parameters import Fraction, PositiveInt
 from rooflab.papers.reasons import Reason, change, fact, moved
 from rooflab.papers.technique import Technique, require
@@ -133,7 +137,9 @@ def _devices_each(scenario: Scenario, engines: int) -> int:
 
 def _transfer_s(scenario: Scenario) -> float:
     """Seconds in which the cache of a mean prompt travels from pool to pool after the prompt."""
-    sent = engines_of(scenario)[0].sequence_bytes(scenario.workload.mean_prompt_tokens)
+    _, hardware, deployment = pool_parts(scenario)[0]
+    memory = account(scenario.model, hardware, [deployment])
+    sent = float(memory.sequence_bytes(np.array([scenario.workload.mean_prompt_tokens]))[0])
     return sent / (scenario.deployment.cluster.transfer.bytes_per_s or 1.0)
 
 
