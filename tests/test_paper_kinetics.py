@@ -149,3 +149,11 @@ def test_a_file_of_a_reader_gives_a_curve_over_budgets(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused(data: Vectors, settings: dict, said: str) -> None:
     with pytest.raises(Infeasible, match=said):
         run(data, **settings)
+
+
+def test_of_settings_without_a_known_price_the_papers_own_is_taken_and_the_others_are_shown() -> None:
+    done = run_on("kinetics")
+    assert done.figure("tok/s/GPU when full").gain > 1.5
+    also = [note for note in done.notes if note.startswith("also: ")]
+    assert [f"budget={b}" in note for b, note in zip((512, 256), also, strict=True)] == [True, True]
+    assert all("quality unknown" in note for note in also)

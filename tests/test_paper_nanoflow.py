@@ -56,6 +56,7 @@ def test_a_pipeline_obeys_physics(seconds: list[float], parts: tuple[float, ...]
     phase = np.cumsum(np.full((6, 2), 0.15), axis=0) + np.array([0.0, 0.5])
     each = profile.seconds(parts)
     found = run(profile, each, Order(phase, share))
+    assert found is not None
     rates = [1.0 if r == 0 else dict(op.rates)[r] for op, r in zip(profile.operations, share, strict=True)]
     spent = each.sum(axis=1)
     products = sum(spent[i] for i in profile.of("compute"))
@@ -73,13 +74,22 @@ def test_a_pipeline_worked_by_hand() -> None:
     profile = layer([4.0, 2.0], ("compute", "memory"))
     order = Order(np.array([[0.0, 0.5], [0.5, 1.0]]), (0.0, 0.4))
     found = run(profile, profile.seconds((0.5, 0.5)), order)
+    assert found is not None
     assert found.period_s == pytest.approx(5.0)
     assert found.hidden_s["memory"] == pytest.approx(1.0)
     alone = run(profile, profile.seconds((0.5, 0.5)), Order(order.phase, (0.0, 1.0)))
+    assert alone is not None
     assert alone.period_s == pytest.approx(6.0), "with all units a read leaves the product nothing"
 
 
-@settings(max_examples=12, deadline=None)
+def test_an_order_that_waits_for_itself_is_none() -> None:
+    """The second product before the first of the same nano-batch, with a read between them."""
+    profile = layer([1.0, 1.0, 1.0], ("compute", "memory", "compute"))
+    backwards = Order(np.array([[0.9], [0.5], [0.1]]), (0.0, 0.4, 0.0))
+    assert run(profile, profile.seconds((1.0,)), backwards) is None
+
+
+@settings(max_examples=8, deadline=None)
 @given(times)
 def test_a_search_never_loses_to_running_in_a_row_but_for_the_cut(seconds: list[float]) -> None:
     profile = layer(seconds)

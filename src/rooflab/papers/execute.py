@@ -21,8 +21,9 @@ from rooflab.papers.paper import Paper
 from rooflab.papers.rank import Ranked
 from rooflab.papers.rank import Refused as NotRanked
 from rooflab.papers.technique import Technique
-from rooflab.papers.variants import best
+from rooflab.papers.variants import Settings, best
 from rooflab.scenario.scenario import Scenario
+from rooflab.units import significant
 
 __all__ = [
     "FULL", "YOURS", "Chosen", "Ran", "Refused", "choose", "kind_read", "own_inputs", "ranked_record", "reads",
@@ -110,7 +111,8 @@ def run_paper(p: Paper, given: Any, settings: Mapping[str, Any], lab: Lab, metho
     """The technique or method `method` (the paper's first) with `settings` on `given`, or in `lab` on what it has of
     its own: its setups of that kind, the first sample of the kind where it has none.
 
-    Without settings the variant of a technique that helps most is taken. Raises Infeasible where it does not apply.
+    Without settings the variant of a technique that helps most is taken, of those whose price in quality is known; the
+    paper's own setting where none is. Raises Infeasible where it does not apply.
     """
     chosen = choose(p, method)
     tried = {YOURS: given} if given is not None else own_inputs(p, chosen, lab)
@@ -125,13 +127,14 @@ def run_on(chosen: Chosen, given: Any, settings: Mapping[str, Any], lab: Lab, *,
         raise InputError(f"reads {reads(chosen).__name__}, not {type(given).__name__}", where)
     if issubclass(chosen, Technique):
         found = best(lab, chosen, given, settings)
-        return Ran(name, str(found.technique), lifted(found), found, given)
+        return Ran(name, str(found.chosen.technique), lifted(found), found.chosen, given)
     one = chosen(**settings)
     return Ran(name, str(one), one.run(lab, given), given=given)
 
 
-def lifted(c: Comparison) -> Outcome:
-    """A technique on a scenario as an outcome: what it changes, each with its baseline."""
+def lifted(found: Settings) -> Outcome:
+    """A technique on a scenario as an outcome: what it changes, each with its baseline; other settings as notes."""
+    c = found.chosen
     figures = [] if not c.after.capacity else [_figure(FULL, c.capacity.before, c.capacity.after)]
     for change in c.changes:
         metric = METRICS[change.metric]
@@ -142,8 +145,13 @@ def lifted(c: Comparison) -> Outcome:
                 baseline=plain(change.before), better=better,
             )
         )  # fmt: skip
-    notes = tuple(f"{name}: {text}" for name, text in (("quality", str(c.quality)), ("now", c.note)) if text)
-    return Outcome(tuple(figures), c.because, notes=notes)
+    said = [("quality", str(c.quality)), ("now", c.note), *(("also", _other(x)) for x in found.others)]
+    return Outcome(tuple(figures), c.because, notes=tuple(f"{name}: {text}" for name, text in said if text))
+
+
+def _other(c: Comparison) -> str:
+    gain, of = c.headline
+    return f"{c.technique}, {of} {significant(gain)} ×, quality {c.quality}"
 
 
 def _figure(name: str, before: float, after: float) -> Figure:

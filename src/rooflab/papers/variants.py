@@ -1,5 +1,8 @@
 """Which setting of a technique helps a scenario most: each is measured once, and so is the scenario as it is.
 
+Where nobody published what a setting does to the answers, the largest gain is not the best: the paper's own setting,
+which stands first, is taken then, and the others are shown beside it.
+
 Measurements that need a simulation are cells: they are kept, and under a budget there are fewer of them, of fewer
 requests.
 """
@@ -7,6 +10,7 @@ requests.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rooflab.errors import Infeasible, RooflabError
@@ -17,15 +21,24 @@ from rooflab.scenario.scenario import Scenario
 if TYPE_CHECKING:
     from rooflab.papers.lab import Lab
 
-__all__ = ["best"]
+__all__ = ["Settings", "best"]
 
 _AS_IT_IS: Final = "as it is"
 _FEWEST: Final = 200
 """Requests that a simulation has at least under a budget: its p99 rests on two of them."""
 
 
-def best(lab: Lab, cls: type[Technique], scenario: Scenario, settings: Mapping[str, Any]) -> Comparison:
-    """The comparison of the setting that helps most; of the one that `settings` give where they do.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The setting that was chosen, and what the others that apply would do."""
+
+    chosen: Comparison
+    others: tuple[Comparison, ...] = ()
+
+
+def best(lab: Lab, cls: type[Technique], scenario: Scenario, settings: Mapping[str, Any]) -> Settings:
+    """The setting that helps most of those whose price in quality is known, else the first that applies; the one that
+    `settings` give where they do.
 
     Raises the reason where none applies.
     """
@@ -36,7 +49,9 @@ def best(lab: Lab, cls: type[Technique], scenario: Scenario, settings: Mapping[s
     done = [c for c in found if isinstance(c, Comparison)]
     if not done:
         raise next(c for c in found if not isinstance(c, Comparison))
-    return max(done, key=lambda c: c.headline[0])
+    known = [c for c in done if c.quality.status != "unknown"]
+    chosen = max(known, key=lambda c: c.headline[0]) if known else done[0]
+    return Settings(chosen, tuple(c for c in done if c is not chosen))
 
 
 def _one(scenario: Scenario, technique: Technique) -> Comparison | RooflabError:

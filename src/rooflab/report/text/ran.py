@@ -88,7 +88,7 @@ def _beneath(ran: Ran) -> Iterator[tuple[str, str]]:
             yield "" if i else "Because", str(reason)
     for note in outcome.notes:
         name, colon, text = note.partition(": ")
-        named = colon and name in ("quality", "now")
+        named = colon and name in ("quality", "now", "also")
         yield (name.capitalize(), text) if named else ("Note", note)
     for a in outcome.account.assumed:
         yield "Assumed", assumed_words(a)

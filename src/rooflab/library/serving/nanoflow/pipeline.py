@@ -22,8 +22,8 @@ __all__ = ["Order", "Run", "Slot", "run"]
 
 F64 = npt.NDArray[np.float64]
 
-_LAYERS: Final = 12
-_FULL: Final = slice(3, 8)
+_LAYERS: Final = 10
+_FULL: Final = slice(3, 7)
 """Layers between whose ends the period is read: the pipeline fills before and empties after."""
 _DONE: Final = 1e-9
 """Share of a nano-operation that counts as finished."""
@@ -80,8 +80,9 @@ class _State:
     hidden: list[tuple[float, str, float]] = field(default_factory=list)
 
 
-def run(profile: Profile, seconds: F64, order: Order) -> Run:
-    """Run layers of nano-operations that take `seconds` alone (operations × nano-batches) in `order`."""
+def run(profile: Profile, seconds: F64, order: Order) -> Run | None:
+    """Run layers of nano-operations that take `seconds` alone (operations × nano-batches) in `order`; None for an order
+    that waits for itself."""
     queues = _queues(profile, seconds, order)
     state, active = _State(), dict[str, _Kernel]()
     while True:
@@ -92,8 +93,7 @@ def run(profile: Profile, seconds: F64, order: Order) -> Run:
         if not active:
             break
         _advance(active, state)
-    assert not any(queues.values()), "an order that waits for itself"
-    return _read(profile, seconds.shape[1], state)
+    return None if any(queues.values()) else _read(profile, state)
 
 
 def _queues(profile: Profile, seconds: F64, order: Order) -> dict[str, deque[_Kernel]]:
@@ -132,24 +132,31 @@ def _ready(profile: Profile, k: _Kernel, done: set[tuple[int, int, int]]) -> boo
 
 def _advance(active: dict[str, _Kernel], state: _State) -> None:
     """Run what is active until the first of it ends."""
-    beside = {r: k for r, k in active.items() if r != COMPUTE}
-    left = 1.0 - sum(k.share for k in beside.values())
-    rates = {r: left if r == COMPUTE else k.rate for r, k in active.items()}
-    step_s = min(k.left_s / rates[r] for r, k in active.items() if rates[r] > 0)
-    for r, k in beside.items():
+    product = active.get(COMPUTE)
+    beside = [(r, k) for r, k in active.items() if k is not product]
+    taken = 0.0
+    step_s = np.inf
+    for _, k in beside:
+        taken += k.share
+        step_s = min(step_s, k.left_s / k.rate)
+    if product is not None:
+        product.rate = 1.0 - taken
+        if product.rate > 0:
+            step_s = min(step_s, product.left_s / product.rate)
+    for r, k in beside:
         # of a second that passes, a product loses the share; without one, those beside each other share its cost
-        cost = k.share if COMPUTE in active else 1.0 / len(beside)
+        cost = 1.0 / len(beside) if product is None else k.share
         state.hidden.append((state.now_s, r, (k.rate - cost) * step_s))
     state.now_s += step_s
     for r, k in list(active.items()):
-        k.left_s -= step_s * rates[r]
+        k.left_s -= step_s * k.rate
         if k.left_s <= k.least_s:
             state.done.add((k.layer, k.operation, k.nano_batch))
             state.slots.append((k.layer, Slot(k.operation, k.nano_batch, k.start_s, state.now_s)))
             del active[r]
 
 
-def _read(profile: Profile, count: int, state: _State) -> Run:
+def _read(profile: Profile, state: _State) -> Run:
     ends = [max(s.end_s for layer, s in state.slots if layer == x) for x in range(_LAYERS)]
     begin, end = ends[_FULL][0], ends[_FULL][-1]
     layers = len(ends[_FULL]) - 1

@@ -30,6 +30,8 @@ F64 = npt.NDArray[np.float64]
 
 _SIZES: Final = 48
 """Sizes that are priced: a batch cut in so many pieces holds every nano-batch that the search may cut."""
+_SHORT: Final = 0.02
+"""Share of a layer below which an operation is not placed by itself."""
 _BEFORE, _BEHIND, _FFN = "projections", "output projection", "feed-forward"
 _MIXER_SENT, _FFN_SENT = "mixer collectives", "feed-forward collectives"
 _DECODE, _PROMPT = "decode attention", "prompt attention"
@@ -50,7 +52,7 @@ def layer_profile(scenario: Scenario, tokens: int) -> Profile:
     sizes = tokens * np.arange(1, _SIZES + 1) / _SIZES
     spent = _products(engine, sizes) | _attention(engine, scenario, sizes)
     layers = sum(run.count for run in engine.model.runs)
-    held = {name: s / layers for name, s in spent.items() if s[-1] > 0}
+    held = _joined({name: s / layers for name, s in spent.items() if s[-1] > 0})
     names = [name for name, _, _ in _CHAIN if name in held]
     operations = []
     for name, resource, after in _CHAIN:
@@ -64,6 +66,14 @@ def layer_profile(scenario: Scenario, tokens: int) -> Profile:
                 )
             )  # fmt: skip
     return Profile(tuple(operations), float(tokens))
+
+
+def _joined(held: dict[str, F64]) -> dict[str, F64]:
+    """Attention of prompts is part of the products behind it where it is short: one operation less to place."""
+    whole = sum(float(s[-1]) for s in held.values())
+    if _PROMPT not in held or held[_PROMPT][-1] > _SHORT * whole:
+        return held
+    return {n: s + held[_PROMPT] if n == _BEHIND else s for n, s in held.items() if n != _PROMPT}
 
 
 @lru_cache(maxsize=64)

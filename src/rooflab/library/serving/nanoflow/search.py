@@ -10,11 +10,11 @@ program. With the frequency f = 1/T and phases s (start over T) it is linear:
                d_i f = Σ_c d_i(c) φ_c,   Σ φ_c = f,   φ_c ≤ F_c x_c,   Σ x_c = 1, x binary: one of the cuts c
 
 F_c is the frequency at which the busiest resource of a cut never rests. HiGHS solves it for each number of nano-batches
-until a further one gains nothing. Durations are those under the shares that would be best if nothing had to wait, then
-those that the second stage found.
+until a further one gains nothing, once with durations alone and once with those under the shares that would be best if
+nothing had to wait.
 
-Second stage: the shares of each operation are tried on the pipeline itself (`pipeline.run`), the best common ones
-first, then operation by operation.
+Second stage: shares are tried on the pipeline itself (`pipeline.run`), the best common ones first; then shares of
+single operations, exchanges of neighbours on a resource and shifts of a nano-batch, as long as they shorten a layer.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ _GAP: Final = 5e-3
 _NODES: Final = 2000
 """Where HiGHS stops: within half a hundredth of the best, or after so many nodes (a count, not a clock)."""
 _BETTER: Final = 1e-6
-_ROUNDS: Final = 2
-"""Times that an order is searched again."""
+_STEP: Final = 1e-3
+"""Share by which a round of small changes has to shorten a layer for another round."""
+_SHIFTS: Final = (-0.25, -0.125, 0.125, 0.25)
+"""Parts of a layer by which all of a nano-batch is moved."""
 _WORTH: Final = 0.01
 """Share of the period that one more nano-batch has to promise."""
 
@@ -95,24 +97,12 @@ def search(profile: Profile, most: int = 4, fixed: int = 0) -> Found:
         durations = np.stack([_beside(profile, profile.seconds(c), share) for c in choices])
         if best is not None and _bound_s(profile, durations) > best.period_s * (1 - _WORTH):
             break
-        at, phase = _first_stage(profile, durations)
-        found = _settled(profile, choices[at], phase)
-        if best is None or found.period_s < best.period_s:
-            best = found
+        for given in (np.stack([profile.seconds(c) for c in choices]), durations):
+            at, phase = _first_stage(profile, given)
+            found = Found(choices[at], *_second_stage(profile, profile.seconds(choices[at]), phase))
+            if best is None or found.period_s < best.period_s:
+                best = found
     assert best is not None
-    return best
-
-
-def _settled(profile: Profile, parts: tuple[float, ...], phase: F64) -> Found:
-    """The pipeline of one cut: shares for the order, and again an order for those shares, while that gains."""
-    seconds = profile.seconds(parts)
-    best = Found(parts, *_second_stage(profile, seconds, phase))
-    for _ in range(_ROUNDS):
-        _, phase = _first_stage(profile, _beside(profile, seconds, best.order.share)[None])
-        found = Found(parts, *_second_stage(profile, seconds, phase))
-        if found.period_s >= best.period_s * (1 - _BETTER):
-            break
-        best = found
     return best
 
 
@@ -153,17 +143,18 @@ def _lost(profile: Profile, share: Sequence[float]) -> F64:
 
 def _shares(profile: Profile, seconds: F64) -> tuple[float, ...]:
     """The shares at which a layer would be shortest if nothing had to wait for anything else."""
+    return min(_common(profile), key=lambda share: _freely_s(profile, seconds, share))
 
-    def layer_s(share: Sequence[float]) -> float:
-        products = sum(float(seconds[i]) for i in profile.of(COMPUTE)) + float((_lost(profile, share) * seconds).sum())
-        rates = [1.0 if r == 0 else dict(op.rates)[r] for op, r in zip(profile.operations, share, strict=True)]
-        others = [
-            sum(float(seconds[i]) / rates[i] for i in profile.of(resource))
-            for resource in {op.resource for op in profile.operations} - {COMPUTE}
-        ]
-        return max(products, *others) if others else products
 
-    return min(_common(profile), key=layer_s)
+def _freely_s(profile: Profile, seconds: F64, share: Sequence[float]) -> float:
+    """Seconds of a layer whose operations take `seconds` and never wait: no pipeline with these shares is faster."""
+    products = sum(float(seconds[i]) for i in profile.of(COMPUTE)) + float((_lost(profile, share) * seconds).sum())
+    rates = [1.0 if r == 0 else dict(op.rates)[r] for op, r in zip(profile.operations, share, strict=True)]
+    others = [
+        sum(float(seconds[i]) / rates[i] for i in profile.of(resource))
+        for resource in {op.resource for op in profile.operations} - {COMPUTE}
+    ]
+    return max([products, *others])
 
 
 def _beside(profile: Profile, seconds: F64, share: Sequence[float]) -> F64:
@@ -204,7 +195,7 @@ class _Pipeline:
 
     def apart(self, i: tuple[int, int], j: tuple[int, int]) -> None:
         """i and j never at the same time, whichever comes first, in any layers."""
-        k = self.program.variable(least=-1.0, most=2.0, whole=True)
+        k = self.program.variable(least=-1.0, most=1.0, whole=True)
         self.before(i, j, 0.0, k, -1.0)
         self.before(j, i, 1.0, k, 1.0)
 
@@ -234,21 +225,56 @@ def _first_stage(profile: Profile, durations: F64) -> tuple[int, F64]:
 
 
 def _second_stage(profile: Profile, seconds: F64, phase: F64) -> tuple[Order, Run]:
-    """The shares at which the pipeline of these phases is fastest, and what it then does."""
+    """The order and the shares at which the pipeline itself is fastest, from the order of the first stage: downhill."""
+    spent = seconds.sum(axis=1)
+    best: tuple[Order, Run] | None = None
+    for share in sorted(_common(profile), key=lambda share: _freely_s(profile, spent, share)):
+        if best is not None and _freely_s(profile, spent, share) >= best[1].period_s:
+            break
+        best = _better(profile, seconds, Order(phase, share), best)
+    while best is not None:
+        before = best
+        for order in _near(profile, best[0]):
+            if _freely_s(profile, spent, order.share) < best[1].period_s:
+                best = _better(profile, seconds, order, best)
+        if best[1].period_s >= before[1].period_s * (1 - _STEP):
+            return best
+    raise AssertionError("the order of the first stage waits for itself")
 
-    def tried(share: tuple[float, ...]) -> tuple[Order, Run]:
-        order = Order(phase, share)
-        return order, run(profile, seconds, order)
 
-    best = min((tried(share) for share in _common(profile)), key=lambda found: found[1].period_s)
+def _better(profile: Profile, seconds: F64, order: Order, best: tuple[Order, Run] | None) -> tuple[Order, Run] | None:
+    """What `order` gives, where it is faster than `best`."""
+    ran = run(profile, seconds, order)
+    faster = ran is not None and (best is None or ran.period_s < best[1].period_s * (1 - _BETTER))
+    return (order, ran) if ran is not None and faster else best
+
+
+def _near(profile: Profile, order: Order) -> Iterator[Order]:
+    """Orders one step away: another share of one operation, two neighbours on a resource exchanged, a nano-batch
+    moved."""
     for o, options in enumerate(_options(profile)):
         for r in options:
-            share = (*best[0].share[:o], r, *best[0].share[o + 1 :])
-            if share != best[0].share and _fits(profile, share):
-                found = tried(share)
-                if found[1].period_s < best[1].period_s * (1 - _BETTER):
-                    best = found
-    return best
+            share = (*order.share[:o], r, *order.share[o + 1 :])
+            if r != order.share[o] and _fits(profile, share):
+                yield Order(order.phase, share)
+    count = order.phase.shape[1]
+    for resource in sorted({op.resource for op in profile.operations}):
+        turns = sorted((order.phase[o, b] % 1.0, o, b) for o in profile.of(resource) for b in range(count))
+        for (_, i, a), (_, j, b) in zip(turns, turns[1:] + turns[:1], strict=True):
+            if a != b:
+                phase = order.phase.copy()
+                phase[i, a], phase[j, b] = _exchanged(phase[i, a], phase[j, b])
+                yield Order(phase, order.share)
+    for b in range(1, count):
+        for shift in _SHIFTS:
+            phase = order.phase.copy()
+            phase[:, b] += shift
+            yield Order(phase, order.share)
+
+
+def _exchanged(first: float, second: float) -> tuple[float, float]:
+    """Phases of two neighbours after they change places: each keeps its layer."""
+    return np.floor(first) + second % 1.0, np.floor(second) + first % 1.0
 
 
 def _fits(profile: Profile, share: Sequence[float]) -> bool:
