@@ -227,26 +227,27 @@ def _first_stage(profile: Profile, durations: F64) -> tuple[int, F64]:
 def _second_stage(profile: Profile, seconds: F64, phase: F64) -> tuple[Order, Run]:
     """The order and the shares at which the pipeline itself is fastest, from the order of the first stage: downhill."""
     spent = seconds.sum(axis=1)
-    best: tuple[Order, Run] | None = None
-    for share in sorted(_common(profile), key=lambda share: _freely_s(profile, spent, share)):
-        if best is not None and _freely_s(profile, spent, share) >= best[1].period_s:
-            break
-        best = _better(profile, seconds, Order(phase, share), best)
-    while best is not None:
-        before = best
-        for order in _near(profile, best[0]):
-            if _freely_s(profile, spent, order.share) < best[1].period_s:
-                best = _better(profile, seconds, order, best)
-        if best[1].period_s >= before[1].period_s * (1 - _STEP):
-            return best
-    raise AssertionError("the order of the first stage waits for itself")
-
-
-def _better(profile: Profile, seconds: F64, order: Order, best: tuple[Order, Run] | None) -> tuple[Order, Run] | None:
-    """What `order` gives, where it is faster than `best`."""
+    common = sorted(_common(profile), key=lambda share: _freely_s(profile, spent, share))
+    order = Order(phase, common[0])
     ran = run(profile, seconds, order)
-    faster = ran is not None and (best is None or ran.period_s < best[1].period_s * (1 - _BETTER))
-    return (order, ran) if ran is not None and faster else best
+    assert ran is not None, "the order of the first stage waits for itself"
+
+    def faster(other: Order, than_s: float) -> Run | None:
+        if _freely_s(profile, spent, other.share) >= than_s:
+            return None
+        found = run(profile, seconds, other)
+        return found if found is not None and found.period_s < than_s * (1 - _BETTER) else None
+
+    for share in common[1:]:
+        if found := faster(Order(phase, share), ran.period_s):
+            order, ran = Order(phase, share), found
+    before_s = np.inf
+    while ran.period_s < before_s * (1 - _STEP):
+        before_s = ran.period_s
+        for other in _near(profile, order):
+            if found := faster(other, ran.period_s):
+                order, ran = other, found
+    return order, ran
 
 
 def _near(profile: Profile, order: Order) -> Iterator[Order]:
