@@ -13,7 +13,11 @@ from rooflab import api
 from rooflab.costs.compile import compile_steps
 from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
-from rooflab.library.serving.moe_lens import MoeLens, SeparateExperts, limit, pme
+from rooflab.inputs.runs import KIND
+from rooflab.library.serving.moe_lens.paper import mean_gain, setup
+from rooflab.library.serving.moe_lens.schedule import Schedule, run_requests
+from rooflab.library.serving.moe_lens.stages import Rates, Stages, limit, pme
+from rooflab.library.serving.moe_lens.technique import MoeLens, SeparateExperts
 from rooflab.memory.account import account
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
@@ -175,3 +179,58 @@ def test_experts_apart_do_the_same_work_and_fill_the_device_with_fewer_tokens_th
     assert float(other.linear_s[0]) > ideal
     # the paper's profiler finds 18,500 tokens in the 4.8 s that the weights take
     assert float(other.linear_s[0]) == pytest.approx(4.8, rel=0.2)
+
+
+RATES = Rates(stream_s=1.0, token_s=1e-4, cached_s=0.0, cache_tokens=30_000, step_tokens=5_000, replicas=1)
+
+
+@pytest.mark.parametrize("overlapped", [True, False])
+@pytest.mark.parametrize(("prompt", "output"), [(100, 60), (30, 200), (700, 20)])
+def test_requests_alike_run_as_the_batch_of_twins_does(overlapped: bool, prompt: int, output: int) -> None:
+    one = run_batch(
+        prompt, output, 900, cache_tokens=RATES.cache_tokens, stream_s=1.0, token_s=1e-4, cached_s=0.0,
+        step_tokens=5_000, overlapped=overlapped,
+    )  # fmt: skip
+    other = run_requests(np.full(900, prompt), np.full(900, output), RATES, overlapped=overlapped)
+    assert (other.steps, other.preempted) == (one.steps, one.preempted)
+    assert other.seconds == pytest.approx(one.seconds)
+
+
+def test_requests_that_differ_all_end_and_phases_take_longer() -> None:
+    rng = np.random.default_rng(3)
+    prompts, outputs = rng.integers(5, 900, 800), rng.integers(1, 300, 800)
+    together, apart = (run_requests(prompts, outputs, RATES, overlapped=o) for o in (True, False))
+    assert together.seconds < 0.8 * apart.seconds
+    assert together.steps >= outputs.max()
+    assert apart.preempted == 0
+    # what a step computes is bounded, so the run takes at least the work's time
+    assert together.seconds >= (prompts.sum() + outputs.sum()) * RATES.token_s
+
+
+def test_a_log_that_cannot_be_held_is_told() -> None:
+    with pytest.raises(Infeasible, match="request 2 of 40,100"):
+        run_requests(np.array([10, 40_000]), np.array([10, 100]), RATES)
+    lab = Lab(api.engines())
+    with pytest.raises(InputError, match="input_tokens"):
+        Schedule().run(lab, KIND.sample("two-models"))
+    with pytest.raises(Infeasible, match="fits on the devices"):
+        Schedule(model="meta-llama/Llama-3.1-8B").run(lab, KIND.sample("azure-code"))
+
+
+def test_a_readers_log_and_the_control() -> None:
+    lab, log = Lab(api.engines()), KIND.sample("azure-code")
+    done = Schedule(cache_gb=10.0, requests=500).run(lab, log)
+    assert done.figure("generated").gain > 1.5
+    assert done.figure("steps").how == "executed"
+    assert "first 500 of 2,000" in done.notes[0]
+    control = Schedule(cache_gb=10.0, requests=500).ablated(0).run(lab, log)
+    assert control.figure("generated").gain == 1.0
+
+
+def test_a_reader_gets_what_the_claim_gets() -> None:
+    lab = Lab(api.engines())
+    runs = run_paper(paper("moe_lens"), setup(lab), {"reserved": 418}, lab, "stages")
+    gain = runs[0].outcome.figure("generated").gain
+    assert 1.5 < gain < 6
+    assert Stages(reserved=418).run(lab, setup(lab)).figure("generated").gain == gain
+    assert mean_gain(lab) > 1.5

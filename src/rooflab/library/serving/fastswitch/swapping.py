@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from rooflab.errors import InputError
+from rooflab.inputs.requests import with_lengths
 from rooflab.inputs.runs import Runs
 from rooflab.library.serving.fastswitch.blocks import Allocator, BlockGroups, Pages
 from rooflab.library.serving.fastswitch.replay import BLOCK_TOKENS, Copies, Replay, Tally, Turn, need
@@ -57,7 +57,7 @@ class Swapping(Method[Runs]):
     def run(self, lab: Lab, given: Runs) -> Outcome:
         """Execute on a trace of the reader. Raises InputError where it lacks lengths, Infeasible for a pool too
         small."""
-        log, notes = _usable(given, self.requests)
+        log, notes = with_lengths(given, self.requests)
         copies, fits = self._machine(lab, log)
         conversations, pool = _conversations(log, copies.step_s), self.blocks or fits
         managers = {"this": self, "vLLM's": self.ablated(0)}
@@ -78,7 +78,7 @@ class Swapping(Method[Runs]):
                 f"{plain.mean_run:.1f}; of {every:,} blocks that vLLM sends out {spared:,} need not go, since the host "
                 f"has them"
             )
-        return Outcome(figures, because, notes=tuple(notes))
+        return Outcome(figures, because, notes=notes)
 
     def ablated(self, seed: int) -> Swapping:
         """vLLM's manager: single blocks, each a copy of its own, all of them every time, while steps wait."""
@@ -133,26 +133,6 @@ def peak(conversations: Sequence[Sequence[Turn]]) -> int:
         *((t.step + t.output, -n) for t, n in zip(turns, sizes, strict=True)),
     ])  # fmt: skip
     return int(np.cumsum([n for _, n in changes]).max())
-
-
-def _usable(log: Runs, requests: int) -> tuple[Runs, list[str]]:
-    """The first requests of known lengths, and what is left out."""
-    for name in ("input_tokens", "output_tokens"):
-        if getattr(log, name) is None:
-            raise InputError("is needed: a sequence holds blocks for its prompt and its answer", name)
-    assert log.input_tokens is not None
-    assert log.output_tokens is not None
-    known = np.flatnonzero((log.input_tokens >= 1) & (log.output_tokens >= 1))
-    if not len(known):
-        raise InputError("holds no request of known lengths", "output_tokens")
-    if log.time_s is not None:
-        known = known[np.argsort(log.time_s[known], kind="stable")]
-    notes = []
-    if len(known) < len(log):
-        notes.append(f"{len(log) - len(known):,} requests without lengths are left out")
-    if len(known) > requests:
-        notes.append(f"the first {requests:,} of {len(known):,} requests (requests)")
-    return log.take(known[:requests]), notes
 
 
 def _conversations(log: Runs, step_s: float) -> list[list[Turn]]:
