@@ -101,6 +101,14 @@ def test_a_readers_scenario_in_every_column(lab: Lab) -> None:
     assert rl.papers.run("llm_viewer", s, method="operator_table", column="bytes")["prefill q_proj"] == 67108864
 
 
+def test_buffers_that_nobody_knows_are_asked_for(lab: Lab) -> None:
+    fields = {"model": "meta-llama/Llama-3.1-8B", "workload": {"isl": 512, "osl": 64, "batch": 1}}
+    found = OperatorTable(attention="fused").run(lab, api.load({**fields, "hardware": "l40s"}))
+    assert "prefill fused_attention" in {f.name for f in found.figures}
+    with pytest.raises(Infeasible, match="set attention=apart"):
+        OperatorTable(attention="fused").run(lab, api.load({**fields, "hardware": "mi300x"}))
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [("deepseek-ai/DeepSeek-V3", "LatentAttention"), ("google-t5/t5-base", "list decoders")],

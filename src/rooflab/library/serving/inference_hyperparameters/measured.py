@@ -90,8 +90,8 @@ class MeasuredLandscape(Method[Table]):
                 gains = [row["gain_percent"] for row in rows]
                 figures.append(
                     Figure(name=f"searching again after {old} became {new}", value=float(np.mean(gains)),
-                           unit="percent", how="executed", spread=(min(gains), max(gains)), runs=len(gains),
-                           over="groups")
+                           unit="percent", how="executed", runs=len(gains), over="groups",
+                           spread=(min(gains), max(gains)) if len(gains) > 1 else None)
                 )  # fmt: skip
         notes = () if any(land.noise for land in found.values()) else (
             "one measurement a setting: a part of what searching seems to give is noise that was picked; repeat some",

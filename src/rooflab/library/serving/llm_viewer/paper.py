@@ -29,7 +29,7 @@ __all__ = ["NetworkTable", "OperatorTable", "WeightBits", "paper"]
 paper = Paper.beside(__file__)
 
 _SM_BYTES: Final = 256e3
-"""Registers of a multiprocessor: what the released analyser takes as the buffer of a fused attention."""
+"""Registers of a multiprocessor of NVIDIA's: what the released analyser takes as the buffer of a fused attention."""
 _LONGEST: Final = 12
 """Operators of a network that are shown; the file has all."""
 
@@ -94,7 +94,8 @@ class OperatorTable(Method[Scenario]):
         prompt, output = s.workload.mean_prompt_tokens, s.workload.mean_output_tokens
         buffer = None
         if self.attention == "fused":
-            require(device.sm_count > 0, f"the on-chip memory of {device.name} is not known; set attention=apart")
+            known = device.vendor.lower() == "nvidia" and device.sm_count > 0
+            require(known, f"the analyser knows no on-chip buffer of {device.name}; set attention=apart")
             buffer = device.sm_count * _SM_BYTES
         steps = {"prefill": Step(sequences=1.0, tokens=prompt, context=prompt, on_chip_bytes=buffer)}
         if s.model.kind == "decoder":
