@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from rooflab import api
 from rooflab.errors import Infeasible
+from rooflab.inputs.runs import Runs
 from rooflab.library.serving.splitwise.search import best_split, cheapest, highest_rate
 from rooflab.library.serving.splitwise.technique import Splitwise
+from rooflab.papers.execute import run_paper
+from rooflab.papers.lab import Lab
+from rooflab.papers.outcome import Outcome
+from rooflab.papers.registry import paper
 from rooflab.scenario.scenario import Scenario
 
 
@@ -41,8 +47,11 @@ def test_the_best_split_is_found_from_anywhere(start: int) -> None:
     assert len(asked) == len(set(asked))
 
 
+@pytest.mark.parametrize("start", [None, (1, 1), (20, 9), (50, 50)])
 @pytest.mark.parametrize("price", [(1.0, 1.0), (1.0, 0.3), (0.3, 1.0)])
-def test_the_cheapest_pools_are_those_of_all_that_hold(price: tuple[float, float]) -> None:
+def test_the_cheapest_pools_are_those_of_all_that_hold(
+    price: tuple[float, float], start: tuple[int, int] | None
+) -> None:
     """Pools that help each other a little: a token machine takes a tenth of a prompt machine's work, too."""
 
     def holds(p: int, t: int) -> bool:
@@ -50,7 +59,7 @@ def test_the_cheapest_pools_are_those_of_all_that_hold(price: tuple[float, float
 
     every = [(p, t) for p in range(1, 31) for t in range(1, 31) if holds(p, t)]
     least = min(p * price[0] + t * price[1] for p, t in every)
-    found = cheapest(holds, (30, 30), price)
+    found = cheapest(holds, (30, 30), price, start=start)
     assert found is not None
     assert holds(*found)
     assert found[0] * price[0] + found[1] * price[1] <= 1.1 * least
@@ -106,3 +115,68 @@ def test_engines_are_sized_to_the_pools_and_other_hardware_may_decode() -> None:
 def test_refuses_with_a_reason(change: dict[str, object], technique: Splitwise, why: str) -> None:
     with pytest.raises(Infeasible, match=why):
         chat(**change) | technique
+
+
+def log_of(requests: int, *, per_s: float = 4.0, prompt: int = 1500, answer: int = 60, timed: bool = True) -> Runs:
+    rng = np.random.default_rng(0)
+    return Runs(
+        session=tuple(map(str, range(requests))),
+        time_s=np.cumsum(rng.exponential(1 / per_s, requests)) if timed else None,
+        input_tokens=rng.integers(prompt // 2, 2 * prompt, requests),
+        output_tokens=rng.integers(answer // 2, 2 * answer, requests),
+    )
+
+
+def sized(log: Runs, **settings: object) -> Outcome:
+    small = {"model": "meta-llama/Llama-3.1-8B", "prompt": "h100-sxm", "machines": 3, "seconds": 20}
+    return run_paper(paper("splitwise"), log, {**small, **settings}, Lab(api.engines()), "size_pools")[0].outcome
+
+
+def test_a_readers_log_is_sized_against_the_mixed_pool() -> None:
+    found = sized(log_of(200), rate=12.0)
+    assert found["median prompt"] == pytest.approx(1875, rel=0.1)
+    assert found["rate to be carried"] == 12.0
+    pools = [found[f"{side} machines that carry it"] for side in ("prompt", "token")]
+    machines = found.figure("machines that carry the rate")
+    assert machines.value == sum(pools) >= 2
+    assert machines.baseline is not None
+    assert found["power of them"] == pytest.approx(machines.value * (700 + 4600 / 8))
+    split = found.figure("highest rate of 3 machines")
+    assert split.baseline is not None
+    best = [found[f"{side} machines of that split"] for side in ("prompt", "token")]
+    assert sum(best) == 3
+    # what three machines carry is carried by three, and half as much again by more
+    assert sized(log_of(200), rate=0.9 * split.value)["machines that carry the rate"] <= 3
+    assert sized(log_of(200), rate=1.5 * split.value)["machines that carry the rate"] > 3
+
+
+def test_cheaper_token_machines_are_priced_as_such() -> None:
+    found = sized(log_of(200), rate=8.0, token="a100-80gb-sxm", minimise="cost")
+    assert "keep the slow-downs at no rate" not in found.because
+    p, t = (found[f"{side} machines that carry it"] for side in ("prompt", "token"))
+    assert found["power of them"] == pytest.approx(p * (700 + 4600 / 8) + t * (400 + 3300 / 8))
+
+
+def test_a_log_of_lengths_needs_a_rate_and_what_says_nothing_is_left_out() -> None:
+    lengths = log_of(50, timed=False)
+    with pytest.raises(Infeasible, match="give a rate"):
+        sized(lengths)
+    holes = lengths.with_column("output_tokens", np.where(np.arange(50) < 5, -1, lengths.output_tokens))
+    assert sized(holes, rate=2.0).notes[0].endswith("5 of the log")
+    with pytest.raises(Infeasible, match="columns input_tokens"):
+        sized(Runs(session=("a", "b"), time_s=np.array([0.0, 1.0])))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"machines": 1}, "cannot be split"),
+        ({"prompt": "16 x h100-sxm"}, "at most 8"),
+        ({"token": "2 x a100-80gb-sxm"}, "as wide in both"),
+        ({"token_power": 0.0}, "without power"),
+        ({"prompt": "l40s", "model": "meta-llama/Llama-3.1-70B"}, "does not fit"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(settings: dict[str, object], why: str) -> None:
+    with pytest.raises(Infeasible, match=why):
+        sized(log_of(50), **settings)

@@ -1,1 +1,2 @@
-"""Splitwise: `technique` splits an engine into pools, `rates` says what a cluster sustains, `paper` has the claims."""
+"""Splitwise: `technique` splits an engine into pools, `fleet` says what a cluster sustains at which slow-downs (`rates`),
+`search` finds the best one, `provisioning` and `log` do it for a reader, `paper` has the claims."""

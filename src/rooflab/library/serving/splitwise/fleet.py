@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.technique import Technique
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Design", "Fleet", "Pools"]
+__all__ = ["Design", "Fleet", "Pools", "work_s"]
 
 Pools = tuple[int, int]
 """Prompt and token machines."""
@@ -62,6 +62,7 @@ class Fleet:
     ) -> None:
         self._lab, self._cluster, self._at, self._reference = lab, cluster, at, reference
         self._step, self._most, self._limits = step, most, limits
+        self._works: dict[str, tuple[float, float]] = {}
 
     def holds(self, cluster: Scenario, technique: Technique | None, rate: float) -> bool:
         """Whether a rate keeps all nine slow-downs."""
@@ -104,24 +105,28 @@ class Fleet:
             cluster = self._cluster(design.prompt, design.machines((p, t)))
             return self.holds(cluster, design.technique((p, t)), rate)
 
-        return cheapest(holds, most, price)
+        prompt_s, token_s = self._work_s(design.prompt)[0], self._work_s(design.token)[1]
+        start = math.ceil(1.5 * rate * prompt_s), math.ceil(2.0 * rate * token_s)
+        return cheapest(holds, most, price, start=start)
 
     def fewest(self, device: str, rate: float, most: int) -> int | None:
         """The fewest mixed machines that sustain `rate`, at most `most`."""
-        found = cheapest(lambda p, t: self.holds(self._cluster(device, p), None, rate), (most, 1), (1.0, 1.0))
+        start = math.ceil(2.0 * rate * sum(self._work_s(device)))
+        found = cheapest(
+            lambda p, t: self.holds(self._cluster(device, p), None, rate), (most, 1), (1.0, 1.0), start=(start, 1)
+        )
         return None if found is None else found[0]
 
     def _work_s(self, device: str) -> tuple[float, float]:
-        """Seconds of a machine that a mean request takes in its prompt and in its tokens."""
         if device not in self._works:
-            one = self._cluster(device, 1)
-            w, cost = one.workload, self._lab.step_cost(one)
-            isl, osl, n = w.mean_prompt_tokens, w.mean_output_tokens, _TOGETHER
-            read = cost.step(n_prefill=1, prefill_tokens=isl, area=isl**2 / 2)
-            made = cost.step(n_decode=n, context=n * (isl + osl / 2))
-            self._works[device] = float(read.seconds[0]), osl * float(made.seconds[0]) / n
+            self._works[device] = work_s(self._lab, self._cluster(device, 1))
         return self._works[device]
 
-    @cached_property
-    def _works(self) -> dict[str, tuple[float, float]]:
-        return {}
+
+def work_s(lab: Lab, machine: Scenario) -> tuple[float, float]:
+    """Seconds of a machine that a mean request takes in its prompt and, beside fifteen others, in its tokens."""
+    w, cost = machine.workload, lab.step_cost(machine)
+    isl, osl, n = w.mean_prompt_tokens, w.mean_output_tokens, _TOGETHER
+    read = cost.step(n_prefill=1, prefill_tokens=isl, area=isl**2 / 2)
+    made = cost.step(n_decode=n, context=n * (isl + osl / 2))
+    return float(read.seconds[0]), osl * float(made.seconds[0]) / n

@@ -21,7 +21,9 @@ from typing import Final
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
+from rooflab.inputs.runs import Runs
 from rooflab.library.serving.splitwise.fleet import Design, Fleet, Pools
+from rooflab.library.serving.splitwise.log import SizePools
 from rooflab.library.serving.splitwise.provisioning import Provisioning
 from rooflab.library.serving.splitwise.rates import LIMITS
 from rooflab.library.serving.splitwise.technique import Splitwise
@@ -36,6 +38,7 @@ __all__ = ["paper"]
 paper = Paper.beside(__file__)
 paper.technique(Splitwise)
 paper.method(Provisioning)
+paper.method(SizePools)
 
 _BLOOM, _LLAMA = "bigscience/bloom", "meta-llama/Llama-2-70b-hf"
 _A100, _H100 = "a100-80gb-sxm", "h100-sxm"
@@ -172,11 +175,11 @@ def _saved(lab: Lab, design: Design, each: tuple[float, float], h100: float) -> 
     hosts, fleet = _hosts(lab), _fleet(lab, CONV)
     rate = _mixed(lab, _H100, hosts, CONV)
     if lab.with_idea():
-        pools = fleet.cheapest(design, rate, (2 * hosts, 2 * hosts), each)
+        pools = fleet.cheapest(design, rate, (5 * hosts, 5 * hosts), each)
     else:
-        mixed = fleet.fewest(design.prompt, rate, 2 * hosts)
+        mixed = fleet.fewest(design.prompt, rate, 10 * hosts)
         pools, each = None if mixed is None else (mixed, 0), (each[0], 0.0)
-    require(pools is not None, f"no cluster of {4 * hosts} machines sustains {rate:g} requests/s")
+    require(pools is not None, f"no cluster of {10 * hosts} machines sustains {rate:g} requests/s")
     return 100.0 * (1.0 - sum(n * x for n, x in zip(pools or (), each, strict=True)) / (hosts * h100))
 
 
@@ -245,6 +248,12 @@ for _name, _trace in (("coding", "azure-code"), ("conv", "azure-conv")):
 def setup(lab: Lab) -> Scenario:
     """A fifth of the authors' 40 machines under a fifth of a load between what mixed and split machines sustain."""
     return _cluster(lab, _H100, 8).with_workload(rate=14.0, requests=2000)
+
+
+@paper.setup("The authors' log of coding requests, a part")
+def requests(lab: Lab) -> Runs:
+    """Requests of the hour that the authors released."""
+    return lab.sample(Runs, "azure-code")
 
 
 @paper.draws

@@ -57,30 +57,46 @@ def best_split(rate: Callable[[int, float], float], tried: Sequence[int], start:
 
 
 def cheapest(
-    holds: Callable[[int, int], bool], most: tuple[int, int], price: tuple[float, float]
+    holds: Callable[[int, int], bool],
+    most: tuple[int, int],
+    price: tuple[float, float],
+    *,
+    start: tuple[int, int] | None = None,
 ) -> tuple[int, int] | None:
     """Prompt and token machines, at most `most` of either, that hold at the lowest price; None where all of them do
     not.
 
-    The fewest token machines beside all prompt machines, the fewest prompt machines beside those; then a token machine
-    more as long as it saves prompt machines worth more.
+    From `start` up to twice as many each time until they hold; the fewest token machines beside those prompt machines,
+    the fewest prompt machines beside those; then one more of either as long as it saves others worth more.
     """
-    p, t = most
-    if not holds(p, t):
-        return None
-    t = _lowest(lambda n: holds(most[0], n), t)
+    p, t = (min(max(n, 1), m) for n, m in zip(start or most, most, strict=True))
+    while not holds(p, t):
+        if (p, t) == most:
+            return None
+        p, t = min(2 * p, most[0]), min(2 * t, most[1])
+    t = _lowest(partial(holds, p), t)
     p = _lowest(partial(_beside, holds, t), p)
-    while t < most[1]:
-        fewer = p - int(price[1] / price[0]) - 1
-        if fewer < 1 or not holds(fewer, t + 1):
-            break
-        t += 1
-        p = _lowest(partial(_beside, holds, t), fewer)
+    found = _traded(holds, (p, t), most[1], price[1] / price[0])
+    if found != (p, t):
+        return found
+    t, p = _traded(lambda n, m: holds(m, n), (t, p), most[0], price[0] / price[1])
     return p, t
 
 
-def _beside(holds: Callable[[int, int], bool], tokens: int, prompts: int) -> bool:
-    return holds(prompts, tokens)
+def _traded(holds: Callable[[int, int], bool], pools: tuple[int, int], most: int, worth: float) -> tuple[int, int]:
+    """Pools with more of the second kind, one of which is worth so many of the first, as long as that is cheaper."""
+    a, b = pools
+    while b < most:
+        fewer = a - int(worth) - 1
+        if fewer < 1 or not holds(fewer, b + 1):
+            break
+        b += 1
+        a = _lowest(partial(_beside, holds, b), fewer)
+    return a, b
+
+
+def _beside(holds: Callable[[int, int], bool], second: int, first: int) -> bool:
+    return holds(first, second)
 
 
 def _lowest(holds: Callable[[int], bool], known: int) -> int:
