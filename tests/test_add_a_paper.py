@@ -103,15 +103,21 @@ def test_it_refuses_politely_and_takes_settings(followed) -> None:
     assert chosen[0]["quality"]["status"] == "unknown"
 
 
-def test_the_scaffold_is_a_working_paper_before_anything_is_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["scenario", "vectors"])
+def test_the_scaffold_is_a_working_paper_before_anything_is_changed(tmp_path: Path, kind: str) -> None:
     shell = Shell(tmp_path)
     for line in (
-        "rooflab papers new my_paper",
+        f"rooflab papers new my_paper --kind {kind}",
         "pip install -e rooflab-my-paper",
         "pytest rooflab-my-paper/test_my_paper.py",
     ):
         result = shell.run(line)
         assert result.returncode == 0, result.stdout + result.stderr
+    rows = json.loads(shell.run("rooflab papers check my_paper --json").stdout)
+    assert rows[0]["audited"], rows[0]["reason"]
+    other = shell.run("rooflab papers new your_paper --kind vector")
+    assert other.returncode == 2
+    assert "Did you mean vectors?" in other.stderr
     taken = shell.run("rooflab papers new my_paper")
     assert taken.returncode == 2
     assert "already" in taken.stderr

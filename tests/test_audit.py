@@ -3,73 +3,22 @@ pass."""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from toy_paper import toy, verdict
 
 from rooflab import api
 from rooflab.costs.engine_constants import using
 from rooflab.costs.left_out import without_source
-from rooflab.evidence.claims.audit import Audit, Labs, audit
 from rooflab.evidence.claims.check import check_paper
 from rooflab.evidence.claims.fitted import seen_by_fits
 from rooflab.evidence.claims.printed import answers_in_code, is_plain
 from rooflab.evidence.claims.row import counts
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
-
-HEAD = """\
-import numpy as np
-
-from rooflab.inputs.vectors import Vectors
-from rooflab.papers import Figure, Method, Outcome, Paper, Technique
-from rooflab.scenario.scenario import Scenario
-
-paper = Paper.beside(__file__)
-
-
-def served(lab):
-    return lab.scenario(
-        model="meta-llama/Llama-3.1-8B", hardware="h100-sxm",
-        workload={"isl": 512, "osl": 256, "scenario": "max-throughput"},
-    )
-
-
-def bandwidth(lab):
-    return lab.hardware("h100-sxm").device.memory_bytes_per_s
-
-
-"""
-"""What toy papers share: 3.35 TB/s, and an engine to ask."""
-
-
-def toy(folder: Path, code: str, **stated: Any) -> Paper:
-    """The paper of `code` with one claim called "c", loaded from its files."""
-    claim = {"id": "c", "text": "a figure", "expect": 77.77, "source": "abstract"} | stated
-    facts = {"title": "A toy", "url": "https://example.org", "date": "2026-01-01", "claims": [claim]}
-    (folder / "toy.yaml").write_text(yaml.safe_dump(facts))
-    (folder / "toy.py").write_text(HEAD + code)
-    spec = importlib.util.spec_from_file_location("toy", folder / "toy.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = module.paper
-    assert isinstance(found, Paper)
-    return found
-
-
-def verdict(paper: Paper) -> Audit:
-    claim, labs = paper.find("c"), Labs(api.engines())
-    lab = labs.get()
-    got = claim.function(lab)
-    claim.error(got)
-    return audit(paper, claim, got, lab, labs)
-
 
 CHEATS = {
     "a table of the module": """
@@ -181,7 +130,7 @@ def test_an_answer_in_a_module_beside_is_found_out(tmp_path: Path, monkeypatch: 
         code = f'{line}\n\n@paper.claim("c")\ndef figure(lab):\n    return {value} * lab.data("x", 2.0)\n'
         assert "rates.py:1 contains 77.77" in verdict(toy(folder, code)).reason
         printed = sys.modules["rooflab.evidence.claims.printed"]
-        printed._tree.cache_clear()
+        printed.tree.cache_clear()
         printed._numbers.cache_clear()
 
 
@@ -263,16 +212,18 @@ def test_a_figure_that_moves_otherwise_than_stated_fails(tmp_path: Path, moves: 
 
 def test_a_figure_that_follows_what_was_published_is_an_input_or_fails(tmp_path: Path) -> None:
     code = """
+from pathlib import Path
+here = Path(__file__)
+
 @paper.claim("c")
 def figure(lab):
-    published = [float(x) for x in paper.file.with_suffix(".txt").read_text().split()]
-    return lab.data("published", published)[0] * lab.data("of", 2.0) / 2
+    return lab.table(here.with_name("published.csv"))["x"][0] * lab.data("of", 2.0) / 2
 """
-    (tmp_path / "toy.txt").write_text("38.5")
+    (tmp_path / "published.csv").write_text("x\n38.5\n")
     hidden = verdict(toy(tmp_path, code, expect=38.5, kind="derived"))
     assert "not declared an input" in hidden.reason
-    declared = verdict(toy(tmp_path, code, expect=38.5, kind="derived", inputs={"published": "the paper's table 1"}))
-    assert declared.inputs_only
+    declared = verdict(toy(tmp_path, code, expect=38.5, kind="derived", inputs={"published.csv": "table 1"}))
+    assert declared.restates == "table 1"
 
 
 def test_a_claim_that_asks_for_nothing_fails(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import rooflab as rl
 from rooflab import api
 from rooflab.errors import Infeasible, InputError
-from rooflab.inputs.scenario import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
+from rooflab.inputs.perturb import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
 from rooflab.inputs.vectors import Vectors
 from rooflab.papers.condition import Condition
 from rooflab.papers.execute import run_paper

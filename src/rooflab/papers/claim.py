@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from rooflab.papers.expectation import Expectation, Got
 
 if TYPE_CHECKING:
     from rooflab.papers.lab import Lab
 
-__all__ = ["KINDS", "ROLES", "Claim", "ClaimFunction", "ClaimKind", "Move", "NotModelled", "Null", "Role"]
+__all__ = [
+    "KINDS", "ROLES", "Claim", "ClaimFunction", "ClaimKind", "Move", "NotModelled", "Null", "Reading", "Role",
+]  # fmt: skip
 
 ClaimKind = Literal["executed", "modelled", "analogue", "derived"]
 """The paper's algorithm on its own or published data; the engine's prices and simulations; its algorithm on other data
@@ -46,13 +48,27 @@ class Null:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a reader gets a claim's figure: `papers run` with `method` and `settings` on the paper's own `setup`, or on a
+    `sample` (both empty: the first that there is), and of what comes out one of the `figures` (several: members of a
+    range, or values by the names that the claim gives): its value, its baseline or its gain."""
+
+    figures: Mapping[str, str] = field(hash=False)
+    method: str = ""
+    setup: str = ""
+    sample: str = ""
+    of: Literal["value", "baseline", "gain"] = "value"
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A published figure and the function that computes it.
 
     `tolerance` is a share of the figure; `wider` gives the reason where it is above 15 %. `group` names the table or
     figure that it belongs to: one finding. `moves`: inputs and how the figure follows them. `null`: what remains
     without the idea. `inputs` names data of the claim that restate a published figure, with the reason why it has to be
-    put in. `note` says what explains a gap.
+    put in. `reading` is how a reader gets it. `note` says what explains a gap.
     """
 
     paper: str
@@ -69,6 +85,7 @@ class Claim:
     moves: Mapping[str, Move] = field(default_factory=dict, hash=False)
     null: Null | None = None
     inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
+    reading: Reading | None = None
     needs: str = ""
     wider: str = ""
     note: str = ""

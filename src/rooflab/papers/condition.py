@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rooflab.inputs.scenario import Perturbation
+from rooflab.inputs.perturb import Perturbation
 
 __all__ = ["Assumption", "Condition"]
 

@@ -16,8 +16,11 @@
         moves: {memory bandwidth: +1}      # or {memory bandwidth: {sign: 1, power: 0.9}}
         without: {by: technique, value: 1}    # what remains without the idea: the null
         inputs: {published batch: reason}
+        run: {method: codes, setup: captions, figure: recall@1, set: {residuals: 2}}    # what a reader runs for it
     not modelled: [{id, text, expect, unit, role, group, reason}]
     numbers: {60: seconds of a minute}       # published numbers that stand in the code for another reason
+    constants:                               # numbers of the code and data of its claims, each with its source
+      - {name: LAUNCH_S, value: 0.00075, source: table 3}    # or Growth.noise, policy.gap, the name of a datum
     quality: [{model, task, delta, unit, source, when: {parameter: value}}]
 
 No number of this file may stand in the paper's code: the audit looks for them.
@@ -31,26 +34,37 @@ from pathlib import Path
 from typing import Any, Final
 
 from rooflab.errors import InputError, unknown
-from rooflab.papers.claim import KINDS, ROLES, Move, NotModelled, Null
+from rooflab.papers.claim import KINDS, ROLES, Move, NotModelled, Null, Reading
 from rooflab.papers.expectation import read_expectation
 from rooflab.papers.quality import QualityPoint
 
-__all__ = ["Facts", "read_facts", "read_texts"]
+__all__ = ["Constant", "Facts", "read_facts", "read_texts"]
 
 _TOP: Final = (
     "title", "name", "url", "date", "kind", "saves", "does", "seed", "executed", "modelled", "assumed", "own_data",
-    "claims", "not modelled", "numbers", "quality",
+    "claims", "not modelled", "numbers", "constants", "quality",
 )  # fmt: skip
 _CLAIM: Final = (
     "id", "text", "expect", "unit", "source", "role", "group", "kind", "tolerance", "wider", "moves", "without",
-    "inputs", "needs", "note",
+    "inputs", "run", "needs", "note",
 )  # fmt: skip
+_RUN: Final = ("method", "setup", "sample", "figure", "of", "set")
 _LEFT_OUT: Final = ("id", "text", "expect", "unit", "role", "group", "reason")
 _TIGHT: Final = 0.15
 """The tolerance above which a reason is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
+class Constant:
+    """A number (or table of them) of a paper's code, or a datum of its claims: its name there, `value` where it is one
+    number, and the `source` that it is taken from."""
+
+    name: str
+    source: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """A KEY.yaml, read: texts by name, claims by id (fields of a `Claim` without its function), what is left out."""
 
@@ -59,6 +73,7 @@ class Facts:
     claims: Mapping[str, Mapping[str, Any]]
     left_out: tuple[NotModelled, ...]
     numbers: Mapping[float, str]
+    constants: Mapping[str, Constant]
     quality: tuple[QualityPoint, ...] = field(default_factory=tuple)
 
 
@@ -81,8 +96,9 @@ def read_facts(path: Path) -> Facts:
         raise InputError(f"{both[0]!r} is both computed and not", where)
     points = tuple(_point(item, f"{where}: quality[{i}]") for i, item in enumerate(_list(raw, "quality", where)))
     return Facts(
-        _texts(raw), tuple(map(str, _list(raw, "own_data", where))), claims, left, _numbers(raw, where), points
-    )
+        texts=_texts(raw), own_data=tuple(map(str, _list(raw, "own_data", where))), claims=claims, left_out=left,
+        numbers=_numbers(raw, where), constants=_constants(raw, where), quality=points,
+    )  # fmt: skip
 
 
 def read_texts(path: Path) -> dict[str, Any]:
@@ -146,6 +162,7 @@ def _claim(item: Any, where: str) -> Mapping[str, Any]:
         "group": str(item.get("group") or item["id"]),
         "moves": {str(name): _move(said, f"{where}: moves.{name}") for name, said in (item.get("moves") or {}).items()},
         "null": _null(item.get("without"), f"{where}: without"), "inputs": dict(item.get("inputs") or {}),
+        "reading": _reading(item.get("run"), f"{where}: run"),
         "needs": str(item.get("needs") or ""), "wider": str(item.get("wider") or ""),
         "note": str(item.get("note") or ""),
     }  # fmt: skip
@@ -157,6 +174,24 @@ def _numbers(raw: Mapping[str, Any], where: str) -> dict[float, str]:
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not str(reason or "").strip():
             raise InputError("says why a published number stands in the code: {60: seconds of a minute}", where)
         found[float(number)] = str(reason)
+    return found
+
+
+def _constants(raw: Mapping[str, Any], where: str) -> dict[str, Constant]:
+    found: dict[str, Constant] = {}
+    for i, item in enumerate(_list(raw, "constants", where)):
+        at = f"{where}: constants[{i}]"
+        if not isinstance(item, Mapping) or not str(item.get("name") or "").strip():
+            raise InputError("a constant has a name, and a source", at)
+        name, value = str(item["name"]), item.get("value")
+        _known(item, ("name", "value", "source"), at)
+        if not str(item.get("source") or "").strip():
+            raise InputError("needs its source", f"{at} ({name})")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise InputError(f"{value!r} is not a number (a table needs none)", f"{at} ({name})")
+        if name in found:
+            raise InputError(f"two constants are called {name!r}", where)
+        found[name] = Constant(name, str(item["source"]), None if value is None else float(value))
     return found
 
 
@@ -183,6 +218,26 @@ def _null(said: Any, where: str) -> Null | None:
         raise InputError("says by what the idea is taken away: {by: technique, value: 1}", where)
     _known(said, ("by", "value"), where)
     return Null(str(said["by"]), None if said.get("value") is None else float(said["value"]))
+
+
+def _reading(said: Any, where: str) -> Reading | None:
+    if said is None:
+        return None
+    if not isinstance(said, Mapping) or not said.get("figure"):
+        raise InputError("says which figure: {method: codes, setup: captions, figure: recall@1}", where)
+    _known(said, _RUN, where)
+    figure, settings = said["figure"], said.get("set") or {}
+    figures = (
+        figure if isinstance(figure, Mapping) else {x: x for x in (figure if isinstance(figure, list) else [figure])}
+    )
+    if not isinstance(settings, Mapping):
+        raise InputError("set is a mapping of parameters", where)
+    return Reading(
+        figures={str(k): str(v) for k, v in figures.items()}, method=str(said.get("method") or ""),
+        setup=str(said.get("setup") or ""), sample=str(said.get("sample") or ""),
+        of=_one(said, "of", ("value", "baseline", "gain"), "value", where),
+        settings={str(k): v for k, v in settings.items()},
+    )  # fmt: skip
 
 
 def _left_out(item: Any, where: str) -> NotModelled:

@@ -11,22 +11,36 @@ from rooflab.scenario.scenario import Scenario
 if TYPE_CHECKING:
     from rooflab.costs.engine_constants import ServingCalibration
 
-__all__ = ["Heard"]
+__all__ = ["Answer", "Heard"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A result that a lab gave: an engine's (`engine`), or what a paper computed itself, in `seconds` of the processor,
+    by way of the results `inner`."""
+
+    value: Any
+    engine: bool
+    seconds: float
+    inner: tuple[Answer, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
 class Heard:
     """Names of inputs that were handed over, assumptions and data by name, scenarios that engines were asked for with
-    the constants in force, and whether a seed or random numbers were asked for."""
+    the constants in force, and whether a seed or random numbers were asked for; the results that were given, in order,
+    and the seconds of the processor that they took."""
 
     asked: dict[str, None] = field(default_factory=dict)
     assumed: dict[str, Assumption] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     priced: dict[int, tuple[Scenario, ServingCalibration]] = field(default_factory=dict)
     drew: bool = False
+    answers: list[Answer] = field(default_factory=list)
+    seconds: float = 0.0
 
     def add(self, other: Heard) -> None:
-        """What another record has, too."""
+        """What another record has, too; its results are steps on the way to one of this."""
         self.asked |= other.asked
         self.assumed |= other.assumed
         self.data |= other.data

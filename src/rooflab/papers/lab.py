@@ -5,15 +5,16 @@ The audit hands a claim another lab, in which one physical input is halved or do
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from rooflab.errors import InputError
-from rooflab.inputs.scenario import HARDWARE_INPUTS, WORKLOAD_INPUTS, Perturbation
+from rooflab.inputs.perturb import HARDWARE_INPUTS, MODEL_INPUTS, SCENARIO_INPUTS, Perturbation
 from rooflab.papers.condition import Assumption, Condition
-from rooflab.papers.heard import Heard
+from rooflab.papers.heard import Answer, Heard
 from rooflab.papers.outcome import Outcome
 from rooflab.papers.work import Work
 from rooflab.scenario.hardware import Hardware
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from rooflab.estimator.serving.breakdown import OperatorRow
     from rooflab.papers.budget import Budget
 
-__all__ = ["Engines", "Lab"]
+__all__ = ["SHIFT", "Engines", "Lab"]
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -117,6 +118,11 @@ class Lab:
         return list(self._record.priced.values())
 
     @property
+    def answers(self) -> tuple[Answer, ...]:
+        """Results that were given, in order."""
+        return tuple(self._record.answers)
+
+    @property
     def drew(self) -> bool:
         """Whether a seed or random numbers were asked for: what never does is the same with every seed."""
         return self._record.drew
@@ -137,7 +143,7 @@ class Lab:
         """A scenario from its fields, as a file has them: ``lab.scenario(model="…", hardware="8 x a100",
         workload={…})``."""
         made = self.engines.load(fields if isinstance(fields, (str, Path)) else {**(fields or {}), **more})
-        self._ask((*HARDWARE_INPUTS, *WORKLOAD_INPUTS))
+        self._ask(SCENARIO_INPUTS)
         return made if self.condition.at_engines else self._scaled(made)
 
     def hardware(self, spec: Any) -> Hardware:
@@ -153,15 +159,19 @@ class Lab:
         """A model by name, path or inline config."""
         from rooflab.catalogue.models import model
 
+        self._ask(MODEL_INPUTS)
         found: Model = model(name)
-        return found
+        scale = None if self.condition.at_engines else self.condition.perturbation
+        return scale.model(found) if scale else found
 
     def data(self, name: str, value: T) -> T:
         """A datum of the paper's setup, or what an algorithm works on: numbers, arrays, lists and mappings of them.
 
         The audit scales every number in it, and shifts it where it was published, so constants of a claim that matter
-        go through here.
+        go through here. Raises InputError for a text: numbers are handed over as numbers.
         """
+        if isinstance(value, (str, bytes)):
+            raise InputError("is a text; numbers are handed over as numbers", f"datum {name!r}")
         self._ask([f"data: {name}"])
         self.given_data[name] = value
         if self.condition.shifted == name:
@@ -170,6 +180,12 @@ class Lab:
         scale = self.condition.perturbation
         changed: T = scale.datum(name, value) if scale else value
         return changed
+
+    def table(self, path: str | Path) -> Any:
+        """The numbers in a file beside the paper (.csv, .json, .yaml, .npz), as a datum of the file's name."""
+        from rooflab.papers.table import read_table
+
+        return self.data(Path(path).name, read_table(Path(path)))
 
     def assume(self, name: str, value: float, *, low: float, high: float, source: str) -> float:
         """A number that nobody published: `value`, which could as well lie anywhere from `low` to `high`.
@@ -200,6 +216,7 @@ class Lab:
 
     def run(self, method: Runs[T], given: T) -> Outcome:
         """What `method` gives on `given`; the same method without its idea where the audit says so."""
+        self.asked[f"method: {method.key}"] = None
         chosen: Runs[T] = method
         if self.condition.ablated:
             without = method.ablated(self.condition.seed)
@@ -229,26 +246,26 @@ class Lab:
     def estimate(self, scenario: Scenario, technique: Technique | None = None) -> Estimate:
         """Closed-form metrics of `scenario` (with `technique` in it, unless the audit takes techniques out)."""
         changed = self.priced_as(scenario, technique)
-        return self.cached(("estimate", changed), lambda: self.engines.estimate(changed))
+        return self._asked(("estimate", changed), lambda: self.engines.estimate(changed))
 
     def simulate(self, scenario: Scenario, technique: Technique | None = None, **options: Any) -> Any:
         """Event-by-event metrics; options are those of `rooflab.simulate`."""
         changed = self.priced_as(scenario, technique)
-        return self.cached(
+        return self._asked(
             ("simulate", changed, tuple(sorted(options.items()))), lambda: self.engines.simulate(changed, **options)
         )
 
     def plan(self, scenario: Scenario, **options: Any) -> Any:
         """The best deployments; options are those of `rooflab.plan`."""
         changed = self.priced_as(scenario)
-        return self.cached(
+        return self._asked(
             ("plan", changed, repr(sorted(options.items()))), lambda: self.engines.plan(changed, **options)
         )
 
     def engine(self, scenario: Scenario) -> Engine:
         """One engine of `scenario`, completed, accounted and priced."""
         changed = self.priced_as(scenario)
-        return self.cached(("engine", changed), lambda: self.engines.engine(changed))
+        return self._asked(("engine", changed), lambda: self.engines.engine(changed))
 
     def step_cost(self, scenario: Scenario) -> StepCost:
         """The price of a step of one engine of `scenario`."""
@@ -257,7 +274,7 @@ class Lab:
     def operators(self, scenario: Scenario, phase: str = "decode", **load: float) -> list[OperatorRow]:
         """Operators of one step of `scenario`, longest first; `load` as in `StepCost.step`."""
         changed = self.priced_as(scenario)
-        return self.cached(
+        return self._asked(
             ("operators", changed, phase, tuple(sorted(load.items()))),
             lambda: self.engines.operators(changed, phase, **load),
         )
@@ -275,8 +292,8 @@ class Lab:
         the budget, there may be fewer than were asked for, and the figures are of those (see `Figure.mean`).
         """
         found = self.work.through(name, items, lambda item: self._recorded(lambda: compute(item)), least)
-        for _, heard in found.values():
-            self._record.add(heard)
+        for value, heard in found.values():
+            self._note(value, heard, engine=False)
         return {item: value for item, (value, _) in found.items()}
 
     def cell(self, name: str, compute: Callable[[], T]) -> T:
@@ -289,29 +306,43 @@ class Lab:
         cut to fit is noted in the outcome."""
         return self.work.budget
 
+    def cached(self, key: Any, compute: Callable[[], T]) -> T:
+        """The result under `key`, computed once in this lab; a claim's own costly steps may use it, too."""
+        return self._answer(key, compute, engine=False)
+
+    def _asked(self, key: Any, compute: Callable[[], T]) -> T:
+        """What an engine says under `key`."""
+        return self._answer(key, compute, engine=True)
+
+    def _answer(self, key: Any, compute: Callable[[], T], *, engine: bool) -> T:
+        if key not in self._results:
+            self._results[key] = self._recorded(compute)
+        result: T
+        result, heard = self._results[key]
+        self._note(result, heard, engine=engine)
+        return result
+
     def _recorded(self, compute: Callable[[], T]) -> tuple[T, Heard]:
         """A result, and what was asked for on its way."""
         outer, self._record = self._record, Heard()
+        started = time.process_time()
         try:
             return compute(), self._record
         finally:
             inner, self._record = self._record, outer
+            inner.seconds = time.process_time() - started
             outer.add(inner)
 
-    def cached(self, key: Any, compute: Callable[[], T]) -> T:
-        """The result under `key`, computed once in this lab; a claim's own costly steps may use it, too."""
-        if key not in self._results:
-            self._results[key] = self._recorded(compute)
-        result: T
-        result, record = self._results[key]
-        self._record.add(record)
-        return result
+    def _note(self, result: Any, heard: Heard, *, engine: bool) -> None:
+        """Write a result down, with what was asked for on its way."""
+        self._record.add(heard)
+        self._record.answers.append(Answer(result, engine, heard.seconds, tuple(heard.answers)))
 
     def priced_as(self, scenario: Scenario, technique: Technique | None = None) -> Scenario:
         """`scenario` (with `technique` in it) as an engine of this lab gets it: for papers that run engines."""
         from rooflab.costs.engine_constants import active
 
-        self._ask((*HARDWARE_INPUTS, *WORKLOAD_INPUTS))
+        self._ask(SCENARIO_INPUTS)
         changed = self.with_technique(self._scaled(scenario), technique)
         self._record.priced[id(changed)] = changed, active()
         return changed

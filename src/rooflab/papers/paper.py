@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rooflab.errors import InputError, unknown
 from rooflab.papers.cards import Card, card
 from rooflab.papers.claim import Claim, ClaimFunction, NotModelled
-from rooflab.papers.facts import Facts, read_facts
+from rooflab.papers.facts import Constant, Facts, read_facts
 from rooflab.papers.method import Method
 from rooflab.papers.quality import EXACT, QualityCost, QualityPoint, quality_cost
 from rooflab.papers.technique import Technique
@@ -32,8 +32,8 @@ class Paper:
 
     `does` is one sentence of our own; `saves` names the resources it saves; `seed` its number in the origin's list (0:
     another). `executed`, `modelled`, `assumed` are sentences for its page. `own_data` names what its authors measured;
-    `file` is where its code lies; `numbers` are published
-    numbers that stand there for another reason.
+    `file` is where its code lies; `numbers` are published numbers that stand there for another reason, `constants`
+    numbers of it and data of its claims with their sources.
     """
 
     key: str
@@ -51,6 +51,7 @@ class Paper:
     own_data: tuple[str, ...] = ()
     file: Path | None = None
     numbers: Mapping[float, str] = field(default_factory=dict)
+    constants: Mapping[str, Constant] = field(default_factory=dict)
     stated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     left_out: tuple[NotModelled, ...] = ()
     points: tuple[QualityPoint, ...] = ()
@@ -84,8 +85,7 @@ class Paper:
             texts = known | texts
         return cls(
             key=key, own_data=facts.own_data, file=file, numbers=facts.numbers, stated=facts.claims,
-            left_out=facts.left_out,
-            points=facts.quality, **texts,
+            constants=facts.constants, left_out=facts.left_out, points=facts.quality, **texts,
         )  # fmt: skip
 
     def card(self) -> Card:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
-from rooflab.errors import InputError
+from rooflab.errors import InputError, unknown
 from rooflab.files import write_text
 
 __all__ = ["scaffold"]
@@ -42,7 +43,7 @@ does: One sentence of your own about what it does.
 
 """
 
-_FACTS = """\
+_TECHNIQUE_FACTS = """\
 executed: what really runs.
 modelled: what the engine predicts.
 assumed: what the paper does not say.
@@ -72,7 +73,7 @@ quality:
   source: table 1 of the paper
 """
 
-_PAPER = '''\
+_TECHNIQUE = '''\
 """{name}: what the paper does, in one line."""
 
 from __future__ import annotations
@@ -115,6 +116,91 @@ def throughput(lab: Lab) -> float:
     return lab.estimate(base, {name}()).output_tokens_per_s / lab.estimate(base).output_tokens_per_s
 '''
 
+_METHOD_FACTS = """\
+executed: what really runs.
+modelled: 'nothing.'
+assumed: what the paper does not say.
+
+constants:
+- {{name: bits, value: 4, source: table 1 of the paper}}
+
+claims:
+- id: recall
+  text: 4 bits a number find nine in ten neighbours
+  expect: {{at least: 0.9}}
+  source: abstract
+  role: headline
+  kind: executed
+  without: {{by: ablation}}
+  run: {{method: codes, sample: digits, figure: neighbours found, set: {{bits: 4}}}}
+
+not modelled:
+- id: time
+  text: twice as fast
+  expect: 2
+  unit: x
+  reason: the abstract does not say on which machine.
+"""
+
+_METHOD = '''\
+"""{name}: what the paper does, in one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from rooflab.inputs.vectors import Vectors
+from rooflab.papers import Figure, Lab, Method, Outcome, Paper, PositiveInt
+from rooflab.papers.technique import require
+
+paper = Paper.beside(__file__)
+
+
+@paper.method
+class Codes(Method[Vectors]):
+    """Round every number to `bits` bits and search what is left: change this into what the paper proposes.
+
+    `rounded` False draws the codes instead, which is the method without its idea.
+    """
+
+    bits: PositiveInt = 4
+    rounded: bool = True
+
+    def run(self, lab: Lab, given: Vectors) -> Outcome:
+        """Code the vectors, search the codes, count what ought to be found. Refuses vectors without neighbours."""
+        queries, wanted = given.queries, given.neighbours
+        require(queries is not None and wanted is not None, "nothing says what ought to be found")
+        assert queries is not None and wanted is not None
+        codes = self._codes(lab, given.base.astype(np.float64))
+        apart = ((queries[:, None, :] - codes[None, :, :]) ** 2).sum(axis=2)
+        found = np.argsort(apart, axis=1, kind="stable")[:, : wanted.shape[1]]
+        hit = (found[:, :, None] == wanted[:, None, :]).any(axis=1)[wanted >= 0]
+        plain = 4.0 * given.dimensions
+        figures = (
+            Figure(name="neighbours found", value=float(hit.mean()), how="executed", better="higher", baseline=1.0),
+            Figure(name="size", value=plain * self.bits / 32, unit="B", how="executed", better="lower", baseline=plain),
+        )
+        return Outcome(figures, f"a number keeps {{2**self.bits}} values of its own dimension")
+
+    def _codes(self, lab: Lab, base: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        low, high = base.min(axis=0), base.max(axis=0)
+        steps = np.where(high > low, (high - low) / (2**self.bits - 1), 1.0)
+        if not self.rounded:
+            return low + steps * lab.rng("codes").integers(0, 2**self.bits, base.shape)
+        return low + steps * np.round((base - low) / steps)
+
+    def ablated(self, seed: int) -> Codes:
+        """Codes that are drawn."""
+        return Codes(bits=self.bits, rounded=False)
+
+
+@paper.claim("recall")
+def recall(lab: Lab) -> float:
+    """The share of neighbours that the codes find."""
+    return lab.run(Codes(bits=lab.data("bits", 4)), lab.sample(Vectors, "digits"))["neighbours found"]
+'''
+
 _TEST = '''\
 """What every paper must hold, and what this one does."""
 
@@ -128,11 +214,17 @@ class Test{name}(PaperConformance):
 '''
 
 
-def scaffold(key: str, folder: str | Path = ".") -> list[Path]:
+_KINDS: Final = {"scenario": (_TECHNIQUE_FACTS, _TECHNIQUE), "vectors": (_METHOD_FACTS, _METHOD)}
+"""What a paper may read to begin with: its facts and its code."""
+
+
+def scaffold(key: str, folder: str | Path = ".", kind: str = "scenario") -> list[Path]:
     """Write ``rooflab-KEY/`` with pyproject.toml, a package of the paper's module and its KEY.yaml, and a test; the
     paths written.
 
-    Raises InputError for a key that is no Python name, or is taken, and where a file exists already.
+    `kind` "scenario" begins with a technique, "vectors" with a method on vectors (any other kind of input is read in
+    the same way). Raises InputError for a key that is no Python name, or is taken, for another kind, and where a file
+    exists already.
     """
     from rooflab.papers.cards import cards
     from rooflab.papers.registry import keys
@@ -141,13 +233,16 @@ def scaffold(key: str, folder: str | Path = ".") -> list[Path]:
         raise InputError(f"{key!r} is not a key such as my_paper (lower-case letters, digits, _)")
     if key in keys():
         raise InputError(f"there is a paper called {key!r} already")
+    if kind not in _KINDS:
+        raise unknown("kind to begin with", kind, _KINDS)
     root = Path(folder) / f"rooflab-{key.replace('_', '-')}"
     name = "".join(part.capitalize() for part in key.split("_"))
     listed = any(c.key == key for c in cards())  # what the card says need not be said again
     package = f"rooflab_{key}"
+    facts, code = _KINDS[kind]
     texts = {
-        "pyproject.toml": _PROJECT, f"{package}/__init__.py": _PACKAGE, f"{package}/{key}.py": _PAPER,
-        f"{package}/{key}.yaml": _FACTS if listed else _CARD + _FACTS, f"test_{key}.py": _TEST,
+        "pyproject.toml": _PROJECT, f"{package}/__init__.py": _PACKAGE, f"{package}/{key}.py": code,
+        f"{package}/{key}.yaml": facts if listed else _CARD + facts, f"test_{key}.py": _TEST,
     }  # fmt: skip
     paths = [root / file for file in texts]
     for path in paths:

@@ -15,14 +15,18 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from rooflab.api import engines
+from rooflab.errors import InputError
 from rooflab.evidence.claims.check import check_claims, plain
+from rooflab.evidence.claims.code import Code
 from rooflab.evidence.claims.row import Row
 from rooflab.papers.cards import KINDS, RESOURCES
-from rooflab.papers.execute import run_paper
+from rooflab.papers.execute import own_inputs, run_paper
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
 from rooflab.papers.technique import Technique
 from rooflab.scenario.scenario import Scenario
+from rooflab.testing.methods import MethodConformance
+from rooflab.testing.readers import ReaderConformance
 from rooflab.testing.techniques import TechniqueConformance, scenarios
 
 __all__ = ["PaperConformance"]
@@ -36,6 +40,12 @@ _CHECKS = (
 
 _LONG_S = 5.0
 """Seconds of a core after which a method has to work through cells, on any machine."""
+
+
+_METHOD_CHECKS = (
+    "test_is_a_value", "test_names_a_wrong_parameter", "test_gives_figures", "test_leaves_its_input_alone_and_repeats",
+    "test_another_seed_is_heard", "test_has_a_control", "test_refuses_politely",
+)  # fmt: skip
 
 
 class PaperConformance:
@@ -95,7 +105,8 @@ class PaperConformance:
 
     def test_claims_run_and_are_audited(self) -> None:
         """Every claim gives a figure, and passes the audit or says in its note what speaks against it; in another lab,
-        last claim first, it gives the same figure (agreeing is for `papers check` to say)."""
+        last claim first, it gives the same figure (agreeing is for `papers check` to say). Each constant of KEY.yaml is
+        a number of the code, or a datum that a claim asks for."""
         rows = {row.claim: row for row in self.rows() if row.status not in ("not-modelled", "needs-extra")}
         for claim in self.paper.claims:
             if claim.id in rows:
@@ -105,6 +116,10 @@ class PaperConformance:
         again = Lab(engines())
         for claim in reversed([c for c in self.paper.claims if c.id in rows]):
             assert plain(claim.function(again)) == rows[claim.id].got, f"{claim.id} gives another figure a second time"
+        code = Code(self.paper)
+        assert code.misstated(again.given_data) == ""
+        for name in self.paper.constants if len(rows) == len(self.paper.claims) else ():
+            assert code.constant(name) or name in again.given_data, f"{name} stands nowhere"
 
     def test_methods_run(self) -> None:
         """Each method runs on a sample of its kind, or on a setup of the paper's own, and says why in a sentence; one
@@ -120,6 +135,26 @@ class PaperConformance:
                 began = time.process_time()  # the first may have compiled something
                 run_paper(self.paper, None, {}, Lab(engines()), method.key)
                 assert time.process_time() - began < _LONG_S, f"{method.key} takes long and has no cells (Lab.cells)"
+
+    def test_methods_conform(self) -> None:
+        """All tests of `MethodConformance`, for every method that has defaults, on a setup of the paper or a sample."""
+        for cls in self.paper.methods.values():
+            try:
+                method = cls()
+            except InputError:
+                continue  # a parameter that only a reader can give
+            suite = MethodConformance()
+            suite.method = method  # type: ignore[misc]
+            suite.given = next(iter(own_inputs(self.paper, cls, Lab(engines())).values()))
+            for name in _METHOD_CHECKS:
+                getattr(suite, name)()
+
+    def test_a_reader_gets_what_the_claims_say(self) -> None:
+        """All tests of `ReaderConformance`."""
+        suite = ReaderConformance()
+        suite.paper = self.paper  # type: ignore[misc]
+        suite.test_what_a_reader_runs_is_there()
+        suite.test_a_reader_gets_what_the_claim_says()
 
     def test_claims_have_sources(self) -> None:
         """Each figure says where it stands; what is left out says why."""

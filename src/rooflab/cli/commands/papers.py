@@ -247,12 +247,19 @@ def rank_papers(given: Given, as_json: bool, quiet: bool) -> int:
 @command.command("new")
 @click.argument("key")
 @click.argument("folder", required=False, default=".", type=click.Path(file_okay=False))
+@click.option(
+    "--kind",
+    default="scenario",
+    show_default=True,
+    metavar="KIND",
+    help="What it reads: scenario (begins with a technique) or vectors (with a method).",
+)
 @output_options
-def new(key: str, folder: str, as_json: bool, quiet: bool) -> int:
+def new(*, key: str, folder: str, kind: str, as_json: bool, quiet: bool) -> int:
     """Start a paper of your own: a package with its entry point, its file and its tests, under FOLDER."""
     from rooflab.papers.scaffold import scaffold
 
-    written = scaffold(key, folder)
+    written = scaffold(key, folder, kind)
     if as_json:
         return _json([str(p) for p in written])
     for path in written:

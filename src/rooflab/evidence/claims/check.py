@@ -9,15 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Literal, cast
 
 from rooflab.errors import InputError, RooflabError, unknown
-from rooflab.evidence.claims.audit import Audit, Labs, audit
+from rooflab.evidence.claims.audit import Audit, audit
+from rooflab.evidence.claims.code import Code
+from rooflab.evidence.claims.figures import Labs
 from rooflab.evidence.claims.fitted import Priced, seen_by_fits
 from rooflab.evidence.claims.kept import Kept
 from rooflab.evidence.claims.ledger import History, ledger_near
+from rooflab.evidence.claims.opened import watching
 from rooflab.evidence.claims.row import Row, Status
 from rooflab.extras import MissingExtra
 from rooflab.papers.claim import Claim, NotModelled
@@ -118,30 +121,35 @@ def check_paper(name: str, engines: Engines, *, audited: bool = True) -> list[Ro
 def check_claims(p: Paper, engines: Engines, *, audited: bool = True) -> list[Row]:
     """The same of a paper that is at hand."""
     labs, ledger = Labs(engines), ledger_near(None if p.file is None else p.file.parent)
-    rows = []
+    code, rows = Code(p) if audited else None, []
     for c in p.claims:
         history = History() if ledger is None else ledger.history(p.key, c.id)
-        rows.append(_claim(p, c, labs, history, audited=audited))
-    return rows + [_left_out(p, left) for left in p.left_out]
+        rows.append(_claim(p, c, labs, history, code))
+    rows += [_left_out(p, left) for left in p.left_out]
+    return [replace(row, unsourced=len(code.unsourced())) for row in rows] if code is not None else rows
 
 
-def _claim(p: Paper, c: Claim, labs: Labs, history: History, *, audited: bool) -> Row:
+def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) -> Row:
+    """A claim's row, audited where the paper's `code` is at hand."""
     started = time.process_time()
     lab = labs.get()
     try:
-        got = c.function(lab)
+        with watching(() if code is None else code.files) as opened:
+            got = c.function(lab)
         error = c.error(got)
     except MissingExtra as missing:
         return _row(p, c, history, status="needs-extra", reason=str(missing), started=started)
     except (RooflabError, ArithmeticError) as problem:
         return _row(p, c, history, status="failing", reason=f"cannot be computed: {problem}", started=started)
     assumed, priced = dict(lab.assumed), tuple(lab.priced)
-    verdict = audit(p, c, got, lab, labs) if audited else Audit(passed=True)
+    verdict = Audit(passed=True)
+    if code is not None:
+        verdict = audit(c, got, lab, labs=labs, code=code, opened=opened)
     flips = _flips(c, c.holds(got), assumed.values(), labs)
     status, reason = _status(p, c, got, verdict, flips=flips, history=history, priced=priced)
     return _row(
         p, c, history, status=status, reason=reason, started=started, got=got, error=error, assumed=assumed.values(),
-        flips=flips, audited=audited and verdict.passed, moved=tuple(verdict.moved),
+        flips=flips, audited=code is not None and verdict.passed, moved=verdict.moved,
     )  # fmt: skip
 
 
@@ -154,8 +162,8 @@ def _status(
         return "failing", _and(f"audit: {verdict.reason}", c.note)
     if c.kind == "analogue":
         return "analogue", c.note
-    if verdict.inputs_only:
-        return "input", _and(f"restates what was put in ({', '.join(c.inputs.values())})", c.note)
+    if verdict.restates:
+        return "input", _and(f"restates what was put in ({verdict.restates})", c.note)
     if flips:
         return "depends", _and(f"the verdict is another at an end of an assumption: {', '.join(flips)}", c.note)
     if not c.holds(got):

@@ -4,7 +4,7 @@ in its modules and in what they import from `rooflab.domains`: functions, classe
 A number counts as found within 2 %, since a constant that is one per cent off its answer is still the answer. Small
 whole numbers and a few plain shares may stand in any code; whether a figure hangs on them is for the other parts of the
 audit. What stands in the code for another reason is named in KEY.yaml (``numbers: {60: seconds of a minute}``). Nor may
-the code ask for what KEY.yaml states.
+the code ask for what KEY.yaml states, or for what it says of itself.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from typing import Any, Final
 
 from rooflab.papers.registry import source_of
 
-__all__ = ["answers_in_code", "is_plain", "sources_of"]
+__all__ = ["answers_in_code", "folded", "is_plain", "sources_of", "tree"]
 
 NEAR: Final = 0.02
 _PLAIN: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-_STATED: Final = ("stated", "expect", "left_out", "read_facts")
+_STATED: Final = ("stated", "expect", "left_out", "read_facts", "constants")
+_ITSELF: Final = (
+    "hash", "eval", "exec", "compile", "globals", "locals", "vars", "dir", "inspect", "getattr_static", "_getframe",
+    "__doc__", "__name__", "__qualname__", "__code__", "__annotations__", "__defaults__", "__kwdefaults__", "__dict__",
+)  # fmt: skip
+"""What code learns of itself by: names, documentation, digests of them."""
 _ARITHMETIC: Final[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.Pow: operator.pow, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
@@ -70,7 +75,7 @@ def sources_of(file: Path) -> tuple[Path, ...]:
 
 def _imported(path: Path) -> Iterator[Path]:
     """Sources of the modules beside `path`, and of domains, that a file imports."""
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(tree(path)):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             base = path.parents[node.level - 1] if node.level else None
@@ -107,29 +112,34 @@ def _package(path: Path) -> str:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
+def tree(path: Path) -> ast.Module:
+    """The code of a file, parsed."""
     return ast.parse(path.read_text("utf-8"))
 
 
 @cache
 def _read_from_facts(path: Path) -> str:
     """Where the code of a paper asks for what KEY.yaml states."""
-    for node in ast.walk(_tree(path)):
+    told = {id(inner) for text in ast.walk(tree(path)) if isinstance(text, ast.JoinedStr) for inner in ast.walk(text)}
+    for node in ast.walk(tree(path)):
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        where = f"{path.name}:{getattr(node, 'lineno', 0)}"
         if name in _STATED:
-            return f"{path.name}:{getattr(node, 'lineno', 0)} asks for {name!r}, where published figures stand"
+            return f"{where} asks for {name!r}, where published figures stand"
+        if name in _ITSELF and not (name == "__name__" and id(node) in told):
+            return f"{where} asks for {name!r}: numbers can be read out of what code says of itself"
     return ""
 
 
 @cache
 def _numbers(path: Path) -> tuple[tuple[float, int], ...]:
     """Every number that the code of a file spells, with its line."""
-    tree = _tree(path)
-    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    module = tree(path)
+    docs = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
     found = []
-    for node in ast.walk(tree):
+    for node in ast.walk(module):
         if isinstance(node, ast.expr) and id(node) not in docs:
-            value = _folded(node)
+            value = folded(node)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
                 found.append((float(value), node.lineno))
             elif isinstance(value, str) and (number := _spelled(value)) is not None:
@@ -137,15 +147,15 @@ def _numbers(path: Path) -> tuple[tuple[float, int], ...]:
     return tuple(found)
 
 
-def _folded(node: ast.expr) -> Any:
+def folded(node: ast.expr) -> Any:
     """The value of literals and of arithmetic over them; None where something else takes part."""
     if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, (int, float, str)) else None
+        return node.value if isinstance(node.value, (int, float, str, bytes)) else None
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-        inner = _folded(node.operand)
+        inner = folded(node.operand)
         return None if not isinstance(inner, (int, float)) else -inner if isinstance(node.op, ast.USub) else inner
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        left, right = _folded(node.left), _folded(node.right)
+        left, right = folded(node.left), folded(node.right)
         if left is None or right is None:
             return None
         if isinstance(node.op, ast.Pow) and isinstance(right, (int, float)) and abs(right) > 64:
@@ -155,7 +165,7 @@ def _folded(node: ast.expr) -> Any:
         except (ArithmeticError, TypeError, ValueError):
             return None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("float", "int"):
-        inner = _folded(node.args[0]) if len(node.args) == 1 else None
+        inner = folded(node.args[0]) if len(node.args) == 1 else None
         return inner if isinstance(inner, (int, float)) else _spelled(inner) if isinstance(inner, str) else None
     return None
 

@@ -25,7 +25,7 @@ class Row:
     `expected`, `first` and `got` are plain JSON values: a number, two ends or members of a range, or a mapping.
     `revised` counts the revisions in the ledger since the first value. `assumptions` holds each with its ends, `flips`
     those at an end of which the verdict is another. `moved_by` are the inputs that moved the figure in its audit,
-    `seconds` what the processor took.
+    `seconds` what the processor took, `unsourced` the numbers in the paper's code that have no source, of all claims.
     """
 
     paper: str
@@ -50,6 +50,7 @@ class Row:
     reason: str
     moved_by: tuple[str, ...] = ()
     seconds: float = 0.0
+    unsourced: int = 0
 
     def record(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -13,15 +13,17 @@ __all__ = ["expected", "figure", "shown", "tally"]
 
 
 def tally(rows: Sequence[Row]) -> str:
-    """How many figures are reproduced by what kind of evidence, how many have which other status, and how many
-    findings are whole."""
+    """How many figures are reproduced by what kind of evidence, how many have which other status, how many
+    findings are whole, and how many numbers of the code have no source."""
     n, whole = counts(rows), findings(rows)
     others = ", ".join(f"{n[s]} {s}" for s in STATUSES[1:] if n[s])
     kinds = [(k, sum(r.status == "reproduced" and r.kind == k for r in rows)) for k in KINDS]
     by = ", ".join(f"{count} {kind}" for kind, count in kinds if count)
     said = f"{n['reproduced']} of {n['claims']} figures reproduced" + (f" ({by})" if by else "")
     said += f", {others}" if others else ""
-    return f"{said}; {n['audited']} audited; {whole['reproduced']} of {whole['findings']} findings whole."
+    said += f"; {n['audited']} audited; {whole['reproduced']} of {whole['findings']} findings whole"
+    bare = sum({r.paper: r.unsourced for r in rows}.values())
+    return f"{said}; {bare} numbers of the code without a source." if bare else f"{said}."
 
 
 def expected(stated: Any, unit: str) -> str:

@@ -1,0 +1,91 @@
+"""The code of a paper as the audit sees it: its modules, what they spell, and the same with numbers changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from rooflab.errors import InputError
+from rooflab.evidence.claims.literals import Literal, literals, reached
+from rooflab.evidence.claims.printed import sources_of
+from rooflab.evidence.claims.reloaded import Changes, reloaded
+from rooflab.papers.claim import Claim
+from rooflab.papers.paper import Paper
+
+__all__ = ["Code", "scaled"]
+
+_NAMED: Final = "named: "
+_KNOWN: Final = ("structure", "index", "digits", "handed over", "plot", "setting", "stated")
+
+
+class Code:
+    """The modules of `paper`, without those of a domain; changed ones are loaded once each. `fragile` are numbers
+    that break what is changed with them."""
+
+    def __init__(self, paper: Paper) -> None:
+        self.paper = paper
+        every = () if paper.file is None else sources_of(paper.file)
+        self.files: tuple[Path, ...] = tuple(p for p in every if "domains" not in p.parts and p.name != "__init__.py")
+        self.literals = literals(self.files, paper.constants, paper.numbers)
+        self.fragile: set[Literal] = set()
+        self._loaded: dict[Any, Paper | None] = {}
+
+    def claim(self, id: str, changes: Changes, *, documented: bool = True) -> Claim | None:
+        """The claim `id` of the changed code; None where that cannot be loaded."""
+        key = frozenset(changes.items()), documented
+        if key not in self._loaded:
+            try:
+                self._loaded[key] = reloaded(self.paper, self.files, changes, documented=documented)
+            except (InputError, SyntaxError):
+                self._loaded[key] = None
+        found = self._loaded[key]
+        return next((c for c in found.claims if c.id == id), None) if found else None
+
+    def used(self, claim: Claim) -> list[Literal]:
+        """What the code of a claim may come to."""
+        inner: Any = claim.function
+        while isinstance(inner, partial):
+            inner = inner.func
+        names = reached(self.files, [inner.__qualname__.partition(".")[0]])
+        return [x for x in self.literals if x.top in names]
+
+    def constants_of(self, claim: Claim) -> list[str]:
+        """Names of the constants of KEY.yaml that the code of a claim may come to."""
+        return list(dict.fromkeys(x.role.removeprefix(_NAMED) for x in self.used(claim) if x.role.startswith(_NAMED)))
+
+    def constant(self, name: str) -> Sequence[Literal]:
+        """The numbers of a constant."""
+        return [x for x in self.literals if x.role == f"{_NAMED}{name}"]
+
+    def unsourced(self) -> list[Literal]:
+        """Numbers that are no structure, are not handed over by the lab, and have no source in KEY.yaml."""
+        return [x for x in self.literals if x.is_number and x.role not in _KNOWN and not x.role.startswith(_NAMED)]
+
+    def misstated(self, data: Mapping[str, Any]) -> str:
+        """A constant whose number in KEY.yaml is another than in the code, or in the `data` that a lab was handed;
+        empty if there is none."""
+        for name, stated in self.paper.constants.items():
+            own = [data[name]] if name in data else [x.value for x in self.constant(name)]
+            if stated.value is not None and own and own != [stated.value]:
+                return f"KEY.yaml says that {name} is {stated.value:g}, the code {', '.join(map(str, own))}"
+        return ""
+
+    def source_of(self, name: str) -> str:
+        """A constant or datum with its source in words."""
+        short = name.partition(": ")[2]
+        stated = self.paper.constants.get(short)
+        return name if stated is None else f"{short}: {stated.source}"
+
+
+def scaled(numbers: Sequence[Literal], factor: float) -> Changes:
+    """Numbers times a factor; whole ones stay whole, and change by one at least."""
+    changes = {}
+    for x in numbers:
+        assert isinstance(x.value, (int, float))
+        value = x.value * factor
+        if isinstance(x.value, int):
+            value = round(value) if round(value) != x.value else x.value + (1 if factor > 1 else -1)
+        changes[x.file, x.place] = value
+    return changes

@@ -1,0 +1,143 @@
+"""What a figure follows that its lab never handed over: numbers and texts of the code.
+
+The paper is loaded again with one number, or many, changed by 7 %, and the claim runs in a lab whose engines answer as
+before. A figure that follows a number of the code by more than half its change hangs on it: such a number is structure,
+is named in KEY.yaml with its source, or is handed over by the lab. Numbers are first changed together, some up and
+the others down by the bits of their places, so that what cancels in one way is seen in another. A text that the figure
+follows hides a number; docstrings are taken out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from rooflab.errors import RooflabError
+from rooflab.evidence.claims.code import Code, scaled
+from rooflab.evidence.claims.figures import MOVED, change, has_moved
+from rooflab.evidence.claims.literals import Literal
+from rooflab.evidence.claims.reloaded import Changes
+from rooflab.evidence.claims.replay import Replay
+from rooflab.papers.claim import Claim
+from rooflab.papers.expectation import Got
+from rooflab.papers.heard import Answer
+from rooflab.papers.lab import SHIFT, Engines, Lab
+
+__all__ = ["hidden"]
+
+_FOLLOWS: Final = 0.5
+"""Share of a number's change from which on a figure hangs on it."""
+_KNOWN: Final = ("structure", "index", "digits", "handed over", "plot")
+"""Numbers that need no source; settings do where a claim hangs on them."""
+_WORDS: Final = ("words", "index", "handed over", "plot", "purpose")
+_WRONG: Final = (RooflabError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""What changed code may run into."""
+
+
+def hidden(code: Code, claim: Claim, got: Got, engines: Engines, answers: Sequence[Answer]) -> str:
+    """What is wrong with what the figure `got` follows, given the results `answers` on its way; empty if nothing is."""
+    again = partial(_again, code, claim, partial(Replay, engines, answers, applied={}))
+    as_it_is = again({})
+    if as_it_is is None or change(got, as_it_is) > MOVED:
+        return "gives another figure, or none, when the same code runs again"
+    bare = again({}, documented=False)
+    if bare is None or change(got, bare) > MOVED:
+        return "reads its own documentation: without docstrings it is another figure, or none"
+    used = code.used(claim)
+    numbers = [x for x in used if x.is_number and x.value and x.role not in _KNOWN and not x.role.startswith("named")]
+    found = _followed(code, numbers, got, again)
+    if found:
+        which = " with ".join(str(x) for x in found[:3])
+        return (
+            f"hangs on {which}, which has no source: name it in KEY.yaml (constants), or hand it over "
+            f"(lab.data, lab.assume)"
+        )
+    return _read_out(used, got, again)
+
+
+Again = Callable[[Changes], Got | None]
+
+
+def _again(
+    code: Code, claim: Claim, lab: Callable[[], Lab], changes: Changes, *, documented: bool = True
+) -> Got | None:
+    """The figure of changed code in a lab that answers as before; None where there is none."""
+    changed = code.claim(claim.id, changes, documented=documented)
+    if changed is None:
+        return None
+    try:
+        got = changed.function(lab())
+        claim.error(got)
+    except _WRONG:
+        return None
+    return got
+
+
+def _followed(code: Code, numbers: Sequence[Literal], got: Got, again: Again) -> list[Literal]:
+    """The numbers that the figure follows: one by itself, or all that took part where none does."""
+    sturdy = [n for n in numbers if n not in code.fragile]
+    places, bits = range(len(sturdy)), range(len(sturdy).bit_length())
+    patterns = [[True] * len(sturdy), *([bool(i >> bit & 1) for i in places] for bit in bits)] if sturdy else []
+    limit = _FOLLOWS * math.log(SHIFT)
+    quiet = all(change(got, again(_both_ways(sturdy, up))) <= limit for up in patterns)
+    alone: dict[Literal, float] = {}
+    for n in numbers if not quiet else [n for n in numbers if n in code.fragile]:
+        power = _power(got, n, again)
+        alone[n] = power or 0.0
+        if power is None:
+            code.fragile.add(n)
+    found = sorted((n for n in alone if alone[n] > 0.05), key=lambda n: -alone[n])
+    if found and alone[found[0]] > _FOLLOWS:
+        return found[:1]
+    return found if sum(alone[n] for n in found) > _FOLLOWS else []
+
+
+def _both_ways(numbers: Sequence[Literal], up: Sequence[bool]) -> Changes:
+    higher = scaled([n for n, u in zip(numbers, up, strict=True) if u], SHIFT)
+    return {**higher, **scaled([n for n, u in zip(numbers, up, strict=True) if not u], 1 / SHIFT)}
+
+
+def _power(got: Got, number: Literal, again: Again) -> float | None:
+    """How strongly the figure follows one number, as d ln figure / d ln number: larger, or smaller where it cannot be
+    larger; None where it can be neither."""
+    assert isinstance(number.value, (int, float))
+    broken = False
+    for factor in (SHIFT, 1 / SHIFT):
+        ((place, value),) = scaled([number], factor).items()
+        by = change(got, again({place: value}))
+        if math.isfinite(by) and value:
+            return None if broken and by <= MOVED else by / abs(math.log(abs(value / number.value)))
+        broken = True
+    return None
+
+
+def _read_out(used: Sequence[Literal], got: Got, again: Again) -> str:
+    """A text that the figure follows: each spelling gives another one. A name that is looked up is there or is not."""
+    for text in used:
+        if text.is_number or text.role in _WORDS:
+            continue
+        assert isinstance(text.value, (str, bytes))
+        for longer in (1, 0):  # some ways to read a number out of a text take one length only
+            one, other = (again({(text.file, text.place): _respelled(text.value, by, longer * by)}) for by in (1, 2))
+            if one is not None and other is not None:
+                if has_moved(got, one) and has_moved(got, other) and has_moved(one, other):
+                    return f"follows the text {text}: a number is read out of it"
+                break
+    return ""
+
+
+def _respelled(text: str | bytes, by: int, more: int) -> str | bytes:
+    """The text with other letters and digits, and longer by so many."""
+    if isinstance(text, bytes):
+        raw = bytes((x + by) % 256 for x in text)
+        return raw + raw[-1:] * more
+    other = "".join(_other(c, by) for c in text)
+    return other + other[-1:] * more
+
+
+def _other(letter: str, by: int) -> str:
+    if "0" <= letter <= "9":
+        return str((int(letter) + by) % 10)
+    return chr(ord(letter) + by) if letter.isalpha() else letter
