@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rooflab import api
-from rooflab.errors import Infeasible
+from rooflab.errors import Infeasible, RooflabError
 from rooflab.inputs.kinds import kind_of
+from rooflab.inputs.table import Table
 from rooflab.inputs.vectors import Vectors
 from rooflab.library.serving.kinetics.law import Answers, BlockRead, Shape, answers, coverage, eflops
+from rooflab.library.serving.kinetics.paper import paper
 from rooflab.library.serving.kinetics.recall import BlockTopK
+from rooflab.library.serving.kinetics.scaling import CLAIMED, ScalingLaw
 from rooflab.papers.condition import Condition
 from rooflab.papers.lab import Lab
 from rooflab.papers.outcome import Outcome
@@ -157,3 +160,59 @@ def test_of_settings_without_a_known_price_the_papers_own_is_taken_and_the_other
     also = [note for note in done.notes if note.startswith("also: ")]
     assert [f"budget={b}" in note for b, note in zip((512, 256), also, strict=True)] == [True, True]
     assert all("quality unknown" in note for note in also)
+
+
+def test_a_reader_gets_what_the_claims_compute() -> None:
+    done = run_on("kinetics", method="scaling_law")
+    for claim in paper.claims:
+        assert claim.function(lab()) == done[CLAIMED[claim.id]]
+
+
+RATES = Table({"model": ("Qwen3-4B", "Qwen3-32B"), "pass_at_1": np.array([0.5, 0.8])})
+
+
+def test_a_table_of_a_reader_gives_frontiers_that_rise_with_the_budget(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    kind_of(Table).write(RATES, path)
+    done = run_on("kinetics", path, method="scaling_law", accuracy=0.6, top=0.7)
+    rows = [line.split(",") for line in done.files["frontier.csv"].decode().splitlines()]
+    for name in ("dense_solved", "sparse_solved"):
+        at = rows[0].index(name)
+        solved = [float(r[at] or 0) for r in rows[1:]]
+        assert solved == sorted(solved)
+    assert done[CLAIMED["39-3x"]] >= 1, "the law of eFLOPs finds what is cheapest in eFLOPs"
+    assert done[CLAIMED["39-cheaper"]] > 1
+    assert "Qwen3-" in done.because
+
+
+def test_shorter_answers_of_one_model_make_it_the_choice() -> None:
+    """What differs by model stands in the table: the large one, brief, is cheaper than the small one at length."""
+    alike = ScalingLaw(accuracy=0.5).run(lab(), RATES).because
+    brief = RATES.with_column("mean_tokens", np.array([20000.0, 800.0])).with_column("spread", np.array([0.5, 0.5]))
+    told = ScalingLaw(accuracy=0.5).run(lab(), brief).because
+    assert "of eFLOPs: Qwen3-4B" in alike
+    assert "of eFLOPs: Qwen3-32B" in told
+
+
+def test_without_sparse_attention_and_the_price_of_the_cache_the_gains_are_gone() -> None:
+    for seed in (0, 1):
+        without = ScalingLaw().ablated(seed).run(lab(seed), RATES)
+        assert without[CLAIMED["39-low"]] == 0
+        assert without[CLAIMED["39-attn"]] < 1
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "said"),
+    [
+        ({"model": ("Qwen3-4B",), "pass_at_1": np.array([1.2])}, {}, "row 1, column pass_at_1"),
+        ({"model": ("Qwen3-4B",), "pass_at_1": np.array([0.5]), "spread": np.array([0.0])}, {}, "row 1, column spread"),
+        ({"model": ("Qwen3-4B",)}, {}, "pass_at_1"),
+        ({"model": ("Qwen3-4X",), "pass_at_1": np.array([0.5])}, {}, "Qwen3-4X"),
+        ({"model": ("deepseek-ai/DeepSeek-V3",), "pass_at_1": np.array([0.5])}, {}, "one kind of cache"),
+        ({"model": ("Qwen3-4B",), "pass_at_1": np.array([0.5])}, {"hardware": "b2000"}, "b2000"),
+        ({"model": ("Qwen3-4B",), "pass_at_1": np.array([0.5])}, {"arithmetic": "fp9"}, "fp9"),
+    ],
+)
+def test_what_the_law_cannot_take_is_said(table: dict, settings: dict, said: str) -> None:
+    with pytest.raises(RooflabError, match=said):
+        ScalingLaw(**settings).run(lab(), Table(table))

@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from rooflab.errors import Infeasible
 from rooflab.scenario.attention import Attention
 from rooflab.scenario.model import Model
 
@@ -41,12 +43,14 @@ class Shape:
 
     @staticmethod
     def of(model: Model) -> Shape:
-        """The shape of a dense decoder; P counts tied embeddings once."""
-        mixer = model.runs[0].block.mixers[0]
-        assert isinstance(mixer, Attention)
-        return Shape(
-            float(model.parameters), float(mixer.heads), float(mixer.kv_heads), float(mixer.head_dim * model.layers)
-        )
+        """The shape of a decoder with one kind of attention; P counts tied embeddings once, and of experts those that a
+        token goes through. Raises Infeasible for other models."""
+        mixers = {m for run in model.runs for m in run.block.mixers}
+        mixer = next(iter(mixers)) if len(mixers) == 1 else None
+        if not isinstance(mixer, Attention) or mixer.window is not None:
+            raise Infeasible(f"{model.name}: the law is of models whose layers all read the whole of one kind of cache")
+        used = model.active_parameters if model.is_moe else model.parameters
+        return Shape(float(used), float(mixer.heads), float(mixer.kv_heads), float(mixer.head_dim * model.layers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +135,18 @@ def coverage(solve: float, trials: int, dispersion: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Every configuration of a search: accuracy, eFLOPs and plain FLOPs a question, and the model's index."""
+    """Every configuration of a search: accuracy, eFLOPs and plain FLOPs a question, the model's index, trials, and
+    the tokens at which answers are cut."""
 
     accuracy: Array
     cost: Array
     flops: Array
     size: Array
+    trials: Array
+    cut: Array
 
     @staticmethod
-    def of(rows: Sequence[tuple[Array, Array, Array, Array]]) -> Choice:
+    def of(rows: Sequence[tuple[Array, ...]]) -> Choice:
         """All configurations of several models and trials."""
         return Choice(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
@@ -147,6 +154,16 @@ class Choice:
         """Accuracy of the best configuration within `budget` eFLOPs."""
         return float(self.accuracy[self.cost <= budget].max(initial=0.0))
 
-    def cheapest(self, accuracy: float) -> float:
-        """eFLOPs of the cheapest configuration that is so accurate; infinite if none is."""
-        return float(self.cost[self.accuracy >= accuracy].min(initial=np.inf))
+    def best_at(self, budget: float) -> int | None:
+        """The cheapest of the best configurations within `budget` eFLOPs; None if none fits."""
+        within = np.flatnonzero(self.cost <= budget)
+        if not len(within):
+            return None
+        top = within[self.accuracy[within] >= self.accuracy[within].max()]
+        return int(top[np.argmin(self.cost[top])])
+
+    def cheapest(self, accuracy: float, by: Literal["eflops", "flops"] = "eflops") -> int | None:
+        """The configuration that is cheapest by a law of those that are so accurate; None if none is."""
+        reached = np.flatnonzero(self.accuracy >= accuracy)
+        price = self.cost if by == "eflops" else self.flops
+        return int(reached[np.argmin(price[reached])]) if len(reached) else None

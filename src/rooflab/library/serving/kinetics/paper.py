@@ -1,8 +1,8 @@
 """Kinetics (seed 39): what reasoning at test time costs once the traffic of the KV cache is priced, and what sparse
 attention does to it.
 
-The cost law and the search for the best model, trials and length under a budget are in `law`, block top-k on vectors
-in `recall`; here are its form on a scenario, as a rewrite of a step's operators, and the claims.
+The cost law is in `law`, the search for the best model, trials and length under a budget in `scaling`, block top-k on
+vectors in `recall`; here are its form on a scenario, as a rewrite of a step's operators, and the claims.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
+from rooflab.inputs.table import Table
 from rooflab.inputs.vectors import Vectors
-from rooflab.library.serving.kinetics.law import Answers, BlockRead, Choice, Shape, answers, coverage, eflops
 from rooflab.library.serving.kinetics.recall import BlockTopK
+from rooflab.library.serving.kinetics.scaling import CLAIMED, ScalingLaw
 from rooflab.operators.ops import AttentionOp, Operator
 from rooflab.papers.lab import Lab
+from rooflab.papers.outcome import Outcome
 from rooflab.papers.paper import Paper
 from rooflab.papers.parameters import PositiveInt
 from rooflab.papers.technique import Technique, require
@@ -31,17 +31,9 @@ from rooflab.scenario.scenario import Scenario
 
 __all__ = ["SparseAttention", "SparseRead", "paper"]
 
-Array = npt.NDArray[np.float64]
-
 paper = Paper.beside(__file__)
+paper.method(ScalingLaw)
 paper.method(BlockTopK)
-
-SIZES: Final = ("Qwen3-0.6B", "Qwen3-1.7B", "Qwen3-4B", "Qwen3-8B", "Qwen3-14B", "Qwen3-32B")
-PASS_1: Final = {
-    "Qwen3-0.6B": 0.107, "Qwen3-1.7B": 0.483, "Qwen3-4B": 0.738, "Qwen3-8B": 0.760, "Qwen3-14B": 0.793,
-    "Qwen3-32B": 0.814,
-}  # fmt: skip
-"""AIME 2024, thinking mode, as the Qwen3 technical report gives it (4B and 32B checked against a second source)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,118 +105,53 @@ class SparseAttention(Technique):
         return [cls(budget=b) for b in (1024, 512, 256) if 2 * b < context] or [cls()]
 
 
-_CUTS: Final = np.geomspace(512.0, 32768.0, 49)
-"""Lengths at which answers are cut; the last is where the authors' generations end."""
-_TRIALS: Final = (1, 2, 4, 8, 16, 32)
+_PASS_1: Final = {
+    "Qwen3-0.6B": 0.107, "Qwen3-1.7B": 0.483, "Qwen3-4B": 0.738, "Qwen3-8B": 0.760, "Qwen3-14B": 0.793,
+    "Qwen3-32B": 0.814,
+}  # fmt: skip
+"""AIME 2024, thinking mode, as the Qwen3 technical report gives it (4B and 32B checked against a second source)."""
+_TRIALS: Final = 32
 _LARGEST_TRIALS: Final = 8
-"""Trials of the largest model, of which the authors drew fewer."""
+"""Trials that the authors drew, and of the largest model."""
 
 
-def _lengths(lab: Lab) -> tuple[Array, Answers]:
-    """The share of answers that end before each cut, and the answers cut there."""
+@paper.setup("Qwen3 on AIME 2024")
+def solve_rates(lab: Lab) -> Table:
+    """Solve rates of the six sizes and the trials that the authors drew of each."""
+    return lab.cached("kinetics: solve rates", lambda: _solve_rates(lab))
+
+
+def _solve_rates(lab: Lab) -> Table:
+    solved = lab.data("pass@1", _PASS_1)
+    trials = [_TRIALS] * (len(solved) - 1) + [_LARGEST_TRIALS]
+    return Table({"model": tuple(solved), "pass_at_1": np.array(list(solved.values())), "trials": np.array(trials)})
+
+
+def _law(lab: Lab) -> Outcome:
+    """The law on the six sizes, with what nobody published assumed."""
     kept = "the authors' generations are not public; they end at 32,768 tokens"
     mean = lab.assume("mean tokens of an answer", 14000.0, low=8000.0, high=20000.0, source=kept)
     spread = lab.assume("spread of answers' lengths", 0.6, low=0.3, high=1.0, source=kept)
-    return answers(mean, spread, _prompt(lab), _CUTS)
-
-
-def _prompt(lab: Lab) -> float:
     source = "problems of AIME are a few sentences long"
-    return lab.assume("tokens of a problem", 200.0, low=100.0, high=400.0, source=source)
-
-
-def _intensity(lab: Lab) -> float:
-    """FLOPs of a byte on B200, as the released cost model has it."""
-    device = lab.hardware("b200").device
-    return device.peak("fp8") / device.memory_bytes_per_s
-
-
-def _sparse(lab: Lab) -> BlockRead | None:
-    if not lab.with_idea():
-        return None
-    source = "what it takes to answer as well as dense attention is published for no budget; the kernel's default"
-    budget = lab.assume("budget that answers as well", 1024.0, low=512.0, high=4096.0, source=source)
-    return BlockRead(budget, lab.data("tokens of a block", 16.0))
-
-
-def _search(lab: Lab, sparse: bool, trials: Sequence[int] = _TRIALS) -> Choice:
-    """All models, trials and cuts. Pass@1 holds for answers that end within 32,768 tokens, and so do cut ones in
-    proportion."""
-    return lab.cached(("kinetics", sparse, tuple(trials)), partial(_searched, lab, sparse, trials))
-
-
-def _searched(lab: Lab, sparse: bool, trials: Sequence[int]) -> Choice:
-    intensity, read = _intensity(lab), _sparse(lab) if sparse else None
-    solved = lab.data("pass@1", PASS_1)
+    prompt = lab.assume("tokens of a problem", 200.0, low=100.0, high=400.0, source=source)
     source = "solve rates of single questions are not public; most of AIME is nearly always or nearly never solved"
     dispersion = lab.assume("a + b of solve rates", 0.8, low=0.4, high=1.6, source=source)
-    done, given = _lengths(lab)
-    rows: list[tuple[Array, Array, Array, Array]] = []
-    for i, name in enumerate(SIZES):
-        shape = Shape.of(lab.model(name))
-        for n in trials:
-            if name == SIZES[-1] and n > _LARGEST_TRIALS:
-                continue
-            reached = [coverage(min(solved[name] * share / done[-1], 1.0), n, dispersion) for share in done]
-            price = partial(eflops, shape, given, trials=n, sparse=read)
-            size = np.full(len(reached), float(i))
-            rows.append((np.array(reached), price(intensity=intensity), price(intensity=0.0), size))
-    return Choice.of(rows)
+    source = "what it takes to answer as well as dense attention is published for no budget; the kernel's default"
+    budget = lab.assume("budget that answers as well", 1024.0, low=512.0, high=4096.0, source=source)
+    law = ScalingLaw(
+        mean_tokens=mean, spread=spread, prompt_tokens=prompt, dispersion=dispersion, budget=budget,
+        block=lab.data("tokens of a block", 16.0), accuracy=lab.data("accuracy", 0.72),
+        top=lab.data("accuracy at the top of the figure", 0.82), answer_tokens=lab.data("answer", 8192.0),
+    )  # fmt: skip
+    return lab.run(law, solve_rates(lab))
 
 
-def _budgets(dense: Choice, sparse: Choice) -> Array:
-    return np.geomspace(sparse.cost.min(), dense.cost.max(), 120)
+def _figure(lab: Lab, name: str) -> float:
+    return _law(lab)[name]
 
 
-@paper.claim("39-low")
-def low_cost_gain(lab: Lab) -> float:
-    """Largest gain over the dense frontier at the same eFLOPs."""
-    dense, sparse = _search(lab, False), _search(lab, True)
-    return 100 * max(sparse.best(c) - dense.best(c) for c in _budgets(dense, sparse))
-
-
-@paper.claim("39-high")
-def high_cost_gain(lab: Lab) -> float:
-    """Gain at what the largest dense model costs for one answer of full length."""
-    dense, sparse = _search(lab, False), _search(lab, True)
-    once = _search(lab, False, (1,))
-    budget = float(once.cost[once.size == len(SIZES) - 1].max())
-    return 100 * (sparse.best(budget) - dense.best(budget))
-
-
-@paper.claim("39-cheaper")
-def cheaper_at_the_top(lab: Lab) -> float:
-    """eFLOPs of the cheapest dense configuration over those of the cheapest sparse one, both at the figure's
-    accuracy."""
-    accuracy = lab.data("accuracy at the top of the figure", 0.82)
-    return _search(lab, False).cheapest(accuracy) / _search(lab, True).cheapest(accuracy)
-
-
-@paper.claim("39-3x")
-def law_saves(lab: Lab) -> float:
-    """eFLOPs of the configuration that is cheapest in FLOPs over those of the one that is cheapest in eFLOPs, both at
-    0.72."""
-    every = _search(lab, False)
-    reached = every.accuracy >= lab.data("accuracy", 0.72)
-    if not reached.any():
-        return float("nan")
-    by_flops = every.cost[reached][np.argmin(every.flops[reached])]
-    return float(by_flops / every.cost[reached].min())
-
-
-@paper.claim("39-attn")
-def attention_dominates(lab: Lab) -> float:
-    """Least ratio of attention's eFLOPs to the parameters' over all sizes, at 8,192 tokens."""
-    # the law of plain FLOPs, which the paper replaces, gives the cache's traffic no price
-    intensity = _intensity(lab) if lab.with_idea() else 0.0
-    tokens = lab.data("answer", 8192.0)
-    given = Answers(np.array([[tokens]]), _prompt(lab))
-    ratios = []
-    for name in SIZES:
-        shape = Shape.of(lab.model(name))
-        whole = float(eflops(shape, given, trials=1, intensity=intensity)[0])
-        ratios.append(whole / (2 * shape.parameters * tokens) - 1)
-    return min(ratios)
+for _id, _name in CLAIMED.items():
+    paper.claim(_id)(partial(_figure, name=_name))
 
 
 @paper.setup("B200, 16k tokens of reasoning")
@@ -245,11 +172,6 @@ def questions(lab: Lab) -> Vectors:
 @paper.draws
 def frontier(lab: Lab) -> Plot:
     """Accuracy over cost, dense and sparse."""
-    dense, sparse = _search(lab, False), _search(lab, True)
-    budgets = np.geomspace(sparse.cost.min(), dense.cost.max(), 40)
-    x = tuple(float(b) / 1e12 for b in budgets)
-    lines = tuple(
-        Series(n, x, tuple(round(100 * c.best(float(b)), 2) for b in budgets))
-        for n, c in (("dense", dense), ("sparse", sparse))
-    )
-    return Plot("AIME24 accuracy under a budget, Qwen3", "eTFLOP a question", "percent solved", lines, log_x=True)
+    plot = ScalingLaw().run(lab, solve_rates(lab)).plot
+    assert plot is not None
+    return plot

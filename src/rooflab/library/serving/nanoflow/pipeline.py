@@ -21,6 +21,8 @@ from rooflab.library.serving.nanoflow.profile import COMPUTE, Profile
 __all__ = ["Order", "Run", "Slot", "run"]
 
 F64 = npt.NDArray[np.float64]
+_Place = tuple[int, int, int]
+"""Layer, operation, nano-batch."""
 
 _LAYERS: Final = 10
 _FULL: Final = slice(3, 7)
@@ -67,6 +69,7 @@ class _Kernel:
     rate: float
     share: float
     least_s: float
+    waits: tuple[_Place, ...]
     start_s: float = 0.0
 
 
@@ -75,7 +78,7 @@ class _State:
     """Time, what has ended, and what ran beside what within the window of full layers."""
 
     now_s: float = 0.0
-    done: set[tuple[int, int, int]] = field(default_factory=set)
+    done: set[_Place] = field(default_factory=set)
     slots: list[tuple[int, Slot]] = field(default_factory=list)
     hidden: list[tuple[float, str, float]] = field(default_factory=list)
 
@@ -87,7 +90,7 @@ def run(profile: Profile, seconds: F64, order: Order) -> Run | None:
     state, active = _State(), dict[str, _Kernel]()
     while True:
         for resource, queue in queues.items():
-            if resource not in active and queue and _fits(queue[0], active) and _ready(profile, queue[0], state.done):
+            if resource not in active and queue and _ready(queue[0], active, state.done):
                 active[resource] = queue.popleft()
                 active[resource].start_s = state.now_s
         if not active:
@@ -99,35 +102,41 @@ def run(profile: Profile, seconds: F64, order: Order) -> Run | None:
 def _queues(profile: Profile, seconds: F64, order: Order) -> dict[str, deque[_Kernel]]:
     """Nano-operations of all layers by resource, in the order of their phases."""
     found: dict[str, deque[_Kernel]] = {}
-    count = seconds.shape[1]
-    for resource in {op.resource for op in profile.operations}:
-        mine = [(layer, o, b) for layer in range(_LAYERS) for o in profile.of(resource) for b in range(count)]
-        mine.sort(key=lambda x: (x[0] + order.phase[x[1], x[2]], x))
-        found[resource] = deque(_kernel(profile, seconds, order, at) for at in mine)
-    return dict(sorted(found.items()))
+    phases, alone = order.phase.tolist(), seconds.tolist()
+    for resource in sorted({op.resource for op in profile.operations}):
+        turns = sorted(
+            (layer + phases[o][b], layer, o, b)
+            for o in profile.of(resource)
+            for b in range(seconds.shape[1])
+            for layer in range(_LAYERS)
+        )
+        rates = {o: dict(profile.operations[o].rates).get(order.share[o], 1.0) for o in profile.of(resource)}
+        found[resource] = deque(
+            _Kernel(
+                layer=layer, operation=o, nano_batch=b, left_s=alone[o][b], rate=rates[o],
+                share=0.0 if resource == COMPUTE else order.share[o], least_s=alone[o][b] * _DONE,
+                waits=_waits(profile, layer, o, b),
+            )
+            for _, layer, o, b in turns
+        )  # fmt: skip
+    return found
 
 
-def _kernel(profile: Profile, seconds: F64, order: Order, at: tuple[int, int, int]) -> _Kernel:
-    layer, o, b = at
-    op, share = profile.operations[o], order.share[o]
-    rate = 1.0 if op.resource == COMPUTE else dict(op.rates)[share]
-    alone = float(seconds[o, b])
-    return _Kernel(
-        layer=layer, operation=o, nano_batch=b, left_s=alone, rate=rate,
-        share=0.0 if op.resource == COMPUTE else share, least_s=alone * _DONE,
-    )  # fmt: skip
-
-
-def _fits(k: _Kernel, active: Mapping[str, _Kernel]) -> bool:
-    """Whether the device has units left for a kernel's share; products take what there is."""
-    return k.share + sum(other.share for other in active.values()) <= 1.0
-
-
-def _ready(profile: Profile, k: _Kernel, done: set[tuple[int, int, int]]) -> bool:
-    after = profile.operations[k.operation].after
+def _waits(profile: Profile, layer: int, operation: int, nano_batch: int) -> tuple[_Place, ...]:
+    """What a nano-operation waits for: operations of its layer, or the last ones of the layer before."""
+    after = profile.operations[operation].after
     if after:
-        return all((k.layer, o, k.nano_batch) in done for o in after)
-    return k.layer == 0 or all((k.layer - 1, o, k.nano_batch) in done for o in profile.last)
+        return tuple((layer, o, nano_batch) for o in after)
+    return tuple((layer - 1, o, nano_batch) for o in profile.last) if layer else ()
+
+
+def _ready(k: _Kernel, active: Mapping[str, _Kernel], done: set[_Place]) -> bool:
+    """Whether a kernel may start: what it waits for is done, and the device has units left for its share (products
+    take what there is)."""
+    for place in k.waits:
+        if place not in done:
+            return False
+    return k.share + sum([other.share for other in active.values()]) <= 1.0
 
 
 def _advance(active: dict[str, _Kernel], state: _State) -> None:
