@@ -199,11 +199,35 @@ def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[s
         if metric == "usd_per_mtok":
             # a price an hour over a throughput: the throughput's interval turned over
             low, high = value * math.exp(-spread.high), value * math.exp(-spread.low)
+        low, high = _within_physics(estimate, metric, low, high)
         out[metric] = Interval(
             value=value, low=low, high=high, provenance=provenance, verdict=VERDICTS[near], evidence_rows=rows,
             evidence_error=error, domain=domain, domain_rows=spread.rows, domain_error=spread.median_error
         )  # fmt: skip
     return out
+
+
+_WIDEST: Final = 1.9
+"""No interval of a pace reaches farther (a logarithm): 0.9 quantile of |log(measured / predicted)| of desktop engines
+on devices without kernel tables when their whole backend is left out, the least known there is."""
+_RATES: Final = ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
+
+
+def _within_physics(estimate: Estimate, metric: str, low: float, high: float) -> tuple[float, float]:
+    """An interval cut where nothing can be: rates at what is offered and at the physical bound of the same work, times
+    a token at that bound."""
+    m, value = estimate.metrics, float(estimate.metrics[metric])
+    ratio = float(m.get("limit_ratio", math.nan))
+    bound = ratio if math.isfinite(ratio) and 0.0 < ratio <= 1.0 else 0.0
+    rate, token = metric.startswith(_RATES), metric.startswith(("tpot_s", "itl_s"))
+    if rate or token:
+        low, high = max(low, value * math.exp(-_WIDEST)), min(high, value * math.exp(_WIDEST))
+    if rate:
+        offered = estimate.scenario.workload.mode in ("open", "trace") and not estimate.saturated
+        high = value if offered else min(high, value / bound) if bound else high
+    elif token and bound:
+        low = max(low, float(m["tpot_s_mean"]) * bound) if float(m["tpot_s_mean"]) * bound <= value else low
+    return min(low, value), max(high, value)
 
 
 def value_of(estimate: Estimate, metric: str) -> Value:
