@@ -1,8 +1,9 @@
-"""How long papers are listed and searched where other packages have brought two hundred more.
+"""How long papers are listed, searched and ranked where other packages have brought two hundred more.
 
     python benchmarks/bench_papers.py
 
-Prints the first run of each (which reads every KEY.yaml) and the best and median of nine later ones, whole processes.
+Prints the first run of each (listing reads every KEY.yaml, ranking imports every paper and tries it) and the best and
+median of nine later ones, whole processes.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = {"papers list": ("list",), "papers search": ("search", "kv", "cache")}
+CASES = {
+    "papers list": ("list",), "papers search": ("search", "kv", "cache"),
+    "papers rank": ("rank", "examples/moe-l40s.yaml", "--budget", "2m", "--quiet"),
+}  # fmt: skip
 
 
 def seconds(words: tuple[str, ...], env: dict[str, str]) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "rooflab", "papers", *words], check=True, capture_output=True, env=env)
+    subprocess.run(
+        [sys.executable, "-m", "rooflab", "papers", *words], check=True, capture_output=True, env=env, cwd=ROOT
+    )
     return time.perf_counter() - start
 
 

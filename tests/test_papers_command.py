@@ -91,11 +91,26 @@ def test_rank_is_fast_sorted_and_explained(cli) -> None:
     found = json.loads(out)
     assert time.process_time() - started < 20, "10 s, and the compiler where its cache is empty"
     assert status == 0
-    gains = [r["gain"] for r in found["ranked"]]
-    assert gains == sorted(gains, reverse=True)
-    assert gains[0] > 1
-    assert all(r["because"] and r["quality"] for r in found["ranked"])
+    for section in ("ranked", "pays_when_full", "if_quality_allows", "no_gain"):
+        about = [r["of"] for r in found[section]]
+        assert about == sorted(about, key=about.index), "those that are about the same stand together"
+        for of in set(about):
+            gains = [r["gain"] for r in found[section] if r["of"] == of]
+            assert gains == sorted(gains, reverse=True)
+    assert all(r["gain"] > 1 and r["known"] for r in found["ranked"])
+    assert not any(r["known"] for r in found["if_quality_allows"])
+    assert all(r["because"] and r["quality"] and r["verdict"] for r in [*found["ranked"], *found["if_quality_allows"]])
+    assert {r["of"] for r in found["ranked"] if r["paper"] == "polca"} == {"power"}
+    tried = {a["paper"] for a in found["advice"]} | {r["paper"] for r in found["not_tried"]}
+    assert {"ets", "inference_hyperparameters"} <= tried | {r["paper"] for r in found["refused"]}
     assert all(r["reason"] for r in found["refused"])
+
+
+def test_rank_shows_its_sections(cli) -> None:
+    out = cli("rank", CHAT)[1]
+    for said in ("If quality allows", "Advice", "Does not apply", "TPOT p99", "Next    rooflab papers run"):
+        assert said in out
+    assert cli("rank", CHAT, "--budget", "0s")[0] == 2
 
 
 def test_check_reports_failures_by_its_status(cli) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import shutil
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rooflab.cli.scenario_options import Given
+from rooflab.cli.status_line import StatusLine, budget_seconds
 from rooflab.errors import Infeasible, InputError
 
 if TYPE_CHECKING:
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Wish", "run_paper_on"]
 
-_SHOWN_AFTER_S: Final = 2.0
-"""Seconds after which progress is shown: what is done sooner needs none."""
-_EVERY_S: Final = 0.2
 _SEED: Final = "workload.seed"
 
 
@@ -55,14 +50,14 @@ def run_paper_on(key: str, given: Sequence[Given], wish: Wish) -> int:
         click.echo(f"{card.key}: {card.status} (rooflab papers list --runnable)", err=True)
         return 1
     _vacant(wish.out, wish.html)
-    progress = _Progress(shown=not wish.quiet and sys.stderr.isatty())
+    progress = _Progress(StatusLine(not wish.quiet and sys.stderr.isatty()))
     try:
         ran, refused = _every(card.key, given, wish, progress)
     except KeyboardInterrupt:
-        progress.clear()
+        progress.line.clear()
         click.echo(progress.interrupted(), err=True)
         return 130
-    progress.clear()
+    progress.line.clear()
     if wish.as_json:
         click.echo(
             json.dumps(
@@ -96,7 +91,7 @@ def _every(key: str, given: Sequence[Given], wish: Wish, progress: _Progress) ->
     p, settings, seed = paper(key), dict(_setting(s) for s in wish.settings), _seed(given[0])
     chosen = choose(p, wish.method or _of_flags(p, given), given[0].path)
     inputs = _inputs(p, chosen, given)
-    budget = Budget(_budget_s(wish.budget))
+    budget = Budget(budget_seconds(wish.budget))
     terms = Terms(seed=seed, seeds=wish.seeds, budget_s=budget.seconds, keep=wish.keep, told=progress.told)
     ran: list[Ran] = []
     refused: list[Refused] = []
@@ -161,18 +156,6 @@ def _seed(given: Given) -> int | None:
     return int(text) if text else None
 
 
-def _budget_s(text: str) -> float:
-    """Seconds of ``3m``, ``90 s``, ``1h``; infinity without."""
-    from rooflab.units import parse
-
-    if not text:
-        return math.inf
-    seconds = parse(f"{text}in" if re.fullmatch(r"\s*[\d.]+\s*m", text) else text, "time", "--budget")
-    if not 0 < seconds < math.inf:
-        raise InputError(f"{text!r} leaves no time (for example 3m)", "--budget")
-    return seconds
-
-
 def _setting(text: str) -> tuple[str, Any]:
     import yaml
 
@@ -214,33 +197,20 @@ def _written(ran: Sequence[Ran], out: str, *, partial: bool) -> str:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a run is, on a line of its own on stderr that is written over; what an interruption leaves."""
+    """How far a run is, and what an interruption leaves."""
 
-    shown: bool
+    line: StatusLine
     stopped: bool = False
     last: Step | None = None
-    drawn: bool = False
-    at: float = 0.0
 
     def told(self, name: str, step: Step) -> None:
-        """Show a step, once a run takes long."""
+        """Show a step."""
         from rooflab.units import format_seconds
 
         self.last = step
-        if not self.shown or step.elapsed_s < _SHOWN_AFTER_S or time.monotonic() - self.at < _EVERY_S:
-            return
-        self.at = time.monotonic()
         left = "" if step.left_s is None else f", about {format_seconds(step.left_s, 2)} left"
-        text = f"{name}: {step.cells.done:,} of {step.cells.wanted:,} {step.cells.name}{left}"
-        width = shutil.get_terminal_size().columns - 1
-        print(f"\r{text[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
-        self.drawn = True
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self.drawn:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-            self.drawn = False
+        cells = step.cells
+        self.line.say(f"{name}: {cells.done:,} of {cells.wanted:,} {cells.name}{left}", step.elapsed_s)
 
     def interrupted(self) -> str:
         """What is finished, and where the same command goes on."""

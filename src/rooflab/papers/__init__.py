@@ -26,6 +26,7 @@ How a paper is added (``rooflab papers new KEY`` writes both files):
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def __getattr__(name: str) -> Any:
         return run if name == "run" else Terms
     if name in __all__:
         return _contract()[name]
-    if name.startswith("_"):
-        raise AttributeError(name)
+    if name.startswith("_") or Path(__file__).with_name(f"{name}.py").is_file():
+        raise AttributeError(name)  # a module that is not imported yet: `from rooflab.papers import lab` then does it
     from rooflab.papers.registry import techniques
 
     found = techniques()
@@ -67,9 +68,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _contract() -> dict[str, Any]:
-    """The names of `__all__` that a paper's file needs. Each module is asked by its full name: asked for a module that
-    is not imported yet, this package would look for a technique of that name, and so import every paper, perhaps the
-    one that asks."""
+    """The names of `__all__` that a paper's file needs."""
     from rooflab.papers.claim import Claim
     from rooflab.papers.lab import Lab
     from rooflab.papers.method import Method

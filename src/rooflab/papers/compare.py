@@ -18,7 +18,7 @@ from rooflab.papers.technique import Technique
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
 
-__all__ = ["Change", "Comparison", "Measured", "at_capacity", "compare", "measure"]
+__all__ = ["Change", "Comparison", "Measured", "at_capacity", "compare", "explained", "measure", "weigh"]
 
 _SHOWN: Final = (
     "output_tokens_per_s_per_gpu", "ttft_s_p50", "ttft_s_p99", "tpot_s_mean", "tpot_s_p99", "e2e_s_p99", "usd_per_mtok",
@@ -28,6 +28,7 @@ _SHOWN: Final = (
 _SEEN: Final = ("queue_s_mean", "running_mean", "preemptions", "itl_s_p99", "weights_bytes")
 """What a simulation tells of a change for which a technique has no words."""
 _RATE: Final = "output_tokens_per_s_per_gpu"
+_RATES: Final = ("total_tokens_per_s_per_gpu", "requests_per_s_per_gpu")
 _FULL: Final = "throughput when full"
 _IDLE: Final = 0.5
 """Share of the sequences of a full engine below which its tokens under the load are another case."""
@@ -73,7 +74,8 @@ class Comparison:
     """A technique on a scenario: metrics under the scenario's load (`changes`), capacity in tokens/s/device, why, and
     quality.
 
-    `before` is None where the scenario cannot be done without the technique; `note` then says why.
+    `before` is None where the scenario cannot be done without the technique; `note` then says why. `reasons` are there
+    once it was `explained`.
     """
 
     technique: Technique
@@ -81,8 +83,8 @@ class Comparison:
     after: Measured
     changes: tuple[Change, ...]
     capacity: Change
-    reasons: tuple[Reason, ...]
     quality: QualityCost
+    reasons: tuple[Reason, ...] = ()
     note: str = ""
 
     @property
@@ -91,14 +93,20 @@ class Comparison:
         return sentence(self.reasons)
 
     @property
+    def about(self) -> Change:
+        """What the technique is about, before and after: of an engine kept full where the closed form knows."""
+        metric = self.technique.saves
+        if metric == _RATE and self.after.capacity:
+            return self.capacity
+        was = self.before.load.get(metric, math.nan) if self.before else math.nan
+        return Change(metric, was, self.after.load.get(metric, math.nan))
+
+    @property
     def headline(self) -> tuple[float, str]:
         """The gain in the metric that the technique is about, and its name; 0 where nothing can be compared, infinity
         where what never ended does now."""
-        metric = self.technique.saves
-        change, of = self.capacity, _FULL
-        if metric != _RATE or not self.after.capacity:
-            was = self.before.load.get(metric, math.nan) if self.before else math.nan
-            change, of = Change(metric, was, self.after.load.get(metric, math.nan)), label(metric)
+        change = self.about
+        of = _FULL if change is self.capacity else label(change.metric)
         gain = change.gain
         return (math.inf if change.way > 0 else 0.0) if math.isnan(gain) else gain, of
 
@@ -112,23 +120,28 @@ class Comparison:
         if same(gain, 1.0):
             said = f"changes nothing here in what it is about ({of})"
         else:
-            pays = "pays only if engines are kept full" if self._only_full else "pays here"
+            pays = "pays only if engines are kept full" if self.only_full else "pays here"
             said = f"{pays + asks if gain > 1 else 'does not pay here'}: {of} {significant(gain)} ×"
         was, now = (m.load.get("devices", math.nan) for m in (self.before, self.after))
         said += f" (on {now:,.0f} devices instead of {was:,.0f})" if was != now else ""
-        under = "under this load " if self._only_full else ""
+        under = "under this load " if self.only_full else ""
         for words, direction in (("better", 1), (f"{under}worse", -1)):
-            listed = [f"{label(c.metric)} {significant(c.gain)} ×" for c in self.changes if c.way == direction]
+            listed = [_listed(c) for c in self.changes if c.way == direction]
             said += f"; {words}: {', '.join(listed)}" if listed else ""
         return said
 
     @property
-    def _only_full(self) -> bool:
+    def only_full(self) -> bool:
         """Whether only engines that are kept full gain: under the scenario's load nothing gets better and some does
         worse."""
         gain, of = self.headline
         ways = {c.way for c in self.changes}
         return gain > 1 + SAME and of == _FULL and -1 in ways and 1 not in ways
+
+
+def _listed(c: Change) -> str:
+    """A change with its gain; without where what never ended does now, or the other way round."""
+    return label(c.metric) + ("" if math.isnan(c.gain) else f" {significant(c.gain)} ×")
 
 
 def at_capacity(scenario: Scenario) -> Scenario:
@@ -170,11 +183,17 @@ def settled(scenario: Scenario) -> Scenario:
 def compare(
     scenario: Scenario, technique: Technique, measure: Callable[[Scenario, str], Measured] = measure
 ) -> Comparison:
-    """`technique` on `scenario`, both as `measure` sees them. Raises Infeasible, with the reason, where it does not
-    apply or the result does not fit."""
+    """`technique` on `scenario`, both as `measure` sees them, with the reasons. Raises Infeasible, with the reason,
+    where it does not apply or the result does not fit."""
     scenario = settled(scenario)
-    changed = scenario | technique
-    after = measure(changed, technique.engine)
+    return explained(weigh(scenario, technique, measure), scenario)
+
+
+def weigh(
+    scenario: Scenario, technique: Technique, measure: Callable[[Scenario, str], Measured] = measure
+) -> Comparison:
+    """What `compare` gives, of a settled scenario, without the reasons, which take most of its time."""
+    after = measure(scenario | technique, technique.engine)
     note = ""
     before: Measured | None = None
     try:
@@ -188,15 +207,21 @@ def compare(
     )
     return Comparison(
         technique=technique, before=before, after=after, changes=changes, capacity=_capacity(before, after),
-        reasons=reasons(technique, scenario, changed, before, after),
         quality=paper(technique.paper).quality_cost(technique, scenario.model), note=note,
     )  # fmt: skip
 
 
+def explained(c: Comparison, scenario: Scenario) -> Comparison:
+    """A comparison on `scenario` with its reasons."""
+    return replace(c, reasons=reasons(c.technique, scenario, scenario | c.technique, c.before, c.after))
+
+
 def _capacity(before: Measured | None, after: Measured) -> Change:
+    """Throughput of a device: generated tokens, or what a model that generates none gets through."""
     own = after.capacity or after.load
     base = (before.capacity or before.load) if before else {}
-    return Change(_RATE, base.get(_RATE, math.nan), own.get(_RATE, math.nan))
+    name = next((n for n in (_RATE, *_RATES) if own.get(n)), _RATE)
+    return Change(name, base.get(name, math.nan), own.get(name, math.nan))
 
 
 def reasons(

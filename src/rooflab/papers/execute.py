@@ -13,21 +13,19 @@ from rooflab.inputs.convert import reached
 from rooflab.inputs.kind import FOLDER, Kind
 from rooflab.inputs.kinds import guess, kind_of
 from rooflab.metrics.registry import METRICS
-from rooflab.papers.compare import Comparison, Measured, plain
+from rooflab.papers.compare import Change, Comparison, Measured, plain
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
 from rooflab.papers.paper import Paper
-from rooflab.papers.rank import Ranked
-from rooflab.papers.rank import Refused as NotRanked
 from rooflab.papers.technique import Technique
 from rooflab.papers.variants import Settings, best
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
 
 __all__ = [
-    "FULL", "YOURS", "Chosen", "Ran", "Refused", "choose", "kind_read", "own_inputs", "ranked_record", "reads",
-    "refused_record", "run_on", "run_paper",
+    "FULL", "YOURS", "Chosen", "Ran", "Refused", "choose", "kind_read", "own_inputs", "reads",
+    "run_on", "run_paper",
 ]  # fmt: skip
 
 YOURS: Final = "your input"
@@ -135,7 +133,7 @@ def run_on(chosen: Chosen, given: Any, settings: Mapping[str, Any], lab: Lab, *,
 def lifted(found: Settings) -> Outcome:
     """A technique on a scenario as an outcome: what it changes, each with its baseline; other settings as notes."""
     c = found.chosen
-    figures = [] if not c.after.capacity else [_figure(FULL, c.capacity.before, c.capacity.after)]
+    figures = [_full(c.capacity)] if c.after.capacity else []
     for change in c.changes:
         metric = METRICS[change.metric]
         better = metric.better if metric.better in ("higher", "lower") else ""
@@ -154,9 +152,11 @@ def _other(c: Comparison) -> str:
     return f"{c.technique}, {of} {significant(gain)} ×, quality {c.quality}"
 
 
-def _figure(name: str, before: float, after: float) -> Figure:
+def _full(capacity: Change) -> Figure:
+    unit = METRICS[capacity.metric].unit
+    name = FULL if unit == "tokens/s/device" else "requests/s/GPU when full"
     return Figure(
-        name=name, value=after, unit="tokens/s/device", how="modelled", baseline=plain(before), better="higher"
+        name=name, value=capacity.after, unit=unit, how="modelled", baseline=plain(capacity.before), better="higher"
     )
 
 
@@ -207,22 +207,3 @@ def _record(c: Comparison) -> dict[str, Any]:
 
 def _metrics(m: Measured) -> dict[str, Any]:
     return {name: plain(value) for name, value in m.load.items() if name != "bottleneck_index"}
-
-
-def ranked_record(r: Ranked) -> dict[str, Any]:
-    """A ranked technique as plain JSON values."""
-    c = r.comparison
-    return {
-        "paper": r.technique.paper,
-        "technique": r.technique.key,
-        "parameters": r.technique.parameters(),
-        "gain": r.gain,
-        "of": r.of,
-        "quality": str(c.quality),
-        "because": c.because,
-    }
-
-
-def refused_record(r: NotRanked) -> dict[str, Any]:
-    """A technique that does not apply as plain JSON values."""
-    return {"technique": r.key, "paper": r.paper, "reason": r.reason}

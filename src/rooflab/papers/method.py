@@ -32,7 +32,9 @@ class Method(Generic[T]):
     """An algorithm with parameters on an input of one kind.
 
     `key` is its name on the command line (default: the class in snake case), `paper` that of its paper, `reads` the
-    class of its input. `extra` names the optional libraries that it needs.
+    class of its input. `extra` names the optional libraries that it needs. `headline` is the figure that a ranking
+    shows ("": the first that has a baseline, else the first), `takes_s` the seconds of a run, where they are known to
+    be many (0: not stated).
 
     `run` is called by ``papers run``, by claims through their lab, and by the audit on disturbed inputs. `ablated` is
     asked by the audit for the same method without the paper's idea (random instead of chosen, a constant instead of
@@ -43,6 +45,8 @@ class Method(Generic[T]):
     paper: ClassVar[str] = ""
     reads: ClassVar[type[Any]]
     extra: ClassVar[str] = ""
+    headline: ClassVar[str] = ""
+    takes_s: ClassVar[float] = 0.0
 
     def __init_subclass__(cls) -> None:
         kinds = [get_args(base)[0] for base in getattr(cls, "__orig_bases__", ()) if get_args(base)]

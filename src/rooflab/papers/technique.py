@@ -36,7 +36,8 @@ class Technique:
     its paper. `changes_outputs`: whether the model computes something else than before, so that quality has a price.
     `engine`: what sees its effect, "estimate" (closed form) or "simulate" (scheduling, queues, placement). `saves`: the
     metric that it is about, which is what it is ranked by (under the scenario's load; tokens a second and device of an
-    engine kept full, where the closed form knows).
+    engine kept full, where the closed form knows). `takes_s`: seconds of one comparison, where that is known to be long
+    (0: not stated); a ranking learns it otherwise.
     """
 
     key: ClassVar[str] = ""
@@ -44,6 +45,7 @@ class Technique:
     changes_outputs: ClassVar[bool] = False
     engine: ClassVar[Literal["estimate", "simulate"]] = "estimate"
     saves: ClassVar[str] = "output_tokens_per_s_per_gpu"
+    takes_s: ClassVar[float] = 0.0
 
     def __init_subclass__(cls) -> None:
         metric(cls.saves, f"{cls.__name__}.saves")

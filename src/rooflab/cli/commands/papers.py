@@ -225,23 +225,20 @@ def _record(rows: list[Row], reason: str, event: str, independent: str) -> None:
 
 
 @command.command("rank", cls=ScenarioCommand)
+@click.option("--budget", default="10s", show_default=True, metavar="TIME", help="Try what there is time for: 30s, 5m.")
+@click.option("--no-cache", is_flag=True, help="Compute what an earlier ranking found, too.")
 @scenario_options()
 @output_options
-def rank_papers(given: Given, as_json: bool, quiet: bool) -> int:
-    """Which papers would help SCENARIO most, by how much, at what cost in quality, and why."""
-    from rooflab.papers.rank import rank
+def rank_papers(*, given: Given, budget: str, no_cache: bool, as_json: bool, quiet: bool) -> int:
+    """Which papers would help SCENARIO most, by how much, at what cost in quality, and why.
 
-    scenario = given.scenario()
-    with given.located():
-        ranked, refused = rank(scenario)
-    from rooflab.papers.execute import ranked_record, refused_record
+    Techniques are ranked by what they are about (tokens a second, latency, power), those whose cost in quality nobody
+    published apart. Methods that read a scenario give advice. What is found is kept: the same command goes on with what
+    there was no time for.
+    """
+    from rooflab.cli.papers_rank import rank_papers_on
 
-    if as_json:
-        return _json({"ranked": [ranked_record(r) for r in ranked], "refused": [refused_record(r) for r in refused]})
-    from rooflab.report.text.papers import show_rank
-
-    show_rank(scenario, ranked, refused, given.path, quiet=quiet)
-    return 0
+    return rank_papers_on(given, budget, keeps=not no_cache, as_json=as_json, quiet=quiet)
 
 
 @command.command("new")

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from rooflab.evidence.claims.row import Row
     from rooflab.papers.cards import Card
     from rooflab.papers.paper import Paper
-    from rooflab.papers.rank import Ranked, Refused
     from rooflab.planner.techniques import Option
-    from rooflab.scenario.scenario import Scenario
 
-__all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper", "show_rank"]
+__all__ = ["show_card", "show_found", "show_list", "show_options", "show_paper"]
 
 _WHOLE: Final = ("day", "key", "kind", "paper")
 """Columns whose cells stay on one line."""
@@ -114,39 +112,6 @@ def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
                          indent=2)  # fmt: skip
     out.print()
     show_claims(rows, texts=True)
-
-
-def show_rank(
-    s: Scenario, ranked: Sequence[Ranked], refused: Sequence[Refused], path: str, *, quiet: bool = False
-) -> None:
-    """Techniques by gain, and those that do not apply with the reason."""
-    out = console()
-    out.print(literal(f"{s.model.name} on {s.hardware.count} × {s.hardware.device.name}\n"))
-    table = _table(
-        ("", "right"),
-        ("technique", "left"),
-        ("gain", "right"),
-        ("in", "left"),
-        ("TPOT p99", "right"),
-        ("quality", "left"),
-        ("because", "left"),
-    )
-    for i, r in enumerate(ranked, 1):
-        tpot = next((c.gain for c in r.comparison.changes if c.metric == "tpot_s_p99"), float("nan"))
-        table.add_row(
-            str(i),
-            literal(str(r.technique)),
-            gain_words(r.gain),
-            r.of,
-            gain_words(tpot),
-            literal(str(r.comparison.quality)),
-            literal(r.comparison.because),
-        )
-    out.print(table)
-    for no in refused:
-        out.print(f"  –  {no.key}: {no.reason}", markup=False)
-    if not quiet and ranked:
-        out.print(f"\nNext    rooflab papers run {ranked[0].technique.paper} {path}".rstrip(), markup=False)
 
 
 def show_options(options: Sequence[Option]) -> None:

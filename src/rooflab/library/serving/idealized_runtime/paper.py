@@ -74,6 +74,8 @@ class IdealizedRuntime(Method[Scenario]):
     profile.
     """
 
+    headline = "idealized runtime"
+
     unfused: bool = False
     launches: bool = True
     trials: PositiveInt = 50

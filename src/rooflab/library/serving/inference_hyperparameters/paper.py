@@ -103,6 +103,7 @@ class Tune(Method[Scenario]):
     whether the new landscape is searched, or the old setting kept.
     """
 
+    headline = "continuous batching: best throughput"
     engine: Literal["both", "static", "continuous"] = "both"
     old: str = ""
     requests: Count = 0

@@ -63,6 +63,8 @@ class OperatorTable(Method[Scenario]):
     and half of the answer). `attention`: its parts apart, or fused, the scores on chip.
     """
 
+    headline = "decode network: time at the roof"
+
     column: Column = "intensity"
     context: Whole = 0
     attention: Literal["apart", "fused"] = "apart"

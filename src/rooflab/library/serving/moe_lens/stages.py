@@ -64,6 +64,7 @@ class Stages(Method[Scenario]):
     cache for every request (0: as many as it has). `overlapped`: prompts join while others decode.
     """
 
+    headline = "limit, generated"
     batch: PositiveFloat = 4.0
     reserved: Count = 0
     overlapped: bool = True

@@ -76,6 +76,8 @@ class PowerRow(Method[Scenario]):
     share of time that a server works at the daily peak (0: by the scenario's rate where it has one, else assumed).
     """
 
+    headline = "servers more in the same budget"
+
     policy: Policy = "two thresholds"
     servers: PositiveInt = 40
     more: Fraction = 0.3
