@@ -48,7 +48,7 @@ class RkTwo(Technique):
 
     @classmethod
     def variants(cls, scenario):
-        return [cls(bits=8), cls(bits=4)]
+        return [cls(bits=8), cls(bits=4), cls(bits=2)]
 ''',
     "rk_none": '''
 @paper.technique

@@ -87,11 +87,14 @@ def test_unknown_quality_is_never_called_best(quick) -> None:
 
 
 def test_settings_of_known_and_unknown_quality_are_both_shown(quick) -> None:
-    """8 bits are published, 4 are not, and gain more: both stand there, each in its place."""
+    """8 bits are published, 4 and 2 are not, and gain more: of these the paper's own first one stands apart, and what
+    the other gains beside it."""
     _, found = quick
-    of = {r["called"]: r["section"] for name in ("ranked", "if_quality_allows", "no_gain") for r in found[name]}
-    assert of["rk_two(bits=8)"] == "pays"
-    assert of["rk_two(bits=4)"] == "if quality allows"
+    of = {r["called"]: r for name in ("ranked", "if_quality_allows", "no_gain") for r in found[name]}
+    assert of["rk_two(bits=8)"]["section"] == "pays"
+    assert of["rk_two(bits=4)"]["section"] == "if quality allows"
+    assert of["rk_two(bits=4)"]["others"][0].startswith("rk_two(bits=2) ")
+    assert "rk_two(bits=2)" not in of
 
 
 def test_refusals_and_mistakes_are_told_by_paper(quick) -> None:

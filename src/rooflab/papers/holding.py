@@ -15,6 +15,7 @@ from rooflab.metrics.registry import METRICS
 from rooflab.papers.offers import Offer, code_of
 from rooflab.papers.ranked import Advice, Ranked
 from rooflab.scenario.scenario import Scenario
+from rooflab.units import significant
 
 __all__ = ["Holding", "held", "hold"]
 
@@ -44,20 +45,18 @@ class Holding:
         """Whether no first try is open."""
         return bool(self.refused) or self.advice is not None or len(self.tried) >= self.offered >= 0
 
-    def best(self, *, known: bool = False) -> Ranked | None:
-        """The setting with the highest gain (the highest value, where the scenario does not run without), of those
-        whose quality is known where that is asked; the first of equal ones."""
-        found = [r for r in map(_ranked, self.tried.values()) if r is not None and (r.known or not known)]
-        return max(found, key=_worth, default=None)
-
     def shown(self) -> list[Ranked]:
-        """The best setting of known quality, and the best of all where its quality is not known; each as its longest
-        simulation has it."""
-        found: list[Ranked] = []
-        for best in (self.best(known=True), self.best()):
-            if best is not None and best.called not in [r.called for r in found]:
-                found.append(_ranked(self.again.get(best.called, {"refused": ""})) or best)
-        return found
+        """The setting of known quality that gains most (whose value is best, where the scenario does not run without),
+        and of those whose quality is not known the first that applies, the paper's own, with what the others gain; each
+        as its longest simulation has it."""
+        found = [r for r in map(_ranked, self.tried.values()) if r is not None]
+        known, open_ = ([r for r in found if r.known == wanted] for wanted in (True, False))
+        others = tuple(f"{r.called} {significant(r.gain)} ×" for r in open_[1:] if r.gain > open_[0].gain)
+        chosen = [max(known, key=_worth)] if known else []
+        return [*map(self._longest, chosen), *(replace(self._longest(r), others=others) for r in open_[:1])]
+
+    def _longest(self, r: Ranked) -> Ranked:
+        return _ranked(self.again.get(r.called, {"refused": ""})) or r
 
     def reason(self) -> str:
         """Why there is nothing to show."""

@@ -34,7 +34,8 @@ class Ranked:
     `gain` in `of`, what the technique is about (`metric`, `before` and `after`); NaN, as `before`, where the scenario
     does not run without it. `quality` in words; `known` says that somebody published it, or that outputs stay;
     `only_full` that the gain is of engines kept full, and that the scenario's own load loses. `changes`: the gain of
-    every other metric. `requests` of a simulation (0: closed form), `seconds` that it took.
+    every other metric; `others`: what further settings of unknown quality gain. `requests` of a simulation (0: closed
+    form), `seconds` that it took.
     """
 
     paper: str
@@ -52,6 +53,7 @@ class Ranked:
     verdict: str
     because: tuple[str, ...]
     changes: Mapping[str, float]
+    others: tuple[str, ...] = ()
     requests: int = 0
     seconds: float = 0.0
 
@@ -84,7 +86,7 @@ class Ranked:
         }
         numbers = {name: endless[name] if held[name] is None else float(held[name]) for name in _NUMBERS}
         changes = {name: math.nan if x is None else float(x) for name, x in held["changes"].items()}
-        return cls(**held | numbers | {"changes": changes, "because": tuple(held["because"])})
+        return cls(**held | numbers | {"changes": changes, "because": tuple(held["because"]), "others": ()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

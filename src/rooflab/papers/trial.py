@@ -43,9 +43,9 @@ class Trials:
         for variant in self.variants(cls, holding):
             if str(variant) not in holding.tried:
                 holding.tried[str(variant)] = self._weighed(self.base, variant, holding)
-        for best in filter(None, (holding.best(), holding.best(known=True))):
-            if not best.because:
-                holding.tried[best.called] = self._weighed(self.base, cls(**best.parameters), holding, why=True)
+        for shown in holding.shown():
+            if not shown.because:
+                holding.tried[shown.called] = self._weighed(self.base, cls(**shown.parameters), holding, why=True)
 
     def simulated(self, variant: Technique, requests: int, holding: Holding) -> dict[str, Any]:
         """One setting by simulation, with its reasons."""

@@ -74,7 +74,8 @@ def _lines(of: Sequence[Ranked], *, numbered: bool, why: bool) -> Iterator[Line]
                 gain_words(r.changes.get("tpot_s_p99", math.nan)), r.quality,
                 f"{value_words(r.before, unit)} → {value_words(r.after, unit)}",
             )  # fmt: skip
-            yield Line(cells, ["", "bold"], ["; ".join(r.because) if why else r.verdict])
+            more = [f"other settings: {', '.join(r.others)}"] if r.others else []
+            yield Line(cells, ["", "bold"], ["; ".join(r.because) if why else r.verdict, *more])
 
 
 def _advice(a: Advice) -> Line:
