@@ -68,16 +68,27 @@ def _evaluation(lab: Lab, machine: str, pattern: str) -> Scenario:
         deployment={"engine": "vllm", "engine_version": "0.3.3", "scheduler": "vllm-v0", "tp": 1, "weights": "fp16",
         "max_model_len": 4096},
     )  # fmt: skip
-    rotation = Rotation(steps, "markov" if pattern == "markov" else "random")
+    rotation = Rotation(steps, "markov", _sticky(lab)) if pattern == "markov" else Rotation(steps)
     return s.with_deployment(
         preemption="swap", kv_tiers=KVTier(swap_bytes=_HOST_BYTES), rotation=rotation, swap=Swap(call_s(lab))
     )
 
 
+def _sticky(lab: Lab) -> float:
+    """How much nearer the front those draw who run, under Markov priorities."""
+    source = "section 4.1 says that who was served recently tends to keep a high priority, not how strongly"
+    return lab.assume("stickiness of Markov priorities", 0.5, low=0.25, high=0.75, source=source)
+
+
+def _group(lab: Lab) -> int:
+    """Blocks that are handed out at once."""
+    source = "section 3.1: a first group is a fraction of what is free; the fraction is not said"
+    return round(lab.assume("blocks of a group", 16, low=8, high=64, source=source))
+
+
 def _turns(lab: Lab, machine: str, pattern: str) -> Outcome:
-    return lab.cached(
-        ("turns", machine, pattern), lambda: lab.run(Turns(curve=False), _evaluation(lab, machine, pattern))
-    )
+    method = Turns(curve=False, group=_group(lab))
+    return lab.cached(("turns", machine, pattern), lambda: lab.run(method, _evaluation(lab, machine, pattern)))
 
 
 def _gains(lab: Lab, machine: str) -> dict[str, float]:

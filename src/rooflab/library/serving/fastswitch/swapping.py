@@ -32,6 +32,8 @@ def call_s(lab: Lab) -> float:
     return lab.assume("seconds to issue a copy", CALL_S, low=4e-6, high=7e-6, source=source)
 
 
+_LEAST: Final = 40
+"""Conversations that a budget leaves at the least."""
 Better = Literal["higher", "lower", ""]
 
 
@@ -60,6 +62,7 @@ class Swapping(Method[Runs]):
         log, notes = with_lengths(given, self.requests)
         copies, fits = self._machine(lab, log)
         conversations, pool = _conversations(log, copies.step_s), self.blocks or fits
+        conversations = conversations[: self._affordable(lab, conversations, pool, copies)]
         managers = {"this": self, "vLLM's": self.ablated(0)}
         replays = lab.cells(
             "replays", managers, lambda name: asdict(managers[name].replay(lab, conversations, pool, copies))
@@ -79,6 +82,13 @@ class Swapping(Method[Runs]):
                 f"has them"
             )
         return Outcome(figures, because, notes=notes)
+
+    def _affordable(self, lab: Lab, conversations: Sequence[Sequence[Turn]], pool: int, copies: Copies) -> int:
+        """Conversations that the budget has time for."""
+        return lab.budget.fits(
+            "conversations", len(conversations), least=min(len(conversations), _LEAST), times=2,
+            trial=lambda n: self.replay(lab, conversations[:n], pool, copies),
+        )  # fmt: skip
 
     def ablated(self, seed: int) -> Swapping:
         """vLLM's manager: single blocks, each a copy of its own, all of them every time, while steps wait."""

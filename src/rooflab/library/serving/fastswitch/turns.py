@@ -39,17 +39,19 @@ class Turns(Method[Scenario]):
     """Fairness by turns on the reader's scenario: tails with vLLM's swapping and with FastSwitch's, and gains by load.
 
     New priorities come every `every` steps, unless the deployment says (`rotation`). `curve`: half to five quarters of
-    the rate, too. `requests`: so many where the scenario does not say.
+    the rate, too. `requests`: so many where the scenario does not say. `group`: blocks that FastSwitch hands out at
+    once.
     """
 
     every: PositiveInt = 50
+    group: PositiveInt = 16
     curve: bool = True
     requests: PositiveInt = 1000
 
     def run(self, lab: Lab, scenario: Scenario) -> Outcome:
         """Execute on a scenario of the reader."""
         s = self._with_turns(lab, scenario)
-        before, after = lab.simulate(s, log_steps=_LOGGED), lab.simulate(s, FastSwitch())
+        before, after = lab.simulate(s, log_steps=_LOGGED), lab.simulate(s, FastSwitch(group=self.group))
         was, now = tails(before), tails(after)
         figures = [
             Figure(name=name, value=now[key], baseline=was[key], unit="s", better="lower", how="modelled")
@@ -63,7 +65,7 @@ class Turns(Method[Scenario]):
         figures.append(Figure(name="preemptions", value=counts[1], baseline=counts[0], how="modelled"))
         waits = 100 * _stall(before, lab.step_cost(s))
         figures.append(Figure(name="swapping in vLLM's P99 step", value=waits, unit="percent", how="modelled"))
-        swap = (s | FastSwitch()).deployment.limits.swap
+        swap = (s | FastSwitch(group=self.group)).deployment.limits.swap
         assert swap is not None
         figures.append(
             Figure(name="blocks a copy", value=swap.run_blocks, baseline=1.0, unit="blocks", better="higher",
@@ -94,7 +96,7 @@ class Turns(Method[Scenario]):
 
         def gains(rate: float) -> list[float]:
             at = s.with_workload(rate=rate)
-            was, now = tails(lab.simulate(at)), tails(lab.simulate(at, FastSwitch()))
+            was, now = tails(lab.simulate(at)), tails(lab.simulate(at, FastSwitch(group=self.group)))
             return [was[key] / now[key] for key in keys]
 
         found = lab.cells("loads", rates, gains)
