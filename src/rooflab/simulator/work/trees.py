@@ -36,45 +36,54 @@ class TextTree(Protocol):
 
 
 class _Paths:
-    """Lengths and prefix blocks of a tree's paths, filled from the prompt on.
-
-    A node's blocks are its parent's and new ones; they are put together where a node goes on.
-    """
+    """Lengths and prefix blocks of a tree's paths, filled step by step from the prompt on."""
 
     def __init__(self, tree: TextTree, block_tokens: int) -> None:
-        self.tree, self._block_tokens = tree, block_tokens
-        self.steps = _by_step(tree)
-        self.length = {0: tree.tokens[0]}
-        self._parts: dict[int, tuple[I64, I64]] = {}
+        self._block_tokens = block_tokens
+        self._parent, self.tokens = np.array(tree.parent), np.array(tree.tokens)
+        self._length = np.zeros(len(self.tokens), dtype=np.int64)
+        self._length[0] = self.tokens[0]
+        born = np.array(tree.born)
+        self.steps = [np.flatnonzero(born == step) for step in range(1, int(born.max()) + 1)]
         self._blocks: dict[int, I64] = {}
 
-    def extend(self, node: int, fresh: int) -> int:
-        """Blocks of `node`: its parent's, and new ones numbered from `fresh`; the next free number."""
-        up = self.tree.parent[node]
-        if up not in self._blocks:
-            if up in self._parts:
-                self._blocks[up] = np.concatenate(self._parts[up])
-            else:
-                whole = self.length[up] // self._block_tokens
-                self._blocks[up] = np.arange(fresh, fresh + whole)
-                fresh += whole
-        above = self._blocks[up]
-        self.length[node] = self.length[up] + self.tree.tokens[node]
-        new = self.length[node] // self._block_tokens - len(above)
-        self._parts[node] = above, np.arange(fresh, fresh + new)
-        return fresh + new
+    def extend(self, nodes: I64, fresh: int) -> tuple[I64, I64, int]:
+        """Blocks of a step's nodes, one node after the other: those of its parent, then new ones numbered from `fresh`;
+        how many each has, and the next free number."""
+        if 0 not in self._blocks:
+            whole = int(self._length[0]) // self._block_tokens
+            self._blocks[0] = np.arange(fresh, fresh + whole)
+            fresh += whole
+        parents, which = np.unique(self._parent[nodes], return_inverse=True)
+        above = [self._blocks[p] for p in parents.tolist()]
+        held = np.array([len(blocks) for blocks in above])
+        self._length[nodes] = self.prompts(nodes) + self.tokens[nodes]
+        own = held[which]
+        new = self._length[nodes] // self._block_tokens - own
+        start = _starts(own + new)
+        out = np.empty(int((own + new).sum()), dtype=np.int64)
+        out[np.repeat(start, own) + _within(own)] = np.concatenate(above)[
+            np.repeat(_starts(held)[which], own) + _within(own)
+        ]
+        out[np.repeat(start + own, new) + _within(new)] = fresh + np.arange(int(new.sum()))
+        goes_on = np.flatnonzero(np.isin(nodes, self._parent))
+        for i in goes_on.tolist():
+            self._blocks[int(nodes[i])] = out[start[i] : start[i] + own[i] + new[i]]
+        return out, own + new, fresh + int(new.sum())
 
-    def parts(self, node: int) -> tuple[I64, I64]:
-        """Blocks of a node's parent, and its own."""
-        return self._parts[node]
+    def prompts(self, nodes: I64) -> I64:
+        """Tokens above each node."""
+        return np.asarray(self._length[self._parent[nodes]])
 
 
-def _by_step(tree: TextTree) -> list[list[int]]:
-    """Nodes of each step, in order."""
-    steps: list[list[int]] = [[] for _ in range(max(tree.born) + 1)]
-    for node, step in enumerate(tree.born):
-        steps[step].append(node)
-    return steps
+def _starts(counts: I64) -> I64:
+    """Where each of several runs begins that follow each other."""
+    return np.asarray(np.cumsum(counts) - counts)
+
+
+def _within(counts: I64) -> I64:
+    """0, 1, ... within each of several runs."""
+    return np.asarray(np.arange(int(counts.sum())) - np.repeat(_starts(counts), counts))
 
 
 class TreeWork:
@@ -84,29 +93,26 @@ class TreeWork:
 
     def __init__(self, threads: Sequence[Sequence[TextTree]], *, block_tokens: int) -> None:
         self._block_tokens = block_tokens
-        rows: list[tuple[int, int, int]] = []
         self._steps: list[tuple[int, int, int]] = []
-        chains: list[I64] = []
+        columns: list[tuple[I64, I64, I64, I64, I64]] = []
         lines = [
-            [(paths, step) for paths in (_Paths(tree, block_tokens) for tree in searches) for step in paths.steps[1:]]
+            [(paths, nodes) for paths in (_Paths(tree, block_tokens) for tree in searches) for nodes in paths.steps]
             for searches in threads
         ]
-        fresh = 0
+        fresh = begin = 0
         for stage in range(max(len(line) for line in lines)):
             for q, line in enumerate(lines):
                 if stage >= len(line):
                     continue
                 paths, nodes = line[stage]
-                begin = len(rows)
-                for node in nodes:
-                    fresh = paths.extend(node, fresh)
-                    rows.append((paths.length[paths.tree.parent[node]], paths.tree.tokens[node], q))
-                    chains += paths.parts(node)
-                self._steps.append((q, begin, len(rows)))
-        self._prompt, self._answer, self._session = (np.array(column) for column in zip(*rows, strict=True))
-        self._blocks = np.concatenate(chains)
-        lengths = np.array([len(c) for c in chains]).reshape(-1, 2).sum(axis=1)
-        self._start = np.concatenate([[0], np.cumsum(lengths)])
+                blocks, counts, fresh = paths.extend(nodes, fresh)
+                columns.append((paths.prompts(nodes), paths.tokens[nodes], np.full(len(nodes), q), counts, blocks))
+                self._steps.append((q, begin, begin + len(nodes)))
+                begin += len(nodes)
+        self._prompt, self._answer, self._session, counts, self._blocks = map(
+            np.concatenate, zip(*columns, strict=True)
+        )
+        self._start = np.concatenate([[0], np.cumsum(counts)])
 
     def requests(self, *, ending: F64 | None = None, pause_s: float = 0.0) -> Requests:
         """The requests: a step begins `pause_s` after the end of the step before, whose requests ended, in a run
