@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,11 +51,19 @@ def test_present_values_are_those_last_written_down(key: str, ledger: Ledger, ch
 
 
 def test_the_ledger_is_only_added_to() -> None:
-    name = LEDGER.relative_to(ROOT).as_posix()
-    shown = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=ROOT, capture_output=True, check=False)
-    if shown.returncode:
+    """Through all history: a ledger whose lines were chained anew, or whose last was cut, reads without complaint."""
+    name, now = LEDGER.relative_to(ROOT).as_posix(), LEDGER.read_bytes()
+    log = subprocess.run(["git", "log", "--format=%H", "--", name], cwd=ROOT, capture_output=True, check=False)
+    commits = log.stdout.decode().split()
+    if not commits:
         pytest.skip("no git, or no ledger in it yet")
-    assert LEDGER.read_bytes().startswith(shown.stdout)
+    asked = "".join(f"{commit}:{name}\n" for commit in commits).encode()
+    held = subprocess.run(["git", "cat-file", "--batch"], cwd=ROOT, input=asked, capture_output=True, check=True).stdout
+    for commit in commits:
+        header, _, held = held.partition(b"\n")
+        size = int(header.split()[-1])
+        assert now.startswith(held[:size]), f"the ledger of {commit[:9]} is not the beginning of the present one"
+        held = held[size + 1 :]
 
 
 ENTRY = Entry(
@@ -77,6 +87,29 @@ def test_lines_follow_from_each_other(tmp_path: Path) -> None:
     path.write_text(lines[0] + "\n{}\n")
     with pytest.raises(InputError, match=rf"{NAME}:2: is no entry"):
         Ledger(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"event": "bogus"}, "no event"),
+        ({"event": "first"}, "first value already"),
+        ({"reason": " "}, "without a reason"),
+        ({"date": "1999-01-01"}, "before its last entry"),
+        ({"value": "many"}, "no entry of a ledger"),
+        ({"claim": "another"}, "no first value before"),
+    ],
+)
+def test_an_entry_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    """Also where its lines follow from each other."""
+    lines: list[str] = []
+    changed_to: dict[str, Any] = {"event": "value", "reason": "why"} | changes
+    for entry in (ENTRY, replace(ENTRY, **changed_to)):
+        before = hashlib.sha256(lines[-1].encode()).hexdigest()[:16] if lines else ""
+        lines.append(json.dumps(asdict(entry) | {"before": before}))
+    (tmp_path / NAME).write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(InputError, match=said):
+        Ledger(tmp_path / NAME)
 
 
 @pytest.mark.parametrize(

@@ -246,3 +246,12 @@ def test_readers_scenario(lab: Lab) -> None:
         search.run(lab, chat.with_workload(osl=Lengths("fixed", 16.0)))
     with pytest.raises(Infeasible, match="no decoder"):
         search.run(lab, rl.load("examples/bert.yaml"))
+
+
+def test_a_tree_without_tokens_has_no_reduction_and_texts_are_named(tmp_path: Path) -> None:
+    rows = "id,parent,tokens,score,text\nq,,0,,x\na,q,0,0.5,y\nb,q,0,0.7,z\n"
+    (tmp_path / "zero.csv").write_text(rows)
+    assert rl.papers.run("ets", tmp_path / "zero.csv")["cache reduction (kept leaves)"] == 1
+    (tmp_path / "text.csv").write_text(rows.replace("a,q,0", "a,q,nan"))
+    with pytest.raises(InputError, match="'nan' at node a"):
+        rl.papers.run("ets", tmp_path / "text.csv")

@@ -272,3 +272,9 @@ def test_it_refuses() -> None:
         capped | Polca(clock=0.9)
     with pytest.raises(Infeasible, match="spans hosts"):
         phases(rl.load(CHAT.with_name("deepseek-v3-16xh200.yaml")))
+
+
+def test_a_row_that_carries_all_that_is_tried_carries_at_least_that() -> None:
+    given = of_power(np.full(50, 100.0))
+    because = rl.papers.run("polca", given, method="power_series", servers=1, idle_w=50.0, busy_w=200.0).because
+    assert "in the place of 1 server it would have carried at least 2 without a brake" in because

@@ -143,7 +143,7 @@ def test_several_inputs_each_have_their_own_part(cli) -> None:
     records = json.loads(cli("cellular", "--method", "small", CHAT, str(bert), "--json")[1])
     assert [r["setup"] for r in records] == [CHAT, "bert.yaml"]
     assert records[1] == {"setup": "bert.yaml", "refused": "only decoders have a cache"}
-    assert cli("cellular", "--method", "small", str(bert))[::2] == (1, "only decoders have a cache\n")
+    assert cli("cellular", "--method", "small", str(bert))[::2] == (1, f"{bert}: only decoders have a cache\n")
 
 
 def test_flags_of_a_scenario_are_refused_by_name_where_none_is_read(cli) -> None:
@@ -217,3 +217,17 @@ def test_every_width_of_screen_is_kept_to(cli, monkeypatch: pytest.MonkeyPatch) 
             text, _, commands = out.partition("\nNext ")
             assert max(map(len, text.splitlines())) <= width, out
             assert all("rooflab papers" in line for line in commands.splitlines())
+
+
+def test_what_a_paper_cannot_read_is_said_with_what_it_reads(cli) -> None:
+    Path("mine.txt").write_text("a,b\n1,2\n")
+    assert cli("cellular", "mine.txt")[::2] == (
+        2, "mine.txt: cellular reads scenario from .yaml, .yml, .json; vectors from .npz, .csv, .fvecs\n"
+    )  # fmt: skip
+    status, _, err = cli("cellular", "questons")
+    assert (status, err) == (
+        2,
+        "cellular: no file or sample called 'questons'. Did you mean questions?\n",
+    )
+    assert cli("cellular", "")[::2] == (2, "INPUT: is empty: a file or a name belongs there\n")
+    assert cli("cellular", "--method", "small", "chat")[0] == 0, "a sample of scenarios is one, too"

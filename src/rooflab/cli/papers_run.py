@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,7 +108,7 @@ def _every(key: str, given: Sequence[Given], wish: Wish, progress: _Progress) ->
             progress.stopped = ran[-1].outcome.account.partial
         except Infeasible as error:
             if len(inputs) == 1:
-                raise
+                raise Infeasible(f"{one.path}: {error}" if one.path else str(error)) from None
             refused.append(Refused(name, str(error)))
         except KeyboardInterrupt:
             if not ran:
@@ -122,8 +122,10 @@ def _inputs(p: Paper, chosen: Chosen, given: Sequence[Given]) -> dict[str, tuple
     """Inputs by name, each with the words that it was given in; the paper's own where nothing was."""
     from rooflab.api import engines
     from rooflab.inputs.convert import opened
+    from rooflab.inputs.kinds import kind_of
     from rooflab.papers.execute import YOURS, kind_read, own_inputs
     from rooflab.papers.lab import Lab
+    from rooflab.scenario.scenario import Scenario
 
     kind, first = kind_read(chosen), given[0]
     flag = next((flag for field, flag in first.flags.items() if field != _SEED), "")
@@ -134,7 +136,12 @@ def _inputs(p: Paper, chosen: Chosen, given: Sequence[Given]) -> dict[str, tuple
     if not first.path and not flag:
         return {name: (first, data) for name, data in own_inputs(p, chosen, Lab(engines())).items()}
     if kind is None:
-        return {one.path or YOURS: (one, one.scenario()) for one in given}
+        shipped = {s.name: s for s in kind_of(Scenario).samples}
+        found = ((one, shipped.get(one.path)) for one in given)
+        return {
+            one.path or YOURS: (one, (one if sample is None else replace(one, path=str(sample.path()))).scenario())
+            for one, sample in found
+        }
     return {one.path or YOURS: (one, opened(one.path, kind.data)) for one in given}
 
 

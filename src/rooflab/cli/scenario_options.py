@@ -163,6 +163,8 @@ def scenario_options(
         @functools.wraps(function)
         def wrapper(**values: Any) -> Any:
             paths: Sequence[str] = values.pop("s_scenario") if many else [values.pop("s_scenario") or ""]
+            if many and "" in paths:
+                raise InputError("is empty: a file or a name belongs there", metavar)
             fields, flags = _collect(values)
             given = [Given(path, fields, flags) for path in paths] or [Given("", fields, flags)]
             with calibrated(values.pop("s_calibration")):

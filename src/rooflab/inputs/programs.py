@@ -125,7 +125,7 @@ def _from_jsonl(path: Path) -> Programs:
                 found.append(_program(parse_json(held, str(path), number)))
             except InputError as error:
                 raise InputError(error.message, error.where if error.where.startswith(where) else
-                                 f"{where}: {error.where}") from None  # fmt: skip
+                                 f"{where}: {error.where}".removesuffix(": ")) from None  # fmt: skip
     return Programs(tuple(found))
 
 

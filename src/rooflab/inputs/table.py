@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rooflab import extras
 from rooflab.errors import InputError, unknown
+from rooflab.inputs.cells import as_number
 from rooflab.inputs.checks import finite
 from rooflab.inputs.content import frozen, taken
 from rooflab.inputs.disturb import exchanging, halving, scaled, scaling, shuffled, shuffling
@@ -54,7 +55,9 @@ class Table:
         """A column as floats. Raises InputError for texts."""
         values = self[name]
         if isinstance(values, tuple):
-            raise InputError("holds texts, not numbers", name)
+            others = ((i, v) for i, v in enumerate(values, start=1) if v and as_number(v) is None)
+            row, cell = next(others, (1, values[0]))
+            raise InputError(f"holds texts, not numbers ({cell!r} in row {row:,})", name)
         return values.astype(np.float64)
 
     def texts(self, name: str) -> tuple[str, ...]:

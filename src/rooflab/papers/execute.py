@@ -21,6 +21,7 @@ from rooflab.papers.paper import Paper
 from rooflab.papers.technique import Technique
 from rooflab.papers.variants import Settings, best
 from rooflab.scenario.scenario import Scenario
+from rooflab.source.text import shown
 from rooflab.units import significant
 
 __all__ = [
@@ -83,8 +84,23 @@ def choose(p: Paper, name: str = "", source: str | Path = "") -> Chosen:
         return known[name]
     if source:
         kinds = _kinds(source, [kind_of(reads(c)) for c in every]) or reached(source, map(reads, every))
-        return next((c for c in every if reads(c) in kinds), every[0])
+        found = next((c for c in every if reads(c) in kinds), None)
+        return found or _by_default(p, every, source)
     return next((c for c in every if p.setups or reads(c) is not Scenario), every[0])
+
+
+def _by_default(p: Paper, every: Sequence[Chosen], source: str | Path) -> Chosen:
+    """The first, for a file of a suffix that any of them reads; InputError says what is read instead of others."""
+    kinds = {kind_of(reads(c)).name: kind_of(reads(c)) for c in every}.values()
+    where, suffix = shown(source), Path(source).suffix.lower()
+    known = {f.suffix for kind in kinds for f in kind.formats}
+    if suffix in known or Path(source).is_dir():
+        return every[0]
+    if not suffix and not Path(source).exists():
+        samples = [s.name for kind in kinds for s in kind.samples]
+        raise unknown("file or sample", where, samples, p.key)
+    forms = "; ".join(f"{kind.name} from {', '.join(f.suffix for f in kind.formats)}" for kind in kinds)
+    raise InputError(f"{p.key} reads {forms}" if Path(source).exists() else "no such file", where)
 
 
 def _kinds(source: str | Path, among: Sequence[Kind[Any]]) -> list[type[Any]]:

@@ -66,11 +66,12 @@ class Figure:
 
     @property
     def gain(self) -> float:
-        """How many times better than the baseline; NaN where that is not known."""
+        """How many times better than the baseline; NaN where that is not known, or where one is below zero."""
         if self.baseline is None or not self.better:
             return math.nan
         worse, best = (self.baseline, self.value) if self.better == "higher" else (self.value, self.baseline)
-        return best / worse if worse and math.isfinite(best) and math.isfinite(worse) else math.nan
+        told = worse > 0 and best >= 0 and math.isfinite(best) and math.isfinite(worse)
+        return best / worse if told else math.nan
 
     def record(self) -> dict[str, Any]:
         """As plain JSON values; what is not finite is null."""

@@ -104,17 +104,37 @@ class Ledger:
         self.entries = tuple(self._checked())
 
     def _checked(self) -> Iterable[Entry]:
+        last: dict[tuple[str, str], Entry] = {}
         for i, line in enumerate(self._lines):
             where = f"{self.path.name}:{i + 1}"
             try:
                 fields = json.loads(line)
                 before = fields.pop("before")
                 entry = Entry(**fields)
+                _numbers(entry.value)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"is no entry of a ledger ({' '.join(str(error).split())})", where) from None
             if before != _digest(self._lines[:i]):
                 raise InputError("does not follow from the line above: the ledger is only added to", where)
+            problem = _odd(entry, last.get((entry.paper, entry.claim)))
+            if problem:
+                raise InputError(problem, where)
+            last[entry.paper, entry.claim] = entry
             yield entry
+
+
+def _odd(entry: Entry, before: Entry | None) -> str:
+    """What is wrong with an entry after the one before it of the same claim; empty if nothing is."""
+    claim = f"{entry.paper}.{entry.claim}"
+    if entry.event not in EVENTS:
+        return f"{entry.event!r} is no event; {', '.join(EVENTS)} are"
+    if (entry.event == "first") != (before is None):
+        return f"{claim} has no first value before this" if before is None else f"{claim} has one first value already"
+    if before is not None and not entry.reason.strip():
+        return f"{claim} changed without a reason"
+    if before is not None and entry.date < before.date:
+        return f"{claim} changed on {entry.date}, before its last entry of {before.date}"
+    return ""
 
 
 def ledger_near(folder: Path | None) -> Ledger | None:

@@ -57,8 +57,8 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[Engine]]:
         raise InputError("beam search is not simulated (estimate answers for it)", "workload.beams")
     if scenario.model.kind != "decoder":
         raise InputError(
-            f"{scenario.model.name} is an {scenario.model.kind} model; only decoders are simulated (estimate answers "
-            f"for it)",
+            f"{scenario.model.name} is a model of kind {scenario.model.kind}; only decoders are simulated "
+            f"(estimate answers for it)",
             "model",
         )
     replicas: list[Replica] = []

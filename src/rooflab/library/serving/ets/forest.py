@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.errors import Infeasible, InputError
+from rooflab.inputs.cells import as_number
 from rooflab.inputs.graph import Graph
 from rooflab.inputs.trees import words
 from rooflab.library.serving.ets.selection import I64, clusters
@@ -122,7 +123,8 @@ def _tokens(g: Graph) -> tuple[F64, tuple[str, ...]]:
         return _numbers(g, *found, np.arange(g.nodes), low=0.0), ()
     text = g.extra.get("text")
     if not isinstance(text, tuple):
-        raise InputError(f"nodes have no column tokens (nor text) among {', '.join(g.extra) or 'none'}", "graph")
+        among = f" among {', '.join(g.extra)}" if g.extra else ""
+        raise InputError(f"nodes have no column tokens (nor text){among}", "graph")
     return np.array([float(words(t)) for t in text]), ("tokens are words and marks of the text: none are given",)
 
 
@@ -136,7 +138,10 @@ def _scores(g: Graph, needed: I64) -> tuple[F64, tuple[str, ...]]:
 def _numbers(g: Graph, name: str, values: Any, needed: I64, low: float | None = None) -> F64:
     """A column of nodes as numbers; those of `needed` have to be there."""
     if isinstance(values, tuple):
-        raise InputError("holds texts, not numbers", f"nodes: {name}")
+        others = ((i, v) for i, v in enumerate(values) if v and as_number(v) is None)
+        row, cell = next(others, (0, values[0]))
+        at = row if g.names is None else g.names[row]
+        raise InputError(f"holds texts, not numbers ({cell!r} at node {at})", f"nodes: {name}")
     held = values.astype(np.float64)
     for node in needed[np.isnan(held[needed])][:1]:
         raise InputError(f"is missing at node {node if g.names is None else g.names[node]}", f"nodes: {name}")

@@ -153,7 +153,7 @@ class Prune(Method[Graph]):
             _against("nodes kept, questions aside", _nodes(searches, kept), _nodes(searches, before), "nodes", "lower"),
             _against("cache, kept leaves", _tokens(searches, kept), _tokens(searches, before), "tokens", "lower"),
             _against("cache, all open leaves", _tokens(searches, every), _tokens(searches, every), "tokens", "lower"),
-            _executed(f"cache reduction ({self.cache} leaves)", then / now, "x"),
+            _executed(f"cache reduction ({self.cache} leaves)", then / now if now else 1.0, "x"),
             _executed("clusters among open leaves", sum(int(s.group.max()) + 1 for s in searches), "clusters"),
             _against("clusters covered", _covered(searches, kept), _covered(searches, before), "clusters", "higher"),
         ]

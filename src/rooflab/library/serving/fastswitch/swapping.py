@@ -71,8 +71,8 @@ class Swapping(Method[Runs]):
         figures = _figures(ours, plain, copies.block_bytes)
         if not ours.swaps and not plain.swaps:
             because = (
-                f"nothing gives way: {pool:,} blocks hold all that are in flight (at most {peak(conversations):,}); a "
-                f"smaller pool (blocks) makes them take turns"
+                f"nothing gives way: {pool:,} blocks hold all that are in flight (at full length at once they would be "
+                f"{peak(conversations):,}); a smaller pool (blocks) makes them take turns"
             )
         else:
             spared, every = plain.blocks["out"] - ours.blocks["out"], plain.blocks["out"]

@@ -90,9 +90,9 @@ class PowerSeries(Method[Series]):
         return Outcome(tuple(figures), self._because(row), notes=row.notes)
 
     def _because(self, row: _Row) -> str:
-        mine, bare = (round(self.servers * (1 + row.extra(name))) for name in (self.policy, "no cap"))
+        mine, bare = (_carried(self.servers, row.extra(name)) for name in (self.policy, "no cap"))
         return (
-            f"the row peaks at {row.share.max():.0%} of its budget; in the place of {self.servers} servers it would "
+            f"the row peaks at {row.share.max():.0%} of its budget; in the place of {_servers(self.servers)} it would "
             f"have carried {mine} without a brake under this policy, {bare} with the brake alone"
         )
 
@@ -167,6 +167,15 @@ class _Row:
             most <= 1.01 * busy,
             f"{what} draw {busy:,.0f} W each when busy; the series rises to {most:,.0f} W a server: {name}",
         )
+
+
+def _servers(count: int) -> str:
+    return f"{count} server{'s' * (count > 1)}"
+
+
+def _carried(servers: int, extra: float) -> str:
+    """How many servers a row carries; more than as many again are not tried."""
+    return f"at least {2 * servers}" if extra >= 1.0 else f"{round(servers * (1 + extra))}"
 
 
 def _phases(lab: Lab, hardware: str, model: str) -> Phases:
