@@ -21,12 +21,12 @@ MOST: dict[str, int] = {
     "flover": 33,
     "idealized_runtime": 71,
     "inference_hyperparameters": 11,
-    "kinetics": 17,
+    "kinetics": 5,
     "llm_viewer": 11,
     "moe_lens": 26,
-    "nanoflow": 47,
+    "nanoflow": 3,
     "polca": 15,
-    "qserve": 54,
+    "qserve": 0,
     "splitwise": 30,
 }
 """Numbers without a source by paper: fewer may become more welcome, more are not."""

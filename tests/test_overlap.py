@@ -14,7 +14,7 @@ from rooflab.costs.step import StepCost
 from rooflab.deploy.complete import complete
 from rooflab.errors import Infeasible, InputError
 from rooflab.library.serving.kinetics.paper import SparseAttention, SparseRead
-from rooflab.library.serving.nanoflow.paper import SplitBatch
+from rooflab.library.serving.nanoflow.technique import SplitBatch
 from rooflab.library.serving.qserve.paper import QServe, UnpackedCache, widest
 from rooflab.scenario.scenario import Scenario
 

@@ -22,6 +22,8 @@ from rooflab.papers.condition import Condition
 from rooflab.papers.lab import Lab
 from rooflab.papers.outcome import Outcome
 from rooflab.papers.reader import run as run_on
+from rooflab.testing.methods import MethodConformance
+from rooflab.testing.readers import ReaderConformance
 
 SHAPE = Shape(parameters=8e9, q_heads=32, kv_heads=8, depth=128 * 36)
 
@@ -57,7 +59,7 @@ def test_answers_have_the_mean_that_was_asked_and_end_where_they_are_cut() -> No
 
 
 def test_more_trials_cover_more_and_one_covers_the_rate() -> None:
-    found = [coverage(0.3, n, 0.8) for n in (1, 2, 4, 32)]
+    found = [float(coverage(np.array([0.3]), n, 0.8)[0]) for n in (1, 2, 4, 32)]
     assert found[0] == pytest.approx(0.3)
     assert found == sorted(found)
     assert found[-1] < 1
@@ -216,3 +218,16 @@ def test_without_sparse_attention_and_the_price_of_the_cache_the_gains_are_gone(
 def test_what_the_law_cannot_take_is_said(table: dict, settings: dict, said: str) -> None:
     with pytest.raises(RooflabError, match=said):
         ScalingLaw(**settings).run(lab(), Table(table))
+
+
+class TestReaders(ReaderConformance):
+    paper = paper
+
+
+class TestBlockTopK(MethodConformance):
+    method = BlockTopK(budget=128)
+
+
+class TestScalingLaw(MethodConformance):
+    method = ScalingLaw()
+    given = RATES

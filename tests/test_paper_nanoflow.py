@@ -15,14 +15,17 @@ from rooflab.errors import Infeasible, InputError
 from rooflab.inputs.kinds import kind_of
 from rooflab.inputs.table import Table
 from rooflab.library.serving.nanoflow.method import NanoBatches
-from rooflab.library.serving.nanoflow.paper import NanoFlow
 from rooflab.library.serving.nanoflow.pipeline import Order, run
 from rooflab.library.serving.nanoflow.prices import layer_profile
 from rooflab.library.serving.nanoflow.profile import MAPS, Operation, Profile, profile_of, table_of
 from rooflab.library.serving.nanoflow.search import cuts, search, whole_s
+from rooflab.library.serving.nanoflow.technique import NanoFlow
 from rooflab.papers.lab import Lab
 from rooflab.papers.reader import run as run_on
+from rooflab.papers.registry import paper
 from rooflab.search.program import Program
+from rooflab.testing.methods import MethodConformance
+from rooflab.testing.readers import ReaderConformance
 
 CHAIN = ("compute", "memory", "compute", "network", "compute", "network")
 
@@ -240,3 +243,12 @@ def test_nanoflow_refuses_where_a_pipeline_is_no_shorter() -> None:
         api.read(mixture) | NanoFlow()
     with pytest.raises(Infeasible, match="static batch"):
         api.read(SERVED | {"workload": {"isl": 512, "osl": 512, "batch": 64}}) | NanoFlow()
+
+
+class TestReaders(ReaderConformance):
+    paper = paper("nanoflow")
+
+
+class TestNanoBatches(MethodConformance):
+    method = NanoBatches(most=2)
+    given = table_of(layer([0.3, 0.31, 0.15, 0.32, 1.63, 0.32], floor=0.01))

@@ -32,6 +32,9 @@ from rooflab.papers.condition import Condition
 from rooflab.papers.lab import Lab
 from rooflab.papers.outcome import Outcome
 from rooflab.papers.reader import run as run_on
+from rooflab.papers.registry import paper
+from rooflab.testing.methods import MethodConformance
+from rooflab.testing.readers import ReaderConformance
 
 
 def lab(seed: int = 0) -> Lab:
@@ -209,3 +212,11 @@ def test_odd_weights_are_packed_too() -> None:
         assert np.isfinite(done["error of the weights"])
     with pytest.raises(InputError, match="whole tiles"):
         interleaved(np.zeros((32, 48), dtype=int))
+
+
+class TestReaders(ReaderConformance):
+    paper = paper("qserve")
+
+
+class TestPackWeights(MethodConformance):
+    method = PackWeights(group=64)

@@ -16,9 +16,10 @@ Block top-k reads at most B tokens, S = Σ min(B, L_c + t), after it has scored 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from statistics import NormalDist
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,9 @@ from rooflab.scenario.model import Model
 __all__ = ["Answers", "BlockRead", "Choice", "Shape", "answers", "coverage", "eflops"]
 
 Array = npt.NDArray[np.float64]
+
+_QUANTILES: Final = 4000
+"""Answers that stand for a distribution of lengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class BlockRead:
     block: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """Means over answers, for each of several cuts: tokens, and pairs of a token with those of its answer before it.
 
@@ -70,19 +74,20 @@ class Answers:
 
     lengths: Array
     prompt: float
+    _reads: dict[float, Array] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def tokens(self) -> Array:
         """L_g."""
         out: Array = self.lengths.mean(axis=0)
         return out
 
-    @property
+    @cached_property
     def shared(self) -> Array:
         """L_c L_g: pairs with the prompt."""
         return self.prompt * self.tokens
 
-    @property
+    @cached_property
     def own(self) -> Array:
         """L_g²/2: pairs with the answer."""
         out: Array = (self.lengths**2).mean(axis=0) / 2
@@ -90,11 +95,11 @@ class Answers:
 
     def read(self, budget: float) -> Array:
         """Σ min(budget, L_c + t) over the tokens t of an answer."""
-        free = max(budget - self.prompt, 0.0)
-        within = np.minimum(self.lengths, free)
-        seen = min(self.prompt, budget) * within + within**2 / 2 + budget * (self.lengths - within)
-        out: Array = seen.mean(axis=0)
-        return out
+        if budget not in self._reads:
+            within = np.minimum(self.lengths, max(budget - self.prompt, 0.0))
+            seen = min(self.prompt, budget) * within + within**2 / 2 + budget * (self.lengths - within)
+            self._reads[budget] = seen.mean(axis=0)
+        return self._reads[budget]
 
 
 def eflops(shape: Shape, a: Answers, *, trials: float, intensity: float, sparse: BlockRead | None = None) -> Array:
@@ -117,19 +122,24 @@ def answers(mean: float, spread: float, prompt: float, cuts: Array) -> tuple[Arr
     Lengths are lognormal with this `mean` and coefficient of variation (`spread`).
     """
     sigma = float(np.sqrt(np.log1p(spread**2)))
-    normal = NormalDist()
-    z = np.array([normal.inv_cdf(x) for x in (np.arange(4000) + 0.5) / 4000])
-    lengths = np.exp(np.log(mean) - sigma**2 / 2 + sigma * z)[:, None]
+    lengths = np.exp(np.log(mean) - sigma**2 / 2 + sigma * _normal())[:, None]
     return (lengths <= cuts).mean(axis=0), Answers(np.minimum(lengths, cuts), prompt)
 
 
-def coverage(solve: float, trials: int, dispersion: float) -> float:
-    """Chance that one of `trials` answers is right: Beta-distributed solve probability over questions with a + b =
+@cache
+def _normal() -> Array:
+    """Quantiles of the standard normal distribution in the middle of equal parts."""
+    normal = NormalDist()
+    return np.array([normal.inv_cdf((i + 0.5) / _QUANTILES) for i in range(_QUANTILES)])
+
+
+def coverage(solve: Array, trials: int, dispersion: float) -> Array:
+    """Chance that one of `trials` answers is right, for each solve rate: Beta-distributed over questions with a + b =
     `dispersion`, E[1 − (1 − p)^N]."""
-    a, b = solve * dispersion, (1 - solve) * dispersion
-    miss = 1.0
+    b = (1 - solve) * dispersion
+    miss = np.ones_like(solve)
     for k in range(trials):
-        miss *= (b + k) / (a + b + k)
+        miss = miss * (b + k) / (dispersion + k)
     return 1 - miss
 
 

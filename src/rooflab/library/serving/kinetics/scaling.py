@@ -137,7 +137,7 @@ class ScalingLaw(Method[Table]):
             n = 1
             while n <= row.trials:
                 share = row.done / row.done[-1]
-                solved = np.array([coverage(min(row.solved * s, 1.0), n, self.dispersion) for s in share])
+                solved = coverage(np.minimum(row.solved * share, 1.0), n, self.dispersion)
                 price = partial(eflops, row.shape, row.given, trials=n, sparse=read)
                 alike = [np.full(len(share), float(x)) for x in (i, n)]
                 found.append((solved, price(intensity=intensity), price(intensity=0.0), *alike, self._cuts()))

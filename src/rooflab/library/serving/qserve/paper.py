@@ -198,10 +198,11 @@ def cheaper_models(lab: Lab) -> float:
     return float(sum(_throughput(lab, small) > _best_baseline(lab, large, _TRT) for large, small in pairs))
 
 
-@paper.setup("Llama-3-8B on A100")
-def setup(lab: Lab) -> Scenario:
-    """The first cell of the throughput table."""
-    return _cell(lab, "c1")
+for _cell_name, _setup_name in (
+    ("c1", "Llama-3-8B on A100"), ("c2", "Llama-3-8B on L40S"), ("c3", "Qwen1.5-72B on A100"),
+    ("c4", "Qwen1.5-72B on L40S"),
+):  # fmt: skip
+    paper.setup(_setup_name)(partial(_cell, cell=_cell_name))
 
 
 @paper.draws
