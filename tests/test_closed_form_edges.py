@@ -64,7 +64,7 @@ def test_one_user_in_a_loop_is_a_batch_of_one(model: str, hardware: str, tp: int
 
 
 def test_more_users_than_places_wait_a_finite_time() -> None:
-    loop = asked(SMALL, "h100-sxm", {"concurrency": 300}, tp=1)
+    loop = asked(SMALL, "h100-sxm", {"concurrency": 300}, tp=1, max_num_seqs=256)
     told, seen = rl.estimate(loop), rl.simulate(loop)
     assert not told.saturated
     for name in ("output_tokens_per_s", "ttft_s_mean", "tpot_s_mean"):

@@ -141,7 +141,7 @@ def test_llama_cpp_is_split_by_layers_unless_told() -> None:
         "deployment": {"engine": "llamacpp", "weights": "q4_k_m"},
     }
     chosen = rl.estimate(scenario).scenario.deployment
-    assert (chosen.split.tp, chosen.split.pp) == (1, 4)
+    assert (chosen.split.tp, chosen.split.pp) == (1, 3)
     told = rl.estimate({**scenario, "deployment": {**scenario["deployment"], "tp": 4}}).scenario.deployment
     assert (told.split.tp, told.split.pp) == (4, 1)
 

@@ -30,7 +30,7 @@ def test_a_label_without_an_engine_stands_for_the_vendors_stack() -> None:
     ("label", "found"),
     [
         ("FP8 (E4M3)", "fp8"), ("W8A8-INT8", "int8"), ("AWQ", "int4"), ("GPTQ-Int8", "int8"), ("GPTQ-Int4", "int4"),
-        ("Q5_K_M", "q6_k"),
+        ("Q5_K_M", "q5_k_m"),
         ("float16", "fp16"), ("MXFP4", "mxfp4"), ("Q4_K_M (default tag)", "q4_k_m"), ("?", None), ("", None),
     ],
 )  # fmt: skip

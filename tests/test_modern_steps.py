@@ -49,7 +49,8 @@ def test_exchanges_are_faster_over_a_rack_than_the_general_kernels_of_a_host() -
 
 def test_tensorrt_llm_shares_what_weights_leave_and_vllm_shares_memory() -> None:
     shape, machine = model("meta-llama/Llama-3.1-70B"), hardware("h100-sxm")
-    ours = {e: Deployment.of(engine=e, tp=1, weights="fp8", kv="fp8", max_num_seqs=256) for e in ("vllm", "trtllm")}
+    limits = {"max_num_seqs": 256, "max_num_batched_tokens": 8192, "gpu_memory_utilization": 0.9}
+    ours = {e: Deployment.of(engine=e, tp=1, weights="fp8", kv="fp8", **limits) for e in ("vllm", "trtllm")}
     free = {e: float(account(shape, machine, [d]).free_bytes[0]) for e, d in ours.items()}
     whole = account(shape, machine, [ours["vllm"].changed(gpu_memory_utilization=1.0)])
     assert free["trtllm"] == pytest.approx(0.9 * float(whole.free_bytes[0]))
