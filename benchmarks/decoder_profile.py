@@ -86,4 +86,4 @@ def decoder_profile(sources: Path | None = None) -> Runs:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(KIND.formats[0].dump(decoder_profile()))  # type: ignore[misc]
+    sys.stdout.buffer.write(KIND.formats[0].dump(decoder_profile()))

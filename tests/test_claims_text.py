@@ -21,7 +21,7 @@ def row(claim: str, **changed: object) -> Row:
         "unit": "x", "first": 1.7061, "revised": 0, "got": 1.7061, "error": -0.052, "tolerance": 0.15,
         "status": "reproduced", "kind": "executed", "audited": True, "source": "table 1", "reason": "",
     }  # fmt: skip
-    return Row(**(fields | changed))  # type: ignore[arg-type]
+    return Row(**(fields | changed))
 
 
 ASSUMED = {"name": "share of rows", "value": 0.5, "low": 0.1, "high": 1.0, "source": "nobody says"}

@@ -85,4 +85,4 @@ def test_groups_go_both_ways() -> None:
 )
 def test_what_cannot_be_coded_is_said(call: object, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        call()  # type: ignore[operator]
+        call()

@@ -53,13 +53,13 @@ def test_they_are_found() -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_they_conform(key: str) -> None:
     suite = PaperConformance()
-    suite.paper = paper(key)  # type: ignore[misc]
+    suite.paper = paper(key)
     held(suite)
 
 
 def test_a_method_inherits_its_tests() -> None:
     suite = MethodConformance()
-    suite.method = paper("sign_bits").methods["sign_bits"](bits=64)  # type: ignore[misc]
+    suite.method = paper("sign_bits").methods["sign_bits"](bits=64)
     held(suite)
     read = kind_read(type(suite.method))
     assert read is not None
@@ -68,7 +68,7 @@ def test_a_method_inherits_its_tests() -> None:
 
 def test_a_technique_inherits_its_tests() -> None:
     suite = TechniqueConformance()
-    suite.technique = paper("weight_only").techniques["weight_only"]()  # type: ignore[misc]
+    suite.technique = paper("weight_only").techniques["weight_only"]()
     held(suite)
 
 
@@ -89,7 +89,7 @@ def test_what_a_reader_runs() -> None:
     p = paper("sign_bits")
     assert list(undeclared(p)) == ["error"]
     suite = ReaderConformance()
-    suite.paper = p  # type: ignore[misc]
+    suite.paper = p
     held(suite)
 
 
@@ -98,7 +98,7 @@ def test_a_reader_who_gets_another_figure_is_told_apart(monkeypatch: pytest.Monk
     claim = p.find("angle")
     off = type(claim)(**{f: getattr(claim, f) for f in claim.__slots__} | {"function": wrong})
     suite = ReaderConformance()
-    suite.paper = Paper(key=p.key, title=p.title, methods=p.methods, claims=[off])  # type: ignore[misc]
+    suite.paper = Paper(key=p.key, title=p.title, methods=p.methods, claims=[off])
     with pytest.raises(AssertionError, match=r"angle: a reader gets 0\.78\d+, the claim's code 0\.9"):
         suite.test_a_reader_gets_what_the_claim_says()
 

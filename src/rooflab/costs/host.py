@@ -17,10 +17,9 @@ from rooflab.scenario.hardware import Device, Hardware
 
 __all__ = ["HANDOVER_S", "handover_s", "host_bytes_per_s", "host_hardware"]
 
-HANDOVER_S: Final = 50e-6
+HANDOVER_S: Final = 30e-6
 """A change between device and host: one side's queue is drained (about 10 µs), a copy of some kilobytes launched (10),
-a thread pool woken (5 to 10), and the launches of the next part on the device are in no captured graph (a handful of 4
-µs). Assumed, 25 to 100 µs."""
+a thread pool woken (5 to 10). Assumed, 15 to 100 µs: launches of the next part that no graph holds may come on top."""
 _FLOPS_PER_BYTE: Final = 12.0
 """fp32 operations a processor does while a byte comes from its memory: 8 cores of two 256-bit units at 4.5 GHz over two
 channels of DDR5-5600, and as much on servers, which have more of both. Assumed, 6 to 24."""

@@ -8,7 +8,6 @@ tried, too, since its tails are the least sure of its figures.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -56,10 +55,10 @@ class Proof:
 
 @dataclass(slots=True)
 class Proofs:
-    """What was tried, by deployment; `cut` where time was over before the wanted number stood."""
+    """What was tried, by deployment; `untried` candidates were left when enough stood or enough had been tried."""
 
     found: dict[Deployment, Proof] = field(default_factory=dict)
-    cut: bool = False
+    untried: int = 0
 
     @property
     def held(self) -> list[Deployment]:
@@ -74,16 +73,14 @@ class Proofs:
 
 
 def prove(
-    base: Scenario, deployments: Sequence[Deployment], target: Objective, *, wanted: int, runs: int, seconds: float
+    base: Scenario, deployments: Sequence[Deployment], target: Objective, *, wanted: int, runs: int, most: int
 ) -> Proofs:
-    """Simulate `deployments` in their order until `wanted` of them hold or `seconds` are over; those that hold come in
-    the order of the objective as simulated."""
-    proofs, end = Proofs(), time.monotonic() + seconds
-    for d in deployments:
-        if len(proofs.held) >= wanted:
-            break
-        if proofs.found and time.monotonic() > end:
-            proofs.cut = True
+    """Simulate `deployments` in their order until `wanted` of them hold, `most` of them at most: what is tried does not
+    depend on the machine. Those that hold come in the order of the objective as simulated."""
+    proofs = Proofs()
+    for i, d in enumerate(deployments):
+        if i >= most or len(proofs.held) >= wanted:
+            proofs.untried = len(deployments) - i
             break
         proof = _proof(replace(base, deployment=d), target, runs)
         if proof is not None:

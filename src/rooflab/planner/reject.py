@@ -84,6 +84,7 @@ def nothing_holds(base: Scenario, proofs: Proofs | None) -> str:
     return (
         f"No deployment on {hardware_label(base)} meets {asked} in nine of ten simulated runs. The closest, "
         f"{label}, does in {proof.met} of {proof.runs}: {words}."
+        + (f" {proofs.untried} candidates further down were not simulated." if proofs.untried else "")
     )
 
 

@@ -120,8 +120,8 @@ def _simulated(base: Scenario) -> bool:
 _NEARLY: Final = 1.4
 """How far beyond a target the closed form may think a candidate that is simulated all the same."""
 _RUNS: Final = 10
-_SECONDS: Final = 2.0
-"""Simulations of a candidate, and what all of them may take."""
+_MOST: Final = 24
+"""Simulations of a candidate, and candidates that are simulated at most."""
 
 
 def _proofs(base: Scenario, judged: Judged, target: Objective, top: int) -> Proofs:
@@ -129,7 +129,7 @@ def _proofs(base: Scenario, judged: Judged, target: Objective, top: int) -> Proo
     nearly = replace(judged, feasible=judged.fits & ~judged.overloaded & (judged.worst <= _NEARLY))
     shapes = _best_of_each_shape(judged, rank(base, nearly, target))
     candidates = _apart(base, [judged.deployments[i] for i in shapes])
-    return prove_all(base, candidates, target, wanted=top, runs=_RUNS, seconds=_SECONDS)
+    return prove_all(base, candidates, target, wanted=top, runs=_RUNS, most=max(_MOST, top))
 
 
 def _apart(base: Scenario, deployments: list[Deployment]) -> list[Deployment]:

@@ -8,8 +8,37 @@ from dataclasses import dataclass
 __all__ = ["LinearAttention", "ShortConvolution", "StateSpace"]
 
 
+class _Stateful:
+    """A mixer that keeps a state and no token."""
+
+    __slots__ = ()
+
+    @property
+    def window(self) -> int | None:
+        """Nothing is cached per token."""
+        return None
+
+    @property
+    def kv_elements_per_token(self) -> int:
+        """Nothing is cached per token."""
+        return 0
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of recurrent state per sequence."""
+        raise NotImplementedError
+
+    def attended_tokens(self, context: float) -> float:
+        """No token is read again: the past is in the state."""
+        return 0.0
+
+    def cached_elements(self, context: float) -> float:
+        """Elements kept for a sequence, whatever its length."""
+        return self.state_elements
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinearAttention:
+class LinearAttention(_Stateful):
     """Gated linear attention with a delta rule (Gated DeltaNet, Kimi Delta Attention): a d_k x d_v state per value
     head.
 
@@ -26,16 +55,6 @@ class LinearAttention:
     full_output_gate: bool = True
 
     @property
-    def window(self) -> int | None:
-        """Nothing is cached per token."""
-        return None
-
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Nothing is cached per token."""
-        return 0
-
-    @property
     def conv_width(self) -> int:
         """Channels of the short convolution: queries, keys and values."""
         return 2 * self.k_heads * self.k_dim + self.v_heads * self.v_dim
@@ -44,14 +63,6 @@ class LinearAttention:
     def state_elements(self) -> int:
         """Elements of recurrent state per sequence: the delta-rule state and the convolution's tail."""
         return self.v_heads * self.k_dim * self.v_dim + self.conv_width * max(self.conv - 1, 0)
-
-    def attended_tokens(self, context: float) -> float:
-        """No token is read again: the past is in the state."""
-        return 0.0
-
-    def cached_elements(self, context: float) -> float:
-        """Elements kept for a sequence, whatever its length."""
-        return self.state_elements
 
     @property
     def in_width(self) -> int:
@@ -76,7 +87,7 @@ class LinearAttention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateSpace:
+class StateSpace(_Stateful):
     """Mamba-2 (state-space duality): `heads` x `head_dim` channels, each with `state` numbers; B and C shared by
     `groups`.
 
@@ -96,11 +107,6 @@ class StateSpace:
     inner_norms: bool = False
 
     @property
-    def window(self) -> int | None:
-        """Nothing is cached per token."""
-        return None
-
-    @property
     def inner(self) -> int:
         """Channels: heads x head_dim."""
         return self.heads * self.head_dim
@@ -111,22 +117,9 @@ class StateSpace:
         return self.inner if self.dt_rank else self.inner + 2 * self.groups * self.state
 
     @property
-    def kv_elements_per_token(self) -> int:
-        """Nothing is cached per token."""
-        return 0
-
-    @property
     def state_elements(self) -> int:
         """Elements of recurrent state per sequence."""
         return self.inner * self.state + self.conv_width * (self.conv - 1)
-
-    def attended_tokens(self, context: float) -> float:
-        """No token is read again: the past is in the state."""
-        return 0.0
-
-    def cached_elements(self, context: float) -> float:
-        """Elements kept for a sequence, whatever its length."""
-        return self.state_elements
 
     @property
     def in_width(self) -> int:
@@ -145,7 +138,7 @@ class StateSpace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShortConvolution:
+class ShortConvolution(_Stateful):
     """A gated convolution over the last `taps` tokens in place of attention (LFM2): `width` channels, in three
     projections."""
 
@@ -154,27 +147,9 @@ class ShortConvolution:
     bias: bool = False
 
     @property
-    def window(self) -> int | None:
-        """Nothing is cached per token."""
-        return None
-
-    @property
-    def kv_elements_per_token(self) -> int:
-        """Nothing is cached per token."""
-        return 0
-
-    @property
     def state_elements(self) -> int:
         """The tokens that the convolution looks back on."""
         return self.width * (self.taps - 1)
-
-    def attended_tokens(self, context: float) -> float:
-        """No token is read again: the past is in the state."""
-        return 0.0
-
-    def cached_elements(self, context: float) -> float:
-        """Elements kept for a sequence, whatever its length."""
-        return self.state_elements
 
     def parameters(self, hidden: int) -> int:
         """Weights of the projections and of the convolution."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rooflab import api
@@ -21,6 +21,7 @@ from rooflab.papers.compare import Comparison, attempt, with_requests
 from rooflab.papers.technique import Technique, Techniques
 from rooflab.scenario.scenario import Scenario
 from rooflab.testing.explanations import untrue
+from rooflab.testing.values import is_a_value, names_a_wrong_parameter
 
 __all__ = ["SCENARIOS", "TechniqueConformance", "scenarios"]
 
@@ -101,24 +102,11 @@ class TechniqueConformance:
 
     def test_is_a_value(self) -> None:
         """Frozen, equal to another with the same parameters, hashable."""
-        twin = type(self.technique)(**self.technique.parameters())
-        assert twin == self.technique
-        assert hash(twin) == hash(self.technique)
-        for name in self.technique.parameters():
-            try:
-                setattr(self.technique, name, None)
-            except FrozenInstanceError:
-                continue
-            raise AssertionError(f"{name} can be changed")
+        is_a_value(self.technique)
 
     def test_names_a_wrong_parameter(self) -> None:
         """An unknown parameter is an error for users."""
-        message = ""
-        try:
-            type(self.technique)(**{**self.technique.parameters(), "no_such_parameter": 1})
-        except InputError as error:
-            message = str(error)
-        assert "no_such_parameter" in message, "an unknown parameter was accepted, or its error does not name it"
+        names_a_wrong_parameter(self.technique)
 
     def test_composes(self) -> None:
         """``scenario | (a | b)`` is ``(scenario | a) | b``."""
