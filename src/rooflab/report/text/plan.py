@@ -145,7 +145,7 @@ def _account(plan: Plan, best: Choice) -> Iterable[tuple[str, str]]:
         f"closed form over {plan.considered:,} {'deployment' if plan.considered == 1 else 'deployments'}, {within}"
     )
     yield "Trust", trust_words(best.estimate)
-    yield "", f"{counted}; simulate the first before you buy"
+    yield "", counted if best.proof is not None else f"{counted}; simulate the first before you buy"
 
 
 def _hourly(c: Choice) -> float:
