@@ -16,13 +16,13 @@ from rooflab.papers.paper import Paper
 from rooflab.papers.registry import keys, paper
 
 MOST: dict[str, int] = {
-    "ets": 49,
+    "ets": 4,
     "fastswitch": 24,
     "flover": 33,
     "idealized_runtime": 71,
-    "inference_hyperparameters": 11,
+    "inference_hyperparameters": 0,
     "kinetics": 5,
-    "llm_viewer": 11,
+    "llm_viewer": 4,
     "moe_lens": 26,
     "nanoflow": 3,
     "polca": 15,

@@ -108,12 +108,18 @@ def test_figures_of_a_readers_scenario(lab: Lab) -> None:
         Tune(old="a1000").run(lab, small())
 
 
+def test_a_family_is_the_mean_of_its_members(lab: Lab) -> None:
+    found = Tune(engine="static", old="h100-sxm", requests=40, family=True).run(lab, small())
+    first = found.figure("static pipeline: local maxima")
+    assert (first.over, first.runs) == ("models", 11)
+    assert found.because.startswith("means over 11 models")
+
+
 def test_a_readers_run_is_a_member_of_the_claim(lab: Lab) -> None:
     p = paper("inference_hyperparameters")
     settings = {"engine": "static", "old": "v100-32gb-sxm", "problems": 164}
     (ran,) = run_paper(p, setup(lab), settings, lab, "tune")
     assert ran.outcome["static pipeline: re-tuned after v100-32gb-sxm"] >= 0
-    assert p.find("hp-1").function(lab) > 0
     again = run_paper(p, setup(lab), settings, Lab(api.engines()), "tune")[0].outcome
     assert again.figures == ran.outcome.figures
 

@@ -37,6 +37,8 @@ paper.method(Prune)
 
 _SEARCHES = 8
 """At once, as in the released configurations."""
+_SHORTEST_ANSWER = 64
+"""Tokens of an answer that is searched step by step."""
 
 
 @paper.method
@@ -69,7 +71,7 @@ class PrunedSearch(Method[Scenario]):
         w = given.workload
         require(given.model.kind == "decoder", f"{given.model.name} is no decoder: there is no tree of texts to search")
         require(
-            w.mean_output_tokens >= 64,
+            w.mean_output_tokens >= _SHORTEST_ANSWER,
             f"answers of {w.mean_output_tokens:.0f} tokens are too short to be searched step by step",
         )
         count = self.searches or min(w.concurrency or _SEARCHES, 2 * _SEARCHES)
@@ -179,15 +181,21 @@ def throughput_gain(lab: Lab) -> float:
     return _published(lab)["throughput gain"]
 
 
+_PARENTS = (-1, 0, 0, 0, 1, 1, 2, 2, 3)
+_CLUSTERS = (-1, -1, -1, -1, 0, 0, 0, 0, 1)
+"""Of the nodes of the overview figure: the question, three parents, five leaves."""
+
+
 @paper.setup("overview figure")
 def figure(lab: Lab) -> Graph:
     """Three parents with 2, 2 and 1 children, one of which is of another cluster; rewards give REBASE's drawn
     shares."""
-    rewards = [float("nan")] * 4 + list(lab.data("rewards in the figure", [0.9, 0.5, 0.8, 0.8, 0.8]))
+    parent, rewards = np.array(_PARENTS), lab.data("rewards in the figure", [0.9, 0.5, 0.8, 0.8, 0.8])
+    child, score = np.flatnonzero(parent >= 0), np.full(len(parent), np.nan)
+    score[len(parent) - len(rewards) :] = rewards
     return Graph(
-        nodes=9, source=np.array([0, 0, 0, 1, 1, 2, 2, 3]), target=np.arange(1, 9),
-        labels=np.array([-1, -1, -1, -1, 0, 0, 0, 0, 1]),
-        extra={"tokens": np.ones(9, dtype=np.int64), "score": np.array(rewards)},
+        nodes=len(parent), source=parent[child], target=child, labels=np.array(_CLUSTERS),
+        extra={"tokens": np.ones(len(parent), dtype=np.int64), "score": score},
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ __all__ = ["Cache", "Grown", "Growth", "grow", "growth"]
 
 I64 = npt.NDArray[np.int64]
 _DIRECTIONS = 24
+_LEAST_STEPS, _LEAST_PROMPT, _MOST_SOUND = 3, 16, 0.99
 _PATH_TOKENS: Final = 1024.0
 """Tokens at which a path stops in the released configurations."""
 Cache = Literal["kept", "all"]
@@ -134,8 +135,8 @@ class _Question:
     def __init__(self, growth: Growth, seed: int) -> None:
         rng = np.random.default_rng([seed, 1])
         self.ideas = max(round(growth.ideas), 1)
-        self.steps = max(3, round(rng.normal(growth.steps, growth.steps * growth.steps_spread)))
-        sound = min(growth.sound, 0.99)
+        self.steps = max(_LEAST_STEPS, round(rng.normal(growth.steps, growth.steps * growth.steps_spread)))
+        sound = min(growth.sound, _MOST_SOUND)
         chance = rng.beta(growth.agreement * sound, growth.agreement * (1 - sound))
         depth = growth.most_steps + 2
         self.sound = rng.random((depth, self.ideas)) < chance
@@ -144,7 +145,7 @@ class _Question:
         popular = np.arange(1, self.ideas + 1) ** -growth.skew
         self.popular = popular / popular.sum()
         sigma = growth.prompt_spread
-        self.prompt_tokens = max(16, round(growth.prompt_tokens * rng.lognormal(-(sigma**2) / 2, sigma)))
+        self.prompt_tokens = max(_LEAST_PROMPT, round(growth.prompt_tokens * rng.lognormal(-(sigma**2) / 2, sigma)))
 
 
 def grow(growth: Growth, width: int, select: Select, seed: int) -> Grown:

@@ -240,9 +240,7 @@ def _series(t: Table) -> list[_Series]:
 
 def _counts(t: Table, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
     values = t.numbers(name)
-    wrong = np.flatnonzero(~((values >= 1) & (values == np.round(values))))
-    if len(wrong):
-        raise InputError(
-            f"row {wrong[0] + 1} holds {values[wrong[0]]:g}, not a whole number of at least 1", f"table: {name}"
-        )
+    for row, value in enumerate(values.tolist(), start=1):
+        if not (value >= 1 and value == round(value)):
+            raise InputError(f"row {row} holds {value:g}, not a whole number of at least 1", f"table: {name}")
     return np.asarray(values.astype(np.int64))

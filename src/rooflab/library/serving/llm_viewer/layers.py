@@ -40,7 +40,13 @@ def _layer(layer: Layer, formats: Formats, batch: int) -> Iterator[Count]:
         products = 2.0 * batch * layer.windows * layer.queries * layer.keys * layer.width
         one, other = (batch * layer.windows * n * layer.width * a for n in (layer.queries, layer.keys))
         yield Count(name=f"{layer.name} qk_matmul", ops=products, read=one + other, written=pairs * a, times=times)
-        yield Count(name=f"{layer.name} softmax", ops=5.0 * pairs, read=pairs * a, written=pairs * a, times=times)
+        yield Count(
+            name=f"{layer.name} softmax",
+            ops=_PER_ELEMENT["softmax"] * pairs,
+            read=pairs * a,
+            written=pairs * a,
+            times=times,
+        )
         yield Count(name=f"{layer.name} sv_matmul", ops=products, read=pairs * a + other, written=one, times=times)
         return
     streams = isinstance(layer, Pass)
