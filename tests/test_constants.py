@@ -17,13 +17,13 @@ from rooflab.papers.registry import keys, paper
 
 MOST: dict[str, int] = {
     "ets": 4,
-    "fastswitch": 24,
-    "flover": 33,
-    "idealized_runtime": 71,
+    "fastswitch": 16,
+    "flover": 1,
+    "idealized_runtime": 15,
     "inference_hyperparameters": 0,
     "kinetics": 5,
     "llm_viewer": 4,
-    "moe_lens": 26,
+    "moe_lens": 13,
     "nanoflow": 3,
     "polca": 15,
     "qserve": 0,

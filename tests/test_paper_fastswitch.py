@@ -20,6 +20,7 @@ from rooflab.library.serving.fastswitch.turns import Turns, tails
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
 from rooflab.papers.registry import paper
+from rooflab.testing.readers import ReaderConformance
 
 LENGTHS = tuple((int(p), int(o)) for p, o in np.random.default_rng(3).integers(20, 600, (80, 2)))
 
@@ -192,3 +193,7 @@ def test_refusals() -> None:
         _ = chat.with_workload(rate=None, batch=8) | FastSwitch()
     with pytest.raises(Infeasible, match="no decoder"):
         _ = rl.load("examples/bert.yaml") | FastSwitch()
+
+
+class TestReaders(ReaderConformance):
+    paper = paper("fastswitch")

@@ -8,11 +8,13 @@ import pytest
 import rooflab as rl
 from rooflab import api
 from rooflab.errors import Infeasible
-from rooflab.library.serving.flover import Flover, moves, paper, setup
+from rooflab.library.serving.flover.paper import paper
+from rooflab.library.serving.flover.technique import Flover, moves
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
 from rooflab.scenario.lengths import read_lengths
 from rooflab.scenario.scenario import Scenario
+from rooflab.testing.readers import ReaderConformance
 
 
 def served(**deployment: object) -> Scenario:
@@ -128,11 +130,5 @@ def test_the_shuffle_frees_time_and_memory_where_lengths_vary() -> None:
     assert run_paper(paper, alike, {}, lab, "shuffle")[0].outcome["caches moved"] == 0
 
 
-def test_a_reader_gets_what_the_claim_gets() -> None:
-    lab = Lab(api.engines())
-    (ran,) = run_paper(paper, None, {}, lab)
-    assert ran.comparison is not None
-    after, before = ran.comparison.after, ran.comparison.before
-    assert before is not None
-    assert lab.simulate(setup(lab), Flover()).metrics["e2e_s_mean"] == pytest.approx(after.load["e2e_s_mean"])
-    assert lab.simulate(setup(lab)).metrics["e2e_s_mean"] == pytest.approx(before.load["e2e_s_mean"])
+class TestReaders(ReaderConformance):
+    paper = paper

@@ -17,6 +17,7 @@ from rooflab.library.serving.idealized_runtime.fit import Timings, denoised, fit
 from rooflab.library.serving.idealized_runtime.paper import DenoisedRuntime, IdealizedRuntime, gptj, paper, token_time
 from rooflab.papers.execute import run_paper
 from rooflab.papers.lab import Lab
+from rooflab.testing.readers import ReaderConformance
 
 TRUE_G, PER_PROMPT = 0.03, 1e-4
 
@@ -158,3 +159,7 @@ def test_unfused_prompts_take_longer_and_long_prompts_are_profiled() -> None:
 
 def test_money_of_apis_is_per_token() -> None:
     assert api_usd(np.array([1000.0]), np.array([500.0]), 2e-6, 4e-6) == pytest.approx(0.004)
+
+
+class TestReaders(ReaderConformance):
+    paper = paper

@@ -24,6 +24,7 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.registry import paper
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.alike import run_batch
+from rooflab.testing.readers import ReaderConformance
 
 HOST = {"weights": "dram", "kv": "dram", "attention": "cpu"}
 
@@ -234,3 +235,7 @@ def test_a_reader_gets_what_the_claim_gets() -> None:
     assert 1.5 < gain < 6
     assert Stages(reserved=418).run(lab, setup(lab)).figure("generated").gain == gain
     assert mean_gain(lab) > 1.5
+
+
+class TestReaders(ReaderConformance):
+    paper = paper("moe_lens")
