@@ -98,8 +98,8 @@ for _size in ("13B", "33B", "65B"):
 
 def _draws(lab: Lab) -> range:
     """Seeds of the draws of lengths or of arrivals that are averaged."""
-    source = "the figure shows one draw; means of three to nine are the same within its spread"
-    count = round(lab.assume("draws that are averaged", 5, low=3, high=9, source=source))
+    source = "the figure shows one draw; means of three to seven are the same within its spread"
+    count = round(lab.assume("draws that are averaged", 5, low=3, high=7, source=source))
     return range(count * lab.seed, count * (lab.seed + 1))
 
 
