@@ -102,6 +102,7 @@ def price_of(sim: Sim, step: dict[str, Any]) -> Rep:
     """The loop's price of a step, on the row of the replica that takes it."""
     rep = sim.reps[0]
     rep.n_step, rep.context = step["n_decode"], step["context"]
+    rep.n_priced, rep.context_priced = rep.n_step, rep.context  # no contiguous caches: what runs is what is computed
     rep.n_chunks, rep.chunk_tokens, rep.area = step["n_prefill"], step["prefill_tokens"], step["area"]
     priced(sim)
     return rep
