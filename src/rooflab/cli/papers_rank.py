@@ -36,7 +36,8 @@ def rank_papers_on(given: Given, budget: str, *, keeps: bool, as_json: bool, qui
             found = rank(scenario, budget_seconds(budget), engines=engines(), told=told, keeps=keeps)
     except KeyboardInterrupt:
         line.clear()
-        click.echo("interrupted: what was found is kept; the same command goes on there" if keeps else "interrupted")
+        said = "interrupted: what was found is kept; the same command goes on there" if keeps else "interrupted"
+        click.echo(said, err=True)
         return 130
     line.clear()
     if as_json:

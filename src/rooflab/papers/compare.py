@@ -117,12 +117,13 @@ class Comparison:
             return "it runs only with this"
         gain, of = self.headline
         asks = ", if the answers stay good enough" if self.quality.status == "unknown" else ""
+        was, now = (m.load.get("devices", math.nan) for m in (self.before, self.after))
         if same(gain, 1.0):
             said = f"changes nothing here in what it is about ({of})"
         else:
             pays = "pays only if engines are kept full" if self.only_full else "pays here"
+            pays = "pays with more devices" if now > was else pays
             said = f"{pays + asks if gain > 1 else 'does not pay here'}: {of} {significant(gain)} ×"
-        was, now = (m.load.get("devices", math.nan) for m in (self.before, self.after))
         said += f" (on {now:,.0f} devices instead of {was:,.0f})" if was != now else ""
         under = "under this load " if self.only_full else ""
         for words, direction in (("better", 1), (f"{under}worse", -1)):

@@ -161,13 +161,16 @@ def ranked_of(c: Comparison, *, requests: int, seconds: float) -> Ranked:
     """A comparison as a ranking keeps it."""
     gain, of = c.headline
     t, about = c.technique, c.about
-    moved = [r for r in c.reasons if not math.isnan(r.before)]
+    moved = [str(r) for r in c.reasons if not math.isnan(r.before)] or [str(r) for r in c.reasons]
+    devices = [] if c.before is None else [m.load.get("devices") for m in (c.before, c.after)]
+    if len(set(devices)) > 1:
+        moved.insert(0, f"on {devices[1]:,.0f} devices instead of {devices[0]:,.0f}")
     return Ranked(
         paper=t.paper, technique=t.key, parameters=t.parameters(), called=str(t),
         gain=math.nan if c.before is None else gain, of=of, metric=about.metric, before=about.before,
         after=about.after, quality=str(c.quality),
         known=c.quality.status != "unknown", only_full=c.only_full, verdict=c.verdict,
-        because=tuple(map(str, (moved or c.reasons)[:_REASONS])),
+        because=tuple(moved[:_REASONS]),
         changes={x.metric: x.gain for x in c.changes}, requests=requests, seconds=seconds,
     )  # fmt: skip
 
