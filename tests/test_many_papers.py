@@ -77,3 +77,24 @@ def test_a_damaged_index_is_made_again(shelf: Path) -> None:
     for path in (shelf / "cache").rglob("*.json"):
         path.write_text('{"value": {"x": 3}, "sum": ""}')
     assert papers(shelf, "list", "--json")[0] == out
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("yaml", "title: [a"), ("yaml", "titel: x"), ("yaml", "name: x"), ("py", "import none")]
+)
+def test_one_paper_that_cannot_be_read_is_not_the_end_of_a_listing(tmp_path: Path, file: str, text: str) -> None:
+    install(tmp_path / "site", 3)
+    if file == "py":
+        (tmp_path / "site" / f"{NAMES[0]}.yaml").unlink()
+    (tmp_path / "site" / f"{NAMES[0]}.{file}").write_text(text)
+    listed = {e["key"]: e for e in json.loads(papers(tmp_path, "list", "--json")[0])}
+    assert listed[NAMES[0]]["title"].startswith("cannot be read: ")
+    assert listed[NAMES[0]]["status"] == "not runnable yet"
+    assert listed[NAMES[2]]["status"] == "runnable"
+
+
+def test_a_day_without_quotes_is_a_day(tmp_path: Path) -> None:
+    install(tmp_path / "site", 1)
+    (tmp_path / "site" / f"{NAMES[0]}.yaml").write_text("title: x\ndate: 2026-01-31\nsaves: [memory]\nkind: serving\n")
+    listed = {e["key"]: e for e in json.loads(papers(tmp_path, "list", "--json")[0])}
+    assert listed[NAMES[0]]["date"] == "2026-01-31"

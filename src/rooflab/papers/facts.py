@@ -96,7 +96,7 @@ def read_facts(path: Path) -> Facts:
         raise InputError(f"{both[0]!r} is both computed and not", where)
     points = tuple(_point(item, f"{where}: quality[{i}]") for i, item in enumerate(_list(raw, "quality", where)))
     return Facts(
-        texts=_texts(raw), own_data=tuple(map(str, _list(raw, "own_data", where))), claims=claims, left_out=left,
+        texts=_texts(raw, where), own_data=tuple(map(str, _list(raw, "own_data", where))), claims=claims, left_out=left,
         numbers=_numbers(raw, where), constants=_constants(raw, where), quality=points,
     )  # fmt: skip
 
@@ -106,13 +106,18 @@ def read_texts(path: Path) -> dict[str, Any]:
     file."""
     raw = _yaml(path)
     _known(raw, _TOP, path.name)
-    return _texts(raw)
+    return _texts(raw, path.name)
 
 
-def _texts(raw: Mapping[str, Any]) -> dict[str, Any]:
-    texts: dict[str, Any] = {name: raw[name] for name in _TOP[:11] if name in raw}
-    if "saves" in texts:
-        texts["saves"] = tuple(texts["saves"])
+def _texts(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Texts of the paper as texts (YAML takes 2026-01-31 for a day), what it saves as names, its number as one."""
+    texts: dict[str, Any] = {name: raw[name] for name in _TOP[:11] if raw.get(name) is not None}
+    for name, value in texts.items():
+        if isinstance(value, (list, dict)) != (name == "saves"):
+            raise InputError(f"{name} is a {'list' if name == 'saves' else 'text'}, not {value!r}"[:200], where)
+        texts[name] = tuple(map(str, value)) if name == "saves" else value if name == "seed" else str(value)
+    if not isinstance(texts.get("seed", 0), int):
+        raise InputError(f"seed is a number, not {texts['seed']!r}", where)
     return texts
 
 

@@ -70,6 +70,9 @@ def offers(keys: Iterable[str], *, keeps: bool = True) -> Offers:
             except RooflabError as error:
                 broken[key] = str(error)
                 continue
+            except Exception as error:  # a mistake in one paper is told, and is not the end of a ranking
+                broken[key] = f"cannot be imported ({type(error).__name__}: {error})"
+                continue
         if code:
             now[code] = [asdict(offer) for offer in found]
         every += found

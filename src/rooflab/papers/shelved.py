@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
-from rooflab.errors import InputError
+from rooflab.errors import InputError, RooflabError
 from rooflab.files import keep, kept, user_cache
 from rooflab.papers.cards import Card
 from rooflab.papers.registry import module_of, paper, source_of
@@ -23,9 +23,10 @@ _FACTS: Final = tuple(f.name for f in fields(Card) if f.name not in ("key", "ter
 
 
 def shelved(keys: Iterable[str]) -> list[Card]:
-    """The cards of runnable papers by key. Raises InputError for a KEY.yaml that cannot be read.
+    """The cards of runnable papers by key.
 
-    One that has no KEY.yaml beside its module is imported: only its code says what it is called.
+    One that has no KEY.yaml beside its module is imported: only its code says what it is called. One that cannot be
+    read has a card that says why, and cannot be run: it is not the end of a listing.
     """
     index = user_cache("papers") / "cards.json"
     value = kept(index)
@@ -33,16 +34,26 @@ def shelved(keys: Iterable[str]) -> list[Card]:
     found, now = [], {}
     for key in keys:
         facts = _facts(key)
-        if facts is None:
-            found.append(paper(key).card())
+        digest = "" if facts is None else hashlib.sha256(f"{key} ".encode() + facts.read_bytes()).hexdigest()
+        try:
+            card = paper(key).card() if facts is None else _again(key, known.get(digest)) or _read(key, facts)
+        except Exception as error:
+            found.append(_unreadable(key, error))
             continue
-        digest = hashlib.sha256(f"{key} ".encode() + facts.read_bytes()).hexdigest()
-        card = _again(key, known.get(digest)) or _read(key, facts)
-        now[digest] = asdict(card)
+        if facts is not None:
+            now[digest] = asdict(card)
         found.append(card)
     if not now.keys() <= known.keys():
         keep(index, now)
     return found
+
+
+def _unreadable(key: str, error: Exception) -> Card:
+    why = str(error) if isinstance(error, RooflabError) else f"{type(error).__name__}: {error}"
+    return Card(
+        key=key, seed=0, name=key, title=f"cannot be read: {why}", date="", url="", kind="other", saves=(),
+        does=f"Cannot be read: {why}.",
+    )  # fmt: skip
 
 
 def _facts(key: str) -> Path | None:
