@@ -180,7 +180,9 @@ def advice_of(method: type[Method[Any]], called: str, outcome: Outcome, seconds:
     named = [f for f in outcome.figures if f.name == method.headline]
     compared = [f for f in outcome.figures if f.baseline is not None]
     figure = (named or compared or list(outcome.figures))[0]
+    # cells that the budget left out are gone on with in the next ranking, as those that were interrupted
+    cut = outcome.account.partial or any(c.done < c.wanted for c in outcome.account.cells)
     return Advice(
         paper=method.paper, method=method.key, called=called, figure=figure.record(), because=outcome.because,
-        partial=outcome.account.partial, seconds=seconds,
+        partial=cut, seconds=seconds,
     )  # fmt: skip
