@@ -86,7 +86,6 @@ class Claim:
     null: Null | None = None
     inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
     reading: Reading | None = None
-    needs: str = ""
     wider: str = ""
     note: str = ""
 

@@ -32,7 +32,8 @@ class Condition:
     `perturbation` scales a physical input or a datum, `at_engines` only in what an engine is asked for, so that code
     which reads a datasheet and asks no engine sees nothing of it; `shifted` moves a datum of the paper (published
     numbers) while all else stays; `disturbance` changes samples of a kind ("vectors: shuffle labels"); `bare` leaves
-    techniques out; `ablated` runs methods without their idea; `assumption` is (name, end). `seed` draws what is random.
+    techniques out; `ablated` runs methods without their idea; `assumption` is (name, end). `seed` draws what is random;
+    with `reseeded` so do workloads, which have a seed of their own.
     """
 
     perturbation: Perturbation | None = None
@@ -43,3 +44,4 @@ class Condition:
     ablated: bool = False
     assumption: tuple[str, Literal["low", "high"]] | None = None
     seed: int = 0
+    reseeded: bool = False

@@ -46,7 +46,7 @@ _TOP: Final = (
 )  # fmt: skip
 _CLAIM: Final = (
     "id", "text", "expect", "unit", "source", "role", "group", "kind", "tolerance", "wider", "moves", "without",
-    "inputs", "run", "needs", "note",
+    "inputs", "run", "note",
 )  # fmt: skip
 _RUN: Final = ("method", "setup", "sample", "figure", "of", "set")
 _LEFT_OUT: Final = ("id", "text", "expect", "unit", "role", "group", "reason")
@@ -168,7 +168,7 @@ def _claim(item: Any, where: str) -> Mapping[str, Any]:
         "moves": {str(name): _move(said, f"{where}: moves.{name}") for name, said in (item.get("moves") or {}).items()},
         "null": _null(item.get("without"), f"{where}: without"), "inputs": dict(item.get("inputs") or {}),
         "reading": _reading(item.get("run"), f"{where}: run"),
-        "needs": str(item.get("needs") or ""), "wider": str(item.get("wider") or ""),
+        "wider": str(item.get("wider") or ""),
         "note": str(item.get("note") or ""),
     }  # fmt: skip
 

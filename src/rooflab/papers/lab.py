@@ -349,6 +349,8 @@ class Lab:
 
     def _scaled(self, scenario: Scenario) -> Scenario:
         scale = self.condition.perturbation
+        if self.condition.reseeded:
+            scenario = scenario.with_workload(seed=self.condition.seed)
         return scale.scenario(scenario) if scale else scenario
 
     def _ask(self, inputs: Iterable[str]) -> None:

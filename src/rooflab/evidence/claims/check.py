@@ -22,6 +22,7 @@ from rooflab.evidence.claims.kept import Kept
 from rooflab.evidence.claims.ledger import History, ledger_near
 from rooflab.evidence.claims.opened import watching
 from rooflab.evidence.claims.row import Row, Status
+from rooflab.evidence.claims.spread import is_drawn, other_seeds, spread
 from rooflab.extras import MissingExtra
 from rooflab.papers.claim import Claim, NotModelled
 from rooflab.papers.condition import Assumption, Condition
@@ -141,15 +142,18 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
         return _row(p, c, history, status="needs-extra", reason=str(missing), started=started)
     except (RooflabError, ArithmeticError) as problem:
         return _row(p, c, history, status="failing", reason=f"cannot be computed: {problem}", started=started)
-    assumed, priced = dict(lab.assumed), tuple(lab.priced)
+    assumed, priced, drawn = dict(lab.assumed), tuple(lab.priced), is_drawn(lab)
     verdict = Audit(passed=True)
     if code is not None:
         verdict = audit(c, got, lab, labs=labs, code=code, opened=opened)
     flips = _flips(c, c.holds(got), assumed.values(), labs)
+    seeds = other_seeds(c, labs) if drawn and code is not None else []
+    if any(c.holds(other) != c.holds(got) for other in seeds):
+        flips += ("the seed",)
     status, reason = _status(p, c, got, verdict, flips=flips, history=history, priced=priced)
     return _row(
         p, c, history, status=status, reason=reason, started=started, got=got, error=error, assumed=assumed.values(),
-        flips=flips, audited=code is not None and verdict.passed, moved=verdict.moved,
+        flips=flips, audited=code is not None and verdict.passed, moved=verdict.moved, seeds=seeds,
     )  # fmt: skip
 
 
@@ -165,7 +169,7 @@ def _status(
     if verdict.restates:
         return "input", _and(f"restates what was put in ({verdict.restates})", c.note)
     if flips:
-        return "depends", _and(f"the verdict is another at an end of an assumption: {', '.join(flips)}", c.note)
+        return "depends", _and(f"the verdict is another at an end of {', '.join(flips)}", c.note)
     if not c.holds(got):
         return "failing", c.note
     fitted = seen_by_fits(p, priced)
@@ -213,7 +217,7 @@ def _flips(c: Claim, held: bool, assumed: Iterable[Assumption], labs: Labs) -> t
 def _row(
     p: Paper, c: Claim, history: History, *, status: Status, reason: str, started: float, got: Got | None = None,
     error: float | None = None, assumed: Iterable[Assumption] = (), flips: tuple[str, ...] = (), audited: bool = False,
-    moved: tuple[str, ...] = (),
+    moved: tuple[str, ...] = (), seeds: Sequence[Got] = (),
 ) -> Row:  # fmt: skip
     value = None if got is None else plain(got)
     return Row(
@@ -221,7 +225,8 @@ def _row(
         unit=c.unit, first=history.first if history.entries else value, revised=history.revisions, got=value,
         error=error if error is not None and math.isfinite(error) else None, tolerance=c.tolerance, status=status,
         kind=c.kind, assumptions=tuple(asdict(a) for a in assumed), flips=flips, audited=audited, source=c.source,
-        reason=reason, moved_by=moved, seconds=round(time.process_time() - started, 3),
+        reason=reason, moved_by=moved, spread=None if got is None else spread(got, seeds),
+        seconds=round(time.process_time() - started, 3),
     )  # fmt: skip
 
 
