@@ -16,7 +16,7 @@ from typing import Any
 
 from rooflab.evidence.claims.check import check
 from rooflab.evidence.claims.row import Row, counts, findings
-from rooflab.evidence.claims.words import expected, shown, tally
+from rooflab.evidence.claims.words import expected, figure, shown, tally
 from rooflab.files import write_text
 from rooflab.papers.claim import ROLES
 from rooflab.papers.engines import engines
@@ -61,7 +61,7 @@ def page(p: Paper, rows: Sequence[Row]) -> str:
         lines += ["## Published quality", "", "| model | task | change | source |", "|---|---|--:|---|"]
         lines += [f"| {q.model} | {q.task} | {q.delta:+.3g} {q.unit} | {q.source} |" for q in p.points]
         lines += ["", "Elsewhere the cost is unknown, or interpolated between models of the same family.", ""]
-    lines += [*_claims(rows), ""]
+    lines += [*_claims(rows), "", *_assumptions(rows), *_readers(p), *_numbers(p, rows)]
     text = escape("\n".join(lines), quote=False)  # Markdown takes tags as tags: there are none but the plot's
     return text if p.plot is None else f"{text}\n{p.plot(Lab(engines())).svg()}\n"
 
@@ -103,7 +103,7 @@ def _claims(rows: Sequence[Row]) -> list[str]:
         said = f"**{r.status}**" if r.status == "failing" else r.status
         lines.append(
             f"| {r.text} ({r.role}) | {expected(r.expected, r.unit)} | {shown(r.first, r.unit)} | "
-            f"{shown(r.got, r.unit)} | "
+            f"{shown(r.got, r.unit)}{_over_seeds(r)} | "
             f"{error} | {said}{revised}{mark} | {r.kind} | {moved} | {r.source} |"
         )
     if notes:
@@ -111,18 +111,66 @@ def _claims(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def _over_seeds(r: Row) -> str:
+    """The spread of a single figure."""
+    if not isinstance(r.spread, list) or not r.spread or isinstance(r.spread[0], list):
+        return ""
+    low, high = r.spread
+    return f" ({figure(low, '', 4)} – {figure(high, '', 4)} over seeds)"
+
+
+def _assumptions(rows: Sequence[Row]) -> list[str]:
+    """What nobody published, with its ends, and the claims that an end turns."""
+    every = {a["name"]: a for r in rows for a in r.assumptions}
+    if not every:
+        return []
+    lines = ["## Assumptions", "", "| what | taken | from | to | why | turns |", "|---|--:|--:|--:|---|---|"]
+    for name, a in every.items():
+        turned = ", ".join(r.claim for r in rows if name in r.flips)
+        ends = " | ".join(f"{a[end]:.4g}" for end in ("value", "low", "high"))
+        lines.append(f"| {name} | {ends} | {a['source']} | {turned} |")
+    return [*lines, ""]
+
+
+def _readers(p: Paper) -> list[str]:
+    """What a reader runs to get a claim's figure."""
+    found = [(c, c.reading) for c in p.claims if c.reading is not None]
+    if not found:
+        return []
+    lines = ["## The same for a reader", "", "| claim | figure | of |", "|---|---|---|"]
+    for c, reading in found:
+        method = f" --method {reading.method}" if reading.method else ""
+        settings = "".join(f" --set {name}={value}" for name, value in reading.settings.items())
+        sample = f" {reading.sample}" if reading.sample else ""
+        setup = f", set-up “{reading.setup}”" if reading.setup else ""
+        taken = "" if reading.of == "value" else f" ({reading.of})"
+        figures = ", ".join(reading.figures.values())
+        lines.append(f"| {c.id} | {figures}{taken} | `rooflab papers run {p.key}{sample}{method}{settings}`{setup} |")
+    return [*lines, ""]
+
+
+def _numbers(p: Paper, rows: Sequence[Row]) -> list[str]:
+    """Constants with their sources, and how many numbers of the code have none."""
+    bare = max((r.unsourced for r in rows), default=0)
+    lines = ["## Numbers", ""] if p.constants or bare else []
+    if p.constants:
+        lines += ["| constant | value | source |", "|---|--:|---|"]
+        for c in p.constants.values():
+            lines.append(f"| {c.name} | {'' if c.value is None else f'{c.value:,.10g}'} | {c.source} |")
+        lines.append("")
+    if bare:
+        lines += [f"{bare} numbers of the code are no structure and have no source yet.", ""]
+    return lines
+
+
 _WORKS = (
-    "A paper **works** when it runs on a reader's own input, a published figure of it is reproduced within tolerance "
-    "by "
-    "mechanism and audited, and its page says what is executed, modelled and assumed. A figure is *reproduced* when "
-    "its "
-    "first computed value held, or when a source independent of the claim backs what was revised; it *depends* when an "
-    "end "
-    "of an assumption, or a revision that nothing backs, turns the verdict; *calibrated* when its authors' own figures "
-    "are "
-    "in a fit that priced it; *input* when it restates what was put in; an *analogue* is the paper's algorithm on "
-    "other "
-    "data. A finding is a table or a figure of the paper, reproduced when all its computed figures are."
+    "A paper **works** when it runs on a reader's own input, a published figure of it is reproduced within "
+    "tolerance by mechanism and audited, and its page says what is executed, modelled and assumed. A figure is "
+    "*reproduced* when its first computed value held, or when a source independent of the claim backs what was "
+    "revised; it *depends* when an end of an assumption, another seed, or a revision that nothing backs turns the "
+    "verdict; *calibrated* when its authors' own figures are in a fit that priced it; *input* when it restates "
+    "what was put in; an *analogue* is the paper's algorithm on other data. A finding is a table or a figure of "
+    "the paper, reproduced when all its computed figures are."
 )
 
 

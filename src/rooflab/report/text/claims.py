@@ -79,6 +79,8 @@ def _beneath(r: Row, *, texts: bool) -> list[str]:
     if turning:
         ends = [f"{a['name']} {_plain(a['value'])} ({_plain(a['low'])} to {_plain(a['high'])})" for a in turning]
         said.append(f"turned by an end of: {'; '.join(ends)}")
+    if said and isinstance(r.spread, list) and r.spread and not isinstance(r.spread[0], list):
+        said.append(f"over seeds: {_got(r.spread[0], r.unit)} to {_got(r.spread[1], r.unit)}")
     return said
 
 
