@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,8 +80,14 @@ class Facts:
 
 def read_facts(path: Path) -> Facts:
     """The facts in `path`. Raises InputError that names the file and the entry."""
+    return _facts(path, _text(path))
+
+
+@lru_cache(maxsize=64)
+def _facts(path: Path, text: str) -> Facts:
+    """The facts in a text, which the audit of a paper's code reads hundreds of times."""
     where = path.name
-    raw = _yaml(path)
+    raw = _yaml(path, text)
     _known(raw, _TOP, where)
     claims: dict[str, Mapping[str, Any]] = {}
     for i, item in enumerate(_list(raw, "claims", where)):
@@ -104,7 +111,7 @@ def read_facts(path: Path) -> Facts:
 def read_texts(path: Path) -> dict[str, Any]:
     """What `path` says of the paper itself: title, address, date, kind and the like. Raises InputError that names the
     file."""
-    raw = _yaml(path)
+    raw = _yaml(path, _text(path))
     _known(raw, _TOP, path.name)
     return _texts(raw, path.name)
 
@@ -121,14 +128,19 @@ def _texts(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     return texts
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise InputError("a paper's facts stand beside its module; there is no such file", str(path)) from None
+
+
+def _yaml(path: Path, text: str) -> dict[str, Any]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        raw = yaml.load(path.read_text("utf-8"), loader)
-    except FileNotFoundError:
-        raise InputError("a paper's facts stand beside its module; there is no such file", str(path)) from None
+        raw = yaml.load(text, loader)
     except yaml.YAMLError as error:
         raise InputError(f"not valid YAML ({' '.join(str(error).split())})", str(path)) from None
     if not isinstance(raw, dict):

@@ -252,16 +252,17 @@ def _events(cluster: Cluster, lanes: Lanes) -> Any:
 
 
 def _fill_all(reps: Any, lanes: Lanes, costs: Sequence[StepCost]) -> None:
-    """Every lane's row; that of a lane like one before it is copied."""
+    """Every lane's row; those of lanes that are alike are copied."""
     parts = np.bincount(lanes.replica_of)[lanes.replica_of].tolist()
-    first: dict[tuple[int, int], int] = {}
+    alike: dict[tuple[int, int], list[int]] = {}
     for r, lane in enumerate(lanes.engines):
-        alike = first.setdefault((id(lane), parts[r]), r)
-        if alike != r:
-            reps[r] = reps[alike]
-            continue
+        alike.setdefault((id(lane), parts[r]), []).append(r)
+    table = reps.view(np.ndarray)
+    for first, *others in alike.values():
+        lane = lanes.engines[first]
         cost = next(c for c, known in enumerate(costs) if known is lane.step_cost)
-        _fill(reps[r], lane, cost, parts[r])
+        _fill(reps[first], lane, cost, parts[first])
+        table[others] = table[first]
 
 
 def _fill(rep: rows.Rep, lane: Replica, cost: int, parts: int) -> None:
@@ -327,13 +328,17 @@ def _fill_links(rep: rows.Rep, lane: Replica) -> None:
 def _fill_caches(sim: state.Sim, caches: Sequence[_Cache]) -> None:
     """Each lane's slots, chained by `newer`."""
     units: Any = sim.units
+    reps: Any = sim.reps
+    reps.free_unit = -1
     free_unit = 0
     for r, cache in enumerate(caches):
+        if not cache.slots:
+            continue
         rep = sim.reps[r]
         rep.host_units, rep.ssd_units, rep.unit_blocks = cache.host, cache.ssd, cache.unit_blocks
         slot = np.arange(free_unit, free_unit + cache.slots)
-        units.newer[slot] = np.append(slot[1:], -1)[: len(slot)]
-        rep.free_unit = free_unit if cache.slots else -1
+        units.newer[slot] = np.append(slot[1:], -1)
+        rep.free_unit = free_unit
         free_unit += cache.slots
 
 

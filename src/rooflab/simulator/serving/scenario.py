@@ -7,7 +7,7 @@ the memory account leaves.  Pools become prefill and decode replicas joined by t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -48,8 +48,9 @@ ENGINE_SCHEDULERS: Final = {
 """The scheduler whose rules stand for an engine, unless the deployment names another."""
 
 
-def cluster_of(scenario: Scenario) -> tuple[Cluster, list[Engine]]:
-    """The cluster of a scenario, and the kind of engine that each replica is.
+def cluster_of(scenario: Scenario, engines: Sequence[Engine] | None = None) -> tuple[Cluster, list[Engine]]:
+    """The cluster of a scenario, and the kind of engine that each replica is; `engines` are the scenario's, where they
+    are made already.
 
     Raises Infeasible when a pool does not fit, InputError for models that are not decoders and for beam search.
     """
@@ -63,7 +64,7 @@ def cluster_of(scenario: Scenario) -> tuple[Cluster, list[Engine]]:
         )
     replicas: list[Replica] = []
     owners: list[Engine] = []
-    for engine in engines_of(scenario):
+    for engine in engines_of(scenario) if engines is None else engines:
         replicas += [_replica(scenario, engine)] * engine.replicas
         owners += [engine] * engine.replicas
     d = scenario.deployment
@@ -188,15 +189,17 @@ def simulate(
     tell: Tell | None = None,
     log_steps: int = 0,
     partial: bool = True,
+    engines: Sequence[Engine] | None = None,
 ) -> ServingResult:
     """Simulate a scenario event by event. Deterministic: same scenario, same seed, same result.
 
-    `progress`, `tell` and `partial` are those of `run`: Ctrl-C keeps what is done unless `partial` is False.
+    `progress`, `tell` and `partial` are those of `run`: Ctrl-C keeps what is done unless `partial` is False. `engines`
+    are those of the scenario (`engines_of`), where the same are simulated at many rates.
     Raises Infeasible when it does not fit, InputError for impossible settings.
     """
     if seed is not None:
         scenario = scenario.with_workload(seed=seed)
-    cluster, owners = cluster_of(scenario)
+    cluster, owners = cluster_of(scenario, engines)
     workload = scenario.workload
     if workload.mode == "max-throughput":
         workload = replace(workload, scenario=None, arrivals="burst", rate=1e6, burst_size=workload.requests or 1000)

@@ -79,7 +79,8 @@ def _table(lab: Lab) -> RowResult:
 @paper.claim("45-servers")
 def more_servers(lab: Lab) -> float:
     """The most that the policy carries without a brake and within its service levels."""
-    return 100.0 * _site(lab).extra()
+    site = _site(lab)
+    return 100.0 * lab.cached(("servers more", str(_row(lab))), site.extra)
 
 
 @paper.claim("45-peak-inf")
@@ -91,13 +92,15 @@ def inference_peak(lab: Lab) -> float:
 @paper.claim("45-spike-inf")
 def spike(lab: Lab) -> float:
     """Largest rise between two readings at most one command apart, in six weeks."""
-    return 100.0 * _table(lab).largest_rise(_row(lab).delay_s)
+    row, table = _row(lab), _table(lab)
+    return 100.0 * lab.cached(("rise", str(row)), lambda: table.largest_rise(row.delay_s))
 
 
 @paper.claim("45-freq")
 def locked(lab: Lab) -> float:
     """Peak of a server at the lowest cap whose loss stays below 7 %."""
-    p = _row(lab).served(lab, _served(lab))
+    row = _row(lab)
+    p = lab.cached(("served", str(row)), lambda: row.served(lab, _served(lab)))
     most = lab.data("loss allowed", 0.07)
     lowest = max((i for i in range(1, 4) if p.loss(i) <= most), default=0)
     return 100.0 * (1.0 - p.prompt_w[lowest] / p.prompt_w[0])
@@ -105,7 +108,8 @@ def locked(lab: Lab) -> float:
 
 def _lost(lab: Lab, group: int) -> float:
     """Work of a class in a day that is late or not done with the servers added, of that done without caps."""
-    return 100.0 * _row(lab).lost(lab, _site(lab), group)
+    row, site = _row(lab), _site(lab)
+    return 100.0 * lab.cached(("lost", str(row), group), lambda: row.lost(lab, site, group))
 
 
 for _id, _group in (("45-hp", HIGH), ("45-lp", LOW)):
@@ -115,15 +119,18 @@ for _id, _group in (("45-hp", HIGH), ("45-lp", LOW)):
 @paper.claim("45-brakes")
 def brakes(lab: Lab) -> float:
     """Brakes with the servers added, in the busiest hour of each day of six weeks."""
-    row = _row(lab)
-    return float(row.brakes(_site(lab), row.policy))
+    return _brakes(lab, _row(lab).policy)
 
 
 @paper.claim("45-brakes-rivals")
 def rival_brakes(lab: Lab) -> float:
     """The same for the rival that brakes least."""
-    row = _row(lab)
-    return float(min(row.brakes(_site(lab), name) for name in POLICIES if name != PowerRow.policy))
+    return min(_brakes(lab, name) for name in POLICIES if name != PowerRow.policy)
+
+
+def _brakes(lab: Lab, name: Policy) -> float:
+    row, site = _row(lab), _site(lab)
+    return float(lab.cached(("brakes", str(row), name), lambda: row.brakes(site, name)))
 
 
 @paper.setup("BLOOM-176B on 8 A100, four conversations at a time")

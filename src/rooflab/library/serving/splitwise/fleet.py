@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from rooflab.library.serving.splitwise.rates import LIMITS, slow_downs
+from rooflab.deploy.engine import engines_of
+from rooflab.library.serving.splitwise.rates import LIMITS, Alone, slow_downs
 from rooflab.library.serving.splitwise.search import best_split, cheapest, highest_rate
 from rooflab.library.serving.splitwise.technique import Splitwise
 from rooflab.papers.lab import Lab
@@ -46,7 +47,8 @@ class Fleet:
     """Clusters of any size under one load, each question asked of the lab once.
 
     `cluster` makes a cluster of so many mixed machines of a device, `at` puts a load of so many requests a second on
-    it; `reference` is one machine on which a request is alone. Rates are multiples of `step` up to `most`.
+    it; `reference` is one machine on which a request is alone. Rates are multiples of `step` up to `most`. The share
+    `warm_up` of the requests, the first ones, meets an empty cluster and does not count.
     """
 
     def __init__(
@@ -59,17 +61,22 @@ class Fleet:
         step: float,
         most: float,
         limits: Mapping[str, Sequence[float]] = LIMITS,
+        warm_up: float = 0.1,
     ) -> None:
         self._lab, self._cluster, self._at, self._reference = lab, cluster, at, reference
-        self._step, self._most, self._limits = step, most, limits
+        self._step, self._most, self._limits, self._warm_up = step, most, limits, warm_up
         self._works: dict[str, tuple[float, float]] = {}
 
     def holds(self, cluster: Scenario, technique: Technique | None, rate: float) -> bool:
         """Whether a rate keeps all nine slow-downs."""
-        result = self._lab.simulate(self._at(cluster, rate), technique)
+        lab = self._lab
+        made = lab.cached(("cluster as priced", cluster, technique), lambda: lab.priced_as(cluster, technique))
+        engines = lab.cached(("engines", cluster, technique), lambda: engines_of(made))
+        result = lab.simulate(self._at(made, rate), engines=engines)
         if result.metrics["pending"]:
             return False
-        got = slow_downs(result, self._lab.step_cost(self._reference))
+        alone = lab.cached(("alone", self._reference), lambda: Alone(lab.step_cost(self._reference)))
+        got = slow_downs(result, alone, warm_up=self._warm_up)
         return all((got[name] <= np.asarray(self._limits[name])).all() for name in got)
 
     def mixed(self, device: str, machines: int) -> float:
@@ -78,14 +85,14 @@ class Fleet:
         prompt_s, token_s = self._work_s(device)
         return highest_rate(
             lambda rate: self.holds(cluster, None, rate), self._step, self._most,
-            guess=machines / (prompt_s + token_s) / 2,
+            guess=0.4 * machines / (prompt_s + token_s),
         )  # fmt: skip
 
     def split(self, design: Design, pools: Pools, above: float = 0.0) -> float:
         """Highest rate of a split, `above` where it is no higher."""
         cluster, technique = self._cluster(design.prompt, design.machines(pools)), design.technique(pools)
         work_s = self._work_s(design.prompt)[0], self._work_s(design.token)[1]
-        guess = 0.8 * min(n / s for n, s in zip(pools, work_s, strict=True))
+        guess = 0.7 * min(n / s for n, s in zip(pools, work_s, strict=True))
         return highest_rate(
             lambda rate: self.holds(cluster, technique, rate), self._step, self._most, above=above, guess=guess
         )
@@ -106,7 +113,7 @@ class Fleet:
             return self.holds(cluster, design.technique((p, t)), rate)
 
         prompt_s, token_s = self._work_s(design.prompt)[0], self._work_s(design.token)[1]
-        start = math.ceil(1.5 * rate * prompt_s), math.ceil(2.0 * rate * token_s)
+        start = math.ceil(1.2 * rate * prompt_s), math.ceil(1.2 * rate * token_s)
         return cheapest(holds, most, price, start=start)
 
     def fewest(self, device: str, rate: float, most: int) -> int | None:

@@ -14,22 +14,18 @@ uncontended DGX-A100 (sections 4.4 and 6).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Final
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.inputs.runs import Runs
-from rooflab.library.serving.splitwise.fleet import Design, Fleet, Pools
+from rooflab.library.serving.splitwise.budgets import A100, H100, HH, Budgets, machines_of
 from rooflab.library.serving.splitwise.log import SizePools
 from rooflab.library.serving.splitwise.provisioning import Provisioning
-from rooflab.library.serving.splitwise.rates import LIMITS
 from rooflab.library.serving.splitwise.technique import Splitwise
 from rooflab.papers.lab import Lab
 from rooflab.papers.paper import Paper
-from rooflab.papers.technique import require
 from rooflab.scenario.lengths import value_at
 from rooflab.scenario.scenario import Scenario
 
@@ -38,169 +34,92 @@ __all__ = ["paper"]
 paper = Paper.beside(__file__)
 paper.technique(Splitwise)
 paper.method(Provisioning)
+paper.method(Budgets)
 paper.method(SizePools)
 
 _BLOOM, _LLAMA = "bigscience/bloom", "meta-llama/Llama-2-70b-hf"
-_A100, _H100 = "a100-80gb-sxm", "h100-sxm"
 CODE, CONV = "azure-code", "azure-conv"
 OWN, APART = "0.2.0", "0.6.0"
 """vLLM as the authors ran it, whose constants rest on their own table of step times; and the next generation, whose
 constants rest on what others measured (Argonne, Qwen)."""
-_POWER: Final = {_A100: 1.0, _H100: 1.75}
-"""Provisioned power of a machine over that of a DGX-A100 (table 5)."""
-_COST: Final = {_A100: 17.6, _H100: 38.0}
-"""Dollars of a machine and hour (table 1)."""
-_AA, _HH, _HHCAP = Design(_A100, _A100), Design(_H100, _H100), Design(_H100, _H100, token_power=0.5)
-"""Designs by prompt and token machine; a cap of half of a GPU's power is one of 70 % of its machine's (section 4.4)."""
 
 
-def _cluster(lab: Lab, device: str, machines: int, trace: str = "azure-code", version: str = OWN) -> Scenario:
-    """`machines` hosts of eight devices with mixed batches of at most 2,048 tokens; BLOOM, the traces' lengths, Poisson
-    arrivals."""
+def _served(lab: Lab, trace: str, version: str = OWN) -> Scenario:
+    """BLOOM on 8 DGX-H100 with mixed batches of at most 2,048 tokens, the trace's lengths, Poisson arrivals."""
 
     def make() -> Scenario:
         s = lab.scenario(
-            model=_BLOOM, hardware=f"{8 * machines} x {device}", workload={"like": trace, "rate": 1.0},
+            model=_BLOOM, hardware=f"64 x {H100}", workload={"like": trace, "rate": 14.0, "requests": 2000},
             deployment={
-                "engine": "vllm", "engine_version": version, "tp": 8, "replicas": machines, "weights": "fp16",
+                "engine": "vllm", "engine_version": version, "tp": 8, "replicas": 8, "weights": "fp16",
                 "router": "least-loaded", "max_num_batched_tokens": 2048, "prefix_caching": False,
             },
         )  # fmt: skip
         return s.with_workload(arrivals="poisson", arrivals_cv=1.0)
 
-    return lab.cached(("cluster", device, machines, trace, version), make)
+    return lab.cached(("served", trace, version), make)
 
 
-def _fleet(lab: Lab, trace: str, version: str = OWN, *, step: float = 2.5, most: float = 160.0) -> Fleet:
-    """Clusters under Poisson traces of two minutes; rates four times as fine as the authors', up to about theirs."""
-    seconds, limits = lab.data("length of a trace", 120.0), lab.data("slow-downs allowed", dict(LIMITS))
-    return Fleet(
-        lab, lambda device, machines: _cluster(lab, device, machines, trace, version),
-        lambda s, rate: s.with_workload(rate=rate, requests=max(round(rate * seconds), 1)),
-        reference=_cluster(lab, _A100, 1, trace, version), step=step, most=most, limits=limits,
-    )  # fmt: skip
+_BUDGETS = Budgets()
 
 
-def _mixed(lab: Lab, device: str, machines: int, trace: str, version: str = OWN) -> float:
-    """Highest rate of a cluster of mixed machines."""
-    key = ("mixed", device, machines, trace, version)
-    return lab.cached(key, lambda: _fleet(lab, trace, version).mixed(device, machines))
+def _highest(lab: Lab, name: str, trace: str, version: str = OWN) -> tuple[float, int, int]:
+    return _BUDGETS.highest(lab, _served(lab, trace, version), name)
 
 
-def _best(lab: Lab, design: Design, machines: int, trace: str, version: str = OWN) -> tuple[float, Pools]:
-    """Highest rate of the best split of `machines` in fives, as the authors sweep them, and that split."""
-    splits = [(machines - t, t) for t in range(5, machines, 5)]
-    key = ("best", design, machines, trace, version)
-    return lab.cached(key, lambda: _fleet(lab, trace, version).best(design, splits))
+def _over(lab: Lab, split: str, mixed: str, trace: str, version: str = OWN) -> float:
+    """Highest rate of a split cluster over that of a mixed one."""
+    return _highest(lab, split, trace, version)[0] / _highest(lab, mixed, trace, version)[0]
 
 
-def _hosts(lab: Lab) -> int:
-    """DGX-H100 that set the budget."""
-    return max(lab.data("DGX-H100 of the budget", 40), 6)
+for _id, _split, _mixed, _trace, _version in (
+    ("29-thr-cost", "split A100", "mixed H100", CODE, OWN), ("29-thr-iso", "split A100", "mixed A100", CODE, OWN),
+    ("29-thr-cost-apart", "split A100", "mixed H100", CODE, APART),
+    ("29-thr-iso-apart", "split A100", "mixed A100", CODE, APART),
+    ("29-thr-conv", "split A100", "mixed A100", CONV, OWN),
+    ("29-iso-cost", "split A100, same cost", "mixed H100", CONV, OWN),
+):  # fmt: skip
+    paper.claim(_id)(partial(_over, split=_split, mixed=_mixed, trace=_trace, version=_version))
 
 
-def _same(lab: Lab, what: Mapping[str, float]) -> int:
-    """DGX-A100 in the power or at the cost of the DGX-H100."""
-    return int(_hosts(lab) * _worth(lab, what) + 1e-9)
-
-
-def _worth(lab: Lab, what: Mapping[str, float]) -> float:
-    """A DGX-H100 over a DGX-A100."""
-    each = lab.data("a machine's power and cost", {"power": _POWER, "cost": _COST})[
-        "cost" if what is _COST else "power"
-    ]
-    return each[_H100] / each[_A100]
-
-
-def _over_h100(lab: Lab, what: Mapping[str, float], trace: str, version: str = OWN) -> float:
-    """Highest rate of split DGX-A100 over that of mixed DGX-H100 in the same power or at the same cost."""
-    mixed = _mixed(lab, _H100, _hosts(lab), trace, version)
-    return _best(lab, _AA, _same(lab, what), trace, version)[0] / mixed
-
-
-def _over_a100(lab: Lab, trace: str, version: str = OWN) -> float:
-    """Highest rate of split DGX-A100 over that of as many mixed ones."""
-    machines = _same(lab, _POWER)
-    return _best(lab, _AA, machines, trace, version)[0] / _mixed(lab, _A100, machines, trace, version)
-
-
-for _id, _of in (
-    ("29-thr-cost", partial(_over_h100, what=_POWER, trace=CODE)),
-    ("29-thr-iso", partial(_over_a100, trace=CODE)),
-    ("29-thr-cost-apart", partial(_over_h100, what=_POWER, trace=CODE, version=APART)),
-    ("29-thr-iso-apart", partial(_over_a100, trace=CODE, version=APART)),
-    ("29-thr-conv", partial(_over_a100, trace=CONV)),
-    ("29-iso-cost", partial(_over_h100, what=_COST, trace=CONV)),
-):
-    paper.claim(_id)(_of)
-
-
-def _prompt_machines(lab: Lab, design: Design, trace: str) -> float:
+def _prompt_machines(lab: Lab, name: str, trace: str) -> float:
     """Machines for prompts where the sweep finds the highest rate."""
-    machines = _hosts(lab) if design.prompt == _H100 else _same(lab, _POWER)
-    return float(_best(lab, design, machines, trace)[1][0])
+    return float(_highest(lab, name, trace)[1])
 
 
-for _id, _design, _trace in (("29-pool-code", _HH, CODE), ("29-pool-code-aa", _AA, CODE), ("29-pool-conv", _HH, CONV)):
-    paper.claim(_id)(partial(_prompt_machines, design=_design, trace=_trace))
+for _id, _split, _trace in (
+    ("29-pool-code", "split H100", CODE), ("29-pool-code-aa", "split A100", CODE), ("29-pool-conv", "split H100", CONV),
+):  # fmt: skip
+    paper.claim(_id)(partial(_prompt_machines, name=_split, trace=_trace))
 
 
-def _cheapest_code(lab: Lab) -> Pools:
-    """Pools of DGX-H100 that sustain 70 requests/s of the coding trace at the lowest cost (figure 12)."""
-    rate, most = lab.data("target of the design space", 70.0), _hosts(lab)
-
-    def search() -> Pools:
-        found = _fleet(lab, CODE).cheapest(_HH, rate, (most, most), (1.0, 1.0))
-        require(found is not None, f"{2 * most} split DGX-H100 do not sustain {rate:g} requests/s")
-        return found or (0, 0)
-
-    return lab.cached(("cheapest", rate, most), search)
+def _cheapest(lab: Lab, pool: int) -> float:
+    """Machines of a pool in the cheapest split DGX-H100 for the rate of the paper's design space (figure 12)."""
+    rate = lab.data("target of the design space", 70.0)
+    return float(_BUDGETS.cheapest(lab, _served(lab, CODE), "HH", rate)[pool])
 
 
-@paper.claim("29-opt-prompt")
-def cheapest_prompt(lab: Lab) -> float:
-    """Prompt machines of the cheapest pools."""
-    return float(_cheapest_code(lab)[0])
-
-
-@paper.claim("29-opt-token")
-def cheapest_token(lab: Lab) -> float:
-    """Token machines of the cheapest pools."""
-    return float(_cheapest_code(lab)[1])
-
-
-def _saved(lab: Lab, design: Design, each: tuple[float, float], h100: float) -> float:
-    """What the cheapest cluster of a design that sustains as much of the conversation trace as mixed DGX-H100 saves,
-    percent; `each` is the price of its machines, `h100` that of a DGX-H100."""
-    hosts, fleet = _hosts(lab), _fleet(lab, CONV)
-    rate = _mixed(lab, _H100, hosts, CONV)
-    if lab.with_idea():
-        pools = fleet.cheapest(design, rate, (5 * hosts, 5 * hosts), each)
-    else:
-        mixed = fleet.fewest(design.prompt, rate, 10 * hosts)
-        pools, each = None if mixed is None else (mixed, 0), (each[0], 0.0)
-    require(pools is not None, f"no cluster of {10 * hosts} machines sustains {rate:g} requests/s")
-    return 100.0 * (1.0 - sum(n * x for n, x in zip(pools or (), each, strict=True)) / (hosts * h100))
+for _id, _pool in (("29-opt-prompt", 0), ("29-opt-token", 1)):
+    paper.claim(_id)(partial(_cheapest, pool=_pool))
 
 
 @paper.claim("29-cost-opt")
 def cost_saved(lab: Lab) -> float:
     """Cost of split DGX-A100 below that of the mixed DGX-H100 that sustain as much."""
-    return lab.cached("cost saved", lambda: _saved(lab, _AA, (1.0, 1.0), _worth(lab, _COST)))
+    return _BUDGETS.saved(lab, _served(lab, CONV), "AA")
 
 
 @paper.claim("29-power-opt")
 def power_saved(lab: Lab) -> float:
     """Provisioned power of DGX-H100 of which the token machines are capped, below that of mixed ones that sustain as
     much."""
-    capped = lab.data("power of a capped DGX-H100", 0.7)
-    return lab.cached("power saved", lambda: _saved(lab, _HHCAP, (1.0, capped), 1.0))
+    return _BUDGETS.saved(lab, _served(lab, CONV), "HHcap")
 
 
 def _second_token(lab: Lab, layerwise: bool) -> float:
     """Extra time of the second token (percent) of one request alone, split over plain; the coding trace's median
     prompt."""
-    base = _cluster(lab, _A100, 2)
+    base = machines_of(lab, _served(lab, CODE), A100, 2)
     one = lab.data("prompt", 1500.0)
     base = base.with_workload(
         isl=replace(base.workload.isl, kind="fixed", mean=one, cv=0.0, low=one, high=one, table=()),
@@ -227,7 +146,7 @@ def _alone(lab: Lab, device: str, metric: str) -> float:
 
 def _ratio(lab: Lab, metric: str) -> float:
     """A latency of one request on one machine over the other."""
-    return _alone(lab, _H100, metric) / _alone(lab, _A100, metric)
+    return _alone(lab, H100, metric) / _alone(lab, A100, metric)
 
 
 for _id, _metric in (("29-ttft-ratio", "ttft_s_mean"), ("29-tbt-ratio", "tpot_s_mean")):
@@ -236,7 +155,7 @@ for _id, _metric in (("29-ttft-ratio", "ttft_s_mean"), ("29-tbt-ratio", "tpot_s_
 
 def _median(lab: Lab, trace: str, which: str) -> float:
     """Median of a trace's prompts or answers."""
-    return float(value_at(getattr(_cluster(lab, _A100, 1, trace).workload, which), 0.5))
+    return float(value_at(getattr(_served(lab, trace).workload, which), 0.5))
 
 
 for _name, _trace in (("coding", "azure-code"), ("conv", "azure-conv")):
@@ -244,10 +163,8 @@ for _name, _trace in (("coding", "azure-code"), ("conv", "azure-conv")):
         paper.claim(f"29-trace-{_name}-{_side}")(partial(_median, trace=_trace, which=_which))
 
 
-@paper.setup("BLOOM-176B on 8 DGX-H100, coding")
-def setup(lab: Lab) -> Scenario:
-    """A fifth of the authors' 40 machines under a fifth of a load between what mixed and split machines sustain."""
-    return _cluster(lab, _H100, 8).with_workload(rate=14.0, requests=2000)
+for _name, _trace in (("coding", CODE), ("conversation", CONV)):
+    paper.setup(f"BLOOM-176B on 8 DGX-H100, {_name}")(partial(_served, trace=_trace))
 
 
 @paper.setup("The authors' log of coding requests, a part")
@@ -261,10 +178,10 @@ def by_split(lab: Lab) -> Plot:
     """Highest rate of 8 DGX-H100 over the machines given to prompts, both traces."""
     lines = []
     for trace in (CODE, CONV):
-        fleet = _fleet(lab, trace, step=0.5, most=32.0)
-        rates = [fleet.split(_HH, (p, 8 - p)) for p in range(1, 8)]
+        fleet = _BUDGETS.fleet(lab, _served(lab, trace), step=0.5, most=32.0)
+        rates = [fleet.split(HH, (p, 8 - p)) for p in range(1, 8)]
         lines.append(Series(f"split, {trace}", tuple(map(float, range(1, 8))), tuple(rates)))
-        lines.append(Series(f"mixed, {trace}", (1.0, 7.0), (fleet.mixed(_H100, 8),) * 2))
+        lines.append(Series(f"mixed, {trace}", (1.0, 7.0), (fleet.mixed(H100, 8),) * 2))
     return Plot(
         "BLOOM-176B on 8 DGX-H100 within the nine slow-downs", "machines for prompts", "requests/s", tuple(lines)
     )

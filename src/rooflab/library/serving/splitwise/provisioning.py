@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from rooflab.deploy.complete import complete
 from rooflab.errors import RooflabError
@@ -17,6 +18,8 @@ from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
 
 __all__ = ["Provisioning"]
+
+_MIXED: Final = "all engines mixed"
 
 
 def _idle(scenario: Scenario) -> Scenario:
@@ -62,7 +65,7 @@ class Provisioning(Method[Scenario]):
         base = complete(settled(scenario)).with_workload(requests=1000)
         if not base.slo:
             base = replace(base, slo=_slo_of(lab.simulate(_idle(base)).metrics))
-        tried: dict[str, Scenario] = {"all engines mixed": base}
+        tried: dict[str, Scenario] = {_MIXED: base}
         refused = ""
         for name, technique in _designs(base):
             try:
@@ -70,19 +73,20 @@ class Provisioning(Method[Scenario]):
             except RooflabError as error:
                 refused = str(error)
 
-        def design(name: str) -> tuple[float, float]:
+        def highest(name: str) -> list[float]:
             rate, run = saturation(tried[name], rounds=7)
-            return rate, run.metrics["power_w"] if run else float("nan")
+            return [rate, run.metrics["power_w"] if run else 0.0]
 
-        found = lab.cells("designs", tried, design, least=2)
+        found = lab.cells("designs", tried, highest, least=2)
         rates = {name: rate for name, (rate, _) in found.items()}
         figures = [(f"{name}: highest rate", rate, "requests/s") for name, rate in rates.items()]
         figures += [(f"{name}: power at it", watts, "W") for name, (rate, watts) in found.items() if rate > 0]
-        mixed, *splits = rates
-        best = max(splits, key=lambda name: rates[name], default=mixed)
+        best = max((name for name in rates if name != _MIXED), key=lambda name: rates[name], default=_MIXED)
         goal = "within the service levels" if scenario.slo else "within the paper's slow-downs of an idle cluster"
-        verdict = "pays" if rates[best] > rates[mixed] else "does not raise the rate"
-        text = f"splitting {verdict}: {best} sustains {rates[best]:.2f} requests/s {goal}, {mixed} {rates[mixed]:.2f}."
+        verdict = "pays" if rates[best] > rates[_MIXED] else "does not raise the rate"
+        text = (
+            f"splitting {verdict}: {best} sustains {rates[best]:.2f} requests/s {goal}, {_MIXED} {rates[_MIXED]:.2f}."
+        )
         return Outcome(
             as_figures("modelled", figures), text + (f" Some splits do not apply: {refused}." if refused else "")
         )

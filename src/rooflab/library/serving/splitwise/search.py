@@ -19,14 +19,16 @@ def highest_rate(
 ) -> float:
     """The highest multiple of `step` beyond `above` and up to `most` that holds; `above` if the next one fails.
 
-    The search starts at `guess`, and strides twice as far each time until the answer changes.
+    The search starts just beyond `above`, without one at `guess`, and strides twice as far each time until the answer
+    changes.
     """
 
     def asked(steps: int) -> bool:
         return holds(steps * step)
 
     low, top = round(above / step), round(most / step)
-    at, stride = min(max(round(guess / step), low + 1), top), 1
+    at = min(low + 1 if low else max(round(guess / step), 1), top)
+    stride = _stride(at)
     if asked(at):
         while at + stride <= top and asked(at + stride):
             at, stride = at + stride, 2 * stride
@@ -66,14 +68,14 @@ def cheapest(
     """Prompt and token machines, at most `most` of either, that hold at the lowest price; None where all of them do
     not.
 
-    From `start` up to twice as many each time until they hold; the fewest token machines beside those prompt machines,
+    From `start` up by an eighth each time until they hold; the fewest token machines beside those prompt machines,
     the fewest prompt machines beside those; then one more of either as long as it saves others worth more.
     """
     p, t = (min(max(n, 1), m) for n, m in zip(start or most, most, strict=True))
     while not holds(p, t):
         if (p, t) == most:
             return None
-        p, t = min(2 * p, most[0]), min(2 * t, most[1])
+        p, t = min(p + _stride(p), most[0]), min(t + _stride(t), most[1])
     t = _lowest(partial(holds, p), t)
     p = _lowest(partial(_beside, holds, t), p)
     found = _traded(holds, (p, t), most[1], price[1] / price[0])
@@ -100,5 +102,13 @@ def _beside(holds: Callable[[int, int], bool], second: int, first: int) -> bool:
 
 
 def _lowest(holds: Callable[[int], bool], known: int) -> int:
-    """The lowest number that holds, down from one that does."""
-    return narrow(holds, Bracket(known, 0, whole)).holds if known > 0 else known
+    """The lowest number that holds, down from one that does, in strides twice as far each time until one does not."""
+    low, stride = known, _stride(known)
+    while low - stride > 0 and holds(low - stride):
+        low, stride = low - stride, 2 * stride
+    return narrow(holds, Bracket(low, max(low - stride, 0), whole)).holds
+
+
+def _stride(at: int) -> int:
+    """The first stride from a number: an eighth of it."""
+    return max(at // 8, 1)
