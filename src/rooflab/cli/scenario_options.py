@@ -33,17 +33,21 @@ _OF_A_SOURCE: Final = frozenset({"isl", "osl", "correlation", "arrivals", "arriv
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user gave: one file ("" for none) and fields set by flags (by dotted path), with the flag of each."""
+    """What the user gave: one file ("" for none) and fields set by flags (by dotted path), with the flag of each;
+    `choice` of the file of a plan (None: the first, 0: as it was asked)."""
 
     path: str
     fields: Mapping[str, Any]
     flags: Mapping[str, str] = field(default_factory=dict)
+    choice: int | None = None
 
     def mapping(self) -> dict[str, Any]:
         """The fields of the scenario: the file's, with the flags' over them."""
+        from rooflab.scenario.planned import taken
         from rooflab.scenario.scenario import beside, read_file
 
-        return self.over(beside(read_file(self.path), Path(self.path).parent) if self.path else {})
+        given = taken(read_file(self.path) if self.path else {}, self.choice)
+        return self.over(beside(given, Path(self.path).parent) if self.path else given)
 
     def over(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """`fields` with the flags' over them."""
@@ -154,10 +158,11 @@ def _collect(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def scenario_options(
-    *, many: bool = False, metavar: str = "SCENARIO"
+    *, many: bool = False, metavar: str = "SCENARIO", plans: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the argument SCENARIO, or one called `metavar` (`many`: any number), and every field's flag; it
-    receives `given` (a list when `many`)."""
+    receives `given` (a list when `many`). A command that `plans` reads what a plan was asked, and has a --choice of its
+    own; others take one from a plan's file."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -166,7 +171,8 @@ def scenario_options(
             if many and "" in paths:
                 raise InputError("is empty: a file or a name belongs there", metavar)
             fields, flags = _collect(values)
-            given = [Given(path, fields, flags) for path in paths] or [Given("", fields, flags)]
+            choice = 0 if plans else values.pop("s_choice")
+            given = [Given(path, fields, flags, choice) for path in paths] or [Given("", fields, flags, choice)]
             with calibrated(values.pop("s_calibration")):
                 return function(given=given if many else given[0], **values)
 
@@ -180,6 +186,10 @@ def scenario_options(
         wrapped = click.option(
             "--slo", "s_slo", multiple=True, metavar="KEY=TIME", help="ttft_p99=1s, tpot_p99=50ms, ...; repeatable"
         )(wrapped)
+        if not plans:
+            wrapped = click.option(
+                "--choice", "s_choice", metavar="N", type=click.IntRange(1), help="Which deployment of a plan's file."
+            )(wrapped)
         for flag in reversed(FLAGS):
             spelling = f"--{flag.name}/--no-{flag.name}" if flag.switch else f"--{flag.name}"
             extra: dict[str, Any] = {"default": None} if flag.switch else {"metavar": flag.placeholder}

@@ -9,25 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from rooflab.errors import InputError, unknown
+from rooflab.scenario.planned import taken
 from rooflab.scenario.scenario import Resolvers, Scenario, beside, read_file, read_scenario
 
 __all__ = ["apply_techniques", "inside", "load", "read"]
 
 
-def load(source: str | Path | Mapping[str, Any] | Scenario) -> Scenario:
+def load(source: str | Path | Mapping[str, Any] | Scenario, *, choice: int | None = None) -> Scenario:
     """A scenario from a YAML or JSON file, or from a mapping with the same fields; its techniques are applied.
 
+    Of a plan's file (``rooflab plan --out``) the ranked deployment number `choice`, the first by default.
     A relative path inside a file (a model's config, a trace) is looked for beside that file first.
     Raises InputError that names the file, the field, the value and the nearest valid ones.
     """
     if isinstance(source, Scenario):
         return source
     if isinstance(source, Mapping):
-        return read(source)
+        return read(taken(source, choice))
     path = Path(source)
     fields = read_file(path)
     with inside(path):
-        return read(beside(fields, path.parent))
+        return read(beside(taken(fields, choice), path.parent))
 
 
 def read(fields: Mapping[str, Any]) -> Scenario:

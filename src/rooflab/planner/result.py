@@ -4,7 +4,7 @@ choice is."""
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rooflab.estimator.serving.answer import Estimate
@@ -13,6 +13,7 @@ from rooflab.planner.objective import Objective
 from rooflab.planner.proof import Proof
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.write import written, written_deployment
 
 __all__ = ["Choice", "Limit", "Plan", "Point", "Rejected", "Shift", "Violation"]
 
@@ -85,13 +86,12 @@ class Choice:
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""
-        values = {name: value for part in asdict(self.deployment).values() for name, value in part.items()}
-        plain, own = Deployment().flat(), self.deployment.flat()
-        chosen = {name: values[name] for name in own if name in SEARCHED or own[name] != plain[name]}
+        own = self.deployment.flat()
+        chosen = {name: own[name] for name in SEARCHED if own[name] is not None}
         return {
             "rank": self.rank,
             "label": self.label,
-            "deployment": chosen,
+            "deployment": chosen | written_deployment(self.deployment),
             "devices": self.devices,
             "quality": self.quality,
             "why": list(self.why),
@@ -191,6 +191,11 @@ class Plan:
             "sensitivity": [_shift(s) for s in self.sensitivity],
             "price_source": self.price_source,
         }
+
+    def file(self, asked: Scenario) -> dict[str, Any]:
+        """The record with the scenario that was planned, its deployment as `asked`: what a plan's file holds, of which
+        `rooflab.load` and every command take a choice. Raises InputError for what no file can say."""
+        return {"scenario": written(replace(self.scenario, deployment=asked.deployment))} | self.record()
 
 
 def _plain(value: float) -> float | None:

@@ -28,7 +28,7 @@ from rooflab.scenario.slo import SLO, read_slo
 from rooflab.scenario.traffic import Sessions
 from rooflab.scenario.workload import Workload, read_workload
 
-__all__ = ["asked", "asked_hash", "write_scenario", "written"]
+__all__ = ["asked", "asked_hash", "write_scenario", "written", "written_deployment"]
 
 _DIGITS: Final = 12
 """Significant digits of a number in a hash: 70 ms and 0.07 s differ in the seventeenth."""
@@ -80,7 +80,7 @@ def written(scenario: Scenario) -> dict[str, Any]:
         "model": _noun(given.model),
         "hardware": _noun(given.hardware),
         "workload": _workload(given.workload),
-        "deployment": _deployment(given.deployment),
+        "deployment": written_deployment(given.deployment),
         "techniques": [{key: dict(parameters)} if parameters else key for key, parameters in given.techniques],
         "slo": _value(given.slo),
     }
@@ -169,7 +169,8 @@ def _workload(workload: Workload) -> Any:
     return _fields(asked_for) if workload.given is not None else {"exact": _fields(workload)}
 
 
-def _deployment(deployment: Deployment) -> dict[str, Any]:
+def written_deployment(deployment: Deployment) -> dict[str, Any]:
+    """The fields of a deployment that differ from the defaults, as a scenario file holds them."""
     usual = Deployment().flat()
     return {name: _value(value) for name, value in deployment.flat().items() if value != usual[name]}
 

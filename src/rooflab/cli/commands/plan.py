@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,7 @@ __all__ = ["command"]
 
 
 @click.command("plan", cls=ScenarioCommand)
-@scenario_options()
+@scenario_options(plans=True)
 @click.option(
     "--minimise",
     metavar="METRIC",
@@ -47,8 +48,9 @@ __all__ = ["command"]
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Which ranked choice --emit writes.",
+    help="Which ranked choice --emit writes; of a plan's file without a search.",
 )
+@click.option("--out", metavar="FILE.json", help="Keep the plan: every command takes it, with --choice N.")
 @click.option(
     "--prove/--no-prove",
     default=True,
@@ -76,6 +78,7 @@ def command(
     limit: int,
     emit: str | None,
     choice: int,
+    out: str | None,
     prove: bool,
     techniques: bool,
     max_quality_loss: float | None,
@@ -90,6 +93,11 @@ def command(
     """
     from rooflab.api import plan as search
 
+    if out is not None and not out.endswith(".json"):
+        raise InputError("a plan is written as .json", "--out")
+    if emit is not None and _kept(given):
+        click.echo(_launch(_completed(replace(given, choice=choice)), emit))
+        return 0
     scenario = given.scenario()
     with given.located():
         plan: Plan = search(
@@ -108,16 +116,21 @@ def command(
         from rooflab.report.pages.plan import write_plan_page
 
         write_plan_page(plan, html)
+    if out is not None:
+        from rooflab.files import write_text
+
+        write_text(out, json.dumps(plan.file(scenario), ensure_ascii=False, allow_nan=False) + "\n")
     if emit is not None and plan.best is not None:
-        click.echo(_launch(_chosen(plan, choice), emit))
+        click.echo(_launch(_chosen(plan, choice).scenario, emit))
     elif as_json:
         click.echo(
             json.dumps(
-                plan.record() | ({"techniques": [o.record() for o in options]} if options else {}), allow_nan=False
+                plan.file(scenario) | ({"techniques": [o.record() for o in options]} if options else {}),
+                allow_nan=False,
             )
         )
     else:
-        _show(plan, given.path, quiet=quiet)
+        _show(plan, out, quiet=quiet)
         if options:
             from rooflab.report.text.papers import show_options
 
@@ -139,19 +152,40 @@ def _chosen(plan: Plan, rank: int) -> Choice:
     return plan.choices[rank - 1]
 
 
-def _launch(choice: Choice, engine: str) -> str:
-    """Launch command or manifest of a choice."""
+def _kept(given: Given) -> bool:
+    """Whether the file is a plan's, whose choices need no search."""
+    if not given.path:
+        return False
+    from rooflab.scenario.planned import is_plan
+    from rooflab.scenario.scenario import read_file
+
+    return is_plan(read_file(given.path))
+
+
+def _completed(given: Given) -> Scenario:
+    """A choice of a plan's file with what the flags changed, every field chosen."""
+    from rooflab.api import estimate
+
+    scenario = given.scenario()
+    with given.located():
+        return estimate(scenario).scenario
+
+
+def _launch(scenario: Scenario, engine: str) -> str:
+    """Launch command or manifest of a completed scenario."""
     if engine == "kubernetes":
-        return choice.kubernetes()
+        from rooflab.launch.kubernetes import kubernetes
+
+        return kubernetes(scenario)
     from rooflab.errors import unknown
-    from rooflab.launch.command import EMITTERS
+    from rooflab.launch.command import EMITTERS, launch_command
 
     if engine not in EMITTERS:
         raise unknown("engine with a launch command", engine, [*EMITTERS, "kubernetes"], "--emit")
-    return choice.launch_command(engine)
+    return launch_command(scenario, engine)
 
 
-def _show(plan: Plan, path: str, *, quiet: bool) -> None:
+def _show(plan: Plan, out: str | None, *, quiet: bool) -> None:
     from rooflab.report.text.console import console
     from rooflab.report.text.plan import show_plan
 
@@ -164,6 +198,14 @@ def _show(plan: Plan, path: str, *, quiet: bool) -> None:
     if engine in EMITTERS:
         click.echo()
         click.echo(plan.best.launch_command())
-    file = path or "SCENARIO"
     click.echo()
-    click.echo(f"Next    rooflab simulate {file}     rooflab plan {file} --emit kubernetes     --html plan.html")
+    if out is None:
+        click.echo(
+            "Next    the same with --out plan.json, then rooflab simulate plan.json --choice 1     "
+            "--emit kubernetes     --html plan.html"
+        )
+        return
+    click.echo(
+        f"Next    rooflab simulate {out} --choice 1     rooflab estimate {out} --choice 1 --breakdown     "
+        f"rooflab plan {out} --choice 1 --emit kubernetes"
+    )
