@@ -112,29 +112,14 @@ def command(
             prove=prove,
         )
     options = _options(plan, scenario, max_quality_loss) if techniques or max_quality_loss is not None else []
-    if html is not None:
-        from rooflab.report.pages.plan import write_plan_page
-
-        write_plan_page(plan, html)
-    if out is not None:
-        from rooflab.files import write_text
-
-        write_text(out, json.dumps(plan.file(scenario), ensure_ascii=False, allow_nan=False) + "\n")
+    _write(plan, scenario, html, out)
     if emit is not None and plan.best is not None:
         click.echo(_launch(_chosen(plan, choice).scenario, emit))
     elif as_json:
-        click.echo(
-            json.dumps(
-                plan.file(scenario) | ({"techniques": [o.record() for o in options]} if options else {}),
-                allow_nan=False,
-            )
-        )
+        more = {"techniques": [o.record() for o in options]} if options else {}
+        click.echo(json.dumps(plan.file(scenario) | more, allow_nan=False))
     else:
-        _show(plan, out, quiet=quiet)
-        if options:
-            from rooflab.report.text.papers import show_options
-
-            show_options(options)
+        _show(plan, out, options, quiet=quiet)
     return 0 if plan.best is not None else 1
 
 
@@ -144,6 +129,18 @@ def _options(plan: Plan, scenario: Scenario, most: float | None) -> list[Option]
 
     direction = "maximise" if plan.objective.more_is_better else "minimise"
     return plan_with_techniques(scenario, max_quality_loss=most, **{direction: plan.objective.metric})
+
+
+def _write(plan: Plan, scenario: Scenario, html: str | None, out: str | None) -> None:
+    """The files that were asked for."""
+    if html is not None:
+        from rooflab.report.pages.plan import write_plan_page
+
+        write_plan_page(plan, html)
+    if out is not None:
+        from rooflab.files import write_text
+
+        write_text(out, json.dumps(plan.file(scenario), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _chosen(plan: Plan, rank: int) -> Choice:
@@ -185,27 +182,32 @@ def _launch(scenario: Scenario, engine: str) -> str:
     return launch_command(scenario, engine)
 
 
-def _show(plan: Plan, out: str | None, *, quiet: bool) -> None:
+def _show(plan: Plan, out: str | None, options: list[Option], *, quiet: bool) -> None:
     from rooflab.report.text.console import console
     from rooflab.report.text.plan import show_plan
 
     show_plan(plan, console())
-    if plan.best is None or quiet:
-        return
-    from rooflab.launch.command import EMITTERS
+    if plan.best is not None and not quiet:
+        from rooflab.launch.command import EMITTERS
 
-    engine = plan.best.deployment.runtime.engine
-    if engine in EMITTERS:
+        if plan.best.deployment.runtime.engine in EMITTERS:
+            click.echo()
+            click.echo(plan.best.launch_command())
         click.echo()
-        click.echo(plan.best.launch_command())
-    click.echo()
+        click.echo(f"Next    {_next(out)}")
+    if options:
+        from rooflab.report.text.papers import show_options
+
+        show_options(options)
+
+
+def _next(out: str | None) -> str:
     if out is None:
-        click.echo(
-            "Next    the same with --out plan.json, then rooflab simulate plan.json --choice 1     "
-            "--emit kubernetes     --html plan.html"
+        return (
+            "the same with --out plan.json, then rooflab simulate plan.json --choice 1     --emit kubernetes     "
+            "--html plan.html"
         )
-        return
-    click.echo(
-        f"Next    rooflab simulate {out} --choice 1     rooflab estimate {out} --choice 1 --breakdown     "
+    return (
+        f"rooflab simulate {out} --choice 1     rooflab estimate {out} --choice 1 --breakdown     "
         f"rooflab plan {out} --choice 1 --emit kubernetes"
     )
