@@ -12,11 +12,12 @@ Latencies of a submission (v4.1 prints them) are those of its own load, which `w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rooflab.scenario.deployment import Deployment
-from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.hardware import Device, Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
@@ -26,6 +27,8 @@ __all__ = [
     "beams",
     "benchmark",
     "candidates",
+    "ceiling_s",
+    "engine_label",
     "formats",
     "is_mlperf",
     "lengths",
@@ -48,9 +51,10 @@ _PROMPT: Final = {
 }
 """Mean prompt tokens of the data sets: OpenOrca, long-context mix, OpenOrca + GSM8K + MBXP, CNN/DailyMail, reasoning
 mix."""
-_OUTPUT: Final = {"llama3.1-8b": 129.0, "gptj": 69.0}
+_OUTPUT: Final = {"llama3.1-8b": 129.0, "gptj": 69.0, "gpt-oss-120b": 1278.2}
 """Mean output tokens where tables leave them out: logs of v5.1 count 129.0 tokens a sample (136,752 tokens/s at
-1,060.23 samples/s); the `mlperf.conf` of GPT-J turns latencies into those of tokens by 69."""
+1,060.23 samples/s); the `mlperf.conf` of GPT-J turns latencies into those of tokens by 69; TEST09 of gpt-oss-120b
+(mlcommons/inference, `compliance/TEST09`) checks a mean of 1,278.20.  Nobody states the mean prompt of the last."""
 _LIMITS: Final = {
     ("llama2-70b", "server"): SLO((("tpot_p99", 0.2), ("ttft_p99", 2.0))),
     ("llama2-70b", "interactive"): SLO((("tpot_p99", 0.04), ("ttft_p99", 0.45))),
@@ -60,9 +64,12 @@ _LIMITS: Final = {
     ("llama3.1-8b", "server"): SLO((("tpot_p99", 0.1), ("ttft_p99", 2.0))),
     ("llama3.1-8b", "interactive"): SLO((("tpot_p99", 0.03), ("ttft_p99", 0.5))),
     ("deepseek-r1", "server"): SLO((("tpot_p99", 0.08), ("ttft_p99", 2.0))),
+    ("deepseek-r1", "interactive"): SLO((("tpot_p99", 0.015), ("ttft_p99", 1.5))),
+    ("gpt-oss-120b", "server"): SLO((("tpot_p99", 0.08), ("ttft_p99", 3.0))),
+    ("gpt-oss-120b", "interactive"): SLO((("tpot_p99", 0.015), ("ttft_p99", 2.0))),
     ("gptj", "server"): SLO((("e2e_p99", 20.0),)),
 }
-"""Latency limits in seconds, from the `mlperf.conf` of loadgen v4.1 and v5.1 (ttft_latency, tpot_latency,
+"""Latency limits in seconds, from the `mlperf.conf` of loadgen v4.1, v5.1 and v6.0 (ttft_latency, tpot_latency,
 target_latency)."""
 _BEAMS: Final = {"gptj": 4}
 """GPT-J is decoded by beam search of width 4 (reference implementation; `runtime_beam_width` of every submission)."""
@@ -76,6 +83,18 @@ _PIPELINES_SINCE: Final = "2025"
 two."""
 _MOST_SEQUENCES: Final = 4096
 """Sequences an engine may hold; submissions set up to 4,096, so memory decides."""
+
+
+def engine_label(row: Mapping[str, str], machine: Hardware) -> str:
+    """The engine that a submission names; "PyTorch" of AMD's data-centre accelerators is the vendor's tuned vLLM.
+
+    AMD's submissions of v4.1 and v5.1 run vLLM (closed/AMD/code); their partners' tables name its framework.
+    """
+    device = machine.device
+    named = row["engine"].strip().lower()
+    return (
+        "vLLM" if named == "pytorch" and device.vendor == "AMD" and device.family.startswith("cdna") else row["engine"]
+    )
 
 
 def is_mlperf(row: Mapping[str, str]) -> bool:
@@ -118,11 +137,30 @@ def reads_tokens(row: Mapping[str, str]) -> bool:
     return is_mlperf(row) and row["metric"] == "req_s" and benchmark(row) == "llama3.1-8b"
 
 
+_NARROWEST: Final = {"blackwell": "nvfp4", "blackwell-rtx": "nvfp4", "cdna4": "mxfp4", "intel-gpu": "int4"}
+"""Weights of every submission of v5.1 on a family of devices, but those of Mixtral, which are fp8 everywhere."""
+
+
+def _submitted(row: Mapping[str, str], device: Device) -> str:
+    """The weights that vendors submit on a device's family (v5.1, the last round that states them): four bits where the
+    device multiplies them, else fp8, else int8."""
+    if benchmark(row) != "mixtral-8x7b" and device.family in _NARROWEST:
+        return _NARROWEST[device.family]
+    return "fp8" if device.peak_flops.get("fp8") else "int8"
+
+
+def ceiling_s(row: Mapping[str, str]) -> float:
+    """What a valid submission's 99th percentile cannot exceed, in seconds: its limit; infinite where none is set."""
+    name = {"ttft_p99_ms": "ttft_p99", "itl_p99_ms": "tpot_p99"}.get(row["metric"], "")
+    found = limits(row)
+    return dict(found.limits).get(name, math.inf) if found else math.inf
+
+
 def formats(row: Mapping[str, str], machine: Hardware, weights: str | None) -> dict[str, Any]:
     """Formats beyond the stated `weights`: the narrowest that the accuracy targets allowed on a device, as vendors
     submit."""
     peaks = machine.device.peak_flops
-    weights = weights or ("fp8" if peaks.get("fp8") else "int8" if machine.device.kind == "gpu" else "bf16")
+    weights = weights or _submitted(row, machine.device)
     out: dict[str, Any] = {"weights": weights}
     if weights in ("fp8", "nvfp4", "mxfp4") and peaks.get("fp8"):
         out["kv"] = "fp8"
@@ -164,6 +202,13 @@ def candidates(
     )
 
 
+def _positive(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
 def with_stated_loads(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
     """Rows, those of MLPerf latencies with the rate of requests at which their submission ran (`stated_rate`).
 
@@ -172,7 +217,10 @@ def with_stated_loads(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, st
     rates = {
         row["source_url_or_path"]: float(row["value"]) / float(row["osl"])
         for row in rows
-        if row.get("source_url_or_path") and is_mlperf(row) and row["metric"] == "output_tok_s" and row["osl"].strip()
+        if row.get("source_url_or_path")
+        and is_mlperf(row)
+        and row["metric"] == "output_tok_s"
+        and _positive(row["osl"])
     }
     out: list[Mapping[str, str]] = []
     for row in rows:

@@ -24,11 +24,13 @@ def predict(questions: Sequence[Question]) -> Array:
 
 
 def _value(q: Question, result: Estimate) -> float:
-    value = float(result.metrics[q.metric])
+    value = min(float(result.metrics[q.metric]), q.ceiling_s)
     if q.factor > 0:
         return value * q.factor
-    tokens = 1.0 if q.metric.startswith("tpot") else result.scenario.workload.mean_prompt_tokens
-    return tokens / value if value else float("nan")
+    workload = result.scenario.workload
+    tokens = 1.0 if q.metric.startswith("tpot") else workload.mean_prompt_tokens
+    # rates of a batch count all of its sequences (llama-batched-bench: S_PP = B·PP/T_PP, S_TG = B·TG/T_TG)
+    return (workload.batch or 1) * tokens / value if value else float("nan")
 
 
 def is_rate(q: Question) -> bool:

@@ -6,6 +6,7 @@ batch_or_concurrency, isl, osl, scenario, metric, value, per_gpu, notes.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ class Question:
     what was measured.
 
     Scenarios with limits and no load ask for the greatest rate within them; `stated_rate` is the one at which a latency
-    was measured.
+    was measured.  `ceiling_s`: what a valid measurement cannot exceed, in seconds.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Question:
     factor: float
     measured: float
     stated_rate: float | None = None
+    ceiling_s: float = math.inf
 
 
 def question(row: Mapping[str, str]) -> Question:
@@ -81,11 +83,14 @@ def question(row: Mapping[str, str]) -> Question:
     if row["scenario"] == "max-throughput" and row["metric"].startswith("ttft"):
         raise Unsupported("queueing time of a saturated engine")
     metric, factor = METRICS["output_tok_s" if mlperf.reads_tokens(row) else row["metric"]]
+    if mlperf.is_mlperf(row) and metric == "itl_s_p99":
+        metric = "tpot_s_p99"  # loadgen's percentile is over requests, of each one's mean
     gpus = _integer(row["num_gpus"], 1)
     value = float(row["value"]) * (gpus if row["per_gpu"] == "1" else 1)
     try:
         shape, machine = _model(row["model"]), _hardware(row["gpu"], gpus)
-        engine, formats = engine_of(row["engine"], machine.device.vendor), _formats(row, machine)
+        label = mlperf.engine_label(row, machine) if mlperf.is_mlperf(row) else row["engine"]
+        engine, formats = engine_of(label, machine.device.vendor), _formats(row, machine)
     except InputError as error:
         raise Unsupported(f"{error.where or 'catalogue'}: {error.message}") from None
     workload = _workload(row)
@@ -109,7 +114,7 @@ def question(row: Mapping[str, str]) -> Question:
         )
     if mlperf.is_mlperf(row) and not row["tp"].strip():
         scenarios = mlperf.candidates(row, shape, machine, workload, base)
-        return Question(row["id"], scenarios, metric, factor, value, mlperf.stated_rate(row))
+        return Question(row["id"], scenarios, metric, factor, value, mlperf.stated_rate(row), mlperf.ceiling_s(row))
     splits = _splits(row, gpus, shape)
     scenarios = tuple(
         Scenario(model=shape, hardware=machine, workload=workload, deployment=base.changed(**split)) for split in splits

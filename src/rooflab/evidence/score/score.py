@@ -31,7 +31,7 @@ class Scored:
 
     `group` is what is left out together (source, model, device); `domain` says what its error is like, `key` which
     evidence it belongs to (None where the row is not about serving), `setup` what the table says of load, lengths,
-    split and formats.
+    split and formats, `ceiling` what a valid measurement cannot exceed.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Scored:
     domain: Domain
     key: Key | None
     setup: str = ""
+    ceiling: float = math.inf
 
     @property
     def error(self) -> float:
@@ -171,6 +172,7 @@ def _scored(row: Row, q: Question, value: float, labels: _Labels) -> Scored:
         group=f"{row['source']}|{key.shape}|{key.device}", predicted=value, measured=q.measured, provenance=provenance,
         domain=domain, key=key,
         setup="|".join(row[c].lower() for c in _SETUP),
+        ceiling=q.ceiling_s * q.factor if q.factor > 0 else math.inf,
     )  # fmt: skip
 
 

@@ -180,7 +180,7 @@ def judge(scores: Scores, table: IntervalTable | None = None) -> list[Judged]:
             spread = table.factors(replace(r.domain, near=near))[1]
             seen[place] = (math.exp(spread.low), math.exp(spread.high), VERDICTS[near])
         low, high, verdict = seen[place]
-        out.append(Judged(r, r.predicted * low, r.predicted * high, verdict))
+        out.append(Judged(r, r.predicted * low, min(r.predicted * high, r.ceiling), verdict))
     return out
 
 

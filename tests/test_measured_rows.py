@@ -1,0 +1,129 @@
+"""How published rows are read: rates of batches, MLPerf's rules, rows that cannot be true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rooflab.evidence.rows.predict import predict
+from rooflab.evidence.rows.serving import question
+from rooflab.evidence.rows.tables import COLUMNS, Row, Table, read_table
+from rooflab.evidence.score.score import Scores, score
+from rooflab.evidence.score.validate import judge
+
+BLANK = dict.fromkeys(COLUMNS["serving"], "")
+BATCHED = BLANK | {
+    "source": "llama.cpp tools/batched-bench", "engine": "llama.cpp", "date": "2024-05", "gpu": "a100-sxm-80gb",
+    "num_gpus": "1", "tp": "1", "model": "meta-llama/Llama-2-7b-hf", "precision_weights": "F16", "isl": "128",
+    "osl": "128", "scenario": "fixed-batch", "per_gpu": "0",
+}  # fmt: skip
+SAMPLE = {1: (1186.64, 41.57), 2: (1295.19, 50.90), 4: (1373.96, 74.44), 8: (1363.27, 139.43)}
+"""Prompt and generation rates by batch of the sample table in llama.cpp's tools/batched-bench/README.md (another
+device's: only how they change with the batch is asked)."""
+MLPERF = BLANK | {
+    "id": "m", "source": "MLPerf Inference v5.1", "date": "2025-09", "engine": "TensorRT", "gpu": "B200-SXM",
+    "num_gpus": "8", "model": "llama3.1-405b", "scenario": "server", "metric": "output_tok_s", "value": "1000",
+    "per_gpu": "0", "osl": "684",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def truth() -> tuple[Row, ...]:
+    """The rows of the truth table, where there is one."""
+    path = Path(__file__).resolve().parents[1].parent / "shared" / "truth" / "serving" / "measurements.csv"
+    if not path.is_file():
+        pytest.skip("no shared data beside this checkout")
+    return read_table(path).rows
+
+
+def scored(rows: list[Row]) -> Scores:
+    """The rows scored."""
+    return score(Table("serving", tuple(rows), "rows"))
+
+
+def median_error(rows: list[Row]) -> float:
+    """The median error of rows."""
+    return float(np.median([r.error for r in scored(rows).scored]))
+
+
+def rates(metric: str) -> dict[int, float]:
+    """What is predicted of the sample table's rows, by batch."""
+    place = 0 if metric == "prefill_tok_s" else 1
+    rows = [
+        BATCHED | {"id": f"b{b}", "batch_or_concurrency": str(b), "metric": metric, "value": str(found[place])}
+        for b, found in SAMPLE.items()
+    ]
+    return dict(zip(SAMPLE, predict([question(row) for row in rows]).tolist(), strict=True))
+
+
+def test_rates_of_a_batch_are_those_of_all_its_sequences() -> None:
+    generated, prompts = rates("decode_tok_s"), rates("prefill_tok_s")
+    # the table's rises 3.35 times from one to eight, and no part of it falls as 1/B
+    assert 2.0 < generated[8] / generated[1] <= 8.0
+    assert 0.9 < prompts[8] / prompts[1] < 4.0
+    assert list(generated.values()) == sorted(generated.values())
+
+
+def mlperf(**changes: Any) -> Row:
+    return MLPERF | {k: str(v) for k, v in changes.items()}
+
+
+@pytest.mark.parametrize(
+    ("device", "model", "weights"),
+    [
+        ("B200-SXM", "llama3.1-405b", "nvfp4"),
+        ("GB200-NVL72-192GB", "llama2-70b-99.9", "nvfp4"),
+        ("RTX PRO 6000 Blackwell SE-96GB", "llama3.1-8b", "nvfp4"),
+        ("RTX PRO 6000 Blackwell SE-96GB", "mixtral-8x7b", "fp8"),
+        ("MI355X-288GB", "llama2-70b-99.9", "mxfp4"),
+        ("MI300X-192GB", "llama2-70b-99.9", "fp8"),
+        ("H200-SXM-141GB", "llama3.1-8b", "fp8"),
+        ("CPU INTEL(R) XEON(R) 6787P", "llama3.1-8b", "int8"),
+    ],
+)
+def test_a_submission_without_a_precision_has_its_vendors(device: str, model: str, weights: str) -> None:
+    s = question(mlperf(gpu=device, model=model, osl="100")).scenarios[0]
+    assert s.deployment.formats.weights == weights
+
+
+def test_amds_pytorch_is_its_tuned_stack() -> None:
+    def engine(device: str) -> str:
+        row = mlperf(engine="PyTorch", gpu=device, model="llama2-70b-99.9", osl="294")
+        return question(row).scenarios[0].deployment.runtime.engine
+
+    assert engine("MI300X-192GB") == "vllm"
+    assert engine("H100-SXM-80GB") == "pytorch"
+
+
+def test_a_valid_tail_is_never_above_its_limit() -> None:
+    rows = [
+        mlperf(id=f"{m}{n}", metric=m, value=v, model="llama2-70b-99.9", gpu="H100-SXM-80GB", num_gpus=n, osl=294)
+        for m, v in (("ttft_p99_ms", 1900), ("itl_p99_ms", 190))
+        for n in (2, 8)
+    ]
+    limit = {"ttft_p99_ms": 2000.0, "itl_p99_ms": 200.0}
+    judged = judge(scored(rows))
+    assert len(judged) == 4
+    assert all(max(j.row.predicted, j.high) <= limit[j.row.metric] * (1 + 1e-9) for j in judged)
+
+
+def test_facts_of_newer_benchmarks() -> None:
+    fast = question(mlperf(model="deepseek-r1", scenario="interactive", osl=3880)).scenarios[0].slo
+    assert dict(fast.limits) == {"ttft_p99": 1.5, "tpot_p99": 0.015}
+    open_model = question(mlperf(model="gpt-oss-120b", isl=1000, osl="")).scenarios[0]
+    assert open_model.workload.mean_output_tokens == pytest.approx(1278.2)
+    assert dict(open_model.slo.limits) == {"ttft_p99": 3.0, "tpot_p99": 0.08}
+
+
+def test_a_summary_without_output_tokens_can_be_read() -> None:
+    rows = [mlperf(id="a", osl="0", source_url_or_path="x"), mlperf(id="b", osl="0", metric="ttft_p99_ms", value=900)]
+    found = scored(rows)
+    assert len(found.scored) + len(found.unsupported) == 2
+
+
+def test_precisions_of_v51_are_found_where_the_column_is_deleted(truth: tuple[Row, ...]) -> None:
+    stated = [r for r in truth if r["source"] == "MLPerf Inference v5.1"]
+    assert abs(median_error(stated) - median_error([{**r, "precision_weights": ""} for r in stated])) < 0.02
