@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rooflab.estimator.serving.answer import Estimate
+from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.rows.predict import predict
-from rooflab.evidence.rows.serving import question
+from rooflab.evidence.rows.serving import Unsupported, question
 from rooflab.evidence.rows.tables import COLUMNS, Row, Table, read_table
+from rooflab.evidence.rows.untrue import beside_others, beyond_context
 from rooflab.evidence.score.score import Scores, score
 from rooflab.evidence.score.validate import judge
 
@@ -127,3 +131,74 @@ def test_a_summary_without_output_tokens_can_be_read() -> None:
 def test_precisions_of_v51_are_found_where_the_column_is_deleted(truth: tuple[Row, ...]) -> None:
     stated = [r for r in truth if r["source"] == "MLPerf Inference v5.1"]
     assert abs(median_error(stated) - median_error([{**r, "precision_weights": ""} for r in stated])) < 0.02
+
+
+STATIC = BLANK | {
+    "source": "mine", "engine": "vLLM", "engine_version": "0.10", "model": "meta-llama/Llama-2-7b-hf",
+    "gpu": "a100-sxm-80gb", "num_gpus": "1", "tp": "1", "batch_or_concurrency": "16", "scenario": "fixed-batch",
+    "metric": "output_tok_s", "per_gpu": "0",
+}  # fmt: skip
+
+
+def static(name: str, length: float, value: float, **changes: Any) -> Row:
+    return STATIC | {"id": name, "isl": f"{length:g}", "osl": f"{length:g}", "value": str(value)} | changes
+
+
+def test_a_run_beyond_the_context_is_listed() -> None:
+    fits, beyond = static("a", 2048, 700), static("b", 4096, 9000)
+    found = scored(
+        [fits, beyond, static("c", 4096, 400, engine="TensorRT-LLM"), static("d", 4096, 30, metric="itl_ms")]
+    )
+    assert {r.id for r in found.scored} == {"a", "c", "d"}
+    assert "do not fit the model's context of 4,096" in found.unsupported["b"]
+
+
+def test_a_row_twice_as_fast_as_physics_is_listed() -> None:
+    # 13.5 GB of weights and the caches of sixteen sequences are read in 10 ms at the least: 1,600 tokens/s
+    rows = [static("fast", 512, 20000), static("true", 512, 900), static("gap", 512, 0.9, metric="itl_ms"),
+            static("first", 512, 1.0, metric="ttft_ms")]  # fmt: skip
+    found = scored(rows)
+    assert {r.id for r in found.scored} == {"true"}
+    assert all("as fast as the limit" in reason for reason in found.unsupported.values())
+
+
+def test_a_series_with_start_up_inside_is_listed() -> None:
+    def series(source: str, start_up_s: float) -> list[Row]:
+        return [
+            static(f"{source}{n}", n, 16 * n / (start_up_s + n * 0.012), source=source) for n in (128, 256, 1024, 2048)
+        ]
+
+    found = scored([*series("plain", 0.0), *series("loading", 60.0)])
+    assert {r.source for r in found.scored} == {"plain"}
+    assert all("start-up is inside" in reason for reason in found.unsupported.values())
+
+
+def test_the_slower_of_two_rows_of_one_configuration_is_listed() -> None:
+    rows = [static("a", 512, 900), static("b", 512, 250), static("c", 512, 850), static("d", 256, 240),
+            static("e", 512, 900, metric="ttft_ms"), static("f", 512, 4000, metric="ttft_ms")]  # fmt: skip
+    assert list(scored(rows).unsupported) == ["b"]
+
+
+def test_no_row_that_truth_does_not_doubt_is_called_untrue(truth: tuple[Row, ...]) -> None:
+    rows = [r for r in truth if not r["notes"].startswith("SUSPECT")]
+    assert beside_others(rows) == {}
+    asked = []
+    for row in rows:
+        with suppress(Unsupported):
+            asked.append(question(row))
+    assert [q.id for q in asked if beyond_context(q)] == []
+
+
+def test_the_limit_of_a_mixture_counts_one_tokens_experts(truth: tuple[Row, ...]) -> None:
+    # published runs of one repeated prompt read fewer experts than uniform routing says
+    rows = [
+        r
+        for r in truth
+        if r["source"].startswith("Argonne") and "Mixtral" in r["model"] and r["gpu"].startswith("A100")
+    ]
+    questions = [q for r in rows if (q := question(r)).scenarios[0].workload.mode == "static" and "per_s" in q.metric]
+    assert len(questions) > 20
+    answers = estimate_many([q.scenarios[0] for q in questions])
+    for q, predicted, found in zip(questions, predict(questions), answers, strict=True):
+        if isinstance(found, Estimate):
+            assert q.measured <= predicted / found.metrics["limit_ratio"]

@@ -134,6 +134,8 @@ def _add(tables: Array, op: Operator, p: Price, ranks: Array) -> None:
     if part != "comm":
         tables[:, _Q[f"{part}_flops"]] += p.flops * ranks
         tables[:, _Q[f"{part}_bytes"]] += p.bytes * ranks
+    if part == "linear":
+        tables[:, _Q["linear_least_bytes"]] += p.least_bytes * ranks
     if part == "comm":
         tables[:, _Q["comm_bytes"]] += p.link_bytes * ranks
 

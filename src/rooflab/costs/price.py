@@ -32,13 +32,19 @@ percentile of TensorRT-LLM's 30 → 24 %)."""
 @dataclass(frozen=True, slots=True)
 class Price:
     """Per device and step, all occurrences together: seconds, dynamic joules, FLOPs, bytes of weights or cache, bytes
-    on links."""
+    on links; of the bytes those that any routing of tokens to experts must read, where that is fewer."""
 
     seconds: Real
     joules: Real
     flops: Real
     bytes: Real
     link_bytes: Real
+    routed_bytes: Real | None = None
+
+    @property
+    def least_bytes(self) -> Real:
+        """Bytes that must be read whatever the routing."""
+        return self.bytes if self.routed_bytes is None else self.routed_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +209,8 @@ def _on_host(operator: Gemm | ExpertGemm, bench: Bench) -> Price:
     copied = operator.count * operator.weight_bytes / bench.device.host_link.bytes_per_s
     seconds = np.minimum(cpu.seconds, copied + _at_clock(here, bench).seconds)
     # the processor's energy is not the device's to draw
-    return Price(seconds, cpu.joules * 0.0, cpu.flops, cpu.bytes * slower, cpu.link_bytes)
+    read, least = cpu.bytes * slower, cpu.least_bytes * slower
+    return Price(seconds, cpu.joules * 0.0, cpu.flops, read, cpu.link_bytes, least)
 
 
 def _transfer(operator: Transfer, bench: Bench) -> Price:
@@ -265,10 +272,16 @@ def _experts(op: ExpertGemm, bench: Bench) -> Price:
         gathered=op.gathered,
     )
     touched = experts_touched(op.assignments, op.experts / op.ep, curve.alpha)
-    weights = touched * op.matrices * op.hidden * op.width * op.weight.bytes
+    expert_bytes = op.matrices * op.hidden * op.width * op.weight.bytes
+    weights = touched * expert_bytes
+    # equal tokens have the same experts: the fewest that can be read are one token's
+    least = np.minimum(touched, np.minimum(op.assignments, op.top_k / op.ep)) * expert_bytes
     moved = weights + op.assignments * 4.0 * op.hidden
     joules = op.flops * bench.j_per_flop(compute) + moved * bench.j_per_byte
-    return Price(op.count * seconds, op.count * joules, op.count * op.flops, op.count * weights, op.tokens * 0.0)
+    return Price(
+        op.count * seconds, op.count * joules, op.count * op.flops, op.count * weights, op.tokens * 0.0,
+        op.count * least,
+    )  # fmt: skip
 
 
 def _elementwise(op: Elementwise, bench: Bench) -> Price:

@@ -31,6 +31,7 @@ def separate(costs: StepCosts) -> StepCosts:
             (_taken(tables, _Q[f"{part}_{unit}"], fed) for part in _PARTS if unit != "bytes" or part != "comm"),
             0.0 * fed,
         )
+    _taken(tables, _Q["linear_least_bytes"], fed)
     attention[:, :, _A["dec_seq_s"]] += attention[:, :, _A["dec_launch_s"]]
     attention[:, :, _A["dec_launch_s"]] = 0.0
     for unit, value in shared.items():

@@ -43,9 +43,10 @@ GRID: Final[Array] = np.unique(np.concatenate([np.arange(17.0), np.round(2.0 ** 
 
 QUANTITIES: Final = (
     "linear_s", "comm_s", "head_s", "linear_j", "comm_j", "head_j",
-    "linear_flops", "linear_bytes", "comm_bytes", "head_flops", "head_bytes",
+    "linear_flops", "linear_bytes", "comm_bytes", "head_flops", "head_bytes", "linear_least_bytes",
 )  # fmt: skip
-"""Rows of `tables`: seconds, dynamic joules (beyond idle, all devices) and work (all devices)."""
+"""Rows of `tables`: seconds, dynamic joules (beyond idle, all devices) and work (all devices); `linear_least_bytes` are
+those of a step whose tokens are all routed to the same experts."""
 
 ATTENTION_FIELDS: Final = (
     "window", "dec_launch_s", "dec_seq_s", "dec_ctx_s", "pre_launch_s", "pre_token_s", "pre_area_s",
@@ -66,7 +67,19 @@ the peaks are datasheet sums over all devices, for the bound."""
 
 _Q: Final = {name: i for i, name in enumerate(QUANTITIES)}
 _BY_TOKENS: Final[Index] = np.array(
-    [_Q[name] for name in ("linear_s", "linear_j", "linear_flops", "linear_bytes", "comm_s", "comm_j", "comm_bytes")]
+    [
+        _Q[name]
+        for name in (
+            "linear_s",
+            "linear_j",
+            "linear_flops",
+            "linear_bytes",
+            "linear_least_bytes",
+            "comm_s",
+            "comm_j",
+            "comm_bytes",
+        )
+    ]
 )
 _BY_ROWS: Final[Index] = np.array([_Q[name] for name in ("head_s", "head_j", "head_flops", "head_bytes")])
 _A: Final = {name: i for i, name in enumerate(ATTENTION_FIELDS)}
@@ -74,7 +87,10 @@ _S: Final = {name: i for i, name in enumerate(SCALARS)}
 
 
 class StepResult(NamedTuple):
-    """What a step takes; arrays shaped like the arguments."""
+    """What a step takes; arrays shaped like the arguments.
+
+    `bytes` counts the experts that routing is expected to touch, `least_bytes` those that any must: one token's.
+    """
 
     seconds: Array
     joules: Array
@@ -86,6 +102,7 @@ class StepResult(NamedTuple):
     flops: Array
     bytes: Array
     link_bytes: Array
+    least_bytes: Array
 
 
 class _Mixers(NamedTuple):
@@ -138,7 +155,7 @@ class StepCosts:
         """
         s = self.scalars[which]
         fed = n_decode * s[:, _S["tokens_per_decode"]]
-        linear, linear_j, linear_flops, linear_bytes, comm, comm_j, comm_bytes = self._interpolate(
+        linear, linear_j, linear_flops, linear_bytes, least_bytes, comm, comm_j, comm_bytes = self._interpolate(
             which, fed + prefill_tokens, _BY_TOKENS
         )
         head, head_j, head_flops, head_bytes = self._interpolate(
@@ -172,6 +189,7 @@ class StepCosts:
             flops=linear_flops + head_flops + mixers.flops,
             bytes=linear_bytes + mixers.bytes,
             link_bytes=comm_bytes,
+            least_bytes=least_bytes + head_bytes + mixers.bytes,
         )
 
     def _mixers(
@@ -211,10 +229,10 @@ class StepCosts:
         return _Mixers(decode_s, decode_s + prefill_s, joules.sum(axis=1), flops.sum(axis=1), moved.sum(axis=1))
 
     def bound_s(self, which: npt.NDArray[np.intp], work: StepResult) -> Array:
-        """The physical limit of the same work: the longest of FLOPs, bytes, link bytes and streamed bytes at their
-        datasheet peaks."""
+        """The physical limit of the same work: the longest of FLOPs, least bytes, link bytes and streamed bytes at
+        their datasheet peaks (equal prompts route alike, so a mixture must read one token's experts and no more)."""
         s = self.scalars[which]
-        compute_s, memory_s = work.flops / s[:, _S["peak_flops"]], work.bytes / s[:, _S["peak_bytes_per_s"]]
+        compute_s, memory_s = work.flops / s[:, _S["peak_flops"]], work.least_bytes / s[:, _S["peak_bytes_per_s"]]
         link_s = work.link_bytes / s[:, _S["peak_link_bytes_per_s"]]
         out: Array = np.maximum(np.maximum(compute_s, memory_s), np.maximum(link_s, s[:, _S["stream_s"]]))
         return out

@@ -115,6 +115,7 @@ def all_lanes(parts: StepResult, lanes: Array, idle_w: Array, dynamic_limit_w: A
         flops=parts.flops * lanes,
         bytes=parts.bytes * lanes,
         link_bytes=parts.link_bytes * lanes,
+        least_bytes=parts.least_bytes * lanes,
     )
 
 

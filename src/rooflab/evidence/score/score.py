@@ -15,13 +15,14 @@ from rooflab.evidence.rows.mlperf import with_stated_loads
 from rooflab.evidence.rows.predict import predict
 from rooflab.evidence.rows.serving import Question, Unsupported, question
 from rooflab.evidence.rows.tables import Row, Table
+from rooflab.evidence.rows.untrue import CANNOT, beside_others, beyond_context, beyond_limit
 
 __all__ = ["INCOMPLETE", "SUSPECT", "UNFAIR", "Scored", "Scores", "score"]
 
 SUSPECT: Final = "SUSPECT: listed, not scored"
 INCOMPLETE: Final = ("not stated", "not a number")
 """What a reason says when the row itself lacks what a prediction needs."""
-UNFAIR: Final = ("SUSPECT", "queueing time", "reference of its series")
+UNFAIR: Final = ("SUSPECT", CANNOT, "queueing time", "reference of its series")
 """Beginnings of the reasons for which a row is not scored by the rules of its table."""
 
 
@@ -110,14 +111,25 @@ def _serving(rows: Sequence[Row]) -> tuple[list[Scored], dict[str, str]]:
     reasons: dict[str, str] = {}
     for row in with_stated_loads(rows):
         try:
-            asked.append((row, question(row)))
+            q = question(row)
         except Unsupported as error:
             reasons[row["id"]] = str(error)
         except (RooflabError, ValueError) as error:
             reasons[row["id"]] = f"cannot be read: {error}"
+        else:
+            if beyond := beyond_context(q):
+                reasons[row["id"]] = beyond
+            else:
+                asked.append((row, q))
     scored = []
     labels = _Labels()
-    for (row, q), value in zip(asked, predict([q for _, q in asked]).tolist(), strict=True):
+    values = predict([q for _, q in asked]).tolist()
+    reasons |= beyond_limit([(q, v) for (_, q), v in zip(asked, values, strict=True) if math.isfinite(v) and v > 0])
+    # rows that are themselves impossible contradict no other
+    reasons |= beside_others([row for row, _ in asked if row["id"] not in reasons])
+    for (row, q), value in zip(asked, values, strict=True):
+        if row["id"] in reasons:
+            continue
         if not (math.isfinite(value) and value > 0):
             reasons[row["id"]] = _why_not(q, value)
             continue

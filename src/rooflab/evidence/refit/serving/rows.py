@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,8 @@ from rooflab.estimator.serving.pools import decode_pool
 from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.rows.best import Choice, best_of
 from rooflab.evidence.rows.mlperf import benchmark, is_mlperf
-from rooflab.evidence.rows.serving import Unsupported, question
+from rooflab.evidence.rows.serving import Question, Unsupported, question
+from rooflab.evidence.rows.untrue import beside_others, beyond_context
 from rooflab.scenario.scenario import Scenario
 
 __all__ = [
@@ -39,18 +41,27 @@ _INFERRED: Final = 0.25
 
 
 def read_rows(path: Path) -> list[FitRow]:
-    """Rows of a truth table that can be asked; suspect and unsupported ones are left out."""
-    out = []
+    """Rows of a truth table that can be asked; suspect and unsupported ones and those that cannot be true are left
+    out."""
+    asked: list[tuple[dict[str, str], Question]] = []
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            try:
-                asked = question(row)
-            except Unsupported:
-                continue
-            model = benchmark(row) if is_mlperf(row) else row["model"]
-            # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
-            out.append(FitRow(asked, row["source"], model, row["gpu"], weight=0.0 if asked.scenarios[0].slo else 1.0))
-    return out
+            with suppress(Unsupported):
+                asked.append((row, question(row)))
+    asked = [(row, q) for row, q in asked if not beyond_context(q)]
+    untrue = beside_others([row for row, _ in asked])
+    # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
+    return [
+        FitRow(
+            q,
+            row["source"],
+            benchmark(row) if is_mlperf(row) else row["model"],
+            row["gpu"],
+            weight=0.0 if q.scenarios[0].slo else 1.0,
+        )
+        for row, q in asked
+        if row["id"] not in untrue
+    ]
 
 
 def scenario(row: FitRow) -> Scenario:
