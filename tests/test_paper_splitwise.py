@@ -180,3 +180,16 @@ def test_a_log_of_lengths_needs_a_rate_and_what_says_nothing_is_left_out() -> No
 def test_sizes_that_cannot_be_are_refused(settings: dict[str, object], why: str) -> None:
     with pytest.raises(Infeasible, match=why):
         sized(log_of(50), **settings)
+
+
+def test_a_second_token_waits_for_its_cache() -> None:
+    def later(**settings: object) -> dict[str, float]:
+        found = run_paper(paper("splitwise"), chat(rate=1.0), settings, Lab(api.engines()), "handover")[0].outcome
+        return {figure.name: figure.value for figure in found.figures}
+
+    short, long = later(prompt=200), later(prompt=8000)
+    for found in (short, long):
+        assert 0 < found["second token later, layer by layer"] <= found["second token later, after the prompt"]
+    assert long["second token later, after the prompt"] > 5 * short["second token later, after the prompt"]
+    slow = later(prompt=8000, machine="4 x a100-80gb-sxm")
+    assert slow["second token on one machine"] > long["second token on one machine"]

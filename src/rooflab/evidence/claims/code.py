@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rooflab.errors import InputError
-from rooflab.evidence.claims.literals import Literal, literals, reached
+from rooflab.evidence.claims.literals import STRUCTURE, Literal, literals, reached
 from rooflab.evidence.claims.printed import sources_of
 from rooflab.evidence.claims.reloaded import Changes, reloaded
 from rooflab.papers.claim import Claim
@@ -68,7 +68,8 @@ class Code:
         empty if there is none."""
         for name, stated in self.paper.constants.items():
             own = [data[name]] if name in data else [x.value for x in self.constant(name)]
-            if stated.value is not None and own and own != [stated.value]:
+            telling = [x for x in own if not (isinstance(x, (int, float)) and abs(x) in STRUCTURE)] or own
+            if stated.value is not None and any(x != stated.value for x in telling):
                 return f"KEY.yaml says that {name} is {stated.value:g}, the code {', '.join(map(str, own))}"
         return ""
 

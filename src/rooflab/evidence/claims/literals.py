@@ -178,7 +178,8 @@ class _Walk:
         if isinstance(value, (int, float)):
             why = next((f"named: {n}" for n in self.named if owner == n or owner.startswith(f"{n}.")), "")
             stated = "stated" if any(value == a for a in self.allowed) else ""
-            role = why or role or ("structure" if abs(value) in STRUCTURE else stated)
+            plain = "structure" if abs(value) in STRUCTURE else stated
+            role = why or (plain or role if role == "words" else role or plain)
         self.found.append(Literal(file=self.file, place=place, value=value, owner=owner, role=role))
 
 

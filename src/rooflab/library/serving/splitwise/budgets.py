@@ -14,7 +14,7 @@ from rooflab.papers.parameters import Range
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["A100", "AA", "COST", "H100", "HH", "HHCAP", "POWER", "Budgets", "machines_of"]
+__all__ = ["A100", "DEVICES", "H100", "HH", "Budgets"]
 
 A100, H100 = "a100-80gb-sxm", "h100-sxm"
 POWER: Final = {A100: 1.0, H100: 1.75}
@@ -26,6 +26,7 @@ CAPPED: Final = 0.7
 AA, HH, HHCAP = Design(A100, A100), Design(H100, H100), Design(H100, H100, token_power=0.5)
 """Designs by prompt and token machine."""
 DEVICES: Final = 8
+"""Devices of a machine."""
 SECONDS: Final = 120.0
 """Length of a trace (section 4.4)."""
 Rate = Annotated[float, Range(0)]
@@ -33,7 +34,7 @@ Kind = Literal["HH", "AA", "HHcap"]
 Hosts = Annotated[int, Range(6)]
 
 
-def machines_of(lab: Lab, given: Scenario, device: str, machines: int) -> Scenario:
+def _machines_of(lab: Lab, given: Scenario, device: str, machines: int) -> Scenario:
     """So many machines of eight devices, an engine on each, in the place of the scenario's hardware."""
 
     def make() -> Scenario:
@@ -114,9 +115,9 @@ class Budgets(Method[Scenario]):
             rate=1.0, concurrency=None, batch=None, scenario=None, trace=None, arrivals="poisson", arrivals_cv=1.0
         )
         return Fleet(
-            lab, lambda device, machines: machines_of(lab, load, device, machines),
+            lab, lambda device, machines: _machines_of(lab, load, device, machines),
             lambda s, rate: s.with_workload(rate=rate, requests=max(round(rate * SECONDS), 1)),
-            reference=machines_of(lab, load, A100, 1), step=step, most=most,
+            reference=_machines_of(lab, load, A100, 1), step=step, most=most,
         )  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def _outcome(m: Budgets, rates: Mapping[str, Any], pools: Mapping[str, Any], tar
         _figure(f"{sum(dear[1:])} split A100, same cost: highest rate", dear[0], "requests/s", h100, "higher"),
         _figure("split A100 over mixed H100, same power", aa[0] / h100, "x"),
         _figure("split A100 over mixed H100, same cost", dear[0] / h100, "x"),
+        *([_figure("split A100 over mixed A100, same power", aa[0] / a100, "x")] if a100 > 0 else []),
         _figure("prompt machines of the best split H100", hh[1], ""),
         _figure("prompt machines of the best split A100", aa[1], ""),
         _figure("prompt machines of the cheapest split H100", pools["HH"][0], ""),
@@ -151,8 +153,6 @@ def _outcome(m: Budgets, rates: Mapping[str, Any], pools: Mapping[str, Any], tar
         _figure("cost saved by split A100", _saved(m, "AA", pools["AA"]), "%"),
         _figure("power saved by split H100, tokens capped", _saved(m, "HHcap", pools["HHcap"]), "%"),
     ]
-    if a100 > 0:
-        figures.insert(7, _figure("split A100 over mixed A100, same power", aa[0] / a100, "x"))
     best = max(rates, key=lambda name: rates[name][0])
     text = (
         f"in the power or at the cost of {m.hosts} mixed H100, {best} sustains most: {rates[best][0]:g} requests/s; "

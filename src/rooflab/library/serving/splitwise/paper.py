@@ -14,13 +14,13 @@ uncontended DGX-A100 (sections 4.4 and 6).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from rooflab.charts.marks import Series
 from rooflab.charts.plot import Plot
 from rooflab.inputs.runs import Runs
-from rooflab.library.serving.splitwise.budgets import A100, H100, HH, Budgets, machines_of
+from rooflab.library.serving.splitwise.budgets import A100, DEVICES, H100, HH, Budgets
+from rooflab.library.serving.splitwise.handover import AFTER, BEHIND, Handover
 from rooflab.library.serving.splitwise.log import SizePools
 from rooflab.library.serving.splitwise.provisioning import Provisioning
 from rooflab.library.serving.splitwise.technique import Splitwise
@@ -35,6 +35,7 @@ paper = Paper.beside(__file__)
 paper.technique(Splitwise)
 paper.method(Provisioning)
 paper.method(Budgets)
+paper.method(Handover)
 paper.method(SizePools)
 
 _BLOOM, _LLAMA = "bigscience/bloom", "meta-llama/Llama-2-70b-hf"
@@ -116,22 +117,15 @@ def power_saved(lab: Lab) -> float:
     return _BUDGETS.saved(lab, _served(lab, CONV), "HHcap")
 
 
-def _second_token(lab: Lab, layerwise: bool) -> float:
+def _second_token(lab: Lab, figure: str) -> float:
     """Extra time of the second token (percent) of one request alone, split over plain; the coding trace's median
     prompt."""
-    base = machines_of(lab, _served(lab, CODE), A100, 2)
-    one = lab.data("prompt", 1500.0)
-    base = base.with_workload(
-        isl=replace(base.workload.isl, kind="fixed", mean=one, cv=0.0, low=one, high=one, table=()),
-        osl=replace(base.workload.osl, kind="fixed", mean=2.0, cv=0.0, low=2.0, high=2.0, table=()), correlation=0.0,
-        requests=1,
-    )  # fmt: skip
-    plain, apart = lab.simulate(base), lab.simulate(base, Splitwise(layerwise=layerwise))
-    return float(100 * (apart.metrics["tpot_s_mean"] / plain.metrics["tpot_s_mean"] - 1))
+    alone = Handover(prompt=round(lab.data("prompt", 1500)), machine=f"{DEVICES} x {A100}")
+    return lab.run(alone, _served(lab, CODE))[figure]
 
 
-for _id, _layerwise in (("29-second-token", True), ("29-second-token-serial", False)):
-    paper.claim(_id)(partial(_second_token, layerwise=_layerwise))
+for _id, _figure in (("29-second-token", BEHIND), ("29-second-token-serial", AFTER)):
+    paper.claim(_id)(partial(_second_token, figure=_figure))
 
 
 def _alone(lab: Lab, device: str, metric: str) -> float:
@@ -163,8 +157,10 @@ for _name, _trace in (("coding", "azure-code"), ("conv", "azure-conv")):
         paper.claim(f"29-trace-{_name}-{_side}")(partial(_median, trace=_trace, which=_which))
 
 
-for _name, _trace in (("coding", CODE), ("conversation", CONV)):
-    paper.setup(f"BLOOM-176B on 8 DGX-H100, {_name}")(partial(_served, trace=_trace))
+for _name, _trace, _version in (
+    ("coding", CODE, OWN), ("conversation", CONV, OWN), ("coding, by vLLM 0.6", CODE, APART)
+):  # fmt: skip
+    paper.setup(f"BLOOM-176B on 8 DGX-H100, {_name}")(partial(_served, trace=_trace, version=_version))
 
 
 @paper.setup("The authors' log of coding requests, a part")
