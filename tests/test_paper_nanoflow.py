@@ -15,10 +15,10 @@ from rooflab.errors import Infeasible, InputError
 from rooflab.inputs.kinds import kind_of
 from rooflab.inputs.table import Table
 from rooflab.library.serving.nanoflow.method import NanoBatches
-from rooflab.library.serving.nanoflow.pipeline import Order, run
+from rooflab.library.serving.nanoflow.pipeline import Order, Pipeline
 from rooflab.library.serving.nanoflow.prices import layer_profile
 from rooflab.library.serving.nanoflow.profile import MAPS, Operation, Profile, profile_of, table_of
-from rooflab.library.serving.nanoflow.search import cuts, search, whole_s
+from rooflab.library.serving.nanoflow.search import _searched, cuts, search, whole_s
 from rooflab.library.serving.nanoflow.technique import NanoFlow
 from rooflab.papers.lab import Lab
 from rooflab.papers.reader import run as run_on
@@ -58,7 +58,7 @@ def test_a_pipeline_obeys_physics(seconds: list[float], parts: tuple[float, ...]
     )
     phase = np.cumsum(np.full((6, 2), 0.15), axis=0) + np.array([0.0, 0.5])
     each = profile.seconds(parts)
-    found = run(profile, each, Order(phase, share))
+    found = Pipeline(profile, each).run(Order(phase, share))
     assert found is not None
     rates = [1.0 if r == 0 else dict(op.rates)[r] for op, r in zip(profile.operations, share, strict=True)]
     spent = each.sum(axis=1)
@@ -76,11 +76,11 @@ def test_a_pipeline_worked_by_hand() -> None:
     each half of it lasts 1.25 s and costs the product beside it 0.5 s: 2.5 s a half, 5 s a layer."""
     profile = layer([4.0, 2.0], ("compute", "memory"))
     order = Order(np.array([[0.0, 0.5], [0.5, 1.0]]), (0.0, 0.4))
-    found = run(profile, profile.seconds((0.5, 0.5)), order)
+    found = Pipeline(profile, profile.seconds((0.5, 0.5))).run(order)
     assert found is not None
     assert found.period_s == pytest.approx(5.0)
     assert found.hidden_s["memory"] == pytest.approx(1.0)
-    alone = run(profile, profile.seconds((0.5, 0.5)), Order(order.phase, (0.0, 1.0)))
+    alone = Pipeline(profile, profile.seconds((0.5, 0.5))).run(Order(order.phase, (0.0, 1.0)))
     assert alone is not None
     assert alone.period_s == pytest.approx(6.0), "with all units a read leaves the product nothing"
 
@@ -89,7 +89,7 @@ def test_an_order_that_waits_for_itself_is_none() -> None:
     """The second product before the first of the same nano-batch, with a read between them."""
     profile = layer([1.0, 1.0, 1.0], ("compute", "memory", "compute"))
     backwards = Order(np.array([[0.9], [0.5], [0.1]]), (0.0, 0.4, 0.0))
-    assert run(profile, profile.seconds((1.0,)), backwards) is None
+    assert Pipeline(profile, profile.seconds((1.0,))).run(backwards) is None
 
 
 @settings(max_examples=8, deadline=None)
@@ -122,7 +122,7 @@ def test_more_nano_batches_wait_less_and_cost_more() -> None:
 def test_the_same_profile_gives_the_same_pipeline() -> None:
     profile = layer([0.3, 0.3, 0.2, 0.3, 1.6, 0.3])
     first = search(profile, 3)
-    search.cache_clear()
+    _searched.cache_clear()
     again = search(profile, 3)
     assert (first.parts, first.order.share, first.run) == (again.parts, again.order.share, again.run)
 

@@ -13,7 +13,7 @@ F_c is the frequency at which the busiest resource of a cut never rests. HiGHS s
 until a further one gains nothing, once with durations alone and once with those under the shares that would be best if
 nothing had to wait.
 
-Second stage: shares are tried on the pipeline itself (`pipeline.run`), the best common ones first; then shares of
+Second stage: shares are tried on the pipeline itself (`Pipeline.run`), the best common ones first; then shares of
 single operations, exchanges of neighbours on a resource and shifts of a nano-batch, as long as they shorten a layer.
 """
 
@@ -28,7 +28,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.library.serving.nanoflow.pipeline import Order, Run, run
+from rooflab.library.serving.nanoflow.pipeline import Order, Pipeline, Run
 from rooflab.library.serving.nanoflow.profile import COMPUTE, Profile
 from rooflab.search.program import Program
 
@@ -83,15 +83,20 @@ def _parts(units: int, count: int, least: int) -> Iterator[tuple[int, ...]]:
         yield from ((first, *rest) for rest in _parts(units - first, count - 1, first))
 
 
-@lru_cache(maxsize=512)
 def search(profile: Profile, most: int = 4, fixed: int = 0) -> Found:
     """The fastest pipeline of at most `most` nano-batches (`fixed`: of so many).
 
     One more is tried as long as the bound of the first stage promises another hundredth. Raises MissingExtra without
     SciPy.
     """
+    return _searched(profile, (fixed,) if fixed else tuple(range(2, most + 1)))
+
+
+@lru_cache(maxsize=512)
+def _searched(profile: Profile, counts: tuple[int, ...]) -> Found:
+    """The same over numbers of nano-batches, once for each profile."""
     best: Found | None = None
-    for count in [fixed] if fixed else range(2, most + 1):
+    for count in counts:
         choices = cuts(count)
         share = _shares(profile, profile.seconds((1.0 / count,) * count).sum(axis=1))
         durations = np.stack([_beside(profile, profile.seconds(c), share) for c in choices])
@@ -228,15 +233,14 @@ def _second_stage(profile: Profile, seconds: F64, phase: F64) -> tuple[Order, Ru
     """The order and the shares at which the pipeline itself is fastest, from the order of the first stage: downhill."""
     spent = seconds.sum(axis=1)
     common = sorted(_common(profile), key=lambda share: _freely_s(profile, spent, share))
-    order = Order(phase, common[0])
-    ran = run(profile, seconds, order)
+    order, pipeline = Order(phase, common[0]), Pipeline(profile, seconds)
+    ran = pipeline.run(order)
     assert ran is not None, "the order of the first stage waits for itself"
 
     def faster(other: Order, than_s: float) -> Run | None:
         if _freely_s(profile, spent, other.share) >= than_s:
             return None
-        found = run(profile, seconds, other)
-        return found if found is not None and found.period_s < than_s * (1 - _BETTER) else None
+        return pipeline.run(other, than_s * (1 - _BETTER))
 
     for share in common[1:]:
         if found := faster(Order(phase, share), ran.period_s):
