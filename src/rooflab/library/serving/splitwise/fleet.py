@@ -47,8 +47,7 @@ class Fleet:
     """Clusters of any size under one load, each question asked of the lab once.
 
     `cluster` makes a cluster of so many mixed machines of a device, `at` puts a load of so many requests a second on
-    it; `reference` is one machine on which a request is alone. Rates are multiples of `step` up to `most`. The share
-    `warm_up` of the requests, the first ones, meets an empty cluster and does not count.
+    it; `reference` is one machine on which a request is alone. Rates are multiples of `step` up to `most`.
     """
 
     def __init__(
@@ -61,10 +60,9 @@ class Fleet:
         step: float,
         most: float,
         limits: Mapping[str, Sequence[float]] = LIMITS,
-        warm_up: float = 0.1,
     ) -> None:
         self._lab, self._cluster, self._at, self._reference = lab, cluster, at, reference
-        self._step, self._most, self._limits, self._warm_up = step, most, limits, warm_up
+        self._step, self._most, self._limits = step, most, limits
         self._works: dict[str, tuple[float, float]] = {}
 
     def holds(self, cluster: Scenario, technique: Technique | None, rate: float) -> bool:
@@ -76,7 +74,7 @@ class Fleet:
         if result.metrics["pending"]:
             return False
         alone = lab.cached(("alone", self._reference), lambda: Alone(lab.step_cost(self._reference)))
-        got = slow_downs(result, alone, warm_up=self._warm_up)
+        got = slow_downs(result, alone)
         return all((got[name] <= np.asarray(self._limits[name])).all() for name in got)
 
     def mixed(self, device: str, machines: int) -> float:

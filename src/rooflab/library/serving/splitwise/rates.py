@@ -52,11 +52,11 @@ class Alone:
         return first.seconds, token.seconds
 
 
-def slow_downs(result: Any, alone: Alone, *, warm_up: float = 0.1) -> dict[str, F64]:
+def slow_downs(result: Any, alone: Alone) -> dict[str, F64]:
     """TTFT, TBT and E2E of a simulation over those of the same request alone, at `LEVELS`.
 
-    TBT is (E2E − TTFT) / tokens, as the authors compute it. The share `warm_up` of the requests, the first ones, meets
-    an empty cluster and does not count.
+    TBT is (E2E − TTFT) / tokens, and every request counts, those too that meet an empty cluster, as the authors compute
+    it.
     """
     prompt, output = (
         np.asarray(x, dtype=np.float64) for x in (result.requests.input_tokens, result.requests.output_tokens)
@@ -68,5 +68,4 @@ def slow_downs(result: Any, alone: Alone, *, warm_up: float = 0.1) -> dict[str, 
         "tbt": (e2e_s - ttft_s) / output / token_s,
         "e2e": e2e_s / (first_s + (output - 1) * token_s),
     }
-    first = int(warm_up * len(prompt))
-    return {name: np.nanquantile(values[first:], LEVELS) for name, values in took.items()}
+    return {name: np.nanquantile(values, LEVELS) for name, values in took.items()}
