@@ -17,8 +17,9 @@ from rooflab.catalogue.models import model
 from rooflab.errors import InputError
 from rooflab.estimator.serving.engines import evaluate, evaluate_columns
 from rooflab.estimator.serving.front import estimate
+from rooflab.planner.order import QUALITY_WORTH
 from rooflab.planner.result import Plan
-from rooflab.planner.search import QUALITY_WORTH, plan
+from rooflab.planner.search import plan
 from rooflab.planner.space import candidates, quality, space_of
 from rooflab.scenario.deployment import read_deployment
 from rooflab.scenario.scenario import Scenario
@@ -267,7 +268,7 @@ def test_large_clusters_thin_replicas_and_fill_them_in() -> None:
 
 
 def test_twenty_thousand_candidates_are_priced() -> None:
-    s = case("DeepSeek-V3", "32 x h200", {"tpot_p99": "60 ms"}, rate=20.0, osl=512)
+    s = case("DeepSeek-V3", "32 x h200", {"tpot_p99": "60 ms"}, {"engine": "sglang"}, rate=20.0, osl=512)
     found = candidates(s, limit=20_000)
     assert 10_000 < len(found) <= 20_000
     assert plan(s, limit=20_000, explain=False).considered == len(found)

@@ -57,7 +57,7 @@ def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) ->
     """The best deployments for a scenario, of every engine that serves it where it names none, each simulated before it
     is called a choice (`prove=False`: by the closed form alone); options are those of `rooflab.planner.search.plan`.
     """
-    from rooflab.planner.engines import plan_over_engines as solve
+    from rooflab.planner.search import plan as solve
 
     found = solve(load(scenario), **({"prove": True} | options))
     return replace(found, choices=_told(found.choices), by_devices=_told(found.by_devices), front=_told(found.front))

@@ -23,6 +23,7 @@ __all__ = [
     "host_words",
     "load_label",
     "sentence",
+    "shape_label",
     "slo_label",
     "split_label",
 ]
@@ -79,6 +80,14 @@ def split_label(d: Deployment) -> str:
     degrees = [("TP", tp), ("PP", d.split.pp), ("DP", d.split.dp), ("EP", d.split.ep or 1), ("CP", d.split.cp)]
     named = [f"{name}{n}" for name, n in degrees if n > 1] or ["TP1"]
     return " ".join(named) + (f" × {d.cluster.replicas}" if (d.cluster.replicas or 1) > 1 else "")
+
+
+def shape_label(scenario: Scenario, beside: Deployment) -> str:
+    """Formats, split and replicas, with the engine in front where it is not that of `beside`: ``SGLang fp8 TP4``."""
+    d = scenario.deployment
+    other = d.runtime.engine != beside.runtime.engine
+    name = f"{ENGINES.get(d.runtime.engine, d.runtime.engine)} " if other else ""
+    return f"{name}{formats_label(scenario)} {split_label(d)}"
 
 
 def _kilo(tokens: int) -> str:

@@ -23,8 +23,9 @@ from rooflab.launch.label import (
 from rooflab.memory.explain import does_not_fit
 from rooflab.planner.judge import Judged, judge, judge_rows, violations
 from rooflab.planner.objective import Objective
-from rooflab.planner.reject import closest, miss
-from rooflab.planner.result import Choice, Limit, Rejected, Shift
+from rooflab.planner.proof import Proof, Proofs
+from rooflab.planner.reject import closest, miss, nothing_holds
+from rooflab.planner.result import Choice, Limit, Shift
 from rooflab.planner.space import space_of
 from rooflab.planner.why import reasons
 from rooflab.scenario.deployment import Deployment
@@ -151,12 +152,11 @@ def _until(scenarios: list[Scenario], judged: Judged, rows: range, broken: int |
 
 
 def _tightest(c: Choice) -> str:
-    """The target nearest to its limit."""
-    s = c.scenario
-    if not s.slo:
+    """The target nearest to its limit, as simulated where it was."""
+    found = c.tightest
+    if found is None:
         return ""
-    key, limit = max(s.slo, key=lambda kl: float(c.metrics[s.slo.metric(kl[0])]) / kl[1])
-    got = float(c.metrics[s.slo.metric(key)])
+    key, got, limit = found
     return (
         f"tightest target: {bound_name(key)} {bound_value(key, got)} of {bound_value(key, limit)} "
         f"({got / limit * 100:.0f} %)"
@@ -164,33 +164,48 @@ def _tightest(c: Choice) -> str:
 
 
 def nothing_meets(
-    base: Scenario, judged: Judged, rejected: tuple[Rejected, ...], *, fixed: Collection[str], quantise: bool
+    base: Scenario, judged: Judged, proofs: Proofs | None, *, fixed: Collection[str], quantise: bool
 ) -> str:
     """Why nothing will do: the bound that the closest candidate breaks, by how much, and the smallest changes that
     would do."""
     row = closest(judged)
-    options = {"fixed": fixed, "limit": 3000}
     if row is None:
         largest = max(judged.deployments, key=lambda d: d.split.devices_per_replica)
         text = does_not_fit(base.model, base.hardware, largest, float(judged.length[0]))
         return f"{text} (the largest of {len(judged.deployments):,} candidates)"
-    near = miss(base, judged, row)
-    asked = slo_label(base) or load_label(base)
-    text = f"No deployment on {hardware_label(base)} meets {asked}. The closest, {sentence(near.label)}: {near.reason}."
-    less = _less_load(base, judged)
-    changes = [
-        _looser(base, judged, row),
-        less,
-        _more_devices(base, options | {"quantise": quantise}, hopeless=not less),
-    ]
+    if proofs is not None and proofs.missed:
+        d, proof = proofs.missed[0]
+        text = nothing_holds(base, d, proof, proofs.untried)
+        looser, least = _looser_than(base, proof), 1
+    else:
+        d, near = judged.deployments[row], miss(base, judged, row)
+        asked = slo_label(base) or load_label(base)
+        text = (
+            f"No deployment on {hardware_label(base)} meets {asked}. The closest, {sentence(near.label)}: "
+            f"{near.reason}."
+        )
+        looser, least = _looser(base, judged, row), 0
+    less = _less_load(base, judged, least)
+    options = {"fixed": fixed, "limit": 3000}
+    like = base.with_deployment(engine=d.runtime.engine)
+    changes = [looser, less, _more_devices(like, options | {"quantise": quantise}, hopeless=not less)]
     if not quantise:
-        changes.append(_smaller(base, options))
+        changes.append(_smaller(like, options))
     found = [c for c in changes if c]
     return (
         f"{text} What would do: {'; or '.join(found)}."
         if found
         else f"{text} Neither less load nor more devices nor a smaller format helps."
     )
+
+
+def _looser_than(base: Scenario, proof: Proof) -> str:
+    """Targets that every simulated run would have met."""
+    highest = {key: proof.ranges.get(base.slo.metric(key), (0.0, math.inf))[1] for key, _ in base.slo}
+    missed = [key for key, limit in base.slo if highest[key] > limit]
+    if not all(math.isfinite(highest[key]) for key in missed):
+        return ""
+    return " and ".join(f"{bound_name(key)} ≤ {bound_value(key, _up(highest[key]))}" for key in missed)
 
 
 def _looser(base: Scenario, judged: Judged, row: int) -> str:
@@ -207,12 +222,13 @@ def _up(value: float) -> float:
     return math.ceil(value / step - 1e-9) * step
 
 
-def _less_load(base: Scenario, judged: Judged) -> str:
-    """The largest share of the load that these devices carry within the targets."""
+def _less_load(base: Scenario, judged: Judged, least: int) -> str:
+    """The largest share of the load that these devices carry within the targets, `least` (1: less than all of it)
+    coarse steps down."""
     if base.workload.mode in ("static", "max-throughput"):
         return ""
     rows = _sample(judged)
-    coarse = _carried(base, rows, [0.95 ** (8 * k) for k in range(12)])
+    coarse = _carried(base, rows, [0.95 ** (8 * k) for k in range(least, 12)])
     if coarse is None:
         return ""
     factor = _carried(base, rows, [coarse / 0.95**k for k in range(7, -1, -1)])

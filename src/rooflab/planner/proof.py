@@ -16,6 +16,7 @@ import numpy as np
 
 from rooflab.errors import RooflabError
 from rooflab.planner.objective import Objective
+from rooflab.planner.space import engine_shape
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
@@ -25,19 +26,18 @@ __all__ = ["HOLDS", "Proof", "Proofs", "prove"]
 HOLDS: Final = 0.9
 """Share of runs that must meet every target."""
 _FIRST: Final = 3
-_SAME: Final = math.log(1.03)
-"""Objectives so near each other are the same: the closed form's order stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What `runs` simulations of a deployment say: `met` of them meet every target; the median of each metric, and the
-    lowest and highest of those that are bound."""
+    lowest and highest of those that are bound; `over`: the largest ratio of a median to its target."""
 
     runs: int
     met: int
     metrics: Mapping[str, float]
     ranges: Mapping[str, tuple[float, float]]
+    over: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -67,36 +67,29 @@ class Proofs:
 
     @property
     def missed(self) -> list[tuple[Deployment, Proof]]:
-        """Those that do not, nearest first."""
+        """Those that do not, nearest first: by the share of runs that meet every target, then by the worst miss."""
         out = [(d, proof) for d, proof in self.found.items() if not proof.holds]
-        return sorted(out, key=lambda pair: -pair[1].met / pair[1].runs)
+        return sorted(out, key=lambda pair: (-pair[1].met / pair[1].runs, pair[1].over))
 
 
 def prove(
     base: Scenario, deployments: Sequence[Deployment], target: Objective, *, wanted: int, runs: int, most: int
 ) -> Proofs:
     """Simulate `deployments` in their order until `wanted` of them hold, `most` of them at most: what is tried does not
-    depend on the machine. Those that hold come in the order of the objective as simulated."""
+    depend on the machine.  Other counts of engines that hold are not tried."""
     proofs = Proofs()
+    held: set[tuple[Any, ...]] = set()
     for i, d in enumerate(deployments):
-        if i >= most or len(proofs.held) >= wanted:
+        if engine_shape(d) in held:
+            continue
+        if len(proofs.found) >= most or len(held) >= wanted:
             proofs.untried = len(deployments) - i
             break
         proof = _proof(replace(base, deployment=d), target, runs)
         if proof is not None:
             proofs.found[d] = proof
-    place = {d: i for i, d in enumerate(deployments)}
-    found = sorted(proofs.held, key=lambda d: (_step(proofs.found[d], target), place[d]))
-    proofs.found = {d: proofs.found[d] for d in (*found, *(d for d, _ in proofs.missed))}
+            held |= {engine_shape(d)} if proof.holds else set()
     return proofs
-
-
-def _step(proof: Proof, target: Objective) -> int:
-    """The objective as simulated in steps of 3 %, fewer is better."""
-    cost = float(target.cost(np.array([proof.metrics.get(target.metric, math.nan)]))[0])
-    if not math.isfinite(cost) or cost == 0.0:
-        return 0
-    return round(math.copysign(math.log(abs(cost)) / _SAME, cost))
 
 
 def _proof(scenario: Scenario, target: Objective, runs: int) -> Proof | None:
@@ -119,4 +112,5 @@ def _proof(scenario: Scenario, target: Objective, runs: int) -> Proof | None:
     medians = {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
     spread = {name: [row[name] for row in rows] for name in names if name in rows[0]}
     ranges = {name: (min(values), max(values)) for name, values in spread.items()}
-    return Proof(len(rows), met, medians, ranges)
+    over = max((medians.get(SLO.metric(key), math.inf) / limit for key, limit in scenario.slo), default=0.0)
+    return Proof(len(rows), met, medians, ranges, over)

@@ -36,21 +36,22 @@ _SHARED = ("usd_per_mtok", "j_per_token", "gco2e_per_mtok")
 """Objectives that are a cost shared by the tokens served."""
 
 
-def near_misses(base: Scenario, judged: Judged, target: Objective) -> tuple[Rejected, ...]:
-    """Up to five candidates that the objective prefers to the best one and that break a bound by least, then up to two
-    that do not fit."""
+def near_misses(base: Scenario, judged: Judged, target: Objective, proofs: Proofs | None) -> tuple[Rejected, ...]:
+    """Up to five candidates that the objective prefers to the best one and that break a bound by least, none of a shape
+    that was simulated, then up to two that do not fit."""
     cost = target.cost(judged.metrics[target.metric])
     if base.workload.rate and (target.more_is_better or target.metric in _SHARED):
         # as if it carried the whole load: what it falls short of is the reason, not its price
         short = np.maximum(base.workload.rate / np.maximum(judged.metrics["requests_per_s"], 1e-12), 1.0)
         cost = np.where(judged.overloaded, cost * short if target.more_is_better else cost / short, cost)
     held = float(np.min(cost[judged.feasible])) if judged.feasible.any() else np.inf
-    good = {_shape(judged.deployments[i]) for i in np.flatnonzero(judged.feasible)}
+    good = {_shape(base, judged.deployments[i]) for i in np.flatnonzero(judged.feasible)}
+    good |= {_shape(base, d) for d in proofs.found} if proofs else set()
     rows = np.flatnonzero(judged.fits & ~judged.feasible & (cost <= held + 1e-6 * abs(held)))
     rows = rows[np.argsort(judged.worst[rows], kind="stable")]
     seen: dict[tuple[object, ...], int] = {}
     for i in rows:
-        shape = _shape(judged.deployments[i])
+        shape = _shape(base, judged.deployments[i])
         if shape not in good:
             seen.setdefault(shape, int(i))
         if len(seen) == _SHOWN:
@@ -72,19 +73,15 @@ def missed_in_simulation(base: Scenario, proofs: Proofs | None) -> tuple[Rejecte
     return tuple(out)
 
 
-def nothing_holds(base: Scenario, proofs: Proofs | None) -> str:
-    """That what the closed form would take does not hold in simulation, with the nearest; empty where nothing was
-    simulated."""
-    if proofs is None or not proofs.missed:
-        return ""
-    d, proof = proofs.missed[0]
+def nothing_holds(base: Scenario, d: Deployment, proof: Proof, untried: int) -> str:
+    """That what the closed form would take does not hold in simulation, with the nearest."""
     words, _ = _simulated_words(base, proof)
     label = sentence(deployment_label(replace(base, deployment=d)))
     asked = slo_label(base) or load_label(base)
     return (
         f"No deployment on {hardware_label(base)} meets {asked} in nine of ten simulated runs. The closest, "
         f"{label}, does in {proof.met} of {proof.runs}: {words}."
-        + (f" {proofs.untried} candidates further down were not simulated." if proofs.untried else "")
+        + (f" {untried} candidates further down were not simulated." if untried else "")
     )
 
 
@@ -97,14 +94,15 @@ def _simulated_words(base: Scenario, proof: Proof) -> tuple[str, Violation | Non
         if high <= limit:
             continue
         between = f"{bound_value(key, low)} to {bound_value(key, high)}"
-        words.append(f"{bound_name(key)} {bound_value(key, middle)} ({between}) against {bound_value(key, limit)}")
+        above = f", {_percent(middle / limit - 1)} above" if middle > limit else " against"
+        words.append(f"{bound_name(key)} {bound_value(key, middle)} ({between}){above} {bound_value(key, limit)}")
         if worst is None or high / limit > worst.over:
             worst = Violation(key, middle, limit, high / limit)
     return ", ".join(words) or "its load is not carried", worst
 
 
-def _shape(d: Deployment) -> tuple[object, ...]:
-    return d.split, d.formats.weights, d.cluster.replicas
+def _shape(base: Scenario, d: Deployment) -> tuple[object, ...]:
+    return d.runtime.engine, d.split, d.cluster.replicas, formats_label(replace(base, deployment=d))
 
 
 def closest(judged: Judged) -> int | None:
@@ -129,9 +127,13 @@ def _words(base: Scenario, judged: Judged, row: int, v: Violation) -> str:
         )
     m = judged.metrics
     text = f"serves {significant(v.got)} of {significant(v.limit)} requests/s"
+    if v.got > 0.995 * v.limit:
+        text = f"serves a little less than the {significant(v.limit)} requests/s that arrive: waits grow without end"
     room = float(m["max_running"][row])
     needed = v.limit * base.workload.mean_output_tokens * float(m["tpot_s_mean"][row])
-    return f"{text}; room for {room:,.0f} sequences, the load needs {needed:,.0f}" if needed > room else text
+    return (
+        f"{text}; room for {room:,.0f} sequences, the load needs {needed:,.0f}" if round(needed) > round(room) else text
+    )
 
 
 def _percent(share: float) -> str:

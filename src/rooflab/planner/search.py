@@ -1,22 +1,20 @@
 """The search: every candidate priced at once in closed form, judged against the targets, ranked and explained.
 
-    candidates ─ evaluate (arrays) ─▶ fits? sustains the load? meets the SLO? ─▶ rank by the objective ─▶ Plan
+    candidates ─ evaluate (arrays) ─▶ fits? sustains the load? meets the SLO? ─▶ rank by the objective ─▶ prove ─▶ Plan
 
-A change of formats has an unknown cost in quality, so it must win 3 % to be preferred.  Equal objectives are broken in
-this order: no change of quality, more served where the load is open-ended, no pipeline stages, headroom to the tightest
-target (or latency), nearness to the engine's default limits.  In max-throughput the engines are taken in their
-steady state: an opening burst of all users would be the client's doing, not the deployment's.
+Where the scenario names no engine, the candidates are those of every engine that serves the model.  In max-throughput
+the engines are taken in their steady state: an opening burst of all users would be the client's doing, not the
+deployment's.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
@@ -25,30 +23,25 @@ from rooflab.deploy.host_split import chooses_by_itself, with_host_split
 from rooflab.errors import Infeasible, InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate
-from rooflab.launch.label import SCHEDULING, deployment_label, sentence, slo_label
+from rooflab.launch.label import deployment_label, sentence, slo_label
 from rooflab.memory.account import account
 from rooflab.planner.change import limit_of, nothing_meets, sensitivity, with_reasons
+from rooflab.planner.engines import engines_for
 from rooflab.planner.front import cloud, front
 from rooflab.planner.judge import Judged, judge
 from rooflab.planner.objective import Objective, objective
+from rooflab.planner.order import as_simulated, best_of_each_shape, rank
 from rooflab.planner.proof import Proofs
 from rooflab.planner.proof import prove as prove_all
-from rooflab.planner.reject import missed_in_simulation, near_misses, nothing_holds
+from rooflab.planner.reject import missed_in_simulation, near_misses
 from rooflab.planner.result import Choice, Plan
-from rooflab.planner.space import Space, fill_replicas, fill_sequences, quality, space_of
+from rooflab.planner.space import Space, engine_shape, fill_replicas, fill_sequences, quality, shape, space_of
 from rooflab.scenario.deployment import Deployment
-from rooflab.scenario.formats import Formats
 from rooflab.scenario.offload import Offload
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
 
-__all__ = ["QUALITY_WORTH", "plan"]
-
-Array = npt.NDArray[np.float64]
-
-QUALITY_WORTH: Final = 0.03
-"""What each change of formats must gain in the objective to be preferred; a choice of ours, where no quality cost is
-known."""
+__all__ = ["plan"]
 
 
 def plan(
@@ -64,7 +57,7 @@ def plan(
     explain: bool = True,
     prove: bool = False,
 ) -> Plan:
-    """The best deployments of a scenario under its service levels.
+    """The best deployments of a scenario under its service levels, of every engine that serves it where it names none.
 
     `minimise` or `maximise` names the objective (default: USD per million tokens, or throughput per GPU without a
     price). `fixed`: deployment fields that stay although they have their default.  `quantise` allows 4-bit weights,
@@ -73,36 +66,33 @@ def plan(
     (`rooflab.planner.proof`).  Raises InputError for impossible fields; a plan that nothing
     meets has no choices and says why.
     """
-    base = _steady(scenario)
-    _check(base)
-    money = bill(base.hardware)
-    target = objective(minimise, maximise, priced=money.usd_per_device_hour > 0, generates=_generates(base))
-    space = space_of(base, fixed=fixed, quantise=quantise, formats=formats, limit=limit)
-    base = replace(base, deployment=space.base)
-    judged = judge(base, _with_host_splits(base, _worth_pricing(base, space)))
-    if not judged.fits.any() and (desktop := _with_the_host(scenario)) is not None:
-        kept: dict[str, Any] = {"fixed": fixed, "quantise": quantise, "formats": formats, "top": top, "limit": limit}
-        return plan(desktop, minimise=minimise, maximise=maximise, explain=explain, prove=prove, **kept)
-    judged = _between(base, judged, target, space)
+    _check(scenario)
+    money = bill(scenario.hardware)
+    target = objective(minimise, maximise, priced=money.usd_per_device_hour > 0, generates=_generates(scenario))
+    options: dict[str, Any] = {"fixed": fixed, "quantise": quantise, "formats": formats, "limit": limit}
+    field = _field(scenario, target, options)
+    if not field.judged.fits.any() and (desktop := _with_the_host(scenario)) is not None:
+        field = _field(desktop, target, options)
+    base, judged = field.base, field.judged
     order = rank(base, judged, target)
-    shapes = _best_of_each_shape(judged, order)
+    shapes = best_of_each_shape(judged, order)
     ranked = _apart(base, [judged.deployments[i] for i in shapes])
-    if open_ended := base.workload.mode == "max-throughput":  # one engine more or less is the same choice
-        ranked = list({_shape(d.changed(replicas=1)): d for d in reversed(ranked)}.values())[::-1]
+    open_ended = base.workload.mode == "max-throughput"
     proofs = _proofs(base, judged, target, top) if prove and _simulated(base) else None
-    ranked = proofs.held if proofs else ranked
-    choices = _choices(base, ranked[:top], proofs)
-    by_devices = _choices(base, _by_count(base, ranked, open_ended=open_ended))
+    ranked = as_simulated(base, proofs.found, target) if proofs else ranked
+    choices = _choices(base, _first(ranked, engine_shape)[:top], proofs)
     metric = "tpot_s_p99" if _generates(base) else "e2e_s_mean"
-    best_trades = _choices(base, front(judged, order.tolist() if open_ended else shapes, target, metric))
-    points = cloud(base, judged, shapes, metric, _shape, per_gpu=_rate(base))
-    rejected = missed_in_simulation(base, proofs) + near_misses(base, judged, target)
-    message = _sentence(base, target, choices) if choices else nothing_holds(base, proofs)
-    message = message or nothing_meets(base, judged, rejected, fixed=fixed, quantise=quantise)
+    rejected = missed_in_simulation(base, proofs) + near_misses(base, judged, target, proofs)
     plan_ = Plan(
-        scenario=base, objective=target, choices=choices, by_devices=by_devices, front=best_trades, rejected=rejected,
-        points=points, latency_metric=metric, limit=limit_of(choices), sensitivity=(),
-        considered=len(space), feasible=len(order), message=message,
+        scenario=base, objective=target, choices=choices,
+        by_devices=_choices(base, _by_count(base, ranked, open_ended=open_ended), proofs),
+        front=_choices(base, front(judged, order.tolist() if open_ended else shapes, target, metric)),
+        rejected=rejected, points=cloud(base, judged, shapes, metric, shape, per_gpu=_rate(base)),
+        latency_metric=metric, limit=limit_of(choices), sensitivity=(),
+        considered=field.considered, feasible=len(order),
+        message=_sentence(base, target, choices)
+        if choices
+        else nothing_meets(base, judged, proofs, fixed=fixed, quantise=quantise),
         price_source=base.hardware.sources.get("usd_per_device_hour", money.price_source),
     )  # fmt: skip
     if not explain or not choices:
@@ -110,6 +100,44 @@ def plan(
     return replace(
         plan_, choices=with_reasons(base, judged, target, choices), sensitivity=sensitivity(choices[0], target)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What was priced: a scenario whose engine is the usual one, the candidates of all engines, how many there are."""
+
+    base: Scenario
+    judged: Judged
+    considered: int
+
+    def joined(self, other: _Field) -> _Field:
+        return _Field(self.base, self.judged.joined(other.judged), self.considered + other.considered)
+
+
+def _field(scenario: Scenario, target: Objective, options: dict[str, Any]) -> _Field:
+    """The candidates of the scenario's engine, or else of each that serves it, judged. Raises the first error where no
+    engine has any."""
+    named = scenario.deployment.runtime.engine
+    engines = (named,) if named else engines_for(scenario.model, scenario.hardware)
+    most = max(options["limit"] // len(engines), 1)
+    found: list[_Field] = []
+    errors: list[RooflabError] = []
+    for engine in engines:
+        try:
+            found.append(_of_one(scenario.with_deployment(engine=engine), target, options | {"limit": most}))
+        except RooflabError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return reduce(_Field.joined, found)
+
+
+def _of_one(scenario: Scenario, target: Objective, options: dict[str, Any]) -> _Field:
+    base = _steady(scenario)
+    space = space_of(base, **options)
+    base = replace(base, deployment=space.base)
+    judged = judge(base, _with_host_splits(base, _worth_pricing(base, space)))
+    return _Field(base, _between(base, judged, target, space), len(space))
 
 
 def _simulated(base: Scenario) -> bool:
@@ -127,14 +155,28 @@ _MOST: Final = 24
 def _proofs(base: Scenario, judged: Judged, target: Objective, top: int) -> Proofs:
     """The best of each shape, and what the closed form puts just out of reach, in the order of the objective."""
     nearly = replace(judged, feasible=judged.fits & ~judged.overloaded & (judged.worst <= _NEARLY))
-    shapes = _best_of_each_shape(judged, rank(base, nearly, target))
-    candidates = _apart(base, [judged.deployments[i] for i in shapes])
+    shapes = best_of_each_shape(judged, rank(base, nearly, target))
+    candidates = _engines_first(_apart(base, [judged.deployments[i] for i in shapes]))
     return prove_all(base, candidates, target, wanted=top, runs=_RUNS, most=max(_MOST, top))
+
+
+def _engines_first(deployments: list[Deployment]) -> list[Deployment]:
+    """The best of each engine, then the others: an engine that the closed form puts behind another may be before it."""
+    first = _first(deployments, lambda d: d.runtime.engine)
+    return [d for d in deployments if d in first] + [d for d in deployments if d not in first]
 
 
 def _apart(base: Scenario, deployments: list[Deployment]) -> list[Deployment]:
     """Without those that another is in other words: a cache in the format that the engine takes by itself."""
-    return list({deployment_label(replace(base, deployment=d)): d for d in reversed(deployments)}.values())[::-1]
+    return _first(deployments, lambda d: deployment_label(replace(base, deployment=d)))
+
+
+def _first(deployments: list[Deployment], key: Callable[[Deployment], Hashable]) -> list[Deployment]:
+    """The first deployment of each key."""
+    found: dict[Hashable, Deployment] = {}
+    for d in deployments:
+        found.setdefault(key(d), d)
+    return list(found.values())
 
 
 def _rate(base: Scenario) -> str:
@@ -203,78 +245,33 @@ def _worth_pricing(base: Scenario, space: Space) -> list[Deployment]:
     return [d for d in deployments if (e := (d.split, d.formats)) in held or d is smallest[e]]
 
 
-def rank(base: Scenario, judged: Judged, target: Objective) -> npt.NDArray[np.intp]:
-    """Rows that meet everything, best first."""
-    rows = np.flatnonzero(judged.feasible)
-    m = judged.metrics
-    cost = target.cost(m[target.metric][rows])
-    rows, cost = rows[np.isfinite(cost)], cost[np.isfinite(cost)]
-    if not len(rows):
-        return rows
-    changes = np.array([_changes(q) for q in _qualities(base, judged, rows)])
-    worth = np.log1p(QUALITY_WORTH) * changes
-    # the logarithm falls with a throughput, whose cost is negative
-    tied = np.round((np.sign(cost) * np.log(np.maximum(np.abs(cost), 1e-300)) + worth) * 1e6)
-    open_ended = base.workload.mode == "max-throughput"
-    served = (
-        -np.round(np.log(np.maximum(m["requests_per_s"][rows], 1e-12)) * 1e3) if open_ended else np.zeros(len(rows))
-    )
-    slack = judged.worst[rows] if base.slo else np.log(np.maximum(m["e2e_s_mean"][rows], 1e-12))
-    slack = np.round(np.where(np.isfinite(slack), slack, 1e9) * 10)  # a tenth apart is the same
-    usual = np.array([_distance(judged.deployments[i]) for i in rows])
-    staged = np.array([judged.deployments[i].split.pp > 1 for i in rows])
-    return rows[np.lexsort((usual, slack, staged, served, changes, tied))]
-
-
-def _changes(kept: str) -> int:
-    """How many things a deployment changes about the model's answers."""
-    return 0 if kept == "as the checkpoint" else kept.count(",") + 1
-
-
-def _qualities(base: Scenario, judged: Judged, rows: npt.NDArray[np.intp]) -> list[str]:
-    known: dict[Formats, str] = {}
-    out = []
-    for i in rows:
-        d: Deployment = judged.deployments[i]
-        if d.formats not in known:
-            known[d.formats] = quality(base, d)
-        out.append(known[d.formats])
-    return out
-
-
-def _distance(d: Deployment) -> float:
-    """How far the limits are from the defaults that engines ship with, in octaves; whole prompts count as more of
-    them."""
-    if d.runtime.engine not in SCHEDULING:
-        return float(d.limits.max_num_seqs)  # llama.cpp cuts its context into as many slots
-    apart = abs(math.log2(d.limits.max_num_seqs / 256)) + abs(math.log2(d.limits.max_num_batched_tokens / 8192))
-    return apart + (0.0 if d.limits.chunked_prefill else 4.0)
-
-
-def _shape(d: Deployment) -> tuple[Any, ...]:
-    return d.split, d.formats, d.cluster.replicas
-
-
-def _best_of_each_shape(judged: Judged, order: npt.NDArray[np.intp]) -> list[int]:
-    seen: dict[tuple[Any, ...], int] = {}
-    for i in order:
-        seen.setdefault(_shape(judged.deployments[i]), int(i))
-    return list(seen.values())
+_ROUNDS: Final = 3
+"""How often counts of replicas are filled in: 32 between two that were tried, then what is between those."""
 
 
 def _between(base: Scenario, judged: Judged, target: Objective, space: Space) -> Judged:
     """Also the values between those tried: sequences of an open-ended load, replicas where they were thinned."""
-    shapes = _best_of_each_shape(judged, rank(base, judged, target))[:32]
-    best = [judged.deployments[i] for i in shapes]
     tried = {n for _, counts in space.splits for n in counts}
     if base.workload.mode == "max-throughput":
         several = len({seqs for seqs, _, _ in space.limits}) > 1
-        more = fill_sequences(best) if several else []
-    elif tried and max(tried) > len(tried):
-        more = fill_replicas(best, tried)
-    else:
+        more = fill_sequences(_best(base, judged, target)) if several else []
+        return judged.joined(judge(base, more)) if more else judged
+    if not tried or max(tried) <= len(tried):
         return judged
-    return judged.joined(judge(base, more)) if more else judged
+    for _ in range(_ROUNDS):
+        counts: dict[tuple[Any, ...], set[int]] = {}
+        for d in judged.deployments:
+            counts.setdefault(engine_shape(d), set()).add(d.cluster.replicas or 1)
+        best = _best(base, judged, target)
+        more = [d for one in best for d in fill_replicas([one], counts[engine_shape(one)])]
+        if not more:
+            break
+        judged = judged.joined(judge(base, more))
+    return judged
+
+
+def _best(base: Scenario, judged: Judged, target: Objective) -> list[Deployment]:
+    return [judged.deployments[i] for i in best_of_each_shape(judged, rank(base, judged, target))[:32]]
 
 
 def _choices(base: Scenario, deployments: Sequence[Deployment], proofs: Proofs | None = None) -> tuple[Choice, ...]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 from rooflab.deploy.complete import default_engine
 from rooflab.deploy.defaults import users_at_once, with_engine_limits
@@ -30,7 +30,7 @@ from rooflab.scenario.dtype import DTYPES, dtype
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["Space", "candidates", "fill_replicas", "fill_sequences", "quality", "space_of"]
+__all__ = ["Space", "candidates", "engine_shape", "fill_replicas", "fill_sequences", "quality", "shape", "space_of"]
 
 _STAGES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _TOKENS: Final = (2048, 4096, 8192, 16384)
@@ -76,6 +76,16 @@ class Space:
                 if ((tp, pp, dp, ep), stored.weights) in self.cannot:
                     continue
                 yield Deployment(runtime=base.runtime, split=split, formats=stored, limits=limit, cluster=clusters[n])
+
+
+def shape(d: Deployment) -> tuple[Any, ...]:
+    """What is the same for deployments that differ in the limits of a step only."""
+    return d.runtime.engine, d.split, d.formats, d.cluster.replicas
+
+
+def engine_shape(d: Deployment) -> tuple[Any, ...]:
+    """What is the same for deployments that differ in the limits of a step and in how many engines there are."""
+    return shape(d)[:-1]
 
 
 def candidates(

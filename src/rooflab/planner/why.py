@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from rooflab.estimator.serving.answer import BOTTLENECKS
-from rooflab.launch.label import bound_name, bound_value, formats_label, split_label
+from rooflab.launch.label import bound_name, bound_value, shape_label
 from rooflab.planner.judge import Judged, violations
 from rooflab.planner.objective import Objective
 from rooflab.planner.result import Choice, Violation
+from rooflab.planner.space import shape
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import format_quantity, format_seconds
@@ -29,10 +30,12 @@ def reasons(base: Scenario, judged: Judged, target: Objective, choice: Choice, b
     compared = [
         text
         for changes in _neighbours(choice.deployment, base)
-        if (rows := shapes.get(_shape(choice.deployment.changed(**changes))))
+        if (rows := shapes.get(shape(choice.deployment.changed(**changes))))
         and (text := _neighbour(base, judged, target, choice, _likest(judged, rows, choice.deployment)))
     ]
-    return tuple(x for x in (time, _memory(choice), *compared, _fewer(base, judged, target, choice)) if x)
+    return tuple(
+        dict.fromkeys(x for x in (time, _memory(choice), *compared, _fewer(base, judged, target, choice)) if x)
+    )
 
 
 def _time(c: Choice) -> str:
@@ -53,17 +56,13 @@ def _memory(c: Choice) -> str:
     return f"a device holds {weights} of weights and {kv} of cache in {total}; {room}"
 
 
-def _shape(d: Deployment) -> tuple[Any, ...]:
-    return d.split, d.formats, d.cluster.replicas
-
-
 def _rows_of_each_shape(judged: Judged, target: Objective) -> dict[tuple[Any, ...], list[int]]:
     """Rows that fit by shape, best first."""
     cost = target.cost(judged.metrics[target.metric])
     order = np.lexsort((judged.worst, np.where(judged.feasible, cost, 0.0), ~judged.feasible))
     out: dict[tuple[Any, ...], list[int]] = {}
     for i in order[judged.fits[order]]:
-        out.setdefault(_shape(judged.deployments[i]), []).append(int(i))
+        out.setdefault(shape(judged.deployments[i]), []).append(int(i))
     return out
 
 
@@ -95,8 +94,11 @@ def _neighbours(d: Deployment, base: Scenario) -> list[dict[str, Any]]:
 
 
 def _neighbour(base: Scenario, judged: Judged, target: Objective, c: Choice, row: int) -> str:
+    """How a neighbour compares; empty for the choice itself in other words (a format that the engine takes anyway)."""
     d = judged.deployments[row]
-    name = f"{formats_label(replace(base, deployment=d))} {split_label(d)}"
+    name = shape_label(replace(base, deployment=d), c.deployment)
+    if name == shape_label(c.scenario, c.deployment):
+        return ""
     broken = violations(base, judged, row)
     if broken:
         v = broken[0]
@@ -137,8 +139,7 @@ def _fewer(base: Scenario, judged: Judged, target: Objective, c: Choice) -> str:
         return f"no split of fewer than {c.devices} devices holds the model and one sequence" if c.devices > 1 else ""
 
     def name(row: int) -> str:
-        d = judged.deployments[row]
-        return f"{formats_label(replace(base, deployment=d))} {split_label(d)}"
+        return shape_label(replace(base, deployment=judged.deployments[row]), c.deployment)
 
     feasible = rows[judged.feasible[rows]]
     if len(feasible):

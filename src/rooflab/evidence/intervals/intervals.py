@@ -180,8 +180,10 @@ def interval(estimate: Estimate, metric: str) -> Interval:
     return intervals(estimate, (metric,))[metric]
 
 
-def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[str, Interval]:
-    """Intervals of the metrics that an estimate has a finite number for."""
+def intervals(
+    estimate: Estimate, metrics: tuple[str, ...] = HEADLINE, simulated: Mapping[str, float] | None = None
+) -> dict[str, Interval]:
+    """Intervals of the metrics that an estimate has a finite number for, around `simulated` values where given."""
     table, s = shipped_table(), estimate.scenario
     key = key_of(s.model, s.hardware.device, s.deployment)
     near = table.nearness(key)
@@ -191,7 +193,7 @@ def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[s
     for metric in metrics:
         if metric not in HEADLINE:
             raise KeyError(metric)
-        value = float(estimate.metrics.get(metric, math.nan))
+        value = float((simulated or {}).get(metric, estimate.metrics.get(metric, math.nan)))
         if not (math.isfinite(value) and value > 0):
             continue
         domain, spread = table.factors(_domain(estimate, metric, near))
@@ -199,7 +201,7 @@ def intervals(estimate: Estimate, metrics: tuple[str, ...] = HEADLINE) -> dict[s
         if metric == "usd_per_mtok":
             # a price an hour over a throughput: the throughput's interval turned over
             low, high = value * math.exp(-spread.high), value * math.exp(-spread.low)
-        low, high = _within_physics(estimate, metric, low, high)
+        low, high = _within_physics(estimate, metric, value, low, high)
         out[metric] = Interval(
             value=value, low=low, high=high, provenance=provenance, verdict=VERDICTS[near], evidence_rows=rows,
             evidence_error=error, domain=domain, domain_rows=spread.rows, domain_error=spread.median_error
@@ -213,10 +215,10 @@ on devices without kernel tables when their whole backend is left out, the least
 _RATES: Final = ("output_tokens_per_s", "total_tokens_per_s", "requests_per_s")
 
 
-def _within_physics(estimate: Estimate, metric: str, low: float, high: float) -> tuple[float, float]:
+def _within_physics(estimate: Estimate, metric: str, value: float, low: float, high: float) -> tuple[float, float]:
     """An interval cut where nothing can be: rates at what is offered and at the physical bound of the same work, times
     a token at that bound."""
-    m, value = estimate.metrics, float(estimate.metrics[metric])
+    m = estimate.metrics
     ratio = float(m.get("limit_ratio", math.nan))
     bound = ratio if math.isfinite(ratio) and 0.0 < ratio <= 1.0 else 0.0
     rate, token = metric.startswith(_RATES), metric.startswith(("tpot_s", "itl_s"))

@@ -20,7 +20,7 @@ from rooflab.report.pages.parts import Answer, Cell, Column, Row, Table, Tile, t
 from rooflab.report.pages.plan_figures import memory_card, pareto_card, roofline_card, step_card
 from rooflab.report.pages.render import render
 from rooflab.report.text.headline import load_words, targets_words, title
-from rooflab.report.text.trust import trust_words
+from rooflab.report.text.trust import deciding_words
 from rooflab.scenario.runtime import ENGINES
 from rooflab.units import format_quantity, format_seconds, significant
 
@@ -220,7 +220,7 @@ def _commands(best: Choice) -> Iterator[tuple[str, str]]:
 def _notes(plan: Plan) -> list[str]:
     notes = [f"Limit: {plan.limit.text}."] if plan.limit is not None else []
     if plan.best is not None:
-        notes.append(f"{trust_words(plan.best.estimate)}.")
+        notes.append(f"{deciding_words(plan.best)}.")
     notes += [f"{_time_source(plan)}.", f"Price: {plan.price_source}."]
     if plan.scenario.workload.mode == "max-throughput":
         notes.append("Engines are taken in their steady state: requests replace each other as they finish.")

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rooflab.launch.label import bound_name, formats_label, sentence, split_label
+from rooflab.launch.label import bound_name, sentence, shape_label
 from rooflab.planner.proof import Proof
 from rooflab.planner.result import Choice, Plan, Shift
 from rooflab.report.text.console import labelled, literal
 from rooflab.report.text.headline import load_words, targets_words, title
-from rooflab.report.text.trust import trust_words
+from rooflab.report.text.trust import deciding_words
 from rooflab.scenario.slo import SLO
 from rooflab.units import format_seconds, significant
 
@@ -38,7 +38,8 @@ def show_plan(plan: Plan, out: Console) -> None:
     out.print()
     if plan.best is None:
         out.print(labelled("✗", plan.message, out.width, "red"), soft_wrap=True, highlight=False)
-        for rejected in plan.rejected[:_LEFT_OUT]:
+        others = [r for r in plan.rejected if sentence(r.label) not in plan.message]
+        for rejected in others[:_LEFT_OUT]:
             out.print(
                 labelled("", f"{sentence(rejected.label)}: {rejected.reason}", out.width),
                 soft_wrap=True,
@@ -137,23 +138,24 @@ def _account(plan: Plan, best: Choice) -> Iterable[tuple[str, str]]:
         )
     others = [c for c in plan.by_devices if c.devices != best.devices]
     if others:
-        yield "GPUs", "; ".join(f"{c.devices}: {_brief(c)}, {_value(plan, c)}" for c in others[:6])
+        yield (
+            "GPUs",
+            "; ".join(
+                f"{c.devices}: {shape_label(c.scenario, best.deployment)}, {_value(plan, c)}" for c in others[:6]
+            ),
+        )
     source = plan.price_source.partition(":")[0]
     yield "Price", f"${significant(_hourly(best))} an hour; {source}" if math.isfinite(_hourly(best)) else source
     within = f"{plan.feasible:,} within the targets" if plan.scenario.slo else f"{plan.feasible:,} that will do"
     counted = (
         f"closed form over {plan.considered:,} {'deployment' if plan.considered == 1 else 'deployments'}, {within}"
     )
-    yield "Trust", trust_words(best.estimate)
+    yield "Trust", deciding_words(best)
     yield "", counted if best.proof is not None else f"{counted}; simulate the first before you buy"
 
 
 def _hourly(c: Choice) -> float:
     return float(c.metrics["usd_per_hour"])
-
-
-def _brief(c: Choice) -> str:
-    return f"{formats_label(c.scenario)} {split_label(c.deployment)}"
 
 
 def _value(plan: Plan, c: Choice) -> str:

@@ -4,13 +4,18 @@ headline figures."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.intervals import Interval, intervals
+from rooflab.launch.label import bound_name, bound_value
+from rooflab.scenario.slo import SLO
 from rooflab.units import format_seconds, significant
 
-__all__ = ["interval_words", "trust_words"]
+if TYPE_CHECKING:
+    from rooflab.planner.result import Choice
+
+__all__ = ["deciding_words", "interval_words", "trust_words"]
 
 _SHOWN: Final = (
     ("output_tokens_per_s", "output tokens/s"),
@@ -27,6 +32,26 @@ def trust_words(estimate: Estimate) -> str:
         return "nothing measured of this kind: no interval"
     first = next(iter(found.values()))
     return f"{first.words}. 90 % intervals: {_ranges(found)}"
+
+
+def deciding_words(choice: Choice) -> str:
+    """How near the evidence the figure is that decides a choice (the target nearest its limit; all headline figures
+    where there is none), with its 90 % interval."""
+    found = choice.tightest
+    if found is None:
+        return trust_words(choice.estimate)
+    key, value, limit = found
+    metric = SLO.metric(key)
+    one = intervals(choice.estimate, (metric,), {metric: value}).get(metric)
+    if one is None:
+        return "nothing measured of this kind: no interval"
+    name, most = bound_name(key), bound_value(key, limit)
+    end = f"measure before you rely on {most}" if one.high > limit else f"all within {most}"
+    return (
+        f"{one.verdict}. {name} decides: {bound_value(key, value)}, on a machine {bound_value(key, one.low)} to "
+        f"{bound_value(key, one.high)} in nine of ten cases ({one.domain_rows:,} rows of its kind, median error "
+        f"{significant(100 * one.domain_error, 2)} %): {end}; {one.provenance}"
+    )
 
 
 def interval_words(interval: Interval, metric: str) -> str:
