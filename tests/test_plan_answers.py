@@ -1,4 +1,4 @@
-"""What a plan says: the order of what was simulated, twins told apart, the figure that decides, and the nearest of a no."""
+"""What a plan says: the order as simulated, twins told apart, the figure that decides, the nearest of a no."""
 
 from __future__ import annotations
 
