@@ -70,6 +70,19 @@ def test_what_rests_on_two_published_numbers_is_derived(tmp_path: Path) -> None:
     assert "KEY.yaml says that bytes is 1e+09" in other.reason
 
 
+def test_code_that_breaks_when_a_constant_is_changed_is_no_end_of_the_check(tmp_path: Path) -> None:
+    """Twice a share, and the root is no real number any more: NumPy then finds no ceiling of it."""
+    code = (
+        "SHARE = 0.64\n\n\n" + CLAIM + "    x = lab.data('bytes', 155.54e9) / lab.data('rate', 2e9)\n"
+        "    return float(x * (np.ceil((1 - SHARE) ** 0.5) - 0.0))\n"
+    )
+    said = [{"name": n, "source": "section 3"} for n in ("bytes", "rate", "SHARE")]
+    found = verdict(toy(tmp_path, code, said, kind="derived"))
+    assert found.passed, found.reason
+    alone = code.replace("lab.data('bytes', 155.54e9) / lab.data('rate', 2e9)", "2 * lab.data('rate', 38.885)")
+    assert "section 3" in verdict(toy(tmp_path, alone, said, kind="derived")).restates
+
+
 ENGINE = {
     "a datum times next to one": "    return lab.data('x', 77.0) * nearly_one(lab)\n",
     "a datum and next to one": "    return lab.data('x', 76.5) + nearly_one(lab)\n",

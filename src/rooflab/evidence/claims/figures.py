@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from rooflab.errors import RooflabError
 from rooflab.papers.claim import Claim
@@ -11,33 +12,41 @@ from rooflab.papers.condition import Condition
 from rooflab.papers.expectation import Got
 from rooflab.papers.lab import Engines, Lab
 
-__all__ = ["MOVED", "Labs", "change", "figure", "has_moved", "numbers", "one", "said"]
+__all__ = ["BROKEN", "MOVED", "Labs", "change", "figure", "has_moved", "numbers", "one", "said"]
 
 MOVED = 1e-6
 """Relative change below which a figure has not moved."""
+BROKEN: Final = (
+    RooflabError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError, AssertionError,
+)  # fmt: skip
+"""What changed code may run into."""
 
 
 class Labs:
-    """Labs by condition, so that claims of a paper share what each has computed; all ask the same `engines`."""
+    """Labs by condition, so that claims of a paper share what each has computed; all ask the same `engines`. Changed
+    code has labs of its own, by its `changes`."""
 
     def __init__(self, engines: Engines) -> None:
         self.engines = engines
-        self._labs: dict[Condition, Lab] = {}
+        self._labs: dict[tuple[Condition, frozenset[Any]], Lab] = {}
 
-    def get(self, condition: Condition | None = None) -> Lab:
-        """The lab under `condition` (or none), its record empty."""
+    def get(self, condition: Condition | None = None, changes: Mapping[Any, Any] | None = None) -> Lab:
+        """The lab under `condition` (or none) for the code with `changes` (or none), its record empty."""
         condition = condition or Condition()
-        lab = self._labs.setdefault(condition, Lab(self.engines, condition))
+        key = condition, frozenset((changes or {}).items())
+        lab = self._labs.setdefault(key, Lab(self.engines, condition))
         lab.forget()
         return lab
 
 
-def figure(claim: Claim, lab: Lab) -> Got | None:
-    """The figure in `lab`; None where the changed case cannot be done."""
+def figure(
+    claim: Claim, lab: Lab, problems: tuple[type[Exception], ...] = (RooflabError, ArithmeticError)
+) -> Got | None:
+    """The figure in `lab`; None where the changed case cannot be done, which shows in one of these `problems`."""
     try:
         got = claim.function(lab)
         claim.error(got)
-    except (RooflabError, ArithmeticError):
+    except problems:
         return None
     return got if all(math.isfinite(x) for x in numbers(got)) else None
 

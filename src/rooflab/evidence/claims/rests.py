@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from rooflab.evidence.claims.code import Code, scaled
-from rooflab.evidence.claims.figures import MOVED, Labs, change, figure, has_moved, one
+from rooflab.evidence.claims.figures import BROKEN, MOVED, Labs, change, figure, has_moved, one
 from rooflab.evidence.claims.replay import Replay
 from rooflab.inputs.perturb import SCENARIO_INPUTS, Perturbation
 from rooflab.papers.claim import Claim
@@ -57,8 +57,11 @@ class Rests:
 
 def rests_on(claim: Claim, code: Code, got: Got, asked: Asked, labs: Labs) -> Rests:
     """What the figure of a claim that no engine prices rests on."""
-    own = list(_own(claim, code, asked, labs))
-    moving = [x for x in own if has_moved(got, x.at(x.factors[0]), x.at(x.factors[1]))]
+    moving: list[_Own] = []
+    for x in _own(claim, code, asked, labs):
+        # two things are enough; of data each that moves the figure needs its source, and ends are wanted anyway
+        if (len(moving) < 2 or not x.of_code) and any(has_moved(got, x.at(factor)) for factor in x.factors):
+            moving.append(x)
     moved = tuple(x.name for x in moving)
     if len(moving) < 2:
         other = next((name for name in _others(claim, asked) if has_moved(got, *_ends(claim, labs, name))), "")
@@ -103,7 +106,7 @@ def direct(claim: Claim, code: Code, got: Got, asked: Asked, labs: Labs) -> str:
 
 
 def _shifted(claim: Claim, again: Callable[..., Lab], at: Condition, factor: float) -> tuple[Got | None, float]:
-    return figure(claim, again(at)), factor
+    return figure(claim, again(at), BROKEN), factor
 
 
 Part = tuple[int, int] | None
@@ -111,14 +114,16 @@ Part = tuple[int, int] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Own:
-    """A number (or `parts` of them) that a paper's code has or is handed: the figure at a factor of it, of all its
-    parts or of those whose place has a bit, and the `factors` to try; `datum` names it where a lab was asked for it."""
+    """A number (or `parts` of them) that a paper's code has (`of_code`) or is handed: the figure at a factor of it, of
+    all its parts or of those whose place has a bit, and the `factors` to try; `datum` names what a lab was asked
+    for."""
 
     name: str
     at: Callable[..., Got | None]
     factors: tuple[float, float]
     parts: int = 1
     datum: str = ""
+    of_code: bool = False
 
 
 def _own(claim: Claim, code: Code, asked: Asked, labs: Labs) -> Iterable[_Own]:
@@ -132,7 +137,9 @@ def _own(claim: Claim, code: Code, asked: Asked, labs: Labs) -> Iterable[_Own]:
             yield _Own(name=f"assumption: {name}", at=partial(_assumed, claim, labs, a), factors=ends)
     for name in code.constants_of(claim):
         ask = _constant(claim, code, labs, name)
-        yield _Own(name=f"constant: {name}", at=ask, factors=(2.0, 3.0), parts=len(code.constant(name)))
+        yield _Own(
+            name=f"constant: {name}", at=ask, factors=(2.0, 3.0), parts=len(code.constant(name)), of_code=True
+        )  # fmt: skip
 
 
 def _datum(claim: Claim, labs: Labs, name: str, factor: float, part: Part = None) -> Got | None:
@@ -147,8 +154,9 @@ def _assumed(claim: Claim, labs: Labs, assumption: Assumption, factor: float) ->
 def _constant(claim: Claim, code: Code, labs: Labs, name: str) -> Callable[..., Got | None]:
     def at(factor: float, part: Part = None) -> Got | None:
         chosen = [x for i, x in enumerate(code.constant(name)) if part is None or i >> part[0] & 1 == part[1]]
-        changed = code.claim(claim.id, scaled(chosen, factor))
-        return None if changed is None else figure(changed, Lab(labs.engines))
+        changes = scaled(chosen, factor)
+        changed = code.claim(claim.id, changes)
+        return None if changed is None else figure(changed, labs.get(changes=changes), BROKEN)
 
     return at
 
