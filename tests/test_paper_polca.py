@@ -278,3 +278,12 @@ def test_a_row_that_carries_all_that_is_tried_carries_at_least_that() -> None:
     given = of_power(np.full(50, 100.0))
     because = rl.papers.run("polca", given, method="power_series", servers=1, idle_w=50.0, busy_w=200.0).because
     assert "in the place of 1 server it would have carried at least 2 without a brake" in because
+
+
+def test_power_below_zero_and_servers_that_draw_nothing_are_refused() -> None:
+    falls = Series(time_s=np.arange(3.0), channels=("row_kw",), values=np.array([[90.0], [-1.0], [95.0]]))
+    with pytest.raises(InputError, match="row_kw: is -1 at 1 s: a row draws no less than 0"):
+        rl.papers.run("polca", falls, method="power_series")
+    for name in ("idle_w", "busy_w", "budget_w"):
+        with pytest.raises(InputError, match=f"{name}.*above 0"):
+            rl.papers.run("polca", falls, method="power_series", **{name: 0.0})

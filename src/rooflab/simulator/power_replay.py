@@ -66,10 +66,10 @@ class _State(NamedTuple):
     late_s: F64
 
 
-def pace_of(phases: Phases, *, idle_w: float = 0.0, busy_w: float = 0.0) -> Pace:
+def pace_of(phases: Phases, *, idle_w: float | None = None, busy_w: float | None = None) -> Pace:
     """The pace of a server over its mean job, prompt and tokens together.
 
-    One that draws `idle_w` and `busy_w` at full clock in the place of what the phases say (0: that) draws as large a
+    One that draws `idle_w` and `busy_w` at full clock in the place of what the phases say (None: that) draws as large a
     share of the difference at a lower clock as they do.
     """
     prompt_s, token_s, prompt_w, token_w, own_idle_w = (
@@ -77,8 +77,8 @@ def pace_of(phases: Phases, *, idle_w: float = 0.0, busy_w: float = 0.0) -> Pace
     )
     seconds = prompt_s + token_s
     above_w = (prompt_s * prompt_w + token_s * token_w) / seconds - own_idle_w
-    idle = own_idle_w + (idle_w - own_idle_w[0] if idle_w else 0.0)
-    most_w = busy_w - idle[0] if busy_w else above_w[0]
+    idle = own_idle_w + (0.0 if idle_w is None else idle_w - own_idle_w[0])
+    most_w = above_w[0] if busy_w is None else busy_w - idle[0]
     return Pace(speed=seconds[0] / seconds, busy_w=idle + above_w * most_w / above_w[0], idle_w=idle)
 
 

@@ -101,9 +101,7 @@ def locked(lab: Lab) -> float:
     """Peak of a server at the lowest cap whose loss stays below 7 %."""
     row = _row(lab)
     p = lab.cached(("served", str(row)), lambda: row.served(lab, _served(lab)))
-    most = lab.data("loss allowed", 0.07)
-    lowest = max((i for i in range(1, 4) if p.loss(i) <= most), default=0)
-    return 100.0 * (1.0 - p.prompt_w[lowest] / p.prompt_w[0])
+    return PowerRow(loss=min(lab.data("loss allowed", 0.07), 1.0)).saved(p)
 
 
 def _lost(lab: Lab, group: int) -> float:

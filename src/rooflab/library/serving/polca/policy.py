@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from rooflab.simulator.power_rules import Caps, Rule
 
-__all__ = ["CLOCKS_MHZ", "HIGH", "LOW", "POLICIES", "SHARES", "STAGES", "Policy", "policy"]
+__all__ = ["BRAKE", "CLOCKS_MHZ", "HIGH", "LOW", "POLICIES", "SHARES", "STAGES", "Policy", "policy"]
 
 CLOCKS_MHZ: Final = (1410.0, 1305.0, 1275.0, 1110.0, 288.0)
 """Full clock, high priority capped, low priority capped, low priority capped further, brake (A100; elsewhere the same
@@ -14,7 +14,8 @@ shares)."""
 SHARES: Final = tuple(round(c / CLOCKS_MHZ[0], 3) for c in CLOCKS_MHZ)
 LOW, HIGH = 0, 1
 """Classes of servers."""
-_HIGH_CAPPED, _LOW_CAPPED, _LOW_CAPPED_FURTHER, _BRAKE = 1, 2, 3, 4
+_HIGH_CAPPED, _LOW_CAPPED, _LOW_CAPPED_FURTHER, BRAKE = 1, 2, 3, 4
+"""Places in `CLOCKS_MHZ`."""
 STAGES: Final = ((0, 0), (_LOW_CAPPED, 0), (_LOW_CAPPED_FURTHER, 0), (_LOW_CAPPED_FURTHER, _HIGH_CAPPED))
 """Clocks of low and of high priority as the policy lowers them, one step after the other."""
 _GAP: Final = 0.05
@@ -42,4 +43,4 @@ def policy(name: Policy, *, low: float, high: float, delay_s: float) -> Caps:
     elif name != "no cap":
         classes = (LOW,) if name == "one threshold, low priority" else (LOW, HIGH)
         rules = tuple(Rule(c, high, high - _GAP, _LOW_CAPPED_FURTHER) for c in classes)
-    return Caps(rules, delay_s, brake=_BRAKE)
+    return Caps(rules, delay_s, brake=BRAKE)

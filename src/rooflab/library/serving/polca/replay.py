@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from rooflab.library.serving.polca.rows import host_share, phases, share_high
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
-from rooflab.papers.parameters import Fraction, PositiveFloat, PositiveInt, Range
+from rooflab.papers.parameters import Fraction, PositiveFloat, PositiveInt
 from rooflab.papers.technique import require
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ __all__ = ["PowerSeries"]
 _UNITS: Final = {"_w": 1.0, "_kw": 1e3, "_mw": 1e6}
 """Watts of a channel by the end of its name; one that ends in _share is a share of the budget."""
 F64 = npt.NDArray[np.float64]
-Watts = Annotated[float, Range(0)]
 
 
 class PowerSeries(Method[Series]):
@@ -45,9 +44,9 @@ class PowerSeries(Method[Series]):
     hardware: str = "8 x a100-80gb-sxm"
     model: str = "bigscience/bloom"
     channel: str = ""
-    budget_w: Watts = 0.0
-    idle_w: Watts = 0.0
-    busy_w: Watts = 0.0
+    budget_w: PositiveFloat | None = None
+    idle_w: PositiveFloat | None = None
+    busy_w: PositiveFloat | None = None
     low: Fraction = 0.8
     high: Fraction = 0.89
     delay_s: PositiveFloat = 40.0
@@ -199,6 +198,11 @@ def _watts(given: Series, channel: str, budget_w: float) -> F64:
     gaps = np.flatnonzero(~np.isfinite(values))
     if len(gaps):
         raise InputError(f"has no value at {given.time_s[gaps[0]]:g} s", names[0])
+    below = np.flatnonzero(values < 0)
+    if len(below):
+        raise InputError(
+            f"is {values[below[0]]:g} at {given.time_s[below[0]]:g} s: a row draws no less than 0", names[0]
+        )
     watts: F64 = values * (budget_w if unit == "share" else unit)
     return watts
 

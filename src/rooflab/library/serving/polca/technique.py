@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rooflab.deploy.engine import Engine, engine_of
 from rooflab.errors import RooflabError
-from rooflab.library.serving.polca.policy import SHARES, STAGES
+from rooflab.library.serving.polca.policy import BRAKE, SHARES, STAGES
 from rooflab.papers.parameters import Fraction
 from rooflab.papers.reasons import Reason, fact, moved
 from rooflab.papers.technique import Technique, require
@@ -33,15 +33,15 @@ class Polca(Technique):
         h = scenario.hardware
         require(h.device.kind == "gpu", f"{h.device.name} offers no clock to lock out of band")
         require(
-            0.2 <= self.clock < h.clock,
-            f"a clock of {self.clock:.0%} is no cap: devices run at {h.clock:.0%}, the brake at 20%",
+            SHARES[BRAKE] <= self.clock < h.clock,
+            f"a clock of {self.clock:.1%} is no cap: devices run at {h.clock:.0%}, the brake at {SHARES[BRAKE]:.1%}",
         )
         return replace(scenario, hardware=replace(h, clock=self.clock))
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Sequence[Technique]:
         """The three caps of the policy."""
-        return [cls(clock=c) for c in SHARES[1:4]]
+        return [cls(clock=c) for c in SHARES[1:BRAKE]]
 
     def because(self, before: Any, after: Any) -> Sequence[Reason]:
         """What requests lose and the devices save at the lower clock."""
@@ -102,6 +102,7 @@ class PolcaRow(Technique):
 
 
 _STEP: Final = 0.05
+"""Steps in which a smaller budget is looked for."""
 
 
 class _Row:
