@@ -40,8 +40,9 @@ def hardware_of() -> Hardware:
 
 @pytest.fixture(scope="session")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Row]]:
-    """Rows of a paper's check; each paper is checked once in a session."""
-    kept = Kept(tmp_path_factory.mktemp("checked"))
+    """Rows of a paper's check; each paper is checked once in a session, whichever process of it asks first."""
+    root = tmp_path_factory.getbasetemp()
+    kept = Kept((root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "checked")
     return lambda key: check([key], engines=api.engines(), kept=kept)
 
 

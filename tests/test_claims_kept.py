@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rooflab.api import engines
-from rooflab.evidence.claims.check import check, check_paper
+from rooflab.evidence.claims.check import check
 from rooflab.evidence.claims.kept import Kept
 from rooflab.evidence.claims.reach import digest
 from rooflab.evidence.claims.row import Row
@@ -23,8 +23,8 @@ PAPER = "llm_viewer"
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
-    return check_paper(PAPER, engines())
+def rows(checked) -> list[Row]:
+    return checked(PAPER)
 
 
 def test_kept_rows_are_the_rows(tmp_path: Path, rows: list[Row]) -> None:
@@ -87,17 +87,22 @@ def test_the_cache_is_where_users_keep_theirs(tmp_path: Path, rows: list[Row], m
     assert [p.parent for p in tmp_path.rglob("*.json")] == [tmp_path / "rooflab" / "claims"]
 
 
-def test_a_check_computes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_computes_once(tmp_path: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, bool]] = []
+    computed: list[str] = []
+    monkeypatch.setattr(
+        "rooflab.evidence.claims.check.check_paper", lambda name, *_, **__: computed.append(name) or rows
+    )
     first, again = (
         check([PAPER], engines=engines(), kept=Kept(tmp_path), each=lambda name, rows, kept: told.append((name, kept)))
         for _ in range(2)
     )
-    assert told == [(PAPER, False), (PAPER, True)]
+    assert (told, computed) == ([(PAPER, False), (PAPER, True)], [PAPER])
     assert repr(again) == repr(first)
     monkeypatch.setattr("rooflab.evidence.claims.kept.digest", lambda paper: "0" * 64)
     check([PAPER], engines=engines(), kept=Kept(tmp_path), each=lambda name, rows, kept: told.append((name, kept)))
     assert told[-1] == (PAPER, False)
+    assert computed == [PAPER, PAPER]
 
 
 def test_one_process_says_what_several_say(tmp_path: Path) -> None:
