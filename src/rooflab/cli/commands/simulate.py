@@ -21,7 +21,11 @@ __all__ = ["command"]
 
 @click.command("simulate", cls=ScenarioCommand)
 @scenario_options()
-@click.option("--saturation", is_flag=True, help="Find the highest rate at which every service level holds.")
+@click.option(
+    "--saturation",
+    is_flag=True,
+    help="The highest rate that holds every service level in the steady state, with its interval.",
+)
 @click.option("--records", metavar="FILE", help="One row a request: .csv, .jsonl or .parquet.")
 @click.option("--timeline", metavar="FILE.json", help="A trace of the run for Perfetto or chrome://tracing.")
 @click.option("--html", metavar="FILE", help="A page with latency distributions, load over time and the batch.")
@@ -65,7 +69,7 @@ def command(
 
 
 def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool) -> int:
-    from rooflab.simulator.serving.scenario import saturation
+    from rooflab.simulator.serving.capacity import capacity
     from rooflab.units import significant
 
     def show(rate: float, held: bool) -> None:
@@ -73,17 +77,23 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
             print(f"{significant(rate)} requests/s {'holds' if held else 'is too much'}", file=sys.stderr)
 
     with given.located():
-        rate, result = saturation(scenario, progress=show, tell=_tell(quiet))
+        found = capacity(scenario, progress=show, tell=_tell(quiet))
     if as_json:
-        click.echo(json.dumps({"rate": rate, "metrics": result.record() if result else None}, allow_nan=False))
-    else:
-        click.echo(
-            f"{significant(rate)} requests/s is the highest rate at which "
-            f"{'every target holds' if scenario.slo else 'it keeps up'}"
-        )
-        if result is not None:
-            _show(scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None), result)
-    return 0 if result is not None else 1
+        click.echo(json.dumps(found.record(), allow_nan=False))
+        return 0 if found.result is not None else 1
+    if found.result is None:
+        click.echo("no rate will do: not even 0.01 requests/s meets every target (rooflab simulate shows which)")
+        return 1
+    click.echo(
+        f"{significant(found.rate)} requests/s is the highest rate at which "
+        f"{'every target holds' if scenario.slo else 'it keeps up'} in the steady state "
+        f"(95 % interval {significant(found.low)} to {significant(found.high)}; {found.streams} streams, runs of "
+        f"{found.requests:,} requests)"
+    )
+    for line in found.warnings:
+        click.echo(f"! {line}")
+    _show(scenario.with_workload(rate=found.rate, concurrency=None, batch=None, scenario=None), found.result)
+    return 0
 
 
 def _tell(quiet: bool) -> Callable[[str], None] | None:

@@ -10,6 +10,7 @@ from rooflab.report.text.console import INDENT, labelled, literal
 from rooflab.report.text.headline import load_words, targets_words, title
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.results.serving import ServingResult
+from rooflab.simulator.results.steady import unsteady_words
 from rooflab.units import format_quantity, format_seconds, significant
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show_simulation(scenario: Scenario, result: ServingResult, out: Console) -> 
     out.print(f"  {_verdict(result)}")
     out.print(_latencies(result))
     out.print()
-    for name, text in _account(result):
+    for name, text in _account(scenario, result):
         out.print(labelled(name, text, out.width), soft_wrap=True)
 
 
@@ -72,7 +73,7 @@ def _latencies(result: ServingResult) -> Table:
     return table
 
 
-def _account(result: ServingResult) -> Iterable[tuple[str, str]]:
+def _account(scenario: Scenario, result: ServingResult) -> Iterable[tuple[str, str]]:
     """The lines below the table: name and text."""
     m = result.metrics
     waiting = f"{significant(m['waiting_mean'])} waiting on average (at most {significant(m['waiting_max'])})"
@@ -83,6 +84,8 @@ def _account(result: ServingResult) -> Iterable[tuple[str, str]]:
     if "kv_occupancy_mean" in m:
         load.append(f"cache {100 * m['kv_occupancy_mean']:.0f} % full, at most {100 * m['kv_occupancy_max']:.0f} %")
     yield "Load", "; ".join(load)
+    if scenario.workload.mode == "open" and (words := unsteady_words(result)):
+        yield "Note", words
     events = (
         [f"{significant(100 * m['cached_fraction'], 2)} % of prompt tokens found in the prefix cache"]
         if m["cached_fraction"]

@@ -262,8 +262,9 @@ def saturation(
     progress: Callable[[float, bool], None] | None = None,
     tell: Tell | None = None,
 ) -> tuple[float, ServingResult | None]:
-    """The highest request rate (1/s) at which every service level holds, by halving over runs with common random
-    numbers.
+    """The highest request rate (1/s) at which every service level holds for a finite run as a whole, ramp-up and drain
+    with it, by halving over runs with common random numbers (`rooflab.simulator.serving.capacity`: in the steady
+    state).
 
     Without service levels: the highest rate at which the engine keeps up (requests finish within 10 % of the time they
     arrive in). Returns the rate (0 when even the lowest fails) and the run at it. `progress` is told each rate and
