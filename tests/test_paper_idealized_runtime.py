@@ -163,3 +163,13 @@ def test_money_of_apis_is_per_token() -> None:
 
 class TestReaders(ReaderConformance):
     paper = paper
+
+
+def test_a_fit_below_zero_is_told() -> None:
+    prompt, output = (x.ravel() for x in np.meshgrid(np.arange(100.0, 900.0, 100.0), np.arange(10.0, 100.0, 10.0)))
+    log = Runs(
+        session=tuple(map(str, range(len(prompt)))), input_tokens=prompt.astype(int), output_tokens=output.astype(int),
+        duration_s=5.0 - 0.01 * output,
+    )  # fmt: skip
+    notes = rl.papers.run("idealized_runtime", log, method="denoised_runtime").notes
+    assert any("below zero by the fit" in note and "a further token takes -0.01 s" in note for note in notes)

@@ -231,3 +231,10 @@ class TestBlockTopK(MethodConformance):
 class TestScalingLaw(MethodConformance):
     method = ScalingLaw()
     given = RATES
+
+
+def test_keys_that_are_alike_leave_nothing_to_choose() -> None:
+    alike = Vectors(base=np.zeros((2000, 8), dtype=np.float32), queries=np.zeros((4, 8), dtype=np.float32))
+    found = run_on("kinetics", alike, method="block_top_k")
+    assert "nothing to choose" in found.because
+    assert found["attention mass recalled"] == pytest.approx(found.figure("attention mass recalled").baseline)

@@ -12,8 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
 
-__all__ = ["Infeasible", "InputError", "RooflabError", "nearest", "unknown"]
+__all__ = ["Infeasible", "InputError", "RooflabError", "nearest", "no_column", "unknown"]
+
+
+_FEW: Final = 12
+"""Names that a line lists."""
 
 
 class RooflabError(Exception):
@@ -42,20 +47,28 @@ class Infeasible(RooflabError):
     exit_code = 1
 
 
-def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """Up to `n` of `known` most like `name`, best first; case is ignored."""
+def nearest(name: str, known: Iterable[str], n: int = 3, *, alike: float = 0.4) -> list[str]:
+    """Up to `n` of `known` most like `name`, best first, by the share of letters that agree; case is ignored."""
     by_lower = {k.lower(): k for k in known}
-    return [by_lower[m] for m in get_close_matches(name.lower(), by_lower, n=n, cutoff=0.4)]
+    return [by_lower[m] for m in get_close_matches(name.lower(), by_lower, n=n, cutoff=alike)]
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> InputError:
-    """The error for a name that is not in a closed list, with the nearest ones."""
+    """The error for a name that is not in a closed list: the nearest ones, or all of a few where none is near."""
     options = list(known)
-    close = nearest(name, options)
-    if not close and len(options) <= 12:
+    few = len(options) <= _FEW
+    close = nearest(name, options, alike=0.6 if few else 0.4)
+    if not close and few:
         hint = f" Known: {', '.join(options)}."
     elif close:
         hint = f" Did you mean {', '.join(close)}?"
     else:
         hint = ""
     return InputError(f"no {what} called {name!r}.{hint}", where)
+
+
+def no_column(name: str, columns: Iterable[str], where: str = "") -> InputError:
+    """The error for a column that a reader's file does not have, with those that it has."""
+    own = list(columns)
+    more = f" and {len(own) - _FEW} more" if len(own) > _FEW else ""
+    return InputError(f"no column called {name!r} among {', '.join(own[:_FEW])}{more}", where)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.errors import InputError, unknown
+from rooflab.errors import InputError, no_column
 from rooflab.inputs.cells import (
     LARGEST,
     as_number,
@@ -60,9 +60,9 @@ class Rows:
         return found
 
     def column(self, name: str) -> Sequence[Any]:
-        """The cells of a column. Raises InputError with the nearest names."""
+        """The cells of a column. Raises InputError with those that there are."""
         if name not in self.columns:
-            raise unknown("column", name, self.columns, self.path)
+            raise no_column(name, self.columns, self.path)
         return self.columns[name]
 
     def numbers(self, name: str, *, low: float = -LARGEST, missing: bool = False) -> F64:

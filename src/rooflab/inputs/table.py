@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab import extras
-from rooflab.errors import InputError, unknown
+from rooflab.errors import InputError, no_column
 from rooflab.inputs.cells import as_number
 from rooflab.inputs.checks import finite
 from rooflab.inputs.content import frozen, taken
@@ -48,7 +48,7 @@ class Table:
 
     def __getitem__(self, name: str) -> Values:
         if name not in self.columns:
-            raise unknown("column", name, self.columns)
+            raise no_column(name, self.columns)
         return self.columns[name]
 
     def numbers(self, name: str) -> npt.NDArray[np.float64]:

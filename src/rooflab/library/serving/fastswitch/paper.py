@@ -132,7 +132,9 @@ def stall_share(lab: Lab) -> float:
 @paper.claim("memory")
 def same_memory(lab: Lab) -> dict[str, float]:
     """Mean share of the pool that holds tokens, with groups whose tails are taken back, and with single blocks."""
-    manager = Swapping(takes_back=lab.with_idea(), reuse=False, asynchronous=False, requests=150)
+    source = "the paper does not say how many conversations its pool was watched over"
+    requests = round(lab.assume("conversations of the allocator's trace", 150, low=75, high=300, source=source))
+    manager = Swapping(takes_back=lab.with_idea(), reuse=False, asynchronous=False, requests=requests)
     used = manager.run(lab, busy(lab)).figure("pool in use")
     assert used.baseline is not None
     return {"groups": used.value, "pages": used.baseline}

@@ -69,6 +69,9 @@ class DenoisedRuntime(Method[Runs]):
             t = self._dealt(log, lab)
             kept = denoised(t)
             found[name or "all requests"] = _Fitted(label=label, every=t, kept=kept, raw=fit(t), fitted=fit(kept))
+            wrong = found[name or "all requests"].fitted.impossible
+            if wrong:
+                notes.append(f"{label}below zero by the fit, so that it is no model of these requests: {wrong}")
             if unusable:
                 notes.append(f"{label}{unusable:,} requests without lengths or runtime are left out")
         figures = [figure for one in found.values() for figure in (*_figures(lab, one), *self._costs(lab, one))]

@@ -68,6 +68,15 @@ class Runtime:
             seconds = seconds + np.maximum(at - self.prompts[-1], 0.0) * slope
         return seconds
 
+    @property
+    def impossible(self) -> str:
+        """What of the fit lies below zero, which no runtime does; empty if nothing."""
+        said = [f"a further token takes {self.g_s:.3g} s"] if self.g_s < 0 else []
+        low = int(np.argmin(self.f_s))
+        if self.f_s[low] < 0:
+            said.append(f"a prompt of {self.prompts[low]:,.0f} tokens takes {self.f_s[low]:.3g} s")
+        return " and ".join(said)
+
     def seconds(self, prompt: F64 | float, output: F64 | float) -> F64:
         """Idealized runtime of requests."""
         return self.prompt_seconds(prompt) + (np.asarray(output, dtype=np.float64) - 1.0) * self.g_s

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.errors import InputError, unknown
+from rooflab.errors import InputError, no_column, unknown
 from rooflab.inputs.runs import Runs
 from rooflab.library.serving.idealized_runtime.fit import F64, Timings
 
@@ -68,7 +68,7 @@ def by_model(log: Runs, seconds: F64, model: str = "") -> Iterator[tuple[str, Ti
 def _seconds(log: Runs, name: str) -> npt.NDArray[np.float64]:
     columns = log.columns
     if name not in columns:
-        raise unknown("column", name, columns)
+        raise no_column(name, columns)
     values = columns[name]
     if isinstance(values, tuple):
         raise InputError("holds texts, not seconds", name)

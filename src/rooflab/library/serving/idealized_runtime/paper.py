@@ -100,7 +100,7 @@ class IdealizedRuntime(Method[Scenario]):
             ("a profile", float(timed.seconds.sum()) * self.trials * devices / 3600, "device-hours"),
         ]
         if price is not None:
-            figures.append(("idealized cost", seconds * devices * price / 3.6, "USD per 1,000 requests"))
+            figures.append(("idealized cost", 1e3 * seconds * devices * price / 3600, "USD per 1,000 requests"))
         waits = launch_s(lab, done) if self.launches else 0.0
         notes = (f"the host launches a layer's kernels in {waits * 1e3:.2f} ms (assumed)",) if waits else ()
         return Outcome(

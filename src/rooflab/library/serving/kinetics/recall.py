@@ -96,7 +96,7 @@ class BlockTopK(Method[Vectors]):
     def _checked(self, given: Vectors) -> F64:
         """The queries, scaled as softmax sees them."""
         if given.queries is None:
-            raise Infeasible("there are keys (base) and no queries to choose with")
+            raise Infeasible("there are keys and no queries to choose with: arrays are called base (keys) and queries")
         count = len(given.queries)
         require(count % self.group == 0, f"{count:,} queries are not whole groups of {self.group}")
         same = not self.causal or count == len(given) * self.group
@@ -159,6 +159,11 @@ class BlockTopK(Method[Vectors]):
 
     def _because(self, found: Recalled, done: Counter[str], budget: int) -> str:
         exact, own, random = (float(found[n].mean()) for n in (_EXACT, _OWN, _RANDOM))
+        if exact <= random * (1 + 1e-6):
+            return (
+                f"attention is as wide as it can be: any {budget:,} of {done['seen'] / done['choices']:,.0f} tokens "
+                f"hold {exact:.0%} of its mass, and there is nothing to choose"
+            )
         return (
             f"{budget:,} of {done['seen'] / done['choices']:,.0f} tokens hold {exact:.0%} of attention's mass at best; "
             f"blocks of {self.block} chosen by {self.chosen} find {own:.0%}, at random {random:.0%}"

@@ -78,8 +78,10 @@ def overlap_gain(lab: Lab) -> float:
     """Sequences in flight of a long batch over those whose whole cache would fit, by running its steps."""
     prompt, output, cache = lab.data("prompt", 98), lab.data("answer", 256), lab.data("cache, tokens", 534_000)
     step = lab.data("tokens a step", 20_000)
+    source = "equation 7 is of the steady state, to which a longer batch lies nearer; no length is said"
+    sequences = round(lab.assume("sequences of a long batch", 12_000, low=6_000, high=24_000, source=source))
     found = run_batch(
-        prompt, output, 12_000, cache_tokens=cache, stream_s=1.0, token_s=0.0, cached_s=0.0, step_tokens=step,
+        prompt, output, sequences, cache_tokens=cache, stream_s=1.0, token_s=0.0, cached_s=0.0, step_tokens=step,
         overlapped=lab.with_idea(),
     )  # fmt: skip
     return found.running * (prompt + output) / cache

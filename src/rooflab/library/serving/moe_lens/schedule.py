@@ -58,7 +58,7 @@ def run_requests(prompts: I64, outputs: I64, r: Rates, *, overlapped: bool = Tru
         )
     step_tokens = max(r.step_tokens, int(prompts.max()))
     waiting = [(int(p), int(o)) for p, o in zip(prompts[::-1], outputs[::-1], strict=True)]
-    length, left, held = (np.zeros(0, dtype=np.int64) for _ in range(3))
+    length = left = held = np.zeros(0, dtype=np.int64)
     seconds, steps, preempted, sequence_s = 0.0, 0, 0, 0.0
     while waiting or len(length):
         needs = _blocks(length + 1) if overlapped else held
