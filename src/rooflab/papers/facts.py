@@ -31,7 +31,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 

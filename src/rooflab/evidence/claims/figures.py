@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from rooflab.errors import RooflabError
+from rooflab.evidence.claims.remembered import remembering
 from rooflab.papers.claim import Claim
 from rooflab.papers.condition import Condition
 from rooflab.papers.expectation import Got
@@ -23,20 +24,22 @@ BROKEN: Final = (
 
 
 class Labs:
-    """Labs by condition, so that claims of a paper share what each has computed; all ask the same `engines`. Changed
-    code has labs of its own, by its `changes`."""
+    """Labs by condition, so that claims of a paper share what each has computed; all ask the same `engines`, which
+    remember. Changed code has labs of its own, by its `changes`, whose engines do not."""
 
     def __init__(self, engines: Engines) -> None:
         self.engines = engines
+        self._remembering = remembering(engines)
         self._labs: dict[tuple[Condition, frozenset[Any]], Lab] = {}
 
     def get(self, condition: Condition | None = None, changes: Mapping[Any, Any] | None = None) -> Lab:
         """The lab under `condition` (or none) for the code with `changes` (or none), its record empty."""
         condition = condition or Condition()
         key = condition, frozenset((changes or {}).items())
-        lab = self._labs.setdefault(key, Lab(self.engines, condition))
-        lab.forget()
-        return lab
+        if key not in self._labs:
+            self._labs[key] = Lab(self.engines if changes else self._remembering, condition)
+        self._labs[key].forget()
+        return self._labs[key]
 
 
 def figure(
