@@ -11,11 +11,16 @@ import pytest
 from toy_paper import toy
 
 from rooflab import api
+from rooflab.costs.engine_constants import active, using
 from rooflab.evidence.claims.check import check_claims
+from rooflab.evidence.claims.figures import Labs
 from rooflab.evidence.claims.ledger import NAME, Entry, Ledger
 from rooflab.evidence.claims.row import STATUSES, Row
 from rooflab.extras import REQUIREMENTS
+from rooflab.inputs.perturb import Perturbation
+from rooflab.papers.condition import Condition
 from rooflab.papers.paper import Paper
+from rooflab.scenario.scenario import Scenario
 
 CLAIM = '\n@paper.claim("c")\ndef figure(lab):\n'
 SPEED = CLAIM + "    return lab.estimate(served(lab)).output_tokens_per_s\n"
@@ -217,3 +222,23 @@ def test_every_status_is_explained() -> None:
     assert set(STATUSES) == {
         "reproduced", "depends", "failing", "not-modelled", "calibrated", "input", "analogue", "needs-extra"
     }  # fmt: skip
+
+
+def test_engines_remember_for_unchanged_code_alone() -> None:
+    """The same scenario under another condition is not asked again; other constants, and changed code, are."""
+    asked: list[str] = []
+
+    def said(scenario: Scenario) -> Any:
+        asked.append(scenario.model.name)
+        return len(asked)
+
+    labs = Labs(replace(api.engines(), estimate=said))
+    s = labs.get().scenario(
+        model="meta-llama/Llama-3.1-8B", hardware="h100-sxm", workload={"isl": 64, "osl": 8, "rate": "1/s"}
+    )
+    at_end = Condition(assumption=("x", "low"))
+    assert [labs.get().estimate(s), labs.get(at_end).estimate(s), labs.get().estimate(s)] == [1, 1, 1]
+    assert labs.get(Condition(perturbation=Perturbation("memory bandwidth", 2.0))).estimate(s) == 2
+    with using(replace(active(), name="another")):
+        assert labs.get(Condition(seed=7)).estimate(s) == 3
+    assert labs.get(changes={("file", (1, 0, 1, 2)): 3.0}).estimate(s) == 4
