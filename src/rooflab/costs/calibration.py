@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from rooflab.costs.attention import DecodeCurve, PrefillCurve
 from rooflab.costs.collective import AllReduceCurve, CollectiveCurves, LinkCurve
@@ -82,6 +82,12 @@ _KIND_DEFAULT: Final[Mapping[str, str]] = {
     "mcu": "mcu",
 }  # fmt: skip
 
+_HELD_BACK: Final[Mapping[str, tuple[float, float]]] = {"l40s": (350.0, 362e12)}
+"""Tables of cards whose power keeps them from their peak: watts and peak of products in 16 bits. The L40S reaches 0.59 of
+it; an L20 has half the rate on nearly as many watts."""
+_UNHINDERED: Final = "rtx-pro-6000-server"
+"""The table of like units whose power suffices: no share is taken to be above its own."""
+
 # formats that stand in for one without a curve, nearest first
 _STAND_INS: Final[Mapping[str, tuple[str, ...]]] = {
     "bf16": (),
@@ -111,6 +117,9 @@ _ENGINES: Final[Mapping[str, str]] = {
     "nim": "trtllm",
     "dynamo": "trtllm",
 }
+
+
+_Shared = TypeVar("_Shared", GemmCurve, MoeCurve)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +236,8 @@ def _calibration_for(device: Device, engine: str, own: UserKernels | None) -> Ke
     name, rule = _choose(device)
     file, engine = load_fit_file(name), engine_key(engine)
     look = _Lookup(file, engine, own)
-    gemm = {fmt: cast(GemmCurve, look.format("gemm", fmt)) for fmt in GEMM_COMPUTE}
-    moe = {fmt: cast(MoeCurve, look.format("moe", fmt)) for fmt in GEMM_COMPUTE}
+    gemm = {fmt: _relieved(cast(GemmCurve, look.format("gemm", fmt)), "gemm", fmt, device, name) for fmt in GEMM_COMPUTE}
+    moe = {fmt: _relieved(cast(MoeCurve, look.format("moe", fmt)), "moe", fmt, device, name) for fmt in GEMM_COMPUTE}
     links = _link_file(device, file)
     names = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
     if links is None:
@@ -264,6 +273,19 @@ def _calibration_for(device: Device, engine: str, own: UserKernels | None) -> Ke
         scale_up_link=device.scale_up.key,
         fits=MappingProxyType(look.fits),
     )
+
+
+def _relieved(curve: _Shared, kernel: str, name: str, device: Device, table: str) -> _Shared:
+    """`curve`, whose share of peak is that of a table whose card was short of power, for a card with more watts to a
+    FLOP: as much arithmetic for a watt, up to the share of a card that is not short of it."""
+    if table not in _HELD_BACK or device.key == table:
+        return curve
+    watts, flops = _HELD_BACK[table]
+    free = load_fit_file(_UNHINDERED).find("", f"{kernel}/{name}")
+    relief = device.tdp_w / device.peak("bf16") / (watts / flops)
+    if free is None or relief <= 1.0:
+        return curve
+    return replace(curve, ec=max(curve.ec, min(curve.ec * relief, cast(_Shared, free[0]).ec)))
 
 
 class _Lookup:

@@ -13,11 +13,14 @@ __all__ = ["users_at_once", "with_engine_limits"]
 _SEQUENCES: Final = 256
 _TOKENS: Final = 8192
 _SHARE: Final = 0.9
+_SGLANG_SHARE: Final = 0.88
+"""``mem_fraction_static`` of SGLang's server_args (0.4) on one device; down to 0.81 on eight."""
 _LARGE_BYTES: Final = 70 * 2.0**30
 _LLAMACPP_TOKENS: Final = 512
 """``n_ubatch`` of llama.cpp: positions whose activations and logits live at once."""
 _LLAMACPP_SHARE: Final = 0.98
 """llama.cpp takes what is free; driver and display keep the rest. Assumed."""
+_SHARES: Final = {"llamacpp": _LLAMACPP_SHARE, "sglang": _SGLANG_SHARE}
 _LLAMACPP_SLOTS: Final = 4
 """Slots of llama-server where nothing says how many users there are (its own choice since late 2025)."""
 
@@ -33,7 +36,8 @@ def with_engine_limits(deployment: Deployment, device: Device, users: int) -> De
 
     llama.cpp has a slot for each of the `users`, micro-batches of 512 tokens, and all free memory. vLLM holds 1,024
     sequences on devices of 70 GiB and more, but for A100s (EngineArgs of vLLM since 0.8.4), 256 on others; that is what
-    other servers are given, too, and 8,192 tokens and nine tenths of the memory.
+    other servers are given, too, and 8,192 tokens and nine tenths of the memory (SGLang's share is of weights and cache
+    alone).
     """
     limits, engine = deployment.limits, deployment.runtime.engine
     if limits.max_num_seqs and limits.max_num_batched_tokens and limits.gpu_memory_utilization:
@@ -44,5 +48,5 @@ def with_engine_limits(deployment: Deployment, device: Device, users: int) -> De
     return deployment.changed(
         max_num_seqs=limits.max_num_seqs or sequences,
         max_num_batched_tokens=limits.max_num_batched_tokens or (_LLAMACPP_TOKENS if desktop else _TOKENS),
-        gpu_memory_utilization=limits.gpu_memory_utilization or (_LLAMACPP_SHARE if desktop else _SHARE),
+        gpu_memory_utilization=limits.gpu_memory_utilization or _SHARES.get(engine, _SHARE),
     )

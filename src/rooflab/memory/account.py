@@ -1,6 +1,7 @@
 """What must be resident on each device, and how many sequences the rest holds.
 
     memory · utilisation = weights + activations + workspace + engine reserve + [KV cache and states]
+    (memory − engine reserve) · utilisation = weights + [KV cache and states]  in SGLang, activations beyond
     [KV cache and states] = utilisation · (memory − all others)  in TensorRT-LLM: its setting is a share of what is free
 
 Offloaded weights leave two layers on the device (the one at work and the one that arrives) and fill their tier; a cache
@@ -21,6 +22,7 @@ from typing import Final
 
 import numpy as np
 
+from rooflab.memory.engine_buffers import activation_bytes, expert_bytes
 from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.operators.offload import host_shares, mixtures_of, stored_bytes
 from rooflab.operators.ops import ExpertGemm
@@ -29,7 +31,7 @@ from rooflab.operators.step import step_operators
 from rooflab.scenario.attention import Attention, LatentAttention
 from rooflab.scenario.deployment import Held
 from rooflab.scenario.hardware import Hardware
-from rooflab.scenario.model import Experts, LinearAttention, Model, ShortConvolution, StateSpace
+from rooflab.scenario.model import LinearAttention, Model, ShortConvolution, StateSpace
 from rooflab.scenario.split import Split
 
 __all__ = ["MemoryAccount", "account"]
@@ -43,8 +45,6 @@ _RESERVE_SHARE: Final = 0.05
 """The same on small devices: at most this share of memory."""
 _STATE_BYTES: Final = 4.0
 """Recurrent states are fp32 in the engines."""
-_ACTIVATION_COPIES: Final = 4.0
-"""Hidden-wide buffers that live at once in a block (input, residual, normed, output); assumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def _window(mixer: object) -> float | None:
 
 def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dict[str, float]:
     device, tp = hardware.device, d.split.tp or 1
-    layers, experts, table, head = _weights_bytes(model, formats, d.split)
+    layers, experts, table, head = _weights_bytes(model, formats, d.split, d.runtime.engine, device.family)
     offload = d.runtime.offload
     whole, routed = host_shares(offload, model.layers, mixtures_of(model))
     if offload is not None and offload.weights is not None:
@@ -137,9 +137,9 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
         table, head = (table, 0.0) if model.tied else (0.0, 0.0 if whole else head)
     weights = held + table + head
     reserve = min(_RESERVE_BYTES.get(device.kind, float("inf")), _RESERVE_SHARE * device.memory_bytes)
-    activations = _activation_bytes(model, d)
+    activations = activation_bytes(model, d)
     taken = weights + activations + reserve
-    left = _left_bytes(d, device.memory_bytes, taken)
+    left = _left_bytes(d, device.memory_bytes, weights, activations, reserve)
     out = {
         "capacity_bytes": taken + left,
         "weights_bytes": weights,
@@ -185,14 +185,21 @@ def _sparse_latent_bytes(mixer: LatentAttention, element_bytes: float) -> float:
     return latent + mixer.rope_dim * (2.0 if narrow else element_bytes) + (index + 4.0 if index else 0.0)
 
 
-def _left_bytes(d: Held, memory_bytes: float, taken_bytes: float) -> float:
-    """What `taken_bytes` leave on the device: of the engine's share of memory, or, in TensorRT-LLM, the share of what
-    they leave."""
+def _left_bytes(
+    d: Held, memory_bytes: float, weights_bytes: float, activations_bytes: float, reserve_bytes: float
+) -> float:
+    """What weights, activations and reserve leave on the device of the engine's share of memory.
+
+    SGLang's share (--mem-fraction-static) is of weights and cache alone, out of what its context leaves;
+    TensorRT-LLM's is of what all others leave.
+    """
     # devices of a host whose memory is the host's own share it with the system: utilisation covers that too
+    share, left = d.limits.gpu_memory_utilization, memory_bytes - weights_bytes - activations_bytes - reserve_bytes
+    if d.runtime.engine == "sglang":
+        return min((memory_bytes - reserve_bytes) * share - weights_bytes, left)
     if d.runtime.engine != "trtllm":
-        return memory_bytes * d.limits.gpu_memory_utilization - taken_bytes
-    left = memory_bytes - taken_bytes
-    return left * d.limits.gpu_memory_utilization if left > 0 else left
+        return left - memory_bytes * (1.0 - share)
+    return left * share if left > 0 else left
 
 
 def _free_bytes(hardware: Hardware, d: Held, on_device: float, layers: float) -> float:
@@ -216,9 +223,11 @@ def _stage_layers(count: int, pp: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[float, float, float, float]:
+def _weights_bytes(
+    model: Model, formats: StepFormats, split: Split, engine: str, family: str
+) -> tuple[float, float, float, float]:
     """Bytes of one rank's layers without their routed experts, of those, of its embedding and of its head, from its
-    operators at a token count that needs all of them."""
+    operators at a token count that needs all of them; experts as `engine` lays them out on devices of `family`."""
     tp, pp = split.tp or 1, split.pp
     whole = Degrees(float(tp), 1.0, float(split.ep or 1), float(split.dp), float(split.cp))
     layers, experts, table, head = 0.0, 0.0, 0.0, 0.0
@@ -229,7 +238,7 @@ def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[fl
         elif op.group == "embedding":
             table += size
         elif isinstance(op, ExpertGemm):
-            experts += size
+            experts += expert_bytes(op, formats, engine, family)
         else:
             layers += size
     if not model.vision:
@@ -239,24 +248,3 @@ def _weights_bytes(model: Model, formats: StepFormats, split: Split) -> tuple[fl
     depth = _stage_layers(model.layers, pp) / model.layers
     ends = min(pp, 2)  # embedding and head sit on different stages
     return float((layers + encoder) * depth), float(experts * depth), float(table / ends), float(head / ends)
-
-
-def _activation_bytes(model: Model, d: Held) -> float:
-    """Peak of live activations of the largest step and the fp32 logits of its sequences."""
-    tokens = d.limits.max_num_batched_tokens / (d.split.dp * d.split.cp)
-    width = 0.0
-    for run in model.runs:
-        ffn = run.block.ffn
-        if isinstance(ffn, Experts):
-            # permuted copies of each token for its experts, processed in chunks by every engine
-            width = max(
-                width, ffn.top_k * 2.0 * (ffn.latent or model.hidden) / 4.0 + ffn.width * ffn.top_k / (d.split.tp or 1)
-            )
-        elif ffn is not None:
-            width = max(width, ffn.width * (ffn.matrices - 1.0) / (d.split.tp or 1))
-    logits = (
-        min(d.limits.max_num_seqs, d.limits.max_num_batched_tokens) * model.vocab * 4.0
-        if model.head and not model.vision
-        else 0.0
-    )
-    return tokens * (_ACTIVATION_COPIES * model.hidden + width) * 2.0 + logits / (d.split.tp or 1) / d.split.dp

@@ -24,9 +24,6 @@ _PLAIN_CACHE: Final = {("GLM-5", "H200")}
 """(model, device) of the recipes that leave the cache in 16 bits in spite of narrow weights."""
 _REPUBLISHED: Final = ("Qwen3.5-397B-A17B", "Kimi-K2.5")
 """Models of which the gap analysis republishes InferenceX's runs."""
-_STATIC_MARGIN: Final = 0.03
-"""SGLang's mem-fraction-static counts weights and cache alone; what runs beside them (2 GB, activations) is about this
-share of memory."""
 
 
 def is_inferencex(row: Mapping[str, str]) -> bool:
@@ -97,5 +94,5 @@ def _sglang(row: Mapping[str, str], users: int, isl: float) -> dict[str, Any]:
             if row["tp"] == "4":
                 fraction, chunk, every = 0.95, 8192, 10
     out: dict[str, Any] = {"max_num_batched_tokens": chunk, "admit_every": every}
-    out["gpu_memory_utilization"] = min(fraction + _STATIC_MARGIN, 0.97)
+    out["gpu_memory_utilization"] = fraction
     return out
