@@ -75,6 +75,9 @@ _REMARK = re.compile(r"^(?:x\d+|\d{3,4}w|w)$")
 _SXM = re.compile(r"\bsxm\d\b")
 _GLUED_BRAND = re.compile(r"\b(rtx|rx)(?=\d)")
 _BRACKET = re.compile(r"[\[(]([^\])]*)[\])]")
+_PROCESSOR = re.compile(r"\bcpu\b", re.IGNORECASE)
+# chips whose processor is in the catalogue under a name of its own; the others' is KEY-cpu
+_PROCESSORS = {"strix-halo-8060s": "ryzen-ai-max-395"}
 # the same part is sold with several sizes of memory: a size in the label is that machine's
 _FITTED = frozenset({"apple", "cpu", "soc"})
 
@@ -142,11 +145,27 @@ def device_key(label: str, where: str = "hardware") -> str:
     for reading in _readings(label):
         key = index.get(_norm(reading, memory=True)) or index.get(_norm(reading, memory=False))
         if key is not None and _size_fits(key, reading):
-            return key
+            return _side(key, label, where)
     keys = list(load("devices")["devices"])
     stem = re.split(r"[-\s]", label.strip().lower())[0]
     relatives = [key for key in keys if key.startswith(f"{stem}-")]
     raise unknown("accelerator", label, relatives or keys, where)
+
+
+def _side(key: str, label: str, where: str) -> str:
+    """The part of a chip that a label means: its processor where it says so, and not the GPU beside it."""
+    facts, rows = row(key), load("devices")["devices"]
+    if not _PROCESSOR.search(label) or not (facts["kind"] == "apple" or facts.get("sm_count")):
+        return key
+    chip = re.sub(r"-\d+c$", "", key)
+    side: str = _PROCESSORS.get(chip, f"{chip}-cpu")
+    if side in rows:
+        return side
+    raise InputError(
+        f"{label!r}: the catalogue's {key} is a GPU, and no processor of it is known; name one, or spell it out "
+        "({device: {like: epyc-9654, bandwidth: ...}})",
+        where,
+    )
 
 
 def _fitted(found: Device, label: str) -> Device:

@@ -30,6 +30,8 @@ KEYS = (
 
 _COUNT_FIRST = re.compile(r"^\s*(\d+)\s*[x×*]\s*(\S.*)$", re.IGNORECASE)
 _COUNT_LAST = re.compile(r"^(.*\S)\s+[x×*]\s*(\d+)\s*$", re.IGNORECASE)
+_SOCKETS = re.compile(r"\b(?:dual|two|2)[- ]?sockets?\b|\bdual\b|\b2[sp]\b", re.IGNORECASE)
+_SOCKET_LINK = "socket-to-socket"
 # Sequential read of a common PCIe 4 or 5 drive is `nvme-gen4-x4` of the link list; hosts here are fitted with that.
 _NVME = "nvme-gen4-x4"
 _IN_A_DATA_CENTRE_NOT = frozenset({"desktop", "machine", "board", "workstation-4090", "dgx-spark"})
@@ -67,8 +69,26 @@ def _from_text(text: str, where: str) -> Hardware:
     try:
         found = device(name, where)
     except InputError as error:
+        if (two := _two_sockets(name, count or 1, where)) is not None:
+            return given_as(two, text)
         raise _with_hosts(error, name, where) from None
     return given_as(_assemble(found, count or 1, usual_host(found, count or 1)), text)
+
+
+def _two_sockets(name: str, count: int, where: str) -> Hardware | None:
+    """`count` hosts of two processors each, where `name` says so ("dual EPYC 9654", "Xeon 8480 2S")."""
+    one = _SOCKETS.sub(" ", name).strip()
+    if one == name or not one:
+        return None
+    try:
+        found = device(one, where)
+    except InputError:
+        return None
+    if found.kind != "cpu":
+        return None
+    sources = {**found.sources, "scale_up": "two sockets of a host"}
+    joined = replace(found, scale_up=link(_SOCKET_LINK), sources=sources)
+    return replace(_assemble(joined, 2 * count, usual_host(found, 2 * count)), devices_per_host=2)
 
 
 def _split_count(text: str, where: str) -> tuple[int | None, str]:

@@ -236,7 +236,9 @@ def _calibration_for(device: Device, engine: str, own: UserKernels | None) -> Ke
     name, rule = _choose(device)
     file, engine = load_fit_file(name), engine_key(engine)
     look = _Lookup(file, engine, own)
-    gemm = {fmt: _relieved(cast(GemmCurve, look.format("gemm", fmt)), "gemm", fmt, device, name) for fmt in GEMM_COMPUTE}
+    gemm = {
+        fmt: _relieved(cast(GemmCurve, look.format("gemm", fmt)), "gemm", fmt, device, name) for fmt in GEMM_COMPUTE
+    }
     moe = {fmt: _relieved(cast(MoeCurve, look.format("moe", fmt)), "moe", fmt, device, name) for fmt in GEMM_COMPUTE}
     links = _link_file(device, file)
     names = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")

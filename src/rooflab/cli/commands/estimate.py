@@ -35,24 +35,25 @@ def command(given: list[Given], breakdown: bool, batch: str | None, as_json: boo
         return estimate_file(batch, given, quiet=quiet)
     status = 0
     for i, one in enumerate(given):
-        estimate = _solve(one)
+        estimate, engine = _solve(one)
         status = max(status, int(bool(estimate.meets()) or estimate.saturated))
         if as_json:
-            click.echo(json.dumps(_record(estimate, breakdown), allow_nan=False))
+            click.echo(json.dumps(_record(estimate, engine, breakdown), allow_nan=False))
         else:
-            _show(estimate, breakdown, first=i == 0)
+            _show(estimate, engine, breakdown, first=i == 0)
     return status
 
 
-def _solve(one: Given) -> Estimate:
+def _solve(one: Given) -> tuple[Estimate, str]:
+    """The estimate, and the engine that was asked for ("" where none was)."""
     from rooflab.api import estimate
 
     scenario = one.scenario()
     with one.located():
-        return estimate(scenario)
+        return estimate(scenario), scenario.deployment.runtime.engine
 
 
-def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
+def _record(estimate: Estimate, engine: str, breakdown: bool) -> dict[str, object]:
     from rooflab.cli.records import deployment_record
 
     out: dict[str, object] = {
@@ -60,6 +61,7 @@ def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
         "model": estimate.scenario.model.served_name,
         "hardware": f"{estimate.scenario.hardware.count} x {estimate.scenario.hardware.device.key}",
         "deployment": deployment_record(estimate.scenario.deployment),
+        "engine_given": bool(engine),
         "metrics": estimate.record(),
         "missed": [
             {"target": key, "got_s": got if got < float("inf") else None, "limit_s": limit}
@@ -78,14 +80,14 @@ def _record(estimate: Estimate, breakdown: bool) -> dict[str, object]:
     return out
 
 
-def _show(estimate: Estimate, breakdown: bool, *, first: bool) -> None:
+def _show(estimate: Estimate, engine: str, breakdown: bool, *, first: bool) -> None:
     from rooflab.report.text.console import console
     from rooflab.report.text.estimate import show_breakdown, show_estimate
 
     out = console()
     if not first:
         out.rule(style="dim")
-    show_estimate(estimate, out)
+    show_estimate(estimate, out, engine_given=bool(engine))
     if breakdown:
         from rooflab.estimator.serving.breakdown import breakdown as operators
 

@@ -18,6 +18,7 @@ from rooflab.memory.account import MemoryAccount, account
 from rooflab.report.text.console import labelled, literal
 from rooflab.report.text.headline import deployment_words, load_words, targets_words, title
 from rooflab.report.text.trust import trust_words
+from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import format_quantity, format_seconds, significant
 
@@ -40,8 +41,8 @@ _MEANING = {
 }
 
 
-def show_estimate(estimate: Estimate, out: Console) -> None:
-    """Print one estimate."""
+def show_estimate(estimate: Estimate, out: Console, *, engine_given: bool = True) -> None:
+    """Print one estimate. `engine_given`: somebody chose the engine; where nobody did, a line says which is priced."""
     s = estimate.scenario
     out.print(f"[bold]{literal(title(s))}[/]")
     wanted = targets_words(s)
@@ -57,6 +58,17 @@ def show_estimate(estimate: Estimate, out: Console) -> None:
     out.print()
     for name, text in _account(estimate):
         out.print(labelled(name, text, out.width), soft_wrap=True)
+        if name == "Trust" and not engine_given:
+            usual = ENGINES[s.deployment.runtime.engine]
+            out.print(
+                labelled(
+                    "",
+                    f"no engine was given: {usual} is priced, the usual one of such hardware; the "
+                    "intervals are of its errors, another may lie outside them",
+                    out.width,
+                ),
+                soft_wrap=True,
+            )
 
 
 def _answer(estimate: Estimate) -> list[str]:
