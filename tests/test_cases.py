@@ -36,7 +36,7 @@ def test_gpt_oss_on_one_hopper_card_in_vllm() -> None:
 
 
 def test_marlin_pads_each_cut_of_an_expert() -> None:
-    # 17.2 GiB a device on 4 x A100 (log in dennislee22/vLLM-benchmarking): 2,880 / 4 = 720 becomes 768, 2,880 becomes 3,072
+    # 17.2 GiB a device on 4 x A100 (log in dennislee22/vLLM-benchmarking): 2,880 / 4 = 720 becomes 768, 2,880 3,072
     found = estimate("openai/gpt-oss-120b", "4 x a100-sxm-80gb", SMALL, engine="vllm", tp=4)
     assert found.weights_bytes / GIB == pytest.approx(17.2, rel=0.02)
     # vllm-project/vllm 33155's model on the kernels that pad nothing

@@ -345,7 +345,7 @@ def test_parallel_blocks_have_one_norm() -> None:
             },
             ("fp8-block", None, None),
         ),
-        ({"group_size": 64, "bits": 4}, ("int4-g32", None, None)),
+        ({"group_size": 64, "bits": 4}, ("mlx-4-g64", None, None)),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, ("int4", None, None)),
     ],
 )

@@ -21,6 +21,7 @@ from rooflab.errors import InputError
 from rooflab.files import is_file
 from rooflab.scenario.dtype import DTYPES
 from rooflab.scenario.exact import given_as, read_exact
+from rooflab.scenario.gguf.model import model_from_gguf
 from rooflab.scenario.hf.model import model_from_config
 from rooflab.scenario.model import Model, Run
 
@@ -138,7 +139,7 @@ def _unfold(value: Any) -> Any:
 
 
 def model(value: object, where: str = "model") -> Model:
-    """A model from a name, the path of a config.json or of a folder with one, or an inline config.
+    """A model from a name, the path of a config.json, of a folder with one or of a ``.gguf`` file, or an inline config.
 
     An inline config may start from a catalogue model: ``{like: NAME, num_hidden_layers: 2}``; ``{exact: {...}}`` gives
     the shapes themselves (`rooflab.scenario.exact`).  A format at the end of a name (``-FP8``, ``-NVFP4``) sets the
@@ -153,7 +154,9 @@ def model(value: object, where: str = "model") -> Model:
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{value!r} is not a model: give a name, a path to a config.json, or its fields", where)
     path = _path(value)
-    return _from_file(path) if path else _named(value, where)
+    if path is None:
+        return _named(value, where)
+    return given_as(model_from_gguf(path), value) if path.suffix == ".gguf" else _from_file(path)
 
 
 def _path(label: str) -> Path | None:
@@ -163,7 +166,7 @@ def _path(label: str) -> Path | None:
         raise InputError("no such file", label) from None
     if is_file(path / "config.json"):
         return path / "config.json"
-    if path.suffix == ".json" or label.startswith(("./", "../", "/", "~")):
+    if path.suffix in (".json", ".gguf") or label.startswith(("./", "../", "/", "~")):
         if not is_file(path):
             raise InputError("no such file", str(path))
         return path

@@ -83,8 +83,8 @@ _KIND_DEFAULT: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 _HELD_BACK: Final[Mapping[str, tuple[float, float]]] = {"l40s": (350.0, 362e12)}
-"""Tables of cards whose power keeps them from their peak: watts and peak of products in 16 bits. The L40S reaches 0.59 of
-it; an L20 has half the rate on nearly as many watts."""
+"""Tables of cards whose power keeps them from their peak: watts and peak of products in 16 bits. The L40S reaches 0.59
+of it; an L20 has half the rate on nearly as many watts."""
 _UNHINDERED: Final = "rtx-pro-6000-server"
 """The table of like units whose power suffices: no share is taken to be above its own."""
 

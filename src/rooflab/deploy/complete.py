@@ -14,6 +14,7 @@ from rooflab.memory.explain import does_not_fit
 from rooflab.operators.split import check_split, split_problem
 from rooflab.scenario.attention import Attention
 from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.dtype import dtype
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
 from rooflab.scenario.offload import Offload
@@ -32,8 +33,11 @@ _BY_LAYERS = ("llamacpp",)
 
 
 def default_engine(model: Model, hardware: Hardware) -> str:
-    """The engine that people use for a kind of model on a kind of device."""
+    """The engine that people use for a kind of model on a kind of device; a file of llama.cpp's or a folder of MLX's
+    asks for its own."""
     server = hardware.device.kind in ("gpu", "npu", "tpu")
+    if dtype(model.dtype).everywhere:
+        return "mlx" if model.dtype.startswith("mlx-") and hardware.device.kind == "apple" else "llamacpp"
     if model.kind != "decoder":
         return "pytorch" if server else "onnxruntime"
     return "vllm" if server else "llamacpp"

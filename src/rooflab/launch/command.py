@@ -232,7 +232,9 @@ def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     d, f = s.deployment, _formats(s)
     named = "MXFP4" if f.experts.name == "mxfp4" else f.weights.name.upper() if f.weights.everywhere else ""
     gguf = named or _GGUF.get(f.weights.name, "Q4_K_M" if f.weights.element_bits <= 4 else "Q8_0")
-    file = f"{s.model.served_name.rsplit('/', 1)[-1]}-{gguf}.gguf"
+    given = s.model.given if isinstance(s.model.given, str) and s.model.given.endswith(".gguf") else ""
+    file = given or f"{s.model.served_name.rsplit('/', 1)[-1]}-{gguf}.gguf"
+    get = "" if given else f"convert {s.model.served_name} to GGUF {gguf}, or download it so; "
     each = context_length(s) or s.model.max_context or 4096
     offload = d.runtime.offload
     layers = "0" if s.hardware.device.kind in ("cpu", "soc") else "99"
@@ -257,10 +259,7 @@ def _llamacpp(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     return (
         words,
         {},
-        [
-            f"convert {s.model.served_name} to GGUF {gguf}, or download it so; the context is shared by "
-            f"{d.limits.max_num_seqs} slots"
-        ],
+        [f"{get}the context is shared by {d.limits.max_num_seqs} slots"],
     )
 
 

@@ -1,7 +1,7 @@
 """What an engine keeps and touches beside a checkpoint's own bytes: padding of its kernels, scales, its widest step.
 
-Engines lay expert weights out for their kernels, whose tiles want widths that are multiples of 64 to 256, and vLLM sizes
-its cache after a step of its own that draws tokens for as many sequences as it takes.
+Engines lay expert weights out for their kernels, whose tiles want widths that are multiples of 64 to 256, and vLLM
+sizes its cache after a step of its own that draws tokens for as many sequences as it takes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ sorted values, 64-bit places, and what a radix sort of both writes beside them. 
 words, on one device as on each of two (log in vllm-project/vllm 10511), where a step's layers need less."""
 _PADDED_ENGINES: Final = ("vllm", "sglang")
 _TILES: Final = {
-    # expert width and hidden size become multiples of these (vLLM, layers/quantization/mxfp4.py, create_weights): Marlin
-    # on devices without units for it, TensorRT-LLM's kernels on Blackwell, AITER's on CDNA
+    # expert width and hidden size become multiples of these (vLLM, layers/quantization/mxfp4.py, create_weights):
+    # Marlin on devices without units for it, TensorRT-LLM's kernels on Blackwell, AITER's on CDNA
     "ampere": (128, 256), "ada": (128, 256), "blackwell-rtx": (128, 256), "blackwell": (256, 256),
     "cdna3": (256, 256), "cdna4": (256, 256),
     # Triton's: the swizzle pads one side of gpt-oss's 2,880 to 3,072 (64.38 GiB in vllm-project/vllm 33155)

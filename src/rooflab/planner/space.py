@@ -254,7 +254,7 @@ def _weights(
     model, device = scenario.model, scenario.hardware.device
     if formats is not None:
         return tuple(None if dtype(f, "formats").name == model.dtype else dtype(f, "formats").name for f in formats)
-    stored = min(DTYPES[model.dtype].bits, DTYPES[model.expert_dtype].bits if model.expert_dtype else 99)
+    stored = min(dtype(model.dtype).bits, dtype(model.expert_dtype).bits if model.expert_dtype else 99)
     out: list[str | None] = [None]
     if d.runtime.engine == "llamacpp":
         return tuple(out + [f for f in ("q8_0", "q4_k_m") if DTYPES[f].bits < stored and (quantise or f == "q8_0")])

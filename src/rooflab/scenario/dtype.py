@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from rooflab.errors import unknown
@@ -61,6 +63,7 @@ DTYPES: Final[dict[str, DType]] = {
         DType("nvfp4-a16", 4 + 8 / 16, 4, "fp4"),  # the same weights beside 16-bit activations (W4A16_NVFP4)
         DType("int6", 6 + 32 / 64, 6, "int8"),  # MLX: a scale and a bias of 16 bits for a group of 64
         DType("int5", 5 + 32 / 64, 5, "int8"),
+        DType("int3", 3 + 32 / 64, 3, "int4"),
         DType("int2", 2 + 32 / 128, 2, "int4"),
         DType("int1", 1 + 16 / 128, 1, "int4"),
         *(DType(name, bits, element, "int8" if element > 4 else "int4", True) for name, bits, element in _GGUF),
@@ -77,10 +80,34 @@ _ALIASES: Final = {
 }  # fmt: skip
 
 
+_OF_A_FILE: Final = re.compile(r"^gguf-(\d{1,2}\.\d{4})$")
+
+
+_OF_MLX: Final = re.compile(r"^mlx-([2-68])-g(32|64|128)$")
+
+
+@cache
+def _of_a_file(bits: float) -> DType:
+    """Tensors of a file of llama.cpp, of several types with `bits` a weight on average."""
+    if bits >= 16:
+        return DType(f"gguf-{bits:.4f}", bits, 16, "bf16", True)
+    element = max(1, min(8, int(bits)))
+    return DType(f"gguf-{bits:.4f}", bits, element, "int8" if element > 4 else "int4", True)
+
+
 def dtype(name: str, where: str = "") -> DType:
-    """The format called `name` (case and common aliases accepted); InputError names the nearest otherwise."""
+    """The format called `name` (case and common aliases accepted); InputError names the nearest otherwise.
+
+    ``gguf-4.8500`` is that of a file whose tensors have so many bits a weight on average, ``mlx-4-g64`` that of MLX:
+    integers of so many bits, a scale and a bias of 16 bits for each group.
+    """
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
+    if (own := _OF_A_FILE.match(key)) and 1.0 <= float(own[1]) <= 32.0:
+        return _of_a_file(float(own[1]))
+    if of_mlx := _OF_MLX.match(key):
+        bits, group = int(of_mlx[1]), int(of_mlx[2])
+        return DType(key, bits + 32 / group, bits, "int8" if bits > 4 else "int4", True)
     if key not in DTYPES:
         raise unknown("number format", name, DTYPES, where)
     return DTYPES[key]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rooflab.errors import InputError, unknown
+from rooflab.scenario.dtype import dtype
 from rooflab.scenario.hf.config import Config
 from rooflab.scenario.hf.stored import KEPT, Listing, Modules, root_of
 
@@ -89,7 +90,7 @@ def _listing(q: Config, expert_dtype: str) -> Listing | None:
         if not named:
             return None
     else:
-        name = None if named else _format(q)
+        name = None if named and not q.has("bits") else _format(q)
         if name is None and not named:
             return None
         rest = name or KEPT
@@ -118,6 +119,8 @@ def _named(q: Config) -> list[tuple[Modules, str]]:
                 raise unknown("quantisation", algorithm, _MODELOPT, f"{q.at('quantized_layers')}.{path}")
             by_format.setdefault(_MODELOPT[algorithm], []).append(str(path))
         return [(Modules.of(paths), name) for name, paths in by_format.items()]
+    if not q.text("quant_method") and q.has("bits"):
+        return _mlx_modules(q)
     groups = q.sub("config_groups")
     if groups is None or len(groups.data) < 2:
         return []
@@ -129,6 +132,26 @@ def _named(q: Config) -> list[tuple[Modules, str]]:
             found.append((Modules.of("re:.*" if t == "Linear" else t for t in _names(group, "targets")), name))
     # a group of all linear layers takes what no other names
     return sorted(found, key=lambda one: any(p.pattern == ".*" for p in one[0].patterns))
+
+
+def _mlx_modules(q: Config) -> list[tuple[Modules, str]]:
+    """Modules to which MLX gives bits of their own; ``false`` leaves one as it is, and the rest has the file's bits."""
+    by_format: dict[str, list[str]] = {}
+    for path, facts in q.data.items():
+        if isinstance(facts, Mapping):
+            by_format.setdefault(_mlx(Config(facts, f"{q.where}.{path}" if q.where else str(path))), []).append(
+                str(path)
+            )
+        elif facts is False:
+            by_format.setdefault(KEPT, []).append(str(path))
+    return [(Modules.of(paths), name) for name, paths in by_format.items()] if by_format else []
+
+
+def _mlx(q: Config) -> str:
+    """The format of a group of MLX: a scale and a bias of 16 bits for 32, 64 or 128 weights, or a block format."""
+    if (mode := q.text("mode")) in ("mxfp4", "mxfp8", "nvfp4"):
+        return "nvfp4-a16" if mode == "nvfp4" else mode
+    return dtype(f"mlx-{q.count('bits')}-g{q.count('group_size', default=64)}", q.at("bits")).name
 
 
 def _base(config: Config) -> str | None:
@@ -149,8 +172,8 @@ def _format(q: Config, method: str = "") -> str | None:
             raise unknown("quantisation", algorithm, _MODELOPT, q.at("quant_algo"))
         return _MODELOPT[algorithm]
     method = method or q.text("quant_method").lower()
-    if not method and q.has("bits"):  # MLX: a scale and a bias of 16 bits for each group
-        return _integers(q.count("bits"), 32 if q.count("group_size", default=64) <= 64 else 128, q.at("bits"))
+    if not method and q.has("bits"):
+        return _mlx(q)
     if method in ("fp8", "fbgemm_fp8"):
         return "fp8-block" if q.has("weight_block_size") else "fp8"
     if method in ("mxfp4", "nvfp4"):
@@ -169,7 +192,7 @@ def _format(q: Config, method: str = "") -> str | None:
 
 
 def _integers(bits: int, group: int, where: str) -> str:
-    names = {2: "int2", 3: "int4", 4: "int4-g32" if group == 32 else "int4", 5: "int5", 6: "int6", 8: "int8"}
+    names = {2: "int2", 3: "int3", 4: "int4-g32" if group == 32 else "int4", 5: "int5", 6: "int6", 8: "int8"}
     if bits not in names:
         raise InputError(f"{bits}-bit integers are not known (2 to 6, 8)", where)
     return names[bits]

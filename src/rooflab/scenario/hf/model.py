@@ -44,6 +44,7 @@ _ENCODERS: Final[dict[str, Callable[[Config, str], Model]]] = {
     **dict.fromkeys(("vit", "deit", "clip_vision_model", "siglip_vision_model"), read_vit),
 }
 _TEXT_KEYS: Final = ("thinker_config", "text_config", "llm_config", "language_config")
+_MOST_LAYERS: Final = 10_000
 # what the class of a text part assumes where the config of a larger model leaves a key out
 _TEXT_DEFAULTS: Final[dict[str, dict[str, int]]] = {
     "gemma3": {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208,
@@ -72,6 +73,9 @@ def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model
     assumed = _TEXT_DEFAULTS.get(model_type, {}) if text is not outer else {}
     text = Config({**assumed, **text.data, "model_type": model_type}, text.where)
     formats = read_formats(outer, text)
+    if text.has(*LAYERS) and text.count(*LAYERS) > _MOST_LAYERS:
+        key = next(key for key in LAYERS if text.has(key))
+        raise InputError(f"{text.count(*LAYERS):,} layers are more than any model has ({_MOST_LAYERS:,})", text.at(key))
     if model_type in _ENCODERS:
         model = _ENCODERS[model_type](text, name)
     else:
