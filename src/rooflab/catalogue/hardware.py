@@ -66,11 +66,11 @@ def _from_text(text: str, where: str) -> Hardware:
         box = host(key)
         inside = device(box.device) if box.device else _no_device(name, where)
         return given_as(_assemble(inside, (count or 1) * box.devices, box), text)
+    if (two := _two_sockets(name, count or 1, where)) is not None:
+        return given_as(two, text)
     try:
         found = device(name, where)
     except InputError as error:
-        if (two := _two_sockets(name, count or 1, where)) is not None:
-            return given_as(two, text)
         raise _with_hosts(error, name, where) from None
     return given_as(_assemble(found, count or 1, usual_host(found, count or 1)), text)
 
