@@ -112,7 +112,7 @@ FLAGS: Final = (
                                   "batch_wait_timeout_iters)"),
         ("prefix-caching", "", "keep the cache of shared prefixes"),
         ("cuda-graphs", "", "captured graphs instead of single launches"),
-        ("host-cpu", "SPEED", "fast or slow: the processor that drives the engine"),
+        ("host-cpu", "SPEED", "fast, slow or contended: the processor that drives the engine"),
         ("speculation", "MAPPING", "{tokens: 3, acceptance: 0.7}"),
         ("overlap", "MAPPING", "work hidden beside matrix products: {attention: 1, comm: 0.5}"),
         ("batching", "shared|separate", "one batch, or an instance for every sequence that reads the weights for "

@@ -106,7 +106,9 @@ def _attention(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str,
         )
     prefill = (kernels.mla_prefill if op.latent else kernels.prefill)[cache]
     # without grouped kernels every query head reads its group's cache again, but for what the others left in the L2
-    repeats = 1.0 if op.latent else 1.0 + bench.overhead.regroup * (op.heads / op.kv_heads - 1.0)
+    group = np.asarray(op.heads / op.kv_heads)
+    apart = bench.overhead.regroup * (group != bench.overhead.shared_group)
+    repeats = 1.0 if op.latent else 1.0 + apart * (group - 1.0)
     sequence_s, token_s = terms.memory_per_sequence_s * repeats, terms.memory_per_token_s * repeats
     seq_share, ctx_share = op.count * op.share, op.count * op.share * op.context_share
     ctx_bytes = ctx_share * op.cache_elements * op.kv.bytes

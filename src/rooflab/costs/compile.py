@@ -14,6 +14,7 @@ import numpy as np
 
 from rooflab.costs.attention_rows import attention_row
 from rooflab.costs.engine_constants import engine_overhead
+from rooflab.costs.launches import host_s
 from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
 from rooflab.costs.separate import separate
@@ -164,7 +165,8 @@ def _scalars(
     pairs += [(weights, activations) for _, weights, activations in formats.others]
     idle_w = loaded_idle_w(hardware)
     scalars = np.zeros((len(deployments), len(SCALARS)))
-    scalars[:, _S["host_fixed_s"]] = bench.overhead.fixed_s + bench.overhead.layer_s * model.layers
+    held = "launches_s" if bench.overhead.eager else "host_fixed_s"
+    scalars[:, _S[held]] = host_s(model, formats, bench.overhead)
     # every data-parallel rank schedules and samples its own sequences
     scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s / _column([d.split.dp for d in deployments])[:, 0]
     overlap = runtime.overlap or Overlap()

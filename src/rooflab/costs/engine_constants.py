@@ -1,6 +1,9 @@
 """What served engines add to their kernels, by engine, generation and kind of model.
 
     step += fixed + layer · layers + sequence · sequences        host: scheduler, launches that no graph hides, sampling
+    an eager engine launches beside its kernels: a step takes    layers take `launches_4bit` and `launches_8bit` times
+    max(kernels, fixed + layer · layers) + sequences             as long where kernels apart unpack the weights
+    experts that no kernel fuses take `expert_s` each            launched one by one, whether they have tokens or not
     all-reduces take `skew` times the kernel's time              ranks arrive apart
     kernel launch floors take `launch` times those of the tables (graphs overlap them)
     stand-alone quantisation passes count by `quantise`          engines fuse them into norms and activations
@@ -10,7 +13,7 @@
     weights narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights
     faster than `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times
     the tables' time; a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the
-    share of cache reads that query heads of one group repeat instead of sharing
+    share of cache reads that query heads of one group repeat instead of sharing, but in groups of `shared_group` heads
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
     and requests that stay in phase come `convoy` at a time (estimate/first_token.py); between pools also
     `handoff` for routing and agreeing on the transfer of the cache
@@ -62,7 +65,8 @@ class EngineOverhead:
     first-token terms.
 
     The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at
-    the rate of those units (twice that of fp32 sums on GeForce cards).
+    the rate of those units (twice that of fp32 sums on GeForce cards).  `warp_experts`: grouped products of experts use
+    the matrix instructions of one warp.  `generation` is that of the engine asked for, whichever entry answers.
     """
 
     fixed_s: float = 0.0005
@@ -80,7 +84,13 @@ class EngineOverhead:
     decode_attention: float = 1.0
     regroup: float = 0.0
     prompt_s: float = 0.0
+    shared_group: float = 0.0
     narrow_sums: bool = False
+    warp_experts: bool = False
+    generation: str = ""
+    launches_4bit: float = 1.0
+    launches_8bit: float = 1.0
+    expert_s: float = 0.0
     frontend_s: float = 0.012
     frontend_user_s: float = 0.0
     convoy: float = 1.5
@@ -102,7 +112,7 @@ class DeviceFactors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingCalibration:
-    """Engine and device constants by key; `slow_host` and `eager` are added to any engine that runs so.
+    """Engine and device constants by key; those of hosts and of `eager` are added to any engine that runs so.
 
     `power` and `kernels` by device key: a user's own, over those that ship with `costs.power` and `costs.calibration`.
     """
@@ -112,51 +122,93 @@ class ServingCalibration:
     devices: Mapping[str, DeviceFactors] = field(default_factory=dict)
     prior: EngineOverhead = EngineOverhead()
     slow_host: EngineOverhead = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
+    contended_host: EngineOverhead = EngineOverhead(fixed_s=0.0, layer_s=0.0, sequence_s=0.0)
     eager_layer_s: float = 1e-4
     power: Mapping[str, PowerCurve] = field(default_factory=dict)
     kernels: Mapping[str, UserKernels] = field(default_factory=dict)
 
     def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
-        """The most particular entry there is: engine@generation/kind:family, engine@generation/kind, ..., engine,
-        prior."""
-        if f"{key}@{generation}/{kind}:{family}" in self.engines:
-            return self.engines[f"{key}@{generation}/{kind}:{family}"]
-        for name in (f"{key}@{generation}/{kind}", f"{key}@{generation}", f"{key}/{kind}", key):
+        """The most particular entry there is: engine@generation/kind:family, that of a family of the same vendor or of
+        another generation, engine@generation/kind, ..., engine, prior.
+
+        Mixtures without an entry run on the kernels that the engine's dense models run on, generations without any on
+        those of the nearest one.
+        """
+        near = _nearest(key, generation)
+        backends = (f"{key}@{g}/{kind}:{f}" for g in near for f in (family, *_SAME_VENDOR.get(family, ())) if f)
+        for name in backends:
+            if name in self.engines:
+                return self.engines[name]
+        own = (f"{key}@{g}{part}" for g in near for part in (f"/{kind}", "/dense", ""))
+        for name in (*own, f"{key}/{kind}", key):
             if name in self.engines:
                 found = self.engines[name]
                 # factors on the tables' shares say nothing of devices that no table times
                 return found if not family or family in TABLED_FAMILIES else replace(found, **_NEUTRAL)
         return self.prior
 
+    def device(self, device: Device, generation: str = "") -> DeviceFactors:
+        """The factors of a device: its own, its family's, those of another family of its vendor, or none; of each
+        first those of the engine's generation (kernels are tuned from year to year)."""
+        families = (device.family, *_SAME_VENDOR.get(device.family, ()))
+        of_then = tuple(f"{name}@{generation}" for name in families)
+        for name in (f"{device.key}@{generation}", device.key, *of_then, *families):
+            if name in self.devices:
+                return self.devices[name]
+        return DeviceFactors()
 
+
+_SAME_VENDOR: Final[Mapping[str, tuple[str, ...]]] = {
+    "cdna2": ("cdna3", "cdna4"), "cdna3": ("cdna2", "cdna4"), "cdna4": ("cdna3", "cdna2"),
+}  # fmt: skip
+"""Families whose backends stand for each other where one has no rows: one vendor's compilers and libraries."""
 _NEUTRAL: Final[Mapping[str, Any]] = {"arithmetic": 1.0, "unpacking": 1.0, "memory": 1.0, "read_s_per_byte": 0.0}
 
 _GENERATIONS: Final[Mapping[str, tuple[tuple[str, tuple[int, int], str], ...]]] = {
     # engine: (generation, first version that belongs to a later one, first month that does)
     "vllm": (("2023", (0, 3), "2024-01"), ("2024", (0, 7), "2025-01")),
-    "trtllm": (("2023", (0, 10), "2024-06"), ("2024", (0, 17), "2025-01")),
+    "trtllm": (("2023", (0, 8), "2024-02"), ("2024-02", (0, 10), "2024-06"), ("2024", (0, 17), "2025-01")),
+    "sglang": (("2024", (0, 5), "2025-08"),),
+    "llamacpp": (("2024", (0, 4400), "2025-01"),),
 }
+_SHARED_GROUP: Final = {("trtllm", "2024-02"): 8.0}
+"""Query heads of the one group size whose heads share cache reads: XQA of TensorRT-LLM 0.8 and 0.9 is experimental and
+supports LLaMA-2-70B alone (docs/source/gpt_attention.md of that time)."""
+_WARP_EXPERTS: Final = (("trtllm", "2023"), ("trtllm", "2024-02"))
+"""Generations whose grouped products came before kernels of Hopper's own."""
 _NARROW_SUMS: Final = ("llamacpp",)
 """Engines that sum fp16 products in fp16 (llama.cpp asks cuBLAS for it unless built otherwise)."""
 
+
+def _nearest(engine: str, generation: str) -> list[str]:
+    """The generations of an engine by how near they are to one of them, the later of two first."""
+    order = [*(name for name, _, _ in _GENERATIONS.get(engine, ())), "2025"]
+    if generation not in order:
+        return [generation]
+    at = order.index(generation)
+    return sorted(order, key=lambda g: (abs(order.index(g) - at), order.index(g) < at))
+
+
 _DATE: Final = re.compile(r"^(20\d\d)-(\d\d)")
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+_BUILD: Final = re.compile(r"\bb(\d{3,5})\b")
 
 
 @cache
 def era(engine: str, version: str) -> str:
-    """The generation of an engine, from its version ("0.6.3") or a month ("2024-09"); unknown ones are taken to be the
-    newest.
+    """The generation of an engine, from its version ("0.6.3"), build ("b4123") or a month ("2024-09"); unknown ones are
+    taken to be the newest.
 
-    Generations differ up to five times in host time: vLLM before 0.3 and before 0.7 (v0), TensorRT-LLM before 0.10 and
-    before 0.17.
+    Generations differ up to five times in host time: vLLM before 0.3 and before 0.7 (v0), TensorRT-LLM before 0.8,
+    before 0.10 and before 0.17, SGLang before 0.5, llama.cpp before build 4400.
     """
-    date, number = _DATE.match(version), _VERSION.search(version)
-    for generation, (major, minor), month in _GENERATIONS.get(engine, ()):
+    date, number, build = _DATE.match(version), _VERSION.search(version), _BUILD.search(version)
+    stated = (0, int(build[1])) if build else (int(number[1]), int(number[2])) if number else None
+    for generation, first, month in _GENERATIONS.get(engine, ()):
         if date:
             if version[:7] < month:
                 return generation
-        elif number and (int(number[1]), int(number[2])) < (major, minor):
+        elif stated and stated < first:
             return generation
     return "2025"
 
@@ -197,6 +249,11 @@ def _parse(content: Any, where: str) -> ServingCalibration:
             content.get("slow_host", {"fixed_s": 0.0, "layer_s": 0.0, "sequence_s": 0.0}),
             f"{where}: slow_host",
         ),
+        contended_host=entry(
+            EngineOverhead,
+            content.get("contended_host", {"fixed_s": 0.0, "layer_s": 0.0, "sequence_s": 0.0}),
+            f"{where}: contended_host",
+        ),
         eager_layer_s=float(content.get("eager_layer_s", 1e-4)),
         power=read_power(content, where),
         kernels=read_kernels(content, where),
@@ -227,22 +284,25 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
     family."""
     table = active()
     generation, kind = era(runtime.engine, runtime.engine_version), "moe" if moe else "dense"
+    known: dict[str, Any] = {
+        "narrow_sums": runtime.engine in _NARROW_SUMS,
+        "shared_group": _SHARED_GROUP.get((runtime.engine, generation), 0.0),
+        "warp_experts": (runtime.engine, generation) in _WARP_EXPERTS,
+        "generation": generation,
+    }
     if runtime.host == "slow":
         own = f"{runtime.engine}@{generation}/{kind}:slow host"
         slow = table.engines.get(f"{own}:{family}") or table.engines.get(own)
         if slow is not None:
-            return replace(slow, narrow_sums=runtime.engine in _NARROW_SUMS)
+            return replace(slow, **known)
     found = table.engine(runtime.engine, generation, kind, family)
-    fixed_s, layer_s, sequence_s = found.fixed_s, found.layer_s, found.sequence_s
-    if runtime.host == "slow":
-        fixed_s, sequence_s = fixed_s + table.slow_host.fixed_s, sequence_s + table.slow_host.sequence_s
-    if not runtime.cuda_graphs and not found.eager:
-        layer_s += table.eager_layer_s
-    narrow = runtime.engine in _NARROW_SUMS
-    return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, narrow_sums=narrow)
+    more = {"slow": table.slow_host, "contended": table.contended_host}.get(runtime.host)
+    fixed_s = found.fixed_s + (more.fixed_s if more else 0.0)
+    sequence_s = found.sequence_s + (more.sequence_s if more else 0.0)
+    layer_s = found.layer_s + (0.0 if runtime.cuda_graphs or found.eager else table.eager_layer_s)
+    return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, **known)
 
 
-def device_factors(device: Device) -> DeviceFactors:
-    """The factors of a device: its own, its family's, or none."""
-    table = active().devices
-    return table.get(device.key) or table.get(device.family) or DeviceFactors()
+def device_factors(device: Device, generation: str = "") -> DeviceFactors:
+    """The factors of a device under a generation of an engine: its own, its family's, or none."""
+    return active().device(device, generation)

@@ -68,7 +68,8 @@ def engine_kernels(
     for kernels that nobody timed, so they leave those of `own` (the calibration in force) alone.
     """
     kernels, shares = calibration_for(device, engine), _shares(device, engine, overhead, factors)
-    if (overhead.launch, overhead.quantise, overhead.block_experts, shares) == (1.0, 1.0, 1.0, _TIMED):
+    warp = _WARP_SHARE if overhead.warp_experts and device.family in _WARPGROUP_MMA else 1.0
+    if (overhead.launch, overhead.quantise, overhead.block_experts, warp, shares) == (1.0, 1.0, 1.0, 1.0, _TIMED):
         return kernels
 
     def of(key: str) -> _Shares:
@@ -78,7 +79,7 @@ def engine_kernels(
     plain_s = kernels.gemm["bf16"].t0_s
     changed: dict[str, Any] = {
         "gemm": {k: _gemm(k, v, of(f"gemm/{k}"), overhead, plain_s) for k, v in kernels.gemm.items()},
-        "moe": {k: _experts(k, v, of(f"moe/{k}"), overhead) for k, v in kernels.moe.items()},
+        "moe": {k: _experts(k, v, of(f"moe/{k}"), overhead, warp) for k, v in kernels.moe.items()},
     }
     for name in ("prefill", "decode", "mla_prefill", "mla_decode"):
         curves = getattr(kernels, name)
@@ -112,8 +113,8 @@ def _gemm(key: str, curve: GemmCurve, shares: _Shares, overhead: EngineOverhead,
     return replace(curve, t0_s=t0_s, ec=ec, em=shares.reached(curve.em), a=curve.a * overhead.quantise)
 
 
-def _experts(key: str, curve: MoeCurve, shares: _Shares, overhead: EngineOverhead) -> MoeCurve:
-    longer = overhead.block_experts if key == "fp8_block" else 1.0
+def _experts(key: str, curve: MoeCurve, shares: _Shares, overhead: EngineOverhead, warp: float) -> MoeCurve:
+    longer = (overhead.block_experts if key == "fp8_block" else 1.0) / warp
     ec = min(curve.ec * shares.arithmetic(key) / longer, 1.0)
     # kernels for a few rows an expert are others than those for many: an engine's factor is seen on many
     pad = curve.pad_tokens * (ec / curve.ec if overhead.arithmetic * overhead.unpacking > 1.0 else 1.0)

@@ -117,13 +117,13 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
     """The bench of `hardware` under `engine`."""
     device, curve, law, clock = hardware.device, power_curve(hardware), clock_law(hardware.device), hardware.clock
     idle_w, energy = loaded_idle_w(hardware), float(law.energy(clock))
-    room_w = device.tdp_w - idle_w
+    room_w, factors = device.tdp_w - idle_w, device_factors(device, overhead.generation)
     behind = engine == "llamacpp" and device.kind == "gpu" and host_bytes_per_s(hardware) > 0
     return Bench(
         hardware=hardware,
         # an engine's factors are of its kernels on devices; on processors its family's curves are llama.cpp's own
         host=bench_for(host_hardware(hardware), engine, EngineOverhead()) if behind else None,
-        kernels=engine_kernels(device, engine, overhead, device_factors(device), user_kernels(device.key)),
+        kernels=engine_kernels(device, engine, overhead, factors, user_kernels(device.key)),
         overhead=overhead,
         clock=clock,
         j_per_tdp_flop=curve.compute * room_w * energy,

@@ -5,7 +5,8 @@ contexts sum to `context`), and chunks of `n_prefill` prompts.  A prompt that al
 advances by q adds q to `prefill_tokens` and q·(p + (q+1)/2), the query-key pairs of causal attention, to
 `area`.  `rows` is how many positions need logits.
 
-    t = max(G, stream, beside) + host_fixed + host_per_seq · (n_decode + n_prefill)
+    t = max(G, stream, beside, launches) + host_fixed + host_per_seq · (n_decode + n_prefill)
+                                                   launches: of an eager engine, whose host runs beside its kernels
     G = L + A + C − h − overlap_comm · min(L + A − h, C)
     h = overlap_attention · min(L − bytes(L) / bandwidth, A of decoding)
                                                    what hides is bound by memory, so it needs time in which products
@@ -58,6 +59,7 @@ ATTENTION_FIELDS: Final = (
 
 SCALARS: Final = (
     "host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "attention_beside", "stream_s", "stream_j",
+    "launches_s",
     "idle_w", "dynamic_limit_w", "tokens_per_decode", "peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s",
 )  # fmt: skip
 """Columns of `scalars`. `idle_w` is the power of all devices and their hosts at rest, `dynamic_limit_w` what the
@@ -174,8 +176,11 @@ class StepCosts:
         hidden = s[:, _S["overlap_attention"]] * np.minimum(memory_free_s, decode_s)
         hidden = hidden + s[:, _S["overlap_comm"]] * np.minimum(linear + attention - hidden, comm)
         stream = np.maximum(s[:, _S["stream_s"]], beside)
+        worked = np.maximum(linear + attention + comm - hidden, stream)
         host = s[:, _S["host_fixed_s"]] + s[:, _S["host_seq_s"]] * (n_decode + n_prefill)
-        seconds = np.maximum(linear + attention + comm - hidden, stream) + host
+        # an eager engine's launches hide behind the kernels, or the kernels behind them
+        host = host + np.maximum(s[:, _S["launches_s"]] - worked, 0.0)
+        seconds = worked + host
         dynamic_j = linear_j + comm_j + head_j + s[:, _S["stream_j"]]
         return StepResult(
             seconds=seconds,

@@ -15,7 +15,8 @@ from rooflab.errors import InputError, unknown
 __all__ = ["check_parts", "checked", "read_kernels", "read_power"]
 
 _PARTS: Final = (
-    "name", "date", "engines", "devices", "power", "kernels", "prior", "slow_host", "eager_layer_s", "data", "fits",
+    "name", "date", "engines", "devices", "power", "kernels", "prior", "slow_host", "contended_host",
+    "eager_layer_s", "data", "fits",
     "rows", "left_out",
 )  # fmt: skip
 _ABOUT_A_FIT: Final = ("rows", "median", "p90", "left_out_median", "left_out_p90", "fitted")

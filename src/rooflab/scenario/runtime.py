@@ -75,12 +75,14 @@ class Overlap:
 class Runtime:
     """How a step runs.  An empty `engine` is the usual one for the hardware.
 
+    `host` "slow": a process that costs every step some milliseconds; "contended": one that shares its processor with
+    others, so that steps take tens of milliseconds whatever they hold.
     `batching` "separate": every sequence is an instance of its own that reads the (once resident) weights for itself.
     """
 
     engine: str = ""
     engine_version: str = ""
-    host: Literal["fast", "slow"] = "fast"
+    host: Literal["fast", "slow", "contended"] = "fast"
     cuda_graphs: bool = True
     speculation: Speculation | None = None
     overlap: Overlap | None = None
@@ -117,7 +119,7 @@ def _overlap(value: Any, where: str) -> Overlap:
 RUNTIME_READERS: Final[dict[str, fields.Reader]] = {
     "engine": _engine,
     "engine_version": fields.text,
-    "host": fields.choice("fast", "slow"),
+    "host": fields.choice("fast", "slow", "contended"),
     "cuda_graphs": fields.flag,
     "speculation": _speculation,
     "overlap": _overlap,

@@ -10,6 +10,7 @@ import numpy as np
 from rooflab.costs.attention_rows import attention_row
 from rooflab.costs.compile import Rewrite
 from rooflab.costs.engine_constants import engine_overhead
+from rooflab.costs.launches import host_s
 from rooflab.costs.price import Bench, bench_for, compute_of, price
 from rooflab.costs.step import ATTENTION_FIELDS
 from rooflab.estimator.serving.answer import Estimate
@@ -108,14 +109,16 @@ def step_rows(
     merged: dict[str, OperatorRow] = {}
     for row in parts:
         merged[row.name] = _add(merged[row.name], row) if row.name in merged else row
-    host_s = overhead.fixed_s + overhead.layer_s * scenario.model.layers + overhead.sequence_s * (n_decode + n_prefill)
+    step_s = host_s(scenario.model, formats, overhead)
+    if overhead.eager:  # launches hide behind the kernels
+        step_s = max(step_s - sum(r.seconds for r in merged.values()), 0.0)
     rows = sorted((r for r in merged.values() if r.seconds > 0), key=lambda r: -r.seconds)
     rows.append(
         OperatorRow(
             name="host",
             group="host",
             phase=phase,
-            seconds=host_s,
+            seconds=step_s + overhead.sequence_s * (n_decode + n_prefill),
             share=0.0,
             flops=0.0,
             bytes=0.0,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
+    "CONTENDED_PRIORS",
     "DEVICE_PRIORS",
+    "EAGER_PRIORS",
     "ENGINE_PRIORS",
     "EXPERT_PRIORS",
     "FIRST_TOKEN_DEVIATIONS",
@@ -53,6 +55,18 @@ KERNEL_PRIORS: Final[Mapping[str, Prior]] = {
 """What kernels of an engine's own add to ENGINE_PRIORS."""
 READ_PRIORS: Final[Mapping[str, Prior]] = {"read_s_per_byte": Prior(0.0, 1e-12, 0.0, 2e-11, 1e-13)}
 """Engines whose matrix-vector kernels keep few reads in flight."""
+EAGER_PRIORS: Final[Mapping[str, Prior]] = {
+    "fixed_s": Prior(5e-4, 1e-3, 0.0, 3e-3, 3e-4),
+    "layer_s": Prior(5e-4, 5e-4, 0.0, 3e-3, 2e-5),
+    "sequence_s": Prior(1e-5, 5e-5, 0.0, 1e-3, 1e-5),
+    "launches_4bit": Prior(1.0, 0.3, 0.7, 3.0, 0.05),
+    "launches_8bit": Prior(1.0, 0.3, 0.7, 3.0, 0.05),
+    "prefill_attention": Prior(1.0, 1.0, 0.7, 100.0, 0.5),
+    "decode_attention": Prior(1.0, 1.0, 0.7, 30.0, 0.3),
+    "regroup": Prior(1.0, 1.0, 0.0, 6.0, 0.2),
+}
+"""Eager engines, whose launches run beside their kernels: host time is proportional to layers, the cache of each group
+is written out for every one of its heads and read again."""
 EXPERT_PRIORS: Final[Mapping[str, Prior]] = {"block_experts": Prior(1.0, 0.5, 0.5, 4.0, 0.3)}
 """What mixtures with block-scaled experts add to ENGINE_PRIORS."""
 DEVICE_PRIORS: Final[Mapping[str, Prior]] = {
@@ -73,6 +87,10 @@ FIRST_TOKEN_DEVIATIONS: Final[Mapping[str, Prior]] = {
 HANDOFF_PRIORS: Final[Mapping[str, Prior]] = {"handoff_s": Prior(0.1, 0.1, 0.0, 2.0, 0.05)}
 SLOW_HOST_PRIORS: Final[Mapping[str, Prior]] = {
     "fixed_s": Prior(0.0, 5e-3, 0.0, 5e-2, 1e-3),
+    "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),
+}
+CONTENDED_PRIORS: Final[Mapping[str, Prior]] = {
+    "fixed_s": Prior(1e-2, 2e-2, 0.0, 1e-1, 2e-3),
     "sequence_s": Prior(0.0, 5e-5, 0.0, 1e-3, 1e-5),
 }
 RELATIVE_PRIORS: Final[Mapping[str, Prior]] = {

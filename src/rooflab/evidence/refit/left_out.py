@@ -86,5 +86,7 @@ def _without(table: ServingCalibration, engines: set[str], families: set[str], s
         table,
         slow_host=ServingCalibration(name="").slow_host if slow else table.slow_host,
         engines={k: e for k, e in table.engines.items() if k.split("/")[0] not in engines or e.provenance != "fitted"},
-        devices={k: d for k, d in table.devices.items() if k not in families or d.provenance != "fitted"},
+        devices={
+            k: d for k, d in table.devices.items() if k.partition("@")[0] not in families or d.provenance != "fitted"
+        },
     )

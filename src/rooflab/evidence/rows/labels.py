@@ -11,12 +11,14 @@ from rooflab.errors import unknown
 from rooflab.scenario.dtype import DTYPES
 from rooflab.scenario.runtime import ENGINES
 
-__all__ = ["activations_of", "cache_of", "engine_of", "weights_of"]
+__all__ = ["activations_of", "cache_of", "engine_of", "stands_for", "weights_of"]
 
 _ENGINES: Final = {
     "qserve": "trtllm", "quarot": "trtllm", "atom": "trtllm", "sambaflow": "pytorch", "pytorch": "pytorch",
 }  # fmt: skip
 """Stacks that stand for another one's host and kernels."""
+_STAND_INS: Final = ("qserve", "quarot", "atom")
+"""Those of them that have kernels of their own on devices where the other one runs, too."""
 _ENGINE_WORDS: Final = (
     (r"sglang", "sglang"), (r"vllm", "vllm"), (r"tensorrt|\btrt\b|trt-?llm", "trtllm"),
     (r"llama[._-]?cpp|ollama|lm ?studio|koboldcpp", "llamacpp"),
@@ -58,6 +60,11 @@ def engine_of(label: str, vendor: str) -> str:
     ):
         raise unknown("engine", label, ENGINES, "engine")
     return "trtllm" if vendor == "NVIDIA" else "vllm"
+
+
+def stands_for(label: str) -> bool:
+    """Whether a label names a stack that is priced as another one's: its rows tell nothing of that one's constants."""
+    return label.strip().lower() in _STAND_INS
 
 
 @cache

@@ -100,6 +100,8 @@ def prices(costs: Sequence[StepCost], max_tokens: int) -> Prices:
             attention[name][c, : len(cost.attention)] = cost.attention[:, ATTENTION_FIELDS.index(name)]
         for name in constants.dtype.names:
             constants[name][c] = cost.scalar(name)
+        # launches of an eager engine's host take their time beside the kernels, as streamed weights do
+        constants["stream_s"][c] = max(cost.scalar("stream_s"), cost.scalar("launches_s"))
     return Prices(by_tokens, by_rows, grid, attention, constants)
 
 

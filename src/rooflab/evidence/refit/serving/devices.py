@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from rooflab.costs.engine_constants import DeviceFactors, ServingCalibration, using
+from rooflab.costs.engine_constants import DeviceFactors, ServingCalibration, era, using
 from rooflab.evidence.fit.priors import DEVICE_PRIORS, RELATIVE_PRIORS
 from rooflab.evidence.fit.serving import FitRow, starting, with_device, with_engine
 from rooflab.evidence.refit.serving.constants import backend_priors, few_reads
@@ -53,7 +53,7 @@ def relatives(f: Fitting, table: ServingCalibration) -> ServingCalibration:
 def families(f: Fitting, table: ServingCalibration) -> ServingCalibration:
     """Factors of device families without tables, together with engines that run on nothing else."""
     rows = [r for r in f.rows if fits_speed(r) and not has_tables(r)]
-    for family, own in grouped(rows, lambda r: scenario(r).hardware.device.family).items():
+    for family, own in grouped(rows, _family_of_then).items():
         with using(table):
             mine = settled(own)
         if sum(r.fitted for r in mine) < FEWEST_OF_DEVICE:
@@ -62,16 +62,30 @@ def families(f: Fitting, table: ServingCalibration) -> ServingCalibration:
     return table
 
 
+_TUNED: Final = ("cdna2", "cdna3", "cdna4")
+"""Families whose kernels were tuned from one generation of engines to the next, more than any other's: an engine of
+2024 tells nothing of the shares that one of 2025 reaches."""
+
+
+def _family_of_then(row: FitRow) -> str:
+    """The entry of a row's device family, with its engine's generation where that matters and is not the newest."""
+    s = scenario(row)
+    family = s.hardware.device.family
+    generation = era(s.deployment.runtime.engine, s.deployment.runtime.engine_version)
+    return f"{family}@{generation}" if family in _TUNED and generation != "2025" else family
+
+
 def _family(f: Fitting, table: ServingCalibration, family: str, rows: list[FitRow]) -> ServingCalibration:
     """Factors of a family; an engine that is only seen here is fitted with them (the two explain different sizes of
     step)."""
     keys = sorted({engine_key(r) for r in rows})
     often = [k for k in keys if sum(engine_key(r) == k for r in rows) >= _OWN_BACKEND]
     # the same engine on another vendor's stack is another backend, with host and launch times of its own
-    fresh = [f"{k}:{family}" for k in often]
+    plain = family.partition("@")[0]
+    fresh = [f"{k}:{plain}" for k in often]
     for key in fresh:
         name, _, kind = key.partition("/")
-        found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0], family)
+        found = table.engine(name.split("@")[0], name.split("@")[1], kind.split(":")[0], plain)
         table = replace(table, engines={**table.engines, key: found})
     own = {key: backend_priors(key.partition("/")[0]) for key in fresh}
     priors = {**DEVICE_PRIORS, **{f"{key}:{c}": p for key in fresh for c, p in own[key].items()}}

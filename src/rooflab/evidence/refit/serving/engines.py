@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 from rooflab.costs.engine_constants import ServingCalibration, using
-from rooflab.evidence.fit.priors import SLOW_HOST_PRIORS
+from rooflab.evidence.fit.priors import CONTENDED_PRIORS, SLOW_HOST_PRIORS
 from rooflab.evidence.fit.serving import FitRow, starting, with_engine
-from rooflab.evidence.refit.serving.constants import engine_priors
+from rooflab.evidence.refit.serving.constants import before, engine_priors
 from rooflab.evidence.refit.serving.fitting import FEWEST, Fitting
 from rooflab.evidence.refit.serving.rows import (
     block_scaled,
+    contended,
     engine_key,
     fits_speed,
     grouped,
@@ -23,13 +24,14 @@ from rooflab.evidence.refit.serving.rows import (
     slow_vllm,
 )
 
-__all__ = ["engines", "slow_host"]
+__all__ = ["contended_host", "engines", "slow_host"]
 
 
 def engines(f: Fitting, table: ServingCalibration) -> ServingCalibration:
     """Constants of engines by generation and kind of model."""
     with using(table):
-        usable = [pool_alone(r) for r in f.rows if fits_speed(r) and has_tables(r) and not slow_vllm(r)]
+        fast = [r for r in f.rows if fits_speed(r) and has_tables(r) and not slow_vllm(r) and not contended(r)]
+        usable = [pool_alone(r) for r in fast]
     slow = grouped([r for r in f.rows if fits_speed(r) and slow_vllm(r) and has_tables(r)], engine_key)
     for key, rows in grouped(usable, engine_key).items():
         beside = slow.get(key, [])
@@ -44,9 +46,9 @@ def _engine(f: Fitting, table: ServingCalibration, key: str, rows: list[FitRow])
     if sum(r.fitted for r in rows) < FEWEST:
         return table
     name, _, kind = key.partition("/")
-    general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
+    general = before(key, table)
     table = replace(table, engines={**table.engines, key: general})
-    priors = engine_priors(name, kind, rows)
+    priors = engine_priors(name, kind, rows, general)
     with using(table):
         start = starting(f.begin(key, general), priors)
         fit = f.fit(rows, priors, start, lambda v: with_engine(key, v), rounds=5)
@@ -60,8 +62,8 @@ def _with_slow_host(f: Fitting, table: ServingCalibration, key: str, rows: list[
     with using(table):
         rows = settled(rows)
     name, _, kind = key.partition("/")
-    general = table.engines.get(key) or table.engine(name.split("@")[0], name.split("@")[1], kind)
-    own = engine_priors(name, kind, rows)
+    general = before(key, table)
+    own = engine_priors(name, kind, rows, general)
     priors = {**own, **{f"slow {c}": p for c, p in SLOW_HOST_PRIORS.items()}}
     start = {
         **starting(f.begin(key, general), own),
@@ -95,3 +97,20 @@ def slow_host(f: Fitting, table: ServingCalibration) -> ServingCalibration:
         fit = f.fit(rows, SLOW_HOST_PRIORS, starting(table.slow_host, SLOW_HOST_PRIORS), apply)
     f.done("slow host", rows, fit, apply)
     return replace(table, slow_host=replace(table.slow_host, **dict[str, Any]({**fit.values, **f.note(fit, rows)})))
+
+
+def contended_host(f: Fitting, table: ServingCalibration) -> ServingCalibration:
+    """What a processor shared with others adds, from the rows of runs that had one."""
+    rows = [r for r in f.rows if fits_speed(r) and contended(r)]
+    if len(rows) < FEWEST:
+        return table
+
+    def apply(v: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
+        at = base or table
+        return replace(at, contended_host=replace(at.contended_host, **dict[str, Any](v)))
+
+    with using(table):
+        fit = f.fit(rows, CONTENDED_PRIORS, starting(table.contended_host, CONTENDED_PRIORS), apply)
+    f.done("contended host", rows, fit, apply)
+    note = f.note(fit, rows)
+    return replace(table, contended_host=replace(table.contended_host, **dict[str, Any]({**fit.values, **note})))

@@ -24,6 +24,7 @@ def _record(table: ServingCalibration) -> dict[str, Any]:
         "name": "shipped",
         "prior": _entry(table.prior, EngineOverhead()),
         "slow_host": {**_entry(table.slow_host, EngineOverhead()), "layer_s": 0.0},
+        "contended_host": {**_entry(table.contended_host, EngineOverhead()), "layer_s": 0.0},
         "eager_layer_s": table.eager_layer_s,
         "engines": {k: _entry(v, EngineOverhead()) for k, v in sorted(table.engines.items())},
         "devices": {k: _entry(v, DeviceFactors()) for k, v in sorted(table.devices.items())},

@@ -16,6 +16,7 @@ from rooflab.errors import RooflabError
 from rooflab.estimator.serving.pools import decode_pool
 from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.rows.best import Choice, best_of
+from rooflab.evidence.rows.labels import stands_for
 from rooflab.evidence.rows.mlperf import benchmark, is_mlperf
 from rooflab.evidence.rows.serving import Question, Unsupported, question
 from rooflab.evidence.rows.untrue import beside_others, beyond_context
@@ -23,6 +24,7 @@ from rooflab.scenario.scenario import Scenario
 
 __all__ = [
     "block_scaled",
+    "contended",
     "engine_key",
     "fits_speed",
     "grouped",
@@ -50,14 +52,15 @@ def read_rows(path: Path) -> list[FitRow]:
                 asked.append((row, question(row)))
     asked = [(row, q) for row, q in asked if not beyond_context(q)]
     untrue = beside_others([row for row, _ in asked])
-    # how fast a server may be within its limits tells of the load model too, so it is foretold and never fitted
+    # how fast a server may be within its limits tells of the load model too, and a stack that stands for another one has
+    # kernels of its own: both are foretold and never fitted
     return [
         FitRow(
             q,
             row["source"],
             benchmark(row) if is_mlperf(row) else row["model"],
             row["gpu"],
-            weight=0.0 if q.scenarios[0].slo else 1.0,
+            weight=0.0 if q.scenarios[0].slo or stands_for(row["engine"]) else 1.0,
         )
         for row, q in asked
         if row["id"] not in untrue
@@ -76,6 +79,11 @@ def engine_key(row: FitRow) -> str:
     generation = era(s.deployment.runtime.engine, s.deployment.runtime.engine_version)
     key = f"{s.deployment.runtime.engine}@{generation}/{'moe' if s.model.is_moe else 'dense'}"
     return f"{key}:slow host" if s.deployment.runtime.host == "slow" and s.deployment.runtime.engine != "vllm" else key
+
+
+def contended(row: FitRow) -> bool:
+    """Whether the row's engine shared its processor, which adds to the constants of any engine."""
+    return scenario(row).deployment.runtime.host == "contended"
 
 
 def slow_vllm(row: FitRow) -> bool:

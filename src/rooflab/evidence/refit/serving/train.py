@@ -5,7 +5,7 @@ In this order, each stage with the constants of the stages before it:
 1. engines, by generation and kind of model, on devices whose kernels are fitted to tables (their own or a relative's);
    mixtures with block-scaled experts are too few on fast hosts, so those of vLLM are fitted together with its rows on
    slow hosts;
-2. the slow host, on the other rows of sources that drive vLLM from a slow process;
+2. the slow host, on the other rows of sources that drive vLLM from a slow process; a processor shared with others;
 3. factors of devices that borrow a relative's tables and have rows of their own;
 4. factors of device families without tables, together with the engines that run on nothing else;
 5. first-token terms (frontend, convoy) of closed loops, an engine's dense and mixture entries drawn towards each other;
@@ -27,13 +27,13 @@ from rooflab.costs.engine_constants import ServingCalibration, active
 from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.refit.energy_left_out import Without
 from rooflab.evidence.refit.serving.devices import families, relatives
-from rooflab.evidence.refit.serving.engines import engines, slow_host
+from rooflab.evidence.refit.serving.engines import contended_host, engines, slow_host
 from rooflab.evidence.refit.serving.first_tokens import first_tokens, handoffs
 from rooflab.evidence.refit.serving.fitting import Fitting
 
 __all__ = ["Trained", "train"]
 
-_ORDER: Final = (engines, slow_host, relatives, families, first_tokens, handoffs)
+_ORDER: Final = (engines, slow_host, contended_host, relatives, families, first_tokens, handoffs)
 
 
 @dataclass(frozen=True, slots=True)
