@@ -66,7 +66,8 @@ class EngineOverhead:
 
     The neutral value of a factor is 1 and of a time or share 0.  `narrow_sums`: fp16 products are summed in fp16, at
     the rate of those units (twice that of fp32 sums on GeForce cards).  `warp_experts`: grouped products of experts use
-    the matrix instructions of one warp.  `generation` is that of the engine asked for, whichever entry answers.
+    the matrix instructions of one warp.  `generation` is
+    that of the engine asked for, whichever entry answers ("" where a vendor tuned it).
     """
 
     fixed_s: float = 0.0005
@@ -127,15 +128,17 @@ class ServingCalibration:
     power: Mapping[str, PowerCurve] = field(default_factory=dict)
     kernels: Mapping[str, UserKernels] = field(default_factory=dict)
 
-    def engine(self, key: str, generation: str, kind: str, family: str = "") -> EngineOverhead:
+    def engine(self, key: str, generation: str, kind: str, family: str = "", *, borrows: bool = True) -> EngineOverhead:
         """The most particular entry there is: engine@generation/kind:family, that of a family of the same vendor or of
         another generation, engine@generation/kind, ..., engine, prior.
 
         Mixtures without an entry run on the kernels that the engine's dense models run on, generations without any on
-        those of the nearest one.
+        those of the nearest one. `borrows`: whether another family's backend may stand for this one's.
         """
         near = _nearest(key, generation)
-        backends = (f"{key}@{g}/{kind}:{f}" for g in near for f in (family, *_SAME_VENDOR.get(family, ())) if f)
+        families = (family, *(_SAME_VENDOR.get(family, ()) if borrows else ()))
+        same = near if family not in _SAME_VENDOR else near[:1]
+        backends = (f"{key}@{g}/{kind}:{f}" for g in same for f in families if f)
         for name in backends:
             if name in self.engines:
                 return self.engines[name]
@@ -161,7 +164,8 @@ class ServingCalibration:
 _SAME_VENDOR: Final[Mapping[str, tuple[str, ...]]] = {
     "cdna2": ("cdna3", "cdna4"), "cdna3": ("cdna2", "cdna4"), "cdna4": ("cdna3", "cdna2"),
 }  # fmt: skip
-"""Families whose backends stand for each other where one has no rows: one vendor's compilers and libraries."""
+"""Families whose backends stand for each other where one has no rows, of one generation (one vendor's compilers and
+libraries, tuned from year to year)."""
 _NEUTRAL: Final[Mapping[str, Any]] = {"arithmetic": 1.0, "unpacking": 1.0, "memory": 1.0, "read_s_per_byte": 0.0}
 
 _GENERATIONS: Final[Mapping[str, tuple[tuple[str, tuple[int, int], str], ...]]] = {
@@ -189,6 +193,8 @@ def _nearest(engine: str, generation: str) -> list[str]:
     return sorted(order, key=lambda g: (abs(order.index(g) - at), order.index(g) < at))
 
 
+_TUNED: Final = "tuned "
+"""Before a version: a vendor's build with kernels of its own, which borrows no backend that others had that year."""
 _DATE: Final = re.compile(r"^(20\d\d)-(\d\d)")
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 _BUILD: Final = re.compile(r"\bb(\d{3,5})\b")
@@ -196,12 +202,13 @@ _BUILD: Final = re.compile(r"\bb(\d{3,5})\b")
 
 @cache
 def era(engine: str, version: str) -> str:
-    """The generation of an engine, from its version ("0.6.3"), build ("b4123") or a month ("2024-09"); unknown ones are
-    taken to be the newest.
+    """The generation of an engine, from its version ("0.6.3"), build ("b4123") or a month ("2024-09"), after "tuned "
+    or not; unknown ones are taken to be the newest.
 
     Generations differ up to five times in host time: vLLM before 0.3 and before 0.7 (v0), TensorRT-LLM before 0.8,
     before 0.10 and before 0.17, SGLang before 0.5, llama.cpp before build 4400.
     """
+    version = version.removeprefix(_TUNED)
     date, number, build = _DATE.match(version), _VERSION.search(version), _BUILD.search(version)
     stated = (0, int(build[1])) if build else (int(number[1]), int(number[2])) if number else None
     for generation, first, month in _GENERATIONS.get(engine, ()):
@@ -284,18 +291,19 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
     family."""
     table = active()
     generation, kind = era(runtime.engine, runtime.engine_version), "moe" if moe else "dense"
+    tuned = runtime.engine_version.startswith(_TUNED)
     known: dict[str, Any] = {
         "narrow_sums": runtime.engine in _NARROW_SUMS,
         "shared_group": _SHARED_GROUP.get((runtime.engine, generation), 0.0),
         "warp_experts": (runtime.engine, generation) in _WARP_EXPERTS,
-        "generation": generation,
+        "generation": "" if tuned else generation,
     }
     if runtime.host == "slow":
         own = f"{runtime.engine}@{generation}/{kind}:slow host"
         slow = table.engines.get(f"{own}:{family}") or table.engines.get(own)
         if slow is not None:
             return replace(slow, **known)
-    found = table.engine(runtime.engine, generation, kind, family)
+    found = table.engine(runtime.engine, generation, kind, family, borrows=not tuned)
     more = {"slow": table.slow_host, "contended": table.contended_host}.get(runtime.host)
     fixed_s = found.fixed_s + (more.fixed_s if more else 0.0)
     sequence_s = found.sequence_s + (more.sequence_s if more else 0.0)

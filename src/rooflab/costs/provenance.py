@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rooflab.costs.calibration import calibration_for
-from rooflab.costs.engine_constants import device_factors, engine_overhead, era
+from rooflab.costs.engine_constants import device_factors, engine_overhead
 from rooflab.metrics.value import Kind
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
@@ -17,8 +17,7 @@ def kind_of(model: Model, hardware: Hardware, runtime: Runtime) -> Kind:
     assumed."""
     device = hardware.device
     kernels = calibration_for(device, runtime.engine).provenance
-    generation = era(runtime.engine, runtime.engine_version)
-    if kernels == "assumed" and device_factors(device, generation).provenance == "fitted":
+    engine = engine_overhead(runtime, moe=model.is_moe, family=device.family)
+    if kernels == "assumed" and device_factors(device, engine.generation).provenance == "fitted":
         kernels = "fitted"
-    engine = engine_overhead(runtime, moe=model.is_moe, family=device.family).provenance
-    return "assumed" if "assumed" in (kernels, engine) else "fitted"
+    return "assumed" if "assumed" in (kernels, engine.provenance) else "fitted"

@@ -31,6 +31,7 @@ __all__ = [
     "engine_label",
     "formats",
     "is_mlperf",
+    "is_tuned",
     "lengths",
     "limits",
     "reads_tokens",
@@ -85,6 +86,10 @@ _MOST_SEQUENCES: Final = 4096
 """Sequences an engine may hold; submissions set up to 4,096, so memory decides."""
 
 
+_RELEASED: Final = "2025"
+"""From when on releases of vLLM for ROCm held what AMD had tuned."""
+
+
 def engine_label(row: Mapping[str, str], machine: Hardware) -> str:
     """The engine that a submission names; "PyTorch" of AMD's data-centre accelerators is the vendor's tuned vLLM.
 
@@ -100,6 +105,12 @@ def engine_label(row: Mapping[str, str], machine: Hardware) -> str:
 def is_mlperf(row: Mapping[str, str]) -> bool:
     """Whether a row is one of MLPerf Inference."""
     return row["source"].startswith("MLPerf")
+
+
+def is_tuned(row: Mapping[str, str], machine: Hardware) -> bool:
+    """Whether the row is of kernels that nobody else had that year: AMD's of 2024, which it tuned for its submission
+    (v4.1 reaches about what releases did in 2025)."""
+    return is_mlperf(row) and row["date"] < _RELEASED and machine.device.family.startswith("cdna")
 
 
 def benchmark(row: Mapping[str, str]) -> str:

@@ -97,7 +97,7 @@ def question(row: Mapping[str, str]) -> Question:
     base = Deployment.of(
         engine=engine,
         # months tell generations apart where sources write versions of their own packaging
-        engine_version=row["date"] or row["engine_version"],
+        engine_version=("tuned " if mlperf.is_tuned(row, machine) else "") + (row["date"] or row["engine_version"]),
         prefix_caching=False,
         host=_host(row, engine),
         **{**_limits(row, engine), **recipe(row, engine), **formats},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from rooflab.costs.engine_constants import DeviceFactors, ServingCalibration, era, using
+from rooflab.costs.engine_constants import DeviceFactors, ServingCalibration, engine_overhead, using
 from rooflab.evidence.fit.priors import DEVICE_PRIORS, RELATIVE_PRIORS
 from rooflab.evidence.fit.serving import FitRow, starting, with_device, with_engine
 from rooflab.evidence.refit.serving.constants import backend_priors, few_reads
@@ -71,8 +71,8 @@ def _family_of_then(row: FitRow) -> str:
     """The entry of a row's device family, with its engine's generation where that matters and is not the newest."""
     s = scenario(row)
     family = s.hardware.device.family
-    generation = era(s.deployment.runtime.engine, s.deployment.runtime.engine_version)
-    return f"{family}@{generation}" if family in _TUNED and generation != "2025" else family
+    generation = engine_overhead(s.deployment.runtime, moe=s.model.is_moe, family=family).generation
+    return f"{family}@{generation}" if family in _TUNED and generation not in ("", "2025") else family
 
 
 def _family(f: Fitting, table: ServingCalibration, family: str, rows: list[FitRow]) -> ServingCalibration:

@@ -52,8 +52,8 @@ def read_rows(path: Path) -> list[FitRow]:
                 asked.append((row, question(row)))
     asked = [(row, q) for row, q in asked if not beyond_context(q)]
     untrue = beside_others([row for row, _ in asked])
-    # how fast a server may be within its limits tells of the load model too, and a stack that stands for another one has
-    # kernels of its own: both are foretold and never fitted
+    # how fast a server may be within its limits tells of the load model too, and a stack that stands for another one
+    # has kernels of its own: both are foretold and never fitted
     return [
         FitRow(
             q,
