@@ -31,7 +31,7 @@ SHARES = ("ec", "em", "e", "io", "b", "b1", "b2")
 FAMILIES = (
     "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4", "rdna",
     "gaudi", "tpu",
-    "neuron", "ascend", "intel-gpu", "apple", "x86", "arm", "edge-arm", "fpga", "mcu",
+    "neuron", "ascend", "intel-gpu", "xe-hpc", "apple", "x86", "arm", "edge-arm", "fpga", "mcu",
 )  # fmt: skip
 
 

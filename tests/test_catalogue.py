@@ -22,7 +22,7 @@ KEYS = [entry["key"] for entry in DEVICES]
 FAMILIES = {
     "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4", "rdna",
     "gaudi", "tpu", "neuron",
-    "ascend", "intel-gpu", "apple", "x86", "arm", "edge-arm", "fpga", "mcu", "other",
+    "ascend", "intel-gpu", "xe-hpc", "apple", "x86", "arm", "edge-arm", "fpga", "mcu", "other",
 }  # fmt: skip
 
 

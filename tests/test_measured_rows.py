@@ -202,3 +202,36 @@ def test_the_limit_of_a_mixture_counts_one_tokens_experts(truth: tuple[Row, ...]
     for q, predicted, found in zip(questions, predict(questions), answers, strict=True):
         if isinstance(found, Estimate):
             assert q.measured <= predicted / found.metrics["limit_ratio"]
+
+
+def test_settings_in_notes_are_read() -> None:
+    notes = "per-request log; max_num_seqs=256, max_num_batched_tokens=2048; 300 requests; CUDA graphs off"
+    row = STATIC | {"id": "n", "isl": "512", "osl": "512", "value": "9", "metric": "itl_ms", "notes": notes,
+                    "scenario": "fixed-concurrency", "batch_or_concurrency": "30"}  # fmt: skip
+    s = question(row).scenarios[0]
+    limits, runtime = s.deployment.limits, s.deployment.runtime
+    assert (limits.max_num_seqs, limits.max_num_batched_tokens, runtime.cuda_graphs) == (256, 2048, False)
+    assert s.workload.rounds == 10
+    assert question({**row, "notes": "600 prompts"}).scenarios[0].workload.rounds == 20
+
+
+def test_recipes_are_read_per_device() -> None:
+    def deployment(device: str) -> Any:
+        row = STATIC | {"id": "x", "source": "InferenceX", "date": "2026-03", "model": "MiniMaxAI/MiniMax-M2.5",
+                        "gpu": device, "num_gpus": "4", "tp": "4", "precision_weights": "fp8", "isl": "1024",
+                        "osl": "1024", "value": "9", "metric": "itl_ms", "scenario": "fixed-concurrency",
+                        "batch_or_concurrency": "64"}  # fmt: skip
+        return question(row).scenarios[0].deployment
+
+    h100, h200 = deployment("H100-SXM-80GB"), deployment("H200-SXM-141GB")
+    assert (h100.formats.kv, h200.formats.kv) == (None, "fp8")
+    assert (h100.limits.gpu_memory_utilization, h200.limits.gpu_memory_utilization) == (0.9, 0.95)
+    assert h200.limits.max_num_batched_tokens == 32768
+
+
+def test_arc_cards_say_nothing_of_xe_hpc() -> None:
+    from rooflab.catalogue.hardware import hardware
+    from rooflab.costs.calibration import calibration_for
+
+    assert calibration_for(hardware("max-1550").device, "vllm").provenance == "assumed"
+    assert calibration_for(hardware("arc-pro-b60").device, "vllm").in_table

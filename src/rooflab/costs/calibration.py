@@ -65,6 +65,7 @@ _ASSUMED_FAMILIES: Final = frozenset(
         "cdna3",
         "cdna4",
         "rdna",
+        "xe-hpc",
         "gaudi",
         "tpu",
         "neuron",

@@ -5,22 +5,24 @@ ones are in its history): cache format, share of memory, tokens a step, and how 
 client sends ten prompts a user, all users at once, with lengths uniform in 0.8 to 1.0 of the nominal.  The gap analysis
 of AIConfigurator holds some of the same runs (ids with `gap_analysis`); its own runs send equal lengths.
 
-Every fp8 and nvfp4 recipe on NVIDIA devices (October 2025 to April 2026) asks for an fp8 cache (`kv-cache-dtype: fp8`,
-`fp8_e4m3`, `kv_cache_config.dtype`), or serves a ModelOpt checkpoint whose own configuration does, but GLM-5 on H200,
-where the flag is absent; bf16, int4 and mxfp4 recipes leave the cache in 16 bits.
+Recipes are read per model and device.  fp8 and nvfp4 recipes on NVIDIA devices (October 2025 to April 2026) ask for an
+fp8 cache (`kv-cache-dtype: fp8`, `fp8_e4m3`, `kv_cache_config.dtype`), or serve a ModelOpt checkpoint whose own
+configuration does, but GLM-5 on H200 and MiniMax-M2.5 on H100, where the flag is absent; bf16, int4 and mxfp4 recipes
+leave the cache in 16 bits.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["LENGTH_JITTER", "is_inferencex", "recipe", "recipe_cache"]
+__all__ = ["LENGTH_JITTER", "is_inferencex", "recipe", "recipe_cache", "stated_rounds", "stated_settings"]
 
 LENGTH_JITTER: Final = 0.2
 """InferenceX: random-range-ratio 0.8."""
 _NARROW: Final = ("fp8", "fp8-block", "nvfp4", "fp4")
-_PLAIN_CACHE: Final = {("GLM-5", "H200")}
+_PLAIN_CACHE: Final = {("GLM-5", "H200"), ("MiniMax-M2.5", "H100")}
 """(model, device) of the recipes that leave the cache in 16 bits in spite of narrow weights."""
 _REPUBLISHED: Final = ("Qwen3.5-397B-A17B", "Kimi-K2.5")
 """Models of which the gap analysis republishes InferenceX's runs."""
@@ -64,7 +66,42 @@ def _vllm(row: Mapping[str, str], isl: float) -> dict[str, Any]:
     if "Kimi" in row["model"]:
         out["max_num_batched_tokens"] = max(int(2 * isl), 2048) if _low(row) else 8192
         out["gpu_memory_utilization"] = 0.9 if _low(row) else 0.95
+    if "MiniMax" in row["model"]:
+        return _minimax(row)
     return out
+
+
+def _minimax(row: Mapping[str, str]) -> dict[str, Any]:
+    """minimaxm2.5_fp8_{h100,h200}: H100 takes vLLM's own tokens a step, H200 more from 64 users on; both keep attention
+    out of the captured graphs, which nothing here prices."""
+    if not row["gpu"].startswith("H200"):
+        return {"max_num_seqs": 256, "gpu_memory_utilization": 0.9}
+    users = int(row["batch_or_concurrency"])
+    return {
+        "max_num_seqs": 512,
+        "max_num_batched_tokens": 16384 if users <= 32 else 32768,
+        "gpu_memory_utilization": 0.95,
+    }
+
+
+_SETTINGS: Final = re.compile(r"\b(max_num_seqs|max_num_batched_tokens)\s*=\s*(\d+)")
+_NO_GRAPHS: Final = re.compile(r"cuda[ _-]?graphs?\s*(=|:)?\s*(off|disabled|false)|enforce[_-]eager", re.IGNORECASE)
+_REQUESTS: Final = re.compile(r"\b([\d,]+) (?:requests|prompts)\b|\bnum[_-]prompts\s*=\s*(\d+)")
+
+
+def stated_settings(row: Mapping[str, str]) -> dict[str, Any]:
+    """Deployment fields that a row's own notes state: limits of the scheduler, graphs switched off."""
+    out: dict[str, Any] = {name: int(value) for name, value in _SETTINGS.findall(row["notes"])}
+    return out | ({"cuda_graphs": False} if _NO_GRAPHS.search(row["notes"]) else {})
+
+
+def stated_rounds(row: Mapping[str, str]) -> int | None:
+    """Requests that each user of a closed loop sends one behind the other, where a row's notes count the requests."""
+    found = _REQUESTS.search(row["notes"])
+    if found is None or not row["batch_or_concurrency"].isdigit():
+        return None
+    requests = int((found[1] or found[2]).replace(",", ""))
+    return max(round(requests / max(int(row["batch_or_concurrency"]), 1)), 1)
 
 
 def _trtllm(row: Mapping[str, str], users: int, isl: float) -> dict[str, Any]:

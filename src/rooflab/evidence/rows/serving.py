@@ -18,7 +18,14 @@ from rooflab.catalogue.models import model
 from rooflab.errors import InputError
 from rooflab.evidence.rows import mlperf
 from rooflab.evidence.rows.labels import activations_of, cache_of, engine_of, weights_of
-from rooflab.evidence.rows.recipes import LENGTH_JITTER, is_inferencex, recipe, recipe_cache
+from rooflab.evidence.rows.recipes import (
+    LENGTH_JITTER,
+    is_inferencex,
+    recipe,
+    recipe_cache,
+    stated_rounds,
+    stated_settings,
+)
 from rooflab.scenario.cluster import Pool
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.hardware import Hardware
@@ -100,7 +107,7 @@ def question(row: Mapping[str, str]) -> Question:
         engine_version=("tuned " if mlperf.is_tuned(row, machine) else "") + (row["date"] or row["engine_version"]),
         prefix_caching=False,
         host=_host(row, engine),
-        **{**_limits(row, engine), **recipe(row, engine), **formats},
+        **{**_limits(row, engine), **recipe(row, engine), **stated_settings(row), **formats},
     )
     if "disagg" in row["scenario"]:
         pooled = _pooled(row, shape, base)
@@ -315,7 +322,8 @@ def _workload(row: Mapping[str, str]) -> Workload:
         return Workload(batch=_integer(load, 1), isl=prompt, osl=output)
     if kind in ("fixed-concurrency", "fixed-concurrency-disagg"):
         jitter = LENGTH_JITTER if is_inferencex(row) else 0.0
-        return Workload(concurrency=_integer(load, 1), isl=prompt, osl=output, length_jitter=jitter)
+        users = Workload(concurrency=_integer(load, 1), isl=prompt, osl=output, length_jitter=jitter)
+        return replace(users, rounds=stated_rounds(row) or users.rounds)
     qps = _QPS.match(load)
     if qps:
         return Workload(rate=float(qps[1]), isl=prompt, osl=output)
