@@ -3,7 +3,7 @@ need."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from rooflab.planner.objective import Objective
 from rooflab.planner.proof import Proof, Proofs
 from rooflab.planner.result import Rejected, Violation
 from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.formats import Formats
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
 from rooflab.units import significant
@@ -45,13 +46,14 @@ def near_misses(base: Scenario, judged: Judged, target: Objective, proofs: Proof
         short = np.maximum(base.workload.rate / np.maximum(judged.metrics["requests_per_s"], 1e-12), 1.0)
         cost = np.where(judged.overloaded, cost * short if target.more_is_better else cost / short, cost)
     held = float(np.min(cost[judged.feasible])) if judged.feasible.any() else np.inf
-    good = {_shape(base, judged.deployments[i]) for i in np.flatnonzero(judged.feasible)}
-    good |= {_shape(base, d) for d in proofs.found} if proofs else set()
+    shape_of = _Shapes(base)
+    good = {shape_of(judged.deployments[i]) for i in np.flatnonzero(judged.feasible)}
+    good |= {shape_of(d) for d in proofs.found} if proofs else set()
     rows = np.flatnonzero(judged.fits & ~judged.feasible & (cost <= held + 1e-6 * abs(held)))
     rows = rows[np.argsort(judged.worst[rows], kind="stable")]
     seen: dict[tuple[object, ...], int] = {}
     for i in rows:
-        shape = _shape(base, judged.deployments[i])
+        shape = shape_of(judged.deployments[i])
         if shape not in good:
             seen.setdefault(shape, int(i))
         if len(seen) == _SHOWN:
@@ -101,8 +103,18 @@ def _simulated_words(base: Scenario, proof: Proof) -> tuple[str, Violation | Non
     return ", ".join(words) or "its load is not carried", worst
 
 
-def _shape(base: Scenario, d: Deployment) -> tuple[object, ...]:
-    return d.runtime.engine, d.split, d.cluster.replicas, formats_label(replace(base, deployment=d))
+@dataclass(slots=True)
+class _Shapes:
+    """What two deployments have in common that read the same but for the limits of a step; labels are made once."""
+
+    base: Scenario
+    labels: dict[tuple[str, Formats], str] = field(default_factory=dict)
+
+    def __call__(self, d: Deployment) -> tuple[object, ...]:
+        key = d.runtime.engine, d.formats
+        if key not in self.labels:
+            self.labels[key] = formats_label(replace(self.base, deployment=d))
+        return d.runtime.engine, d.split, d.cluster.replicas, self.labels[key]
 
 
 def closest(judged: Judged) -> int | None:

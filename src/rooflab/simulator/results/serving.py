@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -108,6 +109,25 @@ class ServingResult:
         looked_up = totals.total("looked_up_tokens")
         out["cached_fraction"] = totals.total("cached_tokens") / looked_up if looked_up else 0.0
         return out | fairness(self.requests, records)
+
+    def some(self, names: AbstractSet[str]) -> dict[str, float]:
+        """The metrics of these `names` that there are, without the work for others."""
+        latency = {name.rpartition("_")[0] for name in names} & set(LATENCIES)
+        out: dict[str, float] = {}
+        for name in latency:
+            out |= statistics(name, self.latencies[name][self.counted])
+        if names - out.keys():
+            output, prompt, finished = self._made(np.ones(len(self.requests), dtype=bool))
+            begin, end = self.span_s
+            seconds = max(end - begin, 1e-12)
+            made = {"output_tokens_per_s": output, "total_tokens_per_s": output + prompt, "requests_per_s": finished}
+            for name, amount in made.items():
+                out[name] = amount / seconds
+                out[f"{name}_per_gpu"] = out[name] / self.devices
+            out |= self._energy(out["output_tokens_per_s"])
+        if names - out.keys():
+            out = dict(self.metrics)
+        return {name: out[name] for name in names if name in out}
 
     def value(self, name: str) -> Value:
         """The metric `name` with what it rests on; no interval of a simulated one is known. InputError for another."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,15 +25,16 @@ from rooflab.operators.ops import Elementwise
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.model import Model
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.workload import Workload
 from rooflab.search.highest import geometric_when_wide, highest
 from rooflab.simulator.results.serving import ServingResult
 from rooflab.simulator.serving.run import Progress, Tell, run
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
 from rooflab.simulator.serving.state import SETTINGS
 from rooflab.simulator.work.make import make_work
-from rooflab.simulator.work.requests import Result
+from rooflab.simulator.work.requests import Requests, Result
 
-__all__ = ["ENGINE_SCHEDULERS", "cluster_of", "saturation", "simulate"]
+__all__ = ["ENGINE_SCHEDULERS", "Prepared", "cluster_of", "saturation", "simulate"]
 
 _MOST_PER_S: Final = 1e6
 """Requests a second beyond which no higher rate is asked for."""
@@ -199,39 +200,49 @@ def simulate(
     """
     if seed is not None:
         scenario = scenario.with_workload(seed=seed)
-    cluster, owners = cluster_of(scenario, engines)
-    workload = scenario.workload
-    if workload.mode == "max-throughput":
-        workload = replace(workload, scenario=None, arrivals="burst", rate=1e6, burst_size=workload.requests or 1000)
-        workload = replace(workload, requests=workload.burst_size)
-    requests = make_work(workload, slo=scenario.slo, block_tokens=scenario.deployment.limits.block_size)
-    result = _with_frontend(
-        scenario,
-        run(
-            requests,
-            cluster,
-            seed=workload.seed,
-            progress=progress,
-            tell=tell,
-            log_steps=log_steps,
-            partial=partial,
-        ),
-        owners,
-    )
-    devices = sum(e.deployment.split.devices_per_replica for e in owners)
-    fullest = min(owners, key=lambda e: e.free_bytes)
-    return ServingResult(
-        requests=requests,
-        run=result,
-        slo=scenario.slo,
-        classes=workload.classes,
-        devices=devices,
-        kv_blocks=sum(r.kv_blocks for r in cluster.replicas),
-        upkeep=upkeep([(e.bill, float(e.deployment.split.devices_per_replica)) for e in owners]),
-        weights_bytes=float(fullest.memory.weights_bytes[0]),
-        room_bytes=fullest.free_bytes,
-        kind="assumed" if "assumed" in {e.kind for e in set(owners)} else "fitted",
-    )
+    prepared = Prepared.of(scenario)
+    requests = make_work(prepared.workload, slo=scenario.slo, block_tokens=scenario.deployment.limits.block_size)
+    return prepared.run(requests, seed=prepared.workload.seed, progress=progress, tell=tell, log_steps=log_steps,
+                        partial=partial)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A scenario whose cluster is priced, for as many runs as there are streams of random numbers."""
+
+    scenario: Scenario
+    workload: Workload
+    cluster: Cluster
+    owners: list[Engine]
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Prepared:
+        """Price the cluster of a scenario. Raises what `cluster_of` does."""
+        cluster, owners = cluster_of(scenario)
+        workload = scenario.workload
+        if workload.mode == "max-throughput":
+            size = workload.requests or 1000
+            workload = replace(workload, scenario=None, arrivals="burst", rate=1e6, burst_size=size, requests=size)
+        return cls(scenario, workload, cluster, owners)
+
+    def run(self, requests: Requests, **options: Any) -> ServingResult:
+        """A run of `requests`, made of `workload` with a seed; options are those of `rooflab.simulator.serving.run`."""
+        scenario, owners = self.scenario, self.owners
+        result = _with_frontend(scenario, run(requests, self.cluster, **options), owners)
+        devices = sum(e.deployment.split.devices_per_replica for e in owners)
+        fullest = min(owners, key=lambda e: e.free_bytes)
+        return ServingResult(
+            requests=requests,
+            run=result,
+            slo=scenario.slo,
+            classes=self.workload.classes,
+            devices=devices,
+            kv_blocks=sum(r.kv_blocks for r in self.cluster.replicas),
+            upkeep=upkeep([(e.bill, float(e.deployment.split.devices_per_replica)) for e in owners]),
+            weights_bytes=float(fullest.memory.weights_bytes[0]),
+            room_bytes=fullest.free_bytes,
+            kind="assumed" if "assumed" in {e.kind for e in set(owners)} else "fitted",
+        )
 
 
 def _with_frontend(scenario: Scenario, result: Result, owners: list[Engine]) -> Result:
