@@ -133,6 +133,12 @@ def test_a_verdict_that_was_turned_needs_an_independent_source() -> None:
     assert not selected((1.2, ""), (2.0, "a datasheet"))
     assert selected((2.0, "a datasheet"), (1.0, ""), (2.0, ""))
     assert selected((1.2, "")), "it holds now, and nothing that was written down made it"
+    withdrawn = replace(ENTRY, value=2.0, event="withdrawn", reason="it is the claim's own figure")
+    turned = (replace(ENTRY, value=1.0), replace(ENTRY, value=2.0, event="setup", independent="a datasheet"))
+    assert History(turned).justified
+    assert not History((*turned, withdrawn)).justified
+    assert History((*turned, withdrawn)).selected(lambda v: abs(v - 2.0) < 0.3)
+    assert History((*turned, withdrawn)).revisions == 1
     held = History((replace(ENTRY, value=2.0), replace(ENTRY, value=2.1, event="setup")))
     assert not held.selected(lambda v: abs(v - 2.0) < 0.3)
 
@@ -157,5 +163,11 @@ def test_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checked) -> 
         [replace(r, tolerance=0.1) if r.claim == "39-3x" else r for r in moved_on], reason="x", version="3"
     )
     assert other.event == "tolerance"
+    with pytest.raises(InputError, match="no source that could be withdrawn"):
+        record(moved_on, reason="so", version="3", event="withdrawn", claims=["39-3x"])
+    with pytest.raises(InputError, match="no claim called"):
+        record(moved_on, reason="so", version="3", event="withdrawn", claims=["39-lo"])
+    (back,) = record(moved_on, reason="of this paper", version="3", event="withdrawn", claims=["39-low"])
+    assert (back.event, back.value) == ("withdrawn", entry.value)
     lines = [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()]
-    assert len(lines) == len(first) + 2
+    assert len(lines) == len(first) + 3

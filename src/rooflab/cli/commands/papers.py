@@ -163,7 +163,14 @@ def run(
     default="value",
     show_default=True,
     metavar="EVENT",
-    help="With --record, what made a value change: value (of itself), setup, seed, length, reading.",
+    help="With --record, what made a value change: value (of itself), setup, seed, length, reading; or withdrawn.",
+)
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="CLAIM",
+    help="With --event withdrawn, a claim whose independent source justifies nothing after all; repeatable.",
 )
 @click.option(
     "--independent",
@@ -180,6 +187,7 @@ def check_claims(
     reason: str | None,
     event: str,
     independent: str,
+    claims: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -205,7 +213,7 @@ def check_claims(
 
     rows = check(keys, engines=engines(), workers=workers, each=said, kept=None if no_cache else Kept())
     if reason is not None:
-        _record(rows, reason, event, independent)
+        _record(rows, reason, event, independent, claims)
     failed = int(any(r.status == "failing" for r in rows))
     if as_json:
         _json([r.record() for r in rows])
@@ -216,11 +224,11 @@ def check_claims(
     return failed
 
 
-def _record(rows: list[Row], reason: str, event: str, independent: str) -> None:
+def _record(rows: list[Row], reason: str, event: str, independent: str, claims: tuple[str, ...]) -> None:
     from rooflab import __version__
     from rooflab.evidence.claims.record import record
 
-    for e in record(rows, reason=reason, version=__version__, event=event, independent=independent):
+    for e in record(rows, reason=reason, version=__version__, event=event, independent=independent, claims=claims):
         click.echo(f"recorded {e.paper}.{e.claim}: {e.event} {e.value}", err=True)
 
 

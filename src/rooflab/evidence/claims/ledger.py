@@ -6,9 +6,10 @@
      "expected": 1.91, "tolerance": 0.15, "reason": "", "independent": "", "before": "3f2a…"}
 
 `version` is the commit or release that computed the value. `event` is "first" or what changed: "value" (of itself, as
-fits and engines moved), "expectation", "setup", "seed", "length" (of a run), "tolerance", "reading". `independent`
-names a source that justifies the change and has nothing to do with the claim. `before` is a digest of the line above,
-so that a line that was changed or taken out is noticed.
+fits and engines moved), "expectation", "setup", "seed", "length" (of a run), "tolerance", "reading"; or "withdrawn",
+where a source that was named before turned out to justify nothing. `independent` names a source that justifies the
+change and has nothing to do with the claim. `before` is a digest of the line above, so that a line that was changed or
+taken out is noticed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rooflab.files import write_text
 
 __all__ = ["EVENTS", "MOVED", "NAME", "Entry", "Event", "History", "Ledger", "changed", "ledger_near", "moved"]
 
-Event = Literal["first", "value", "expectation", "setup", "seed", "length", "tolerance", "reading"]
+Event = Literal["first", "value", "expectation", "setup", "seed", "length", "tolerance", "reading", "withdrawn"]
 EVENTS: Final[tuple[str, ...]] = get_args(Event)
 NAME: Final = "claims-ledger.jsonl"
 MOVED: Final = 0.02
@@ -67,7 +68,12 @@ class History:
     @property
     def revisions(self) -> int:
         """Changes since the first value."""
-        return max(len(self.entries) - 1, 0)
+        return max(sum(e.event != "withdrawn" for e in self.entries) - 1, 0)
+
+    @property
+    def justified(self) -> bool:
+        """Whether a change names something independent that was not withdrawn."""
+        return any(self._independent(i) for i in range(1, len(self.entries)))
 
     def selected(self, holds: Callable[[Any], bool]) -> bool:
         """Whether the first value did not hold, and a change after which the value came to hold names nothing
@@ -75,8 +81,13 @@ class History:
         held = [holds(e.value) for e in self.entries]
         if not held or held[0]:
             return False
-        turns = [e for was, now, e in zip(held, held[1:], self.entries[1:], strict=False) if now and not was]
-        return not turns or any(not e.independent for e in turns)
+        turns = [i for i in range(1, len(held)) if held[i] and not held[i - 1]]
+        return not turns or any(not self._independent(i) for i in turns)
+
+    def _independent(self, i: int) -> str:
+        """What justifies a change, unless it was withdrawn later."""
+        withdrawn = any(e.event == "withdrawn" for e in self.entries[i:])
+        return "" if withdrawn else self.entries[i].independent
 
 
 class Ledger:
