@@ -40,9 +40,7 @@ def record(
     if event == "first":
         raise InputError("is written by itself: a claim has one first value", "event 'first'")
     if (event == "withdrawn") != bool(claims):
-        raise InputError(
-            "takes back what claims name that are told by --claim, and only they do", "event 'withdrawn'"
-        )
+        raise InputError("takes back what claims name that are told by --claim, and only they do", "event 'withdrawn'")
     for claim in claims:
         if claim not in {row.claim for row in rows}:
             raise unknown("claim", claim, [row.claim for row in rows])
