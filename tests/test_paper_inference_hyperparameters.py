@@ -48,7 +48,7 @@ def small(count: int = 2) -> Scenario:
 def test_a_static_batch_lasts_as_long_as_its_longest_answer() -> None:
     one = fixed_step(1.0)
     costs = StepCosts(one.tables[None], one.attention[None], one.scalars[None])
-    seconds, reached = static_seconds(costs, np.array([4, 9, 2]), np.array([5, 1, 3]), 2)
+    ((seconds, reached),) = static_seconds(costs, np.array([4, 9, 2]), np.array([5, 1, 3]), (2,))
     assert seconds.tolist() == [5.0, 3.0]
     assert reached.tolist() == [9 + 5, 2 + 3]
 

@@ -9,7 +9,8 @@ the last freed first.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from itertools import pairwise
+from itertools import islice, pairwise
+from operator import ne
 from typing import Protocol
 
 __all__ = ["Allocator", "BlockGroups", "Pages", "count_runs", "runs_of"]
@@ -61,7 +62,10 @@ class Pages:
 
     def grow(self, sequence: int, blocks: int) -> None:
         """The top of the stack."""
-        self._held.setdefault(sequence, []).extend(self._free.pop() for _ in range(blocks))
+        assert blocks <= len(self._free), "more blocks than are free"
+        rest = len(self._free) - blocks
+        self._held.setdefault(sequence, []).extend(reversed(self._free[rest:]))
+        del self._free[rest:]
 
     def in_use(self) -> int:
         """Blocks off the stack."""
@@ -169,4 +173,4 @@ def runs_of(blocks: list[int]) -> list[tuple[int, int]]:
 
 def count_runs(blocks: list[int]) -> int:
     """Runs of adjacent blocks."""
-    return sum(b != a + 1 for a, b in pairwise(blocks)) + 1 if blocks else 0
+    return sum(map(ne, islice(blocks, 1, None), map((1).__add__, blocks))) + 1 if blocks else 0

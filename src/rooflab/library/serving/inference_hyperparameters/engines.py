@@ -31,17 +31,18 @@ Counts = npt.NDArray[np.int64]
 
 
 def static_seconds(
-    costs: StepCosts, prompt: Counts, output: Counts, batch: int
-) -> tuple[npt.NDArray[np.float64], Counts]:
-    """Seconds of each static batch of `batch` requests in the order given, and tokens that its longest sequence
-    reaches.
+    costs: StepCosts, prompt: Counts, output: Counts, batches: Sequence[int]
+) -> list[tuple[npt.NDArray[np.float64], Counts]]:
+    """For each size of `batches`, seconds of each static batch of so many requests in the order given, and tokens that
+    its longest sequence reaches.
 
     `costs` holds one deployment (`StepCosts`); decode steps are priced at the context half-way.
     """
-    starts = np.arange(0, len(prompt), batch)
-    rows = np.diff(np.append(starts, len(prompt))).astype(np.float64)
-    longest, steps = np.maximum.reduceat(prompt, starts), np.maximum.reduceat(output, starts)
-    which, none = np.zeros(len(starts), dtype=np.intp), np.zeros(len(starts))
+    starts = [np.arange(0, len(prompt), batch) for batch in batches]
+    rows = np.concatenate([np.diff(np.append(at, len(prompt))) for at in starts]).astype(np.float64)
+    longest = np.concatenate([np.maximum.reduceat(prompt, at) for at in starts])
+    steps = np.concatenate([np.maximum.reduceat(output, at) for at in starts])
+    which, none = np.zeros(len(rows), dtype=np.intp), np.zeros(len(rows))
     area = rows * longest * (longest + 1) / 2
     first = costs.step(
         which,
@@ -55,7 +56,9 @@ def static_seconds(
     each = costs.step(
         which, n_decode=rows, context=rows * (longest + steps / 2), n_prefill=none, prefill_tokens=none, area=none
     )
-    return first.seconds + (steps - 1) * each.seconds, longest + steps
+    ends = np.cumsum([len(at) for at in starts])[:-1]
+    seconds, reached = first.seconds + (steps - 1) * each.seconds, longest + steps
+    return list(zip(np.split(seconds, ends), np.split(reached, ends), strict=True))
 
 
 def static_landscape(scenario: Scenario, prompt: Counts, output: Counts, batches: Sequence[int] = BATCHES) -> Landscape:
@@ -69,9 +72,9 @@ def static_landscape(scenario: Scenario, prompt: Counts, output: Counts, batches
             )
         except RooflabError:
             continue
-        costs = engine.step_cost.stack()
-        for b in (b for b in batches if b < 2 * len(prompt)):
-            seconds, reached = static_seconds(costs, prompt, output, b)
+        sizes = [b for b in batches if b < 2 * len(prompt)]
+        priced = static_seconds(engine.step_cost.stack(), prompt, output, sizes)
+        for b, (seconds, reached) in zip(sizes, priced, strict=True):
             rows, longest = min(b, len(prompt)), float(reached.max())
             logits = rows * float(prompt.max()) * engine.model.vocab * _LOGIT_BYTES
             if rows * engine.sequence_bytes(longest) + logits <= engine.free_bytes:
