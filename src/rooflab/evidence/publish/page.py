@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from rooflab.evidence.publish.aims import AIMS
+from rooflab.evidence.publish.anchors import anchor_section
 from rooflab.evidence.publish.explain import explain
 from rooflab.evidence.publish.missed import missed
 from rooflab.evidence.publish.repeats import repeats
@@ -67,6 +68,8 @@ def page(
         _HOW_TO_READ,
         "",
         *_aims(rows, held),
+        anchor_section(),
+        "",
         *_groupings(rows, held),
         *_left_out(left, rows),
         "## What the data itself allows",
