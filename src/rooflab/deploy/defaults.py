@@ -18,9 +18,8 @@ _SGLANG_SHARE: Final = 0.88
 _LARGE_BYTES: Final = 70 * 2.0**30
 _LLAMACPP_TOKENS: Final = 512
 """``n_ubatch`` of llama.cpp: positions whose activations and logits live at once."""
-_SHARES: Final = {"llamacpp": 0.98, "sglang": _SGLANG_SHARE, "trtllm": 0.95}
-"""llama.cpp takes what is free; driver and display keep the rest. Assumed. TensorRT-LLM's cache takes nine tenths of
-what the weights leave free (`kv_cache_free_gpu_mem_fraction`), 0.95 of all where they fill half."""
+_SHARES: Final = {"llamacpp": 0.98, "sglang": _SGLANG_SHARE}
+"""llama.cpp takes what is free; driver and display keep the rest. Assumed."""
 _TRTLLM_SEQUENCES: Final = 2048
 """`max_batch_size` of TensorRT-LLM (BuildConfig), which memory undercuts."""
 _LLAMACPP_SLOTS: Final = 4
@@ -38,8 +37,8 @@ def with_engine_limits(deployment: Deployment, device: Device, users: int) -> De
 
     llama.cpp has a slot for each of the `users`, micro-batches of 512 tokens, and all free memory. vLLM holds 1,024
     sequences on devices of 70 GiB and more, but for A100s (EngineArgs of vLLM since 0.8.4), 256 on others; TensorRT-LLM
-    2,048.  Other servers are given 256, too, and 8,192 tokens and nine tenths of the memory (TensorRT-LLM: `_SHARES`;
-    SGLang's share is of weights and cache alone).
+    2,048.  Other servers are given 256, too, and 8,192 tokens and nine tenths of the memory (TensorRT-LLM: of what the
+    weights leave free; SGLang's share is of weights and cache alone).
     """
     limits, engine = deployment.limits, deployment.runtime.engine
     if limits.max_num_seqs and limits.max_num_batched_tokens and limits.gpu_memory_utilization:
