@@ -49,14 +49,16 @@ class Null:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a reader gets a claim's figure: `papers run` with `method` and `settings` on the paper's own `setup`, or on a
-    `sample` (both empty: the first that there is), and of what comes out one of the `figures` (several: members of a
-    range, or values by the names that the claim gives): its value, its baseline or its gain."""
+    """How a reader gets a claim's figure: `papers run` with `method` and `settings` on the paper's own `setup`, on a
+    `sample` or on a `scenario` as its file says it (all empty: the first that there is), and of what comes out one of
+    the `figures` (several: members of a range, or values by the names that the claim gives): its value, its baseline or
+    its gain."""
 
     figures: Mapping[str, str] = field(hash=False)
     method: str = ""
     setup: str = ""
     sample: str = ""
+    scenario: Mapping[str, Any] = field(default_factory=dict, hash=False)
     of: Literal["value", "baseline", "gain"] = "value"
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

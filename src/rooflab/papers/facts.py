@@ -16,7 +16,8 @@
         moves: {memory bandwidth: +1}      # or {memory bandwidth: {sign: 1, power: 0.9}}
         without: {by: technique, value: 1}    # what remains without the idea: the null
         inputs: {published batch: reason}
-        run: {method: codes, setup: captions, figure: recall@1, set: {residuals: 2}}    # what a reader runs for it
+        run: {method: codes, setup: captions, figure: recall@1, set: {residuals: 2}}    # what a reader runs for it: on a
+                                          # setup, a sample, or a scenario: {model: ..., hardware: ..., ...}
     not modelled: [{id, text, expect, unit, role, group, reason}]
     numbers: {60: seconds of a minute}       # published numbers that stand in the code for another reason
     constants:                               # numbers of the code and data of its claims, each with its source
@@ -49,7 +50,7 @@ _CLAIM: Final = (
     "id", "text", "expect", "unit", "source", "role", "group", "kind", "tolerance", "wider", "moves", "without",
     "inputs", "run", "note",
 )  # fmt: skip
-_RUN: Final = ("method", "setup", "sample", "figure", "of", "set")
+_RUN: Final = ("method", "setup", "sample", "scenario", "figure", "of", "set")
 _LEFT_OUT: Final = ("id", "text", "expect", "unit", "role", "group", "reason")
 _TIGHT: Final = 0.15
 """The tolerance above which a reason is asked for."""
@@ -247,13 +248,16 @@ def _reading(said: Any, where: str) -> Reading | None:
     figures = (
         figure if isinstance(figure, Mapping) else {x: x for x in (figure if isinstance(figure, list) else [figure])}
     )
-    if not isinstance(settings, Mapping):
-        raise InputError("set is a mapping of parameters", where)
+    scenario = said.get("scenario") or {}
+    if not isinstance(settings, Mapping) or not isinstance(scenario, Mapping):
+        raise InputError("set is a mapping of parameters, scenario one of the fields of a scenario file", where)
+    if sum(bool(said.get(name)) for name in ("setup", "sample", "scenario")) > 1:
+        raise InputError("runs on one input: a setup, a sample or a scenario", where)
     return Reading(
         figures={str(k): str(v) for k, v in figures.items()}, method=str(said.get("method") or ""),
         setup=str(said.get("setup") or ""), sample=str(said.get("sample") or ""),
         of=_one(said, "of", ("value", "baseline", "gain"), "value", where),
-        settings={str(k): v for k, v in settings.items()},
+        settings={str(k): v for k, v in settings.items()}, scenario=dict(scenario),
     )  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
-from rooflab.api import engines
+from rooflab.api import engines, load
 from rooflab.errors import RooflabError, unknown
 from rooflab.inputs.kinds import kind_of
 from rooflab.papers.claim import Claim, Reading
-from rooflab.papers.execute import choose, own_inputs, reads
+from rooflab.papers.execute import YOURS, choose, own_inputs, reads
 from rooflab.papers.expectation import Got
 from rooflab.papers.lab import Lab
 from rooflab.papers.outcome import Outcome
@@ -64,7 +64,7 @@ def read_by_a_reader(paper: Paper, claim: Claim, done: dict[str, Outcome] | None
     run is kept in `done`, for other claims that the same run is for."""
     reading, done = claim.reading, {} if done is None else done
     assert reading is not None, f"{claim.id} does not say how a reader gets its figure"
-    command = repr((reading.method, reading.setup, reading.sample, sorted(reading.settings.items())))
+    command = repr((reading.method, reading.setup, reading.sample, reading.scenario, sorted(reading.settings.items())))
     if command not in done:
         name, data = _input(paper, reading)
         done[command] = run_input(
@@ -92,6 +92,8 @@ def _input(paper: Paper, reading: Reading) -> tuple[str, Any]:
         if reading.setup not in paper.setups:
             raise unknown("setup", reading.setup, paper.setups, paper.key)
         return reading.setup, paper.setups[reading.setup](lab)
+    if reading.scenario:
+        return YOURS, load(dict(reading.scenario))
     if reading.sample:
         return f"sample {reading.sample}", kind_of(reads(chosen)).sample(reading.sample)
     return next(iter(own_inputs(paper, chosen, lab).items()))

@@ -8,6 +8,7 @@ Pages hold figures to four digits, so that the same code gives the same bytes.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from html import escape
@@ -143,6 +144,7 @@ def _readers(p: Paper) -> list[str]:
         settings = "".join(f" --set {name}={value}" for name, value in reading.settings.items())
         sample = f" {reading.sample}" if reading.sample else ""
         setup = f", set-up “{reading.setup}”" if reading.setup else ""
+        setup += f", on the scenario `{json.dumps(reading.scenario)}`" if reading.scenario else ""
         taken = "" if reading.of == "value" else f" ({reading.of})"
         figures = ", ".join(reading.figures.values())
         lines.append(f"| {c.id} | {figures}{taken} | `rooflab papers run {p.key}{sample}{method}{settings}`{setup} |")
