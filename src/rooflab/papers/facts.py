@@ -16,8 +16,8 @@
         moves: {memory bandwidth: +1}      # or {memory bandwidth: {sign: 1, power: 0.9}}
         without: {by: technique, value: 1}    # what remains without the idea: the null
         inputs: {published batch: reason}
-        run: {method: codes, setup: captions, figure: recall@1, set: {residuals: 2}}    # what a reader runs for it: on a
-                                          # setup, a sample, or a scenario: {model: ..., hardware: ..., ...}
+        run: {method: codes, setup: captions, figure: recall@1, set: {residuals: 2}}    # what a reader runs for it
+                                             # (in the place of setup: sample, or scenario: {model: ..., ...})
     not modelled: [{id, text, expect, unit, role, group, reason}]
     numbers: {60: seconds of a minute}       # published numbers that stand in the code for another reason
     constants:                               # numbers of the code and data of its claims, each with its source

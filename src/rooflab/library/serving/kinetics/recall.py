@@ -159,7 +159,7 @@ class BlockTopK(Method[Vectors]):
 
     def _because(self, found: Recalled, done: Counter[str], budget: int) -> str:
         exact, own, random = (float(found[n].mean()) for n in (_EXACT, _OWN, _RANDOM))
-        if exact <= random * (1 + 1e-6):
+        if np.isclose(exact, random, rtol=1e-6):
             return (
                 f"attention is as wide as it can be: any {budget:,} of {done['seen'] / done['choices']:,.0f} tokens "
                 f"hold {exact:.0%} of its mass, and there is nothing to choose"
