@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rooflab.errors import InputError
-from rooflab.evidence.claims.ledger import NAME, Entry, History, Ledger, changed, moved
+from rooflab.evidence.claims.ledger import HEAD, NAME, Entry, History, Ledger, changed, moved
 from rooflab.evidence.claims.record import record
 from rooflab.papers.registry import keys, paper
 
@@ -86,6 +86,28 @@ def test_lines_follow_from_each_other(tmp_path: Path) -> None:
             Ledger(path)
     path.write_text(lines[0] + "\n{}\n")
     with pytest.raises(InputError, match=rf"{NAME}:2: is no entry"):
+        Ledger(path)
+
+
+def test_the_last_line_is_held_beside(tmp_path: Path) -> None:
+    """Nothing follows on it: one that was changed, cut off or added by hand, and a head that is gone, are noticed."""
+    path, head = tmp_path / NAME, tmp_path / HEAD
+    made = Ledger(path)
+    made.append([ENTRY])
+    made.append([replace(ENTRY, claim="d")])
+    text, held = path.read_text(), head.read_text()
+    lines = text.splitlines()
+    by_hand = {**json.loads(lines[0]), "claim": "e", "before": held.split()[1]}
+    for damaged in (
+        [lines[0], lines[1].replace("1.0", "1.9")], lines[:1], [], [*lines, json.dumps(by_hand)],
+    ):  # fmt: skip
+        path.write_text("".join(f"{line}\n" for line in damaged))
+        with pytest.raises(InputError, match="written last"):
+            Ledger(path)
+    path.write_text(text)
+    assert len(Ledger(path).entries) == 2
+    head.unlink()
+    with pytest.raises(InputError, match="says nothing"):
         Ledger(path)
 
 

@@ -9,7 +9,8 @@
 fits and engines moved), "expectation", "setup", "seed", "length" (of a run), "tolerance", "reading"; or "withdrawn",
 where a source that was named before turned out to justify nothing. `independent` names a source that justifies the
 change and has nothing to do with the claim. `before` is a digest of the line above, so that a line that was changed or
-taken out is noticed.
+taken out is noticed. Nothing follows on the last line: ``claims-ledger.head`` beside it holds how many lines there are
+and the digest of the last one.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from typing import Any, Final, Literal, get_args
 from rooflab.errors import InputError, unknown
 from rooflab.files import write_text
 
-__all__ = ["EVENTS", "MOVED", "NAME", "Entry", "Event", "History", "Ledger", "changed", "ledger_near", "moved"]
+__all__ = [
+    "EVENTS", "HEAD", "MOVED", "NAME", "Entry", "Event", "History", "Ledger", "changed", "ledger_near", "moved",
+]  # fmt: skip
 
 Event = Literal["first", "value", "expectation", "setup", "seed", "length", "tolerance", "reading", "withdrawn"]
 EVENTS: Final[tuple[str, ...]] = get_args(Event)
 NAME: Final = "claims-ledger.jsonl"
+HEAD: Final = "claims-ledger.head"
 MOVED: Final = 0.02
 """Share by which a value has to change for the change to be written down."""
 
@@ -91,13 +95,15 @@ class History:
 
 
 class Ledger:
-    """The ledger in `path`. Raises InputError for a line that cannot be read or does not follow from the one above."""
+    """The ledger in `path`. Raises InputError for a line that cannot be read or does not follow from the one above, and
+    for a last line that is not the one that was written last."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         text = path.read_text("utf-8") if path.is_file() else ""
         self._lines = text.splitlines()
         self.entries = tuple(self._checked())
+        self._check_head()
 
     def history(self, paper: str, claim: str) -> History:
         """What happened to a claim."""
@@ -111,8 +117,19 @@ class Ledger:
                 raise unknown("event", entry.event, EVENTS, str(self.path))
             lines.append(json.dumps(asdict(entry) | {"before": _digest(lines)}, ensure_ascii=False))
         write_text(self.path, "".join(f"{line}\n" for line in lines))
+        write_text(self.path.with_name(HEAD), _head(lines))
         self._lines = lines
         self.entries = tuple(self._checked())
+
+    def _check_head(self) -> None:
+        head = self.path.with_name(HEAD)
+        held = head.read_text("utf-8") if head.is_file() else ""
+        if held.strip() != (_head(self._lines).strip() if self._lines else ""):
+            last = f"{self.path.name}:{len(self._lines)}"
+            raise InputError(
+                f"is not the line that was written last ({HEAD} says {held.strip() or 'nothing'}): the ledger is only "
+                f"added to, by papers check KEY --record", last,
+            )  # fmt: skip
 
     def _checked(self) -> Iterable[Entry]:
         last: dict[tuple[str, str], Entry] = {}
@@ -132,6 +149,10 @@ class Ledger:
                 raise InputError(problem, where)
             last[entry.paper, entry.claim] = entry
             yield entry
+
+
+def _head(lines: Sequence[str]) -> str:
+    return f"{len(lines)} {_digest(lines)}\n"
 
 
 def _odd(entry: Entry, before: Entry | None) -> str:
