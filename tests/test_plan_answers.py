@@ -104,3 +104,31 @@ def test_a_full_engine_is_not_said_to_serve_all_of_what_arrives() -> None:
         served, of, arrive = one.reason.partition(" of ")
         if served.startswith("serves "):
             assert not of or served.removeprefix("serves ") != arrive.split(" ")[0]
+
+
+def test_a_tail_that_the_closed_form_alone_sees_is_no_reason_for_a_no() -> None:
+    idle = {
+        "model": "Qwen/Qwen2.5-7B-Instruct", "hardware": "rtx-4090", "slo": {"ttft_p99": "0.7 s", "tpot_p99": "26 ms"},
+        "workload": {"isl": "162..651", "osl": "9..36", "rate": "0.061/s", "requests": 1000},
+        "deployment": {"engine": "vllm"},
+    }  # fmt: skip
+    p = rl.plan(idle)
+    assert p.best is not None
+    assert p.best.proof is not None
+    assert p.best.proof.holds
+    assert not any(r.reason.startswith("TPOT p99") for r in p.rejected)
+
+
+def test_a_card_at_home_runs_four_bits_before_half_on_the_cpu() -> None:
+    p = rl.plan(
+        {"model": "Qwen2.5-32B", "hardware": "rtx-4000-ada", "workload": {"isl": 500, "osl": 60, "concurrency": 1}}
+    )
+    assert p.best is not None
+    assert p.best.deployment.runtime.engine == "llamacpp"
+    assert "weights" in p.best.quality
+    assert p.best.metrics["tpot_s_mean"] < 0.1
+    assert "llama-server" in p.best.launch_command()
+    small = rl.plan(
+        {"model": "Llama-3.1-8B", "hardware": "rx-7900-xt", "workload": {"isl": 500, "osl": 60, "concurrency": 1}}
+    )
+    assert "llamacpp" in {c.deployment.runtime.engine for c in small.choices}

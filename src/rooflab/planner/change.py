@@ -76,7 +76,10 @@ def scaled_lengths(lengths: Lengths, factor: float) -> Lengths:
 
 
 def sensitivity(best: Choice, target: Objective) -> tuple[Shift, ...]:
-    """The best deployment under 20 % less and more load, prompt length and output length."""
+    """The best deployment under 20 % less and more load, prompt length and output length; nothing where the closed form
+    does not see that it meets the targets now."""
+    if best.estimate.meets():
+        return ()
     s, w = best.scenario, best.scenario.workload
     variants: list[tuple[str, float, Workload]] = []
     for factor in (0.8, 1.2):
@@ -131,7 +134,7 @@ def _headroom(choices: tuple[Choice, ...]) -> list[str]:
     for i in range(len(choices)):
         rows = range(i * len(loads), (i + 1) * len(loads))
         broken = next((r for r in rows if not judged.feasible[r]), None)
-        out.append(_until(scenarios, judged, rows, broken))
+        out.append("" if choices[i].estimate.meets() else _until(scenarios, judged, rows, broken))
     return out
 
 
@@ -272,8 +275,8 @@ def _more_devices(base: Scenario, options: dict[str, Any], *, hopeless: bool) ->
             break
         wider = replace(base, hardware=replace(hardware, count=hardware.count * times))
         found = judge(wider, list(space_of(wider, **options)))
-        rows = np.flatnonzero(found.feasible)
-        if len(rows):
+        rows = [i for i in np.flatnonzero(found.feasible) if found.deployments[i].devices > hardware.count]
+        if rows:
             d = min((found.deployments[i] for i in rows), key=lambda d: d.devices)
             return f"{d.devices} devices ({formats_label(replace(base, deployment=d))} {split_label(d)})"
     return ""

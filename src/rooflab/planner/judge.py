@@ -14,7 +14,7 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
 
-__all__ = ["Judged", "judge", "judge_rows", "violations"]
+__all__ = ["Judged", "judge", "judge_rows", "means_meet", "violations"]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -72,6 +72,14 @@ def judge_rows(scenarios: list[Scenario], deployments: list[Deployment]) -> Judg
         capacity=columns.capacity,
         length=columns.length,
     )
+
+
+def means_meet(scenario: Scenario, judged: Judged) -> Mask:
+    """Rows whose mean latencies are within the targets, whatever their percentiles."""
+    met: Mask = np.ones(len(judged.deployments), dtype=bool)
+    for key, limit in scenario.slo:
+        met &= judged.metrics[f"{key.partition('_')[0]}_s_mean"] <= limit
+    return met
 
 
 def violations(scenario: Scenario, judged: Judged, row: int) -> tuple[Violation, ...]:

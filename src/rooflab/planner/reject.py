@@ -19,7 +19,7 @@ from rooflab.launch.label import (
     split_label,
 )
 from rooflab.memory.explain import does_not_fit
-from rooflab.planner.judge import Judged, violations
+from rooflab.planner.judge import Judged, means_meet, violations
 from rooflab.planner.objective import Objective
 from rooflab.planner.proof import Proof, Proofs
 from rooflab.planner.result import Rejected, Violation
@@ -49,7 +49,10 @@ def near_misses(base: Scenario, judged: Judged, target: Objective, proofs: Proof
     shape_of = _Shapes(base)
     good = {shape_of(judged.deployments[i]) for i in np.flatnonzero(judged.feasible)}
     good |= {shape_of(d) for d in proofs.found} if proofs else set()
-    rows = np.flatnonzero(judged.fits & ~judged.feasible & (cost <= held + 1e-6 * abs(held)))
+    out = judged.fits & ~judged.feasible
+    if proofs is not None:  # a tail of the closed form alone is no reason beside simulations
+        out &= judged.overloaded | ~means_meet(base, judged)
+    rows = np.flatnonzero(out & (cost <= held + 1e-6 * abs(held)))
     rows = rows[np.argsort(judged.worst[rows], kind="stable")]
     seen: dict[tuple[object, ...], int] = {}
     for i in rows:
@@ -105,7 +108,8 @@ def _simulated_words(base: Scenario, proof: Proof) -> tuple[str, Violation | Non
 
 @dataclass(slots=True)
 class _Shapes:
-    """What two deployments have in common that read the same but for the limits of a step; labels are made once."""
+    """What two deployments have in common that read the same but for the limits of a step and the format of the cache;
+    labels are made once."""
 
     base: Scenario
     labels: dict[tuple[str, Formats], str] = field(default_factory=dict)
@@ -113,7 +117,7 @@ class _Shapes:
     def __call__(self, d: Deployment) -> tuple[object, ...]:
         key = d.runtime.engine, d.formats
         if key not in self.labels:
-            self.labels[key] = formats_label(replace(self.base, deployment=d))
+            self.labels[key] = formats_label(replace(self.base, deployment=d)).partition(" + ")[0]
         return d.runtime.engine, d.split, d.cluster.replicas, self.labels[key]
 
 

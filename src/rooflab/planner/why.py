@@ -52,7 +52,7 @@ def _memory(c: Choice) -> str:
     weights, kv = (format_quantity(float(m[k]), "B") for k in ("weights_bytes", "kv_bytes"))
     total = format_quantity(device.memory_bytes, "B")
     held = round(float(m["max_running"]))
-    room = f"room for {held:,} {'sequence' if held == 1 else 'sequences'}, {m['running']:,.0f} run"
+    room = f"room for {held:,} {'sequence' if held == 1 else 'sequences'}, {m['running']:,.0f} at a time on average"
     return f"a device holds {weights} of weights and {kv} of cache in {total}; {room}"
 
 

@@ -37,7 +37,7 @@ def load_words(workload: Workload, model: Model | None = None) -> str:
     how = {
         "open": f"{significant(workload.rate or 0)} requests/s",
         "trace": f"{significant(workload.rate or 0)} requests/s" if workload.rate else "a trace",
-        "closed": f"{workload.concurrency or 0:,} requests in flight",
+        "closed": f"{workload.concurrency or 0:,} {'request' if workload.concurrency == 1 else 'requests'} in flight",
         "static": f"a batch of {workload.batch or 1:,}",
         "max-throughput": "as many requests as fit",
     }[workload.mode]
