@@ -68,8 +68,10 @@ def _record(estimate: Estimate, engine: str, breakdown: bool) -> dict[str, objec
             for key, got, limit in estimate.meets()
         ],
     }
+    from rooflab.deploy.simulated import simulated_only
     from rooflab.evidence.intervals.intervals import intervals
 
+    out["simulated_only"] = list(simulated_only(estimate.scenario.deployment))
     out["intervals"] = {name: one.record() for name, one in intervals(estimate).items()}
     if breakdown:
         from dataclasses import asdict

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any, Final
 
 from rooflab.costs.provenance import kind_of
@@ -31,7 +32,7 @@ from rooflab.evidence.intervals.likeness import (
 from rooflab.metrics.value import Kind, Value
 from rooflab.units import significant
 
-__all__ = ["HEADLINE", "Interval", "IntervalTable", "interval", "intervals", "shipped_table", "value_of"]
+__all__ = ["HEADLINE", "Interval", "IntervalTable", "coherent", "interval", "intervals", "shipped_table", "value_of"]
 
 HEADLINE: Final = (
     "output_tokens_per_s", "output_tokens_per_s_per_gpu", "total_tokens_per_s", "total_tokens_per_s_per_gpu",
@@ -189,23 +190,76 @@ def intervals(
     near = table.nearness(key)
     rows, error = table.evidence.get(key, (0, math.nan))
     provenance = kind_of(s.model, s.hardware, s.deployment.runtime)
-    out = {}
     for metric in metrics:
         if metric not in HEADLINE:
             raise KeyError(metric)
-        value = float((simulated or {}).get(metric, estimate.metrics.get(metric, math.nan)))
-        if not (math.isfinite(value) and value > 0):
-            continue
-        domain, spread = table.factors(_domain(estimate, metric, near))
-        low, high = value * math.exp(spread.low), value * math.exp(spread.high)
-        if metric == "usd_per_mtok":
-            # a price an hour over a throughput: the throughput's interval turned over
-            low, high = value * math.exp(-spread.high), value * math.exp(-spread.low)
-        low, high = _within_physics(estimate, metric, value, low, high)
-        out[metric] = Interval(
-            value=value, low=low, high=high, provenance=provenance, verdict=VERDICTS[near], evidence_rows=rows,
-            evidence_error=error, domain=domain, domain_rows=spread.rows, domain_error=spread.median_error
-        )  # fmt: skip
+    values = {m: float((simulated or {}).get(m, estimate.metrics.get(m, math.nan))) for m in HEADLINE}
+    values = {m: v for m, v in values.items() if math.isfinite(v) and v > 0}
+    found = {m: table.factors(_domain(estimate, _like(estimate, m), near)) for m in values}
+    raw = {m: _unless_slower(estimate, m, *_spread(m, values[m], s)) for m, (_, s) in found.items()}
+    ends = coherent(values, {m: _within_physics(estimate, m, values[m], *pair) for m, pair in raw.items()})
+    ends = {m: _within_physics(estimate, m, values[m], *pair) for m, pair in ends.items()}
+    return {
+        m: Interval(
+            value=values[m], low=ends[m][0], high=ends[m][1], provenance=provenance, verdict=VERDICTS[near],
+            evidence_rows=rows, evidence_error=error, domain=found[m][0], domain_rows=found[m][1].rows,
+            domain_error=found[m][1].median_error,
+        )
+        for m in metrics
+        if m in values
+    }  # fmt: skip
+
+
+def _spread(metric: str, value: float, spread: Spread) -> tuple[float, float]:
+    if metric == "usd_per_mtok":  # a price an hour over a throughput: the throughput's interval turned over
+        return value * math.exp(-spread.high), value * math.exp(-spread.low)
+    return value * math.exp(spread.low), value * math.exp(spread.high)
+
+
+def _unless_slower(estimate: Estimate, metric: str, low: float, high: float) -> tuple[float, float]:
+    """In an open loop an engine that is busy a share of the time serves all that arrives unless it is slower by more
+    than that."""
+    if not metric.startswith(_RATES) or estimate.scenario.workload.mode not in ("open", "trace"):
+        return low, high
+    busy = min(float(estimate.metrics.get("utilisation", 1.0)), 1.0)
+    return low / max(busy, 1e-9), high
+
+
+def _like(estimate: Estimate, metric: str) -> str:
+    """The metric whose errors speak for `metric`: of users that never meet every percentile is the mean."""
+    w, replicas = estimate.scenario.workload, estimate.scenario.deployment.cluster.replicas or 1
+    alone = (w.mode == "static" and (w.batch or 1) == 1) or (w.mode == "closed" and (w.concurrency or 1) <= replicas)
+    same = all(x.low == x.high for x in (w.isl, w.osl))
+    name, _, stat = metric.rpartition("_")
+    return f"{name}_mean" if alone and same and stat in ("p50", "p90", "p99") else metric
+
+
+def coherent(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Intervals that agree with each other, each around its value.
+
+    A mean and a median of one thing are as sure as the less sure of the two; a percentile is nowhere below a lower one,
+    an answer's time nowhere below its first token's; what a token costs is a price over the tokens made.
+    """
+    out = dict(ends)
+    for name in ("ttft_s", "tpot_s", "itl_s", "e2e_s"):
+        mean, median = f"{name}_mean", f"{name}_p50"
+        if mean in out and median in out:
+            low = min(out[m][0] / values[m] for m in (mean, median))
+            high = max(out[m][1] / values[m] for m in (mean, median))
+            out |= {m: (low * values[m], high * values[m]) for m in (mean, median)}
+        ranks = [m for m in (f"{name}_p50", f"{name}_p90", f"{name}_p99") if m in out]
+        for lower, upper in pairwise(ranks):
+            out[upper] = (min(max(out[upper][0], out[lower][0]), values[upper]), out[upper][1])
+        for lower, upper in reversed([*pairwise(ranks)]):
+            out[lower] = (out[lower][0], max(min(out[lower][1], out[upper][1]), values[lower]))
+    for stat in ("mean", "p50", "p90", "p99"):
+        first, whole = f"ttft_s_{stat}", f"e2e_s_{stat}"
+        if first in out and whole in out:
+            out[whole] = (min(max(out[whole][0], out[first][0]), values[whole]), out[whole][1])
+    if "usd_per_mtok" in out and "output_tokens_per_s" in out:
+        low, high = out["output_tokens_per_s"]
+        rate, usd = values["output_tokens_per_s"], values["usd_per_mtok"]
+        out["usd_per_mtok"] = (usd * rate / high, usd * rate / low)
     return out
 
 

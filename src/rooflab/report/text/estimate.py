@@ -13,11 +13,12 @@ from rooflab.costs.engine_constants import engine_overhead
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.context import beyond_context, longest_sequence
+from rooflab.deploy.simulated import simulated_only
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.memory.account import MemoryAccount, account
 from rooflab.report.text.console import labelled, literal
 from rooflab.report.text.headline import deployment_words, load_words, targets_words, title
-from rooflab.report.text.trust import trust_words
+from rooflab.report.text.trust import digits_of, trust_words
 from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import format_quantity, format_seconds, significant
@@ -54,7 +55,7 @@ def show_estimate(estimate: Estimate, out: Console, *, engine_given: bool = True
     if too_long := beyond_context(s):
         out.print(f"  [red]refused[/]: {literal(too_long)}", soft_wrap=True)
     if not estimate.saturated:
-        out.print(_latencies(estimate.metrics, s.model.kind))
+        out.print(_latencies(estimate))
     out.print()
     for name, text in _account(estimate):
         out.print(labelled(name, text, out.width), soft_wrap=True)
@@ -76,8 +77,9 @@ def _answer(estimate: Estimate) -> list[str]:
     m, kind = estimate.metrics, estimate.scenario.model.kind
     words = []
     if kind in ("decoder", "encoder-decoder"):
-        words += [f"[bold]{significant(m['output_tokens_per_s'], 4)}[/] output tokens/s"]
-        words += [f"{significant(m['output_tokens_per_s_per_gpu'], 4)} per device"] if m["devices"] > 1 else []
+        digits = digits_of(estimate, "output_tokens_per_s")
+        words += [f"[bold]{significant(m['output_tokens_per_s'], digits)}[/] output tokens/s"]
+        words += [f"{significant(m['output_tokens_per_s_per_gpu'], digits)} per device"] if m["devices"] > 1 else []
     what = "images/s" if kind == "vision" else "requests/s"
     words.append(f"[bold]{significant(m['requests_per_s'])}[/] {what}")
     if kind == "decoder":
@@ -105,7 +107,8 @@ def _verdict(estimate: Estimate) -> str:
     )
 
 
-def _latencies(m: dict[str, Any], kind: str) -> Table:
+def _latencies(estimate: Estimate) -> Table:
+    m, kind = estimate.metrics, estimate.scenario.model.kind
     table = _table(("", "left"), ("mean", "right"), ("p50", "right"), ("p90", "right"), ("p99", "right"))
     rows = (
         [("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("end to end", "e2e_s")]
@@ -115,7 +118,8 @@ def _latencies(m: dict[str, Any], kind: str) -> Table:
     for label, name in rows:
         values = [m[f"{name}_{q}"] for q in ("mean", "p50", "p90", "p99")]
         if not math.isnan(values[0]):
-            table.add_row(label, *(format_seconds(v) for v in values))
+            digits = [digits_of(estimate, f"{name}_{q}") for q in ("mean", "p50", "p90", "p99")]
+            table.add_row(label, *(format_seconds(v, d) for v, d in zip(values, digits, strict=True)))
     return table
 
 
@@ -148,6 +152,13 @@ def _account(estimate: Estimate) -> Iterable[tuple[str, str]]:
     )
     yield "Memory", _memory(estimate)
     yield "Cost", _cost(estimate)
+    if names := simulated_only(s.deployment):
+        one = len(names) == 1
+        yield (
+            "Note",
+            f"{', '.join(names)} {'is' if one else 'are'} not in the closed form: these figures are without "
+            f"{'it' if one else 'them'}; rooflab simulate has {'it' if one else 'them'}",
+        )
     yield "Trust", trust_words(estimate)
     yield "", _constants(estimate)
 

@@ -3,6 +3,7 @@ headline figures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from rooflab.units import format_seconds, significant
 if TYPE_CHECKING:
     from rooflab.planner.result import Choice
 
-__all__ = ["deciding_words", "interval_words", "trust_words"]
+__all__ = ["deciding_words", "digits_of", "interval_words", "known_digits", "trust_words"]
 
 _SHOWN: Final = (
     ("output_tokens_per_s", "output tokens/s"),
@@ -47,17 +48,33 @@ def deciding_words(choice: Choice) -> str:
         return "nothing measured of this kind: no interval"
     name, most = bound_name(key), bound_value(key, limit)
     end = f"measure before you rely on {most}" if one.high > limit else f"all within {most}"
+    error = significant(100 * one.domain_error, 2)
     return (
-        f"{one.verdict}. {name} decides: {bound_value(key, value)}, on a machine {bound_value(key, one.low)} to "
-        f"{bound_value(key, one.high)} in nine of ten cases ({one.domain_rows:,} rows of its kind, median error "
-        f"{significant(100 * one.domain_error, 2)} %): {end}; {one.provenance}"
+        f"{one.verdict}. {name} decides: {bound_value(key, value)}, on a machine {interval_words(one, metric)} in nine "
+        f"of ten cases ({one.domain_rows:,} rows of its kind, median error {error} %): {end}; {one.provenance}"
     )
 
 
+def known_digits(value: float, low: float, high: float) -> int:
+    """Digits of `value` that its interval supports: two where it reaches 10 % or farther, three from 1 %, else four."""
+    reach = max(high / value, value / low) - 1.0 if value > 0.0 and low > 0.0 else math.inf
+    return 2 if reach >= 0.1 else 3 if reach >= 0.01 else 4
+
+
+def digits_of(estimate: Estimate, metric: str) -> int:
+    """Digits of a metric that its interval supports; three where it has none."""
+    one = intervals(estimate, (metric,)).get(metric)
+    return 3 if one is None else known_digits(one.value, one.low, one.high)
+
+
 def interval_words(interval: Interval, metric: str) -> str:
-    """``1,230 – 1,900`` or ``11.2 ms – 14.0 ms``."""
+    """``1,200 to 1,900`` or ``11 ms to 14 ms``, in the digits that are known; "all that arrives" where a rate can be
+    nothing else."""
+    if "per_s" in metric and math.isclose(interval.low, interval.high):
+        return "all that arrives"
+    digits = known_digits(interval.value, interval.low, interval.high)
     show = format_seconds if "_s_" in metric and "per_s" not in metric else significant
-    return f"{show(interval.low)} – {show(interval.high)}"
+    return f"{show(interval.low, digits)} to {show(interval.high, digits)}"
 
 
 def _ranges(found: Mapping[str, Interval]) -> str:
