@@ -228,7 +228,7 @@ def test_a_paper_runs_from_python(chat: Scenario) -> None:
         ("claims: [{id: a, text: t, source: s, expect: 1}, {id: a, text: t, source: s, expect: 1}]", "two claims"),
         ("claims: [{id: a, text: t, source: s, expect: 1, run: {setup: x}}]", "says which figure"),
         ("claims: [{id: a, text: t, source: s, expect: 1, run: {figure: f, scenario: [1]}}]", "one of the fields"),
-        ("claims: [{id: a, text: t, source: s, expect: 1, run: {figure: f, setup: x, sample: y}}]", "runs on one input"),
+        ("claims: [{id: a, text: t, source: s, expect: 1, run: {figure: f, setup: x, sample: y}}]", "on one input"),
         ("not modelled: [{id: a, text: t, reason: ' '}]", "needs a reason"),
         ("numbers: {60: ''}", "says why"),
         ("claim: []", "Did you mean claims"),
