@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.rows.predict import predict
-from rooflab.evidence.rows.serving import Unsupported, question
+from rooflab.evidence.rows.serving import Question, Unsupported, question
 from rooflab.evidence.rows.tables import COLUMNS, Row, Table, read_table
 from rooflab.evidence.rows.untrue import beside_others, beyond_context
 from rooflab.evidence.score.score import Scores, score
@@ -235,3 +236,19 @@ def test_arc_cards_say_nothing_of_xe_hpc() -> None:
 
     assert calibration_for(hardware("max-1550").device, "vllm").provenance == "assumed"
     assert calibration_for(hardware("arc-pro-b60").device, "vllm").in_table
+
+
+def test_an_estimate_is_what_validate_predicts(truth: tuple[Row, ...]) -> None:
+    # what a row's recipe or notes set is taken off; all else is the engine's own default
+    own = ("Argonne LLM-Inference-Bench", "GPU-Benchmarks-on-LLM-Inference", "TRT-LLM perf-overview (online)",
+           "TRT-LLM perf-overview (static)", "Qwen2.5 speed benchmark", "geerlingguy/ai-benchmarks",
+           )  # fmt: skip
+    chosen: list[Question] = []
+    for row in [r for r in truth if r["source"] in own][::25]:
+        with suppress(Unsupported):
+            chosen.append(question(row))
+    single = [q for q in chosen if len(q.scenarios) == 1]
+    limits = dict.fromkeys(("max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization"))
+    plain = [replace(q, scenarios=(q.scenarios[0].with_deployment(**limits),)) for q in single]
+    assert len(single) > 80
+    np.testing.assert_allclose(predict(plain), predict(single), rtol=0.02)

@@ -42,9 +42,9 @@ def test_a_cache_whose_kernel_was_not_timed_is_named() -> None:
 
 def test_the_baseline_is_priced_without_rows_of_the_same_table() -> None:
     rest = without_source("QServe README")
-    assert "QServe" not in rest.engines["trtllm@2023/dense"].source
-    assert {k: v for k, v in rest.engines.items() if k != "trtllm@2023/dense"} == {
-        k: v for k, v in active().engines.items() if k != "trtllm@2023/dense"
+    assert "QServe" not in rest.engines["trtllm@2024-02/dense"].source
+    assert {k: v for k, v in rest.engines.items() if k != "trtllm@2024-02/dense"} == {
+        k: v for k, v in active().engines.items() if k != "trtllm@2024-02/dense"
     }
     with pytest.raises(InputError, match="QServe README"):
         without_source("QServe")

@@ -18,9 +18,10 @@ _SGLANG_SHARE: Final = 0.88
 _LARGE_BYTES: Final = 70 * 2.0**30
 _LLAMACPP_TOKENS: Final = 512
 """``n_ubatch`` of llama.cpp: positions whose activations and logits live at once."""
-_LLAMACPP_SHARE: Final = 0.98
+_SHARES: Final = {"llamacpp": 0.98, "sglang": _SGLANG_SHARE}
 """llama.cpp takes what is free; driver and display keep the rest. Assumed."""
-_SHARES: Final = {"llamacpp": _LLAMACPP_SHARE, "sglang": _SGLANG_SHARE}
+_TRTLLM_SEQUENCES: Final = 2048
+"""`max_batch_size` of TensorRT-LLM (BuildConfig), which memory undercuts."""
 _LLAMACPP_SLOTS: Final = 4
 """Slots of llama-server where nothing says how many users there are (its own choice since late 2025)."""
 
@@ -35,9 +36,9 @@ def with_engine_limits(deployment: Deployment, device: Device, users: int) -> De
     memory where they are open.
 
     llama.cpp has a slot for each of the `users`, micro-batches of 512 tokens, and all free memory. vLLM holds 1,024
-    sequences on devices of 70 GiB and more, but for A100s (EngineArgs of vLLM since 0.8.4), 256 on others; that is what
-    other servers are given, too, and 8,192 tokens and nine tenths of the memory (SGLang's share is of weights and cache
-    alone).
+    sequences on devices of 70 GiB and more, but for A100s (EngineArgs of vLLM since 0.8.4), 256 on others; TensorRT-LLM
+    2,048.  Other servers are given 256, too, and 8,192 tokens and nine tenths of the memory (TensorRT-LLM: of what the
+    weights leave free; SGLang's share is of weights and cache alone).
     """
     limits, engine = deployment.limits, deployment.runtime.engine
     if limits.max_num_seqs and limits.max_num_batched_tokens and limits.gpu_memory_utilization:
@@ -45,6 +46,7 @@ def with_engine_limits(deployment: Deployment, device: Device, users: int) -> De
     desktop = engine == "llamacpp"
     wide = engine == "vllm" and device.memory_bytes >= _LARGE_BYTES and device.family != "ampere"
     sequences = (users or _LLAMACPP_SLOTS) if desktop else 1024 if wide else _SEQUENCES
+    sequences = _TRTLLM_SEQUENCES if engine == "trtllm" else sequences
     return deployment.changed(
         max_num_seqs=limits.max_num_seqs or sequences,
         max_num_batched_tokens=limits.max_num_batched_tokens or (_LLAMACPP_TOKENS if desktop else _TOKENS),

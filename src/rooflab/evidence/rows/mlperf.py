@@ -82,6 +82,9 @@ _STAGES: Final = (1, 2)
 _PIPELINES_SINCE: Final = "2025"
 """Pipeline stages: all 183 configurations of large models in v4.1 use one, those of v5.1 one or (Llama-3.1-405B)
 two."""
+_FREE_SHARE: Final = 0.95
+"""Share of what the weights leave free that NVIDIA's submissions give to the cache (`kvcache_free_gpu_mem_frac`, 0.9 to
+0.95 in closed/NVIDIA/configs)."""
 _MOST_SEQUENCES: Final = 4096
 """Sequences an engine may hold; submissions set up to 4,096, so memory decides."""
 
@@ -197,6 +200,7 @@ def candidates(
     scheduler = (
         "trtllm-max-utilization" if base.runtime.engine == "trtllm" else None
     )  # the harness's default, which no configuration changes
+    share = _FREE_SHARE if base.runtime.engine == "trtllm" else None
     stages = _STAGES if row["date"] >= _PIPELINES_SINCE else (1,)
     return tuple(
         Scenario(
@@ -204,7 +208,11 @@ def candidates(
             hardware=machine,
             workload=workload,
             deployment=base.changed(
-                **split, scheduler=scheduler, max_num_batched_tokens=tokens, max_num_seqs=_MOST_SEQUENCES
+                **split,
+                scheduler=scheduler,
+                max_num_batched_tokens=tokens,
+                max_num_seqs=_MOST_SEQUENCES,
+                gpu_memory_utilization=share,
             ),
             slo=slo,
         )

@@ -155,13 +155,12 @@ def _integer(text: str, default: int) -> int:
 
 
 def _limits(row: Mapping[str, str], engine: str) -> dict[str, Any]:
-    """Scheduler limits and memory shares as published runs set them: the batch limit never binds before memory does."""
+    """Scheduler limits as published runs set them: the batch limit never binds before memory does. The rest, and all of
+    llama.cpp's, are the engine's defaults."""
     load = row["batch_or_concurrency"]
     # vLLM sets memory aside for all the sequences it may take: where a run states no batch it is the engine's own limit
     seqs = max(int(load), 16) if load.isdigit() else 0 if engine == "vllm" else _MAX_NUM_SEQS
-    if engine == "llamacpp":  # micro-batches of 512 tokens, logits of one position, all of the memory
-        return {"max_num_seqs": min(seqs, 512), "max_num_batched_tokens": 512, "gpu_memory_utilization": 0.98}
-    return {"max_num_seqs": seqs, "gpu_memory_utilization": 0.95 if engine == "trtllm" else 0.9}
+    return {} if engine == "llamacpp" else {"max_num_seqs": seqs}
 
 
 _BLOCK_SCALED: Final = re.compile(r"deepseek-(v3|r1)|qwen3.*-fp8$", re.IGNORECASE)

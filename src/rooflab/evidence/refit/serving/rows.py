@@ -4,7 +4,7 @@ are asked."""
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -52,19 +52,29 @@ def read_rows(path: Path) -> list[FitRow]:
                 asked.append((row, question(row)))
     asked = [(row, q) for row, q in asked if not beyond_context(q)]
     untrue = beside_others([row for row, _ in asked])
-    # how fast a server may be within its limits tells of the load model too, and a stack that stands for another one
-    # has kernels of its own: both are foretold and never fitted
     return [
         FitRow(
             q,
             row["source"],
             benchmark(row) if is_mlperf(row) else row["model"],
             row["gpu"],
-            weight=0.0 if q.scenarios[0].slo or stands_for(row["engine"]) else 1.0,
+            weight=_weight(row, q),
         )
         for row, q in asked
         if row["id"] not in untrue
     ]
+
+
+def _weight(row: Mapping[str, str], q: Question) -> float:
+    """What a row weighs in a fit.
+
+    How fast a server may be within its limits tells of the load model too, and a stack that stands for another one has
+    kernels of its own: both are foretold and never fitted.  A batch that is only said to be the most that fits is
+    inferred.
+    """
+    if q.scenarios[0].slo or stands_for(row["engine"]):
+        return 0.0
+    return _INFERRED if row["batch_or_concurrency"] == "max that fits" else 1.0
 
 
 def scenario(row: FitRow) -> Scenario:
