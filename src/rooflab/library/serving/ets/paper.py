@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -79,10 +79,10 @@ class PrunedSearch(Method[Scenario]):
         seeds = [1000 * lab.seed + i for i in range(count)]
         before, _ = lab.cached(
             ("rebase", grown, self.width, count),
-            lambda: _searched(lab, "searches without pruning", grown, self.width, by_rebase, seeds=seeds),
+            lambda: _searched(lab, "searches without pruning", grown, self.width, None, seeds=seeds),
         )
-        select: Select = by_rebase if self.keep == "all" else partial(ets, weights=self.weights())
-        after, clock = _searched(lab, "searches", grown, self.width, select, seeds=seeds)
+        weights = None if self.keep == "all" else self.weights()
+        after, clock = _searched(lab, "searches", grown, self.width, weights, seeds=seeds)
         pause_s = lab.assume(
             "seconds of a selection", 0.02, low=0.005, high=0.2,
             source="clustering and program of 256 leaves on one core take some 20 ms here; the authors' embedding and "
@@ -123,16 +123,19 @@ def _reason(gain: float) -> str:
 
 
 def _searched(
-    lab: Lab, name: str, process: Growth, width: int, select: Select, *, seeds: Sequence[int]
+    lab: Lab, name: str, process: Growth, width: int, weights: Weights | None, *, seeds: Sequence[int]
 ) -> tuple[list[Grown], list[float]]:
-    """One question a seed, searched with a selection, and the seconds that each selection took."""
-
-    def search(seed: int) -> tuple[dict[str, Any], list[float]]:
-        clock: list[float] = []
-        return grow(process, width, _timed(select, clock), seed).record(), clock
-
-    found = lab.cells(name, seeds, search).values()
+    """One question a seed, searched with a selection (None: REBASE), and the seconds that each selection took."""
+    found = lab.cells(name, seeds, partial(_search, process, width, weights)).values()
     return [Grown.of(tree) for tree, _ in found], [s for _, clock in found for s in clock]
+
+
+@lru_cache(maxsize=1024)
+def _search(process: Growth, width: int, weights: Weights | None, seed: int) -> tuple[dict[str, Any], list[float]]:
+    """One of them, grown once: what it is served on has no part in it."""
+    clock: list[float] = []
+    select: Select = by_rebase if weights is None else partial(ets, weights=weights)
+    return grow(process, width, _timed(select, clock), seed).record(), clock
 
 
 def _timed(select: Select, clock: list[float]) -> Select:

@@ -77,13 +77,13 @@ Select = Callable[[Frontier, int], I64]
 
 def ancestors(parent: I64, leaves: I64) -> I64:
     """Nodes above `leaves`, each once."""
-    seen: set[int] = set()
-    for leaf in leaves:
-        node = int(parent[leaf])
-        while node >= 0 and node not in seen:
-            seen.add(node)
-            node = int(parent[node])
-    return np.array(sorted(seen), dtype=np.int64)
+    seen = np.zeros(len(parent), dtype=bool)
+    above = parent[leaves]
+    while len(above := above[above >= 0]):
+        above = np.unique(above[~seen[above]])
+        seen[above] = True
+        above = parent[above]
+    return np.flatnonzero(seen)
 
 
 def rebase(rewards: F64, width: int, temperature: float = TEMPERATURE) -> I64:
