@@ -14,7 +14,7 @@ import numpy as np
 
 from rooflab.costs.attention_rows import attention_row
 from rooflab.costs.engine_constants import engine_overhead
-from rooflab.costs.launches import host_s
+from rooflab.costs.launches import host_s, prompt_launches_s
 from rooflab.costs.power import limit_w, loaded_idle_w
 from rooflab.costs.price import Bench, Price, bench_for, compute_of, price
 from rooflab.costs.separate import separate
@@ -167,6 +167,7 @@ def _scalars(
     scalars = np.zeros((len(deployments), len(SCALARS)))
     held = "launches_s" if bench.overhead.eager else "host_fixed_s"
     scalars[:, _S[held]] = host_s(model, formats, bench.overhead)
+    scalars[:, _S["prompt_launches_s"]] = prompt_launches_s(model, bench.overhead)
     # every data-parallel rank schedules and samples its own sequences
     scalars[:, _S["host_seq_s"]] = bench.overhead.sequence_s / _column([d.split.dp for d in deployments])[:, 0]
     overlap = runtime.overlap or Overlap()

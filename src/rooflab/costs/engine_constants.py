@@ -12,8 +12,10 @@
     kernels of its own take `arithmetic` times the tables' time for products bound by it, and `unpacking` times that for
     weights narrower than 16 bits; they reach `memory` times the tables' share of bandwidth, read no byte of weights
     faster than `read_s_per_byte` (few reads in flight), and attend in `prefill_attention` and `decode_attention` times
-    the tables' time; a step with prompts takes `prompt_s` more (programs and buffers of its own); `regroup` is the
-    share of cache reads that query heads of one group repeat instead of sharing, but in groups of `shared_group` heads
+    the tables' time; a step with prompts takes `prompt_s` more (programs and buffers of its own), and one that finds
+    the engine idle no less than `prompt_layer_s` a layer where the host launches its kernels one by one; `regroup` is
+    the share of cache reads that query heads of one group repeat instead of sharing, but in groups of `shared_group`
+    heads
     TTFT += frontend;  in a closed loop also `frontend_user` a user (requests are parsed one behind the other),
     and requests that stay in phase come `convoy` at a time (estimate/first_token.py); between pools also
     `handoff` for routing and agreeing on the transfer of the cache
@@ -85,6 +87,7 @@ class EngineOverhead:
     decode_attention: float = 1.0
     regroup: float = 0.0
     prompt_s: float = 0.0
+    prompt_layer_s: float = 0.0
     shared_group: float = 0.0
     narrow_sums: bool = False
     warp_experts: bool = False
@@ -180,6 +183,14 @@ _SHARED_GROUP: Final = {("trtllm", "2024-02"): 8.0}
 supports LLaMA-2-70B alone (docs/source/gpt_attention.md of that time)."""
 _WARP_EXPERTS: Final = (("trtllm", "2023"), ("trtllm", "2024-02"))
 """Generations whose grouped products came before kernels of Hopper's own."""
+_PROMPT_LAYER_S: Final = 4.6e-4
+"""Seconds in which a host launches a layer of a prompt's step that no graph holds: assumed, 3e-4 to 1.4e-3.
+
+16.6 and 16.4 ms for 129 and 513 tokens through the 36 layers of Qwen3-4B (wejoncy/sfllm pull 46); more in mixtures
+with latent attention: 82.6 ms for one token through 61 layers (sgl-project/sglang pull 12160)."""
+_CAPTURES_PROMPTS: Final = ((0, 5, 10), "2026-04")
+"""The first version and month of SGLang that holds steps with prompts in graphs unless told otherwise (its release
+notes); before, only decoding was."""
 _NARROW_SUMS: Final = ("llamacpp",)
 """Engines that sum fp16 products in fp16 (llama.cpp asks cuBLAS for it unless built otherwise)."""
 
@@ -197,6 +208,7 @@ _TUNED: Final = "tuned "
 """Before a version: a vendor's build with kernels of its own, which borrows no backend that others had that year."""
 _DATE: Final = re.compile(r"^(20\d\d)-(\d\d)")
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+_PATCH: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _BUILD: Final = re.compile(r"\bb(\d{3,5})\b")
 
 
@@ -296,6 +308,7 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
         "narrow_sums": runtime.engine in _NARROW_SUMS,
         "shared_group": _SHARED_GROUP.get((runtime.engine, generation), 0.0),
         "warp_experts": (runtime.engine, generation) in _WARP_EXPERTS,
+        "prompt_layer_s": 0.0 if _captures_prompts(runtime) else _PROMPT_LAYER_S,
         "generation": "" if tuned else generation,
     }
     if runtime.host == "slow":
@@ -309,6 +322,16 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
     sequence_s = found.sequence_s + (more.sequence_s if more else 0.0)
     layer_s = found.layer_s + (0.0 if runtime.cuda_graphs or found.eager else table.eager_layer_s)
     return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, **known)
+
+
+def _captures_prompts(runtime: Runtime) -> bool:
+    """Whether the engine's graphs hold steps with prompts; a version that is not stated is one of those measured."""
+    if runtime.engine != "sglang":
+        return True
+    version, (first, month) = runtime.engine_version.removeprefix(_TUNED), _CAPTURES_PROMPTS
+    date, number = _DATE.match(version), _PATCH.search(version)
+    later = version[:7] >= month if date else number is not None and tuple(map(int, number.groups())) >= first
+    return later and runtime.cuda_graphs
 
 
 def device_factors(device: Device, generation: str = "") -> DeviceFactors:

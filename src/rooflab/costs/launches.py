@@ -8,7 +8,7 @@ from rooflab.costs.engine_constants import EngineOverhead
 from rooflab.operators.formats import StepFormats
 from rooflab.scenario.model import Experts, Model
 
-__all__ = ["host_s"]
+__all__ = ["host_s", "prompt_launches_s"]
 
 _UNFUSED: Final = ("int4", "int8")
 """Formats of experts (GPTQ, AWQ) whose fused kernels came after those of 16 bits and fp8."""
@@ -27,3 +27,9 @@ def host_s(model: Model, formats: StepFormats, overhead: EngineOverhead) -> floa
         ffns = ((run.count, run.block.ffn) for run in model.runs)
         out += overhead.expert_s * sum(count * ffn.experts for count, ffn in ffns if isinstance(ffn, Experts))
     return out
+
+
+def prompt_launches_s(model: Model, overhead: EngineOverhead) -> float:
+    """Seconds in which the host launches the kernels of a step with prompts that no graph holds: one that finds the
+    engine idle takes as long at least."""
+    return overhead.prompt_layer_s * model.layers

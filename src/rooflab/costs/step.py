@@ -6,7 +6,9 @@ advances by q adds q to `prefill_tokens` and q·(p + (q+1)/2), the query-key pai
 `area`.  `rows` is how many positions need logits.
 
     t = max(G, stream, beside, launches) + host_fixed + host_per_seq · (n_decode + n_prefill)
-                                                   launches: of an eager engine, whose host runs beside its kernels
+                                                   launches: of an eager engine, whose host runs beside its kernels,
+                                                   or of prompts alone that no graph holds: a host that decoding
+                                                   sequences keep busy launches ahead of the device
     G = L + A + C − h − overlap_comm · min(L + A − h, C)
     h = overlap_attention · min(L − bytes(L) / bandwidth, A of decoding)
                                                    what hides is bound by memory, so it needs time in which products
@@ -59,7 +61,7 @@ ATTENTION_FIELDS: Final = (
 
 SCALARS: Final = (
     "host_fixed_s", "host_seq_s", "overlap_attention", "overlap_comm", "attention_beside", "stream_s", "stream_j",
-    "launches_s",
+    "launches_s", "prompt_launches_s",
     "idle_w", "dynamic_limit_w", "tokens_per_decode", "peak_flops", "peak_bytes_per_s", "peak_link_bytes_per_s",
 )  # fmt: skip
 """Columns of `scalars`. `idle_w` is the power of all devices and their hosts at rest, `dynamic_limit_w` what the
@@ -179,7 +181,9 @@ class StepCosts:
         worked = np.maximum(linear + attention + comm - hidden, stream)
         host = s[:, _S["host_fixed_s"]] + s[:, _S["host_seq_s"]] * (n_decode + n_prefill)
         # an eager engine's launches hide behind the kernels, or the kernels behind them
-        host = host + np.maximum(s[:, _S["launches_s"]] - worked, 0.0)
+        prompts_alone = (n_prefill > 0) & (n_decode <= 0)
+        launches = np.maximum(s[:, _S["launches_s"]], prompts_alone * s[:, _S["prompt_launches_s"]])
+        host = host + np.maximum(launches - worked, 0.0)
         seconds = worked + host
         dynamic_j = linear_j + comm_j + head_j + s[:, _S["stream_j"]]
         return StepResult(

@@ -10,7 +10,7 @@ import numpy as np
 from rooflab.costs.attention_rows import attention_row
 from rooflab.costs.compile import Rewrite
 from rooflab.costs.engine_constants import engine_overhead
-from rooflab.costs.launches import host_s
+from rooflab.costs.launches import host_s, prompt_launches_s
 from rooflab.costs.price import Bench, bench_for, compute_of, price
 from rooflab.costs.step import ATTENTION_FIELDS
 from rooflab.estimator.serving.answer import Estimate
@@ -110,8 +110,11 @@ def step_rows(
     for row in parts:
         merged[row.name] = _add(merged[row.name], row) if row.name in merged else row
     step_s = host_s(scenario.model, formats, overhead)
-    if overhead.eager:  # launches hide behind the kernels
-        step_s = max(step_s - sum(r.seconds for r in merged.values()), 0.0)
+    launches_s = prompt_launches_s(scenario.model, overhead) if n_prefill > 0 and n_decode <= 0 else 0.0
+    if overhead.eager:
+        step_s, launches_s = 0.0, max(step_s, launches_s)
+    # launches hide behind the kernels
+    step_s += max(launches_s - sum(r.seconds for r in merged.values()), 0.0)
     rows = sorted((r for r in merged.values() if r.seconds > 0), key=lambda r: -r.seconds)
     rows.append(
         OperatorRow(

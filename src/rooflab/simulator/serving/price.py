@@ -113,19 +113,19 @@ def _mixers(sim: Sim, rep: Rep, joules: float) -> _Mixers:
 
 
 @compiled
-def _beside(fixed: Constants, products: _Products, mixers: _Mixers) -> _Device:
-    """Attention on another processor grows with context beside a constant."""
+def _beside(fixed: Constants, least_s: float, products: _Products, mixers: _Mixers) -> _Device:
+    """Attention on another processor grows with context beside a constant; `least_s` are the stream and launches."""
     busy_s = products.linear_s + mixers.prompt_s
-    total_s = max(busy_s + products.comm_s - fixed.overlap_comm * min(busy_s, products.comm_s), fixed.stream_s)
+    total_s = max(busy_s + products.comm_s - fixed.overlap_comm * min(busy_s, products.comm_s), least_s)
     if mixers.decode_s < total_s:
         return _Device(total_s, 0.0, total_s - mixers.decode_s)
     return _Device(mixers.decode_s, 1.0, np.inf)
 
 
 @compiled
-def _together(fixed: Constants, products: _Products, mixers: _Mixers) -> _Device:
+def _together(fixed: Constants, least_s: float, products: _Products, mixers: _Mixers) -> _Device:
     """Attention hides where products leave the memory idle, collectives behind both, all behind the stream of
-    weights."""
+    weights and launches, `least_s`."""
     memory_free_s = max(products.linear_s - products.memory_s, 0.0)
     hidden_s = fixed.overlap_attention * min(memory_free_s, mixers.decode_s)
     exposed_s = products.linear_s + (mixers.prompt_s + mixers.decode_s) - hidden_s
@@ -139,10 +139,10 @@ def _together(fixed: Constants, products: _Products, mixers: _Mixers) -> _Device
         if gain > 0.0:
             room_s = min(room_s, (products.comm_s - exposed_s) / gain)
         gain *= 1.0 - fixed.overlap_comm
-    if total_s < fixed.stream_s:
+    if total_s < least_s:
         if gain > 0.0:
-            room_s = min(room_s, (fixed.stream_s - total_s) / gain)
-        return _Device(fixed.stream_s, 0.0, room_s)
+            room_s = min(room_s, (least_s - total_s) / gain)
+        return _Device(least_s, 0.0, room_s)
     return _Device(total_s, gain, room_s)
 
 
@@ -157,7 +157,14 @@ def price(sim: Sim, r: int) -> None:
     fixed = sim.constants[rep.cost]
     products = _products(sim, rep, fixed)
     mixers = _mixers(sim, rep, products.joules)
-    device = _beside(fixed, products, mixers) if fixed.attention_beside > 0.0 else _together(fixed, products, mixers)
+    # a host that others keep busy launches ahead of the device
+    alone = rep.n_chunks > 0 and rep.n_priced == 0 and rep.n_decode == 0
+    least_s = max(fixed.stream_s, fixed.prompt_launches_s) if alone else fixed.stream_s
+    device = (
+        _beside(fixed, least_s, products, mixers)
+        if fixed.attention_beside > 0.0
+        else _together(fixed, least_s, products, mixers)
+    )
     room = mixers.room
     if mixers.slope_s > 0.0:
         room = min(room, device.room_s / mixers.slope_s)

@@ -62,6 +62,7 @@ class Constants:
     overlap_attention: float
     overlap_comm: float
     stream_s: float
+    prompt_launches_s: float
     stream_j: float
     tokens_per_decode: float
     dynamic_limit_w: float
