@@ -31,7 +31,7 @@ from rooflab.planner.front import cloud, front
 from rooflab.planner.judge import Judged, judge, means_meet
 from rooflab.planner.objective import Objective, objective
 from rooflab.planner.order import as_simulated, best_of_each_shape, rank
-from rooflab.planner.proof import Proofs
+from rooflab.planner.proof import Proofs, confirm
 from rooflab.planner.proof import prove as prove_all
 from rooflab.planner.reject import missed_in_simulation, near_misses
 from rooflab.planner.result import Choice, Plan
@@ -80,7 +80,7 @@ def plan(
     ranked = _apart(base, [judged.deployments[i] for i in shapes])
     open_ended = base.workload.mode == "max-throughput"
     proofs = _proofs(base, judged, target, top) if prove and _simulated(base) else None
-    ranked = as_simulated(base, proofs.found, target) if proofs else ranked
+    ranked = _confirmed(base, proofs, target) if proofs else ranked
     choices = _choices(base, _first(ranked, engine_shape)[:top], proofs)
     metric = "tpot_s_p99" if _generates(base) else "e2e_s_mean"
     rejected = missed_in_simulation(base, proofs) + near_misses(base, judged, target, proofs)
@@ -173,6 +173,15 @@ def _proofs(base: Scenario, judged: Judged, target: Objective, top: int) -> Proo
         proofs.found |= more.found
         proofs.untried += more.untried
     return proofs
+
+
+def _confirmed(base: Scenario, proofs: Proofs, target: Objective) -> list[Deployment]:
+    """Those that hold, best first, where the first holds beyond doubt."""
+    while True:
+        ranked = as_simulated(base, proofs.found, target)
+        if not ranked or not proofs.found[ranked[0]].doubtful:
+            return ranked
+        confirm(base, proofs, ranked[0], target)
 
 
 def _engines_first(deployments: list[Deployment]) -> list[Deployment]:
