@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, StepCost, fixed_step
-from rooflab.simulator.serving.rules import ENGINE_RULES
+from rooflab.deploy.rules import ENGINE_RULES
 from rooflab.simulator.serving.run import Simulation
 from rooflab.simulator.serving.specs import Cluster, Replica
 from rooflab.simulator.work.requests import Requests, Result, make_requests

@@ -92,7 +92,9 @@ def draw(rng: np.random.Generator) -> tuple[dict[str, Any], str, str, str]:
         scenario["workload"] |= {"rate": rate, "requests": int(np.clip(200 * rate, 2000, 6000))}
     else:
         users = max(round(share * float(most.metrics["max_running"])), 1)
-        scenario["workload"] |= {"concurrency": users, "rounds": int(np.clip(3000 // users, 10, 400))}
+        start = str(rng.choice(["staggered", "burst"], p=[0.7, 0.3]))
+        rounds = int(np.clip(3000 // users, 10, 400))
+        scenario["workload"] |= {"concurrency": users, "rounds": rounds, "start": start}
     bins = ((0.1, "below 10 %"), (0.5, "10 to 50 %"), (0.8, "50 to 80 %"), (1.0, "80 to 100 %"))
     return scenario, mode, next((label for top, label in bins if share < top), "over 100 %"), name
 

@@ -32,8 +32,10 @@ def _ttft(workload: dict[str, object] | None = None, **deployment: object) -> fl
 
 
 def test_equal_lengths_come_back_together_and_wait_for_each_other():
-    assert _ttft() > _ttft({"length_jitter": 0.2}) * 1.1
-    assert _ttft({"osl": {"uniform": {"low": 819, "high": 1229}}}) < _ttft()
+    together = _ttft({"start": "lockstep"})
+    assert together > _ttft({"start": "lockstep", "length_jitter": 0.2}) * 1.1
+    assert together > _ttft() * 1.1
+    assert _ttft({"osl": {"uniform": {"low": 819, "high": 1229}}, "start": "lockstep"}) < together
 
 
 def test_a_staggered_start_has_neither_an_opening_wave_nor_a_convoy():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rooflab as rl
-from rooflab.estimator.serving.modes import _prompt_tokens
+from rooflab.estimator.serving.gaps import _prompt_tokens
 
 
 def chat(isl: Any, concurrency: int = 64, **deployment: Any) -> Any:

@@ -46,9 +46,9 @@ SIMULATED = [
     pooled(SMALL, 2, 2, lengths(2000, 1.0), lengths(100, 0.5), rate=8, requests=1500),
     pooled(SMALL, 1, 2, 2000, 100, concurrency=4),
     pooled(SMALL, 1, 2, 2000, 100, concurrency=128),
-    pooled(SMALL, 1, 2, lengths(2000, 0.6), lengths(200, 0.5), concurrency=16),
-    pooled(SMALL, 1, 2, lengths(2000, 0.6), lengths(200, 0.5), concurrency=64),
-    pooled(LARGE, 2, 2, "1200..1800", "240..360", concurrency=64),
+    pooled(SMALL, 1, 2, lengths(2000, 0.6), lengths(200, 0.5), concurrency=16, start="staggered"),
+    pooled(SMALL, 1, 2, lengths(2000, 0.6), lengths(200, 0.5), concurrency=64, start="staggered"),
+    pooled(LARGE, 2, 2, "1200..1800", "240..360", concurrency=64, start="staggered"),
     pooled(SMALL, 2, 2, "819..1024", "819..1024", concurrency=32, rounds=4),
 ]
 
@@ -75,7 +75,7 @@ def test_littles_law_of_a_closed_loop(load: dict[str, Any]) -> None:
 
 
 def test_a_full_decode_pool_makes_users_wait_behind_the_first_token() -> None:
-    s = pooled(SMALL, 2, 1, 500, lengths(200, 0.3), concurrency=64, max_num_seqs=16)
+    s = pooled(SMALL, 2, 1, 500, lengths(200, 0.3), concurrency=64, max_num_seqs=16, start="staggered")
     told, seen = rl.estimate(s), rl.simulate(s)
     for metric in ("ttft_s_mean", "tpot_s_mean", "e2e_s_mean", "requests_per_s"):
         assert told.metrics[metric] == pytest.approx(seen.metrics[metric], rel=0.06), metric

@@ -11,10 +11,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rooflab.costs.step import ATTENTION_FIELDS, GRID, QUANTITIES, SCALARS, StepCost, fixed_step
+from rooflab.deploy.rules import ENGINE_RULES
 from rooflab.simulator.serving import rows, state, tables
 from rooflab.simulator.serving.record import dtype_of
 from rooflab.simulator.serving.router import ROUTERS
-from rooflab.simulator.serving.rules import ENGINE_RULES, POLICIES
+from rooflab.simulator.serving.rules import POLICIES
 from rooflab.simulator.serving.run import Simulation
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, Role, SpeedChange
 from rooflab.simulator.work.requests import (

@@ -146,12 +146,19 @@ def test_closed_loop_keeps_so_many_in_flight():
     assert (work.after[8:] == SHARED).all()
 
 
-def test_staggered_users_begin_in_the_middle_of_an_answer():
-    plain = _work(isl=100, osl=1000, concurrency=200, rounds=3)
-    staggered = _work(isl=100, osl=1000, concurrency=200, rounds=3, start="staggered")
-    assert (plain.output_tokens == 1000).all()
-    assert staggered.output_tokens[:200].mean() == pytest.approx(500, rel=0.1)
-    assert (staggered.output_tokens[200:] == 1000).all()
+@pytest.mark.parametrize(("start", "rounds"), [("burst", 3), ("staggered", 5)])
+def test_users_out_of_step_begin_in_the_middle_of_an_answer(start: str, rounds: int):
+    """Users that have been at it for long have a request before those that count, and one after them."""
+    work = _work(isl=100, osl=1000, concurrency=200, rounds=3, start=start)
+    assert len(work) == 200 * rounds
+    assert work.output_tokens[:200].mean() == pytest.approx(500 if start == "staggered" else 625, rel=0.1)
+    assert (work.output_tokens[200:] == 1000).all()
+
+
+def test_users_in_step_begin_with_whole_answers():
+    work = _work(isl=100, osl=1000, concurrency=200, rounds=3, start="lockstep")
+    assert len(work) == 600
+    assert (work.output_tokens == 1000).all()
 
 
 def test_length_jitter_spreads_below_the_nominal():

@@ -75,7 +75,7 @@ FLAGS: Final = (
         ("requests", "N", "how many to simulate"),
         ("rounds", "N", "closed loop: requests per user"),
         ("length-jitter", "FRACTION", "spread of lengths below the nominal"),
-        ("start", "NAME", "closed loop: burst or staggered"),
+        ("start", "NAME", "closed loop: burst, lockstep or staggered"),
         ("correlation", "NUMBER", "rank correlation of prompt and output length"),
         ("shared-prefix", "TOKENS", "tokens at the start of every prompt that are the same"),
         ("prefixes", "MAPPING", "{tokens: 2000, count: 20, skew: 1, share: 0.8}"),

@@ -40,9 +40,10 @@ class Workload:
     `batch` (all start together, none joins), `scenario` "max-throughput" (as many as fit) or "batch1",
     `trace` (a file; with `rate` its clock is stretched to that mean rate, with `concurrency` only its lengths count).
     `like` names a shipped workload whose lengths, correlation, burstiness and sessions are used where none are given.
-    `rounds`, `length_jitter` and `start` describe a closed-loop client: requests per user, spread of
-    lengths below the nominal, and whether all users start at once or ("staggered") as if they had been at it for long:
-    the first answer of each is cut at a uniformly random point.
+    `rounds`, `length_jitter` and `start` describe a closed-loop client: requests per user, spread of lengths below the
+    nominal, and how users begin. "burst": all at once, and out of step from then on (the first answer of each is cut at
+    a random point); "lockstep": all at once, and answers of equal length go on ending together; "staggered":
+    as if they had been at it for long (what comes before is left out of all figures).
 
     Open-loop `arrivals`: "poisson"; "gamma", gaps with coefficient of variation `arrivals_cv`; "uniform", equal gaps;
     "burst", groups of `burst_size` at once, the groups Poisson; "diurnal", Poisson with the rate that `diurnal`
@@ -66,7 +67,7 @@ class Workload:
     requests: int | None = None
     rounds: int = 10
     length_jitter: float = 0.0
-    start: Literal["burst", "staggered"] = "burst"
+    start: Literal["burst", "lockstep", "staggered"] = "burst"
     shared_prefix: int = 0
     seed: int = 0
     correlation: float = 0.0
@@ -97,6 +98,13 @@ class Workload:
         if self.batch is not None or self.scenario == "batch1":
             return "static"
         return "max-throughput"
+
+    @property
+    def each_user(self) -> float:
+        """Requests of a user of a closed loop, at least one: `requests` shared out, else `rounds`."""
+        if self.requests is None or self.concurrency is None:
+            return float(self.rounds)
+        return max(self.requests / self.concurrency, 1.0)
 
     @property
     def mean_prompt_tokens(self) -> float:
@@ -185,7 +193,7 @@ WORKLOAD_READERS: Final[dict[str, fields.Reader]] = {
     "requests": fields.at_least(1, 10**9),
     "rounds": fields.at_least(1),
     "length_jitter": fields.number(0, 0.99),
-    "start": fields.choice("burst", "staggered"),
+    "start": fields.choice("burst", "lockstep", "staggered"),
     "shared_prefix": fields.integer,
     "seed": partial(fields.integer, high=2**64),
     "correlation": _signed_fraction,

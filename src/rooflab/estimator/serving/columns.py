@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.engine_constants import engine_overhead
+from rooflab.deploy.rules import EngineRules, engine_rules, scheduler_of
 from rooflab.deploy.stack import EngineStack, representatives
 from rooflab.estimator.serving.first_token import Admission
+from rooflab.estimator.serving.lengths import shape
+from rooflab.estimator.serving.load import NO_BUDGET
 from rooflab.memory.account import MemoryAccount
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -25,8 +28,6 @@ _UNCHUNKED: Final = ("fastertransformer", "transformers", "pytorch", "onnxruntim
 """Engines that always prefill whole prompts."""
 
 
-_RESERVING: Final = ("trtllm", "fastertransformer", "trtllm-guaranteed-no-evict")
-"""Engines, and schedulers by name, that admit a request only when its longest answer fits."""
 _RELAYING: Final = ("llamacpp",)
 """Engines whose layer split works on several micro-batches of one prompt at once, a stage each."""
 
@@ -63,25 +64,28 @@ class Table:
         cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
         self.length = self.prompt + self.osl * self.beams
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
-        # a running engine holds sequences at all stages of their growth: on average half the output is there
-        # ... unless admission reserves room for the whole answer (TensorRT-LLM's guaranteed-no-evict, static engines)
-        held = np.where(
-            np.array([(d.limits.scheduler or d.runtime.engine) in _RESERVING for d in distinct])[which], 1.0, 0.5
-        )
+        # a running engine holds sequences at all stages of their growth: on average half the output is there, unless
+        # admission reserves room for the whole answer
+        whole = by_deployment([self.rules(d).reserve == "whole" for d in distinct]) > 0
+        held = np.where(whole, 1.0, 0.5)
         self.capacity_steady = np.where(
             memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * self.beams * held, cross), 1e9), 0.0
         )
+        self.growing = ~whole & (self.capacity_steady < self.max_seqs)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
     def _loads(self, w: list[Workload], column: Callable[[Sequence[Any]], Array]) -> None:
         """Columns of what arrives."""
+        self.isl_shape, self.osl_shape = (column([shape(x, name) for x in w]) for name in ("isl", "osl"))
         self.isl_cv, self.osl_cv = column([x.spread("isl") for x in w]), column([x.spread("osl") for x in w])
         self.beams = column([x.beams for x in w])
         self.arrivals_cv = column(
             [x.arrivals_cv if x.arrivals == "gamma" else {"uniform": 0.0}.get(x.arrivals, 1.0) for x in w]
         )
-        self.rounds = column([x.rounds for x in w])
-        self.burst = column([x.start == "burst" for x in w]) > 0
+        self.group = column([x.burst_size if x.arrivals == "burst" else 1 for x in w])
+        self.rounds = column([x.each_user for x in w])
+        self.burst = column([x.start != "staggered" for x in w]) > 0
+        self.lockstep = column([x.start == "lockstep" for x in w]) > 0
         modes = ["static" if x.mode == "static" else "open" if x.mode in ("open", "trace") else "closed" for x in w]
         self.mode = column([MODES.index(m) for m in modes])
         wanted = [x.concurrency or 0 for x in w]
@@ -111,11 +115,13 @@ class Table:
         self.frontend_user_s = np.array([o.frontend_user_s for o in overheads])[engine_row][which]
         self.convoy = np.array([o.convoy for o in overheads])[engine_row][which]
         # engines without a scheduler take the whole batch in one step
+        rules = [self.rules(d) for d in distinct]
         whole = np.array([e in _UNCHUNKED or self.model.kind != "decoder" for e in engines])[which]
+        unbounded = whole | (by_deployment([r.budgeted for r in rules]) == 0)
         self.chunk = np.where(
-            whole, 1e9, by_deployment([d.limits.max_num_batched_tokens * d.split.dp for d in distinct])
+            unbounded, NO_BUDGET, by_deployment([d.limits.max_num_batched_tokens * d.split.dp for d in distinct])
         )
-        self.chunked = ~whole & (by_deployment([d.limits.chunked_prefill for d in distinct]) > 0)
+        self.mixed = ~whole & (by_deployment([r.mixed for r in rules]) > 0)
         self._admission = [
             by_deployment(values)
             for values in zip(*((d.limits.admit_every, d.limits.batch_wait_steps) for d in distinct), strict=True)
@@ -131,6 +137,11 @@ class Table:
         self.yields = by_deployment(
             [d.runtime.speculation.tokens_per_step if d.runtime.speculation else 1.0 for d in distinct]
         )
+
+    @staticmethod
+    def rules(deployment: Deployment) -> EngineRules:
+        """How the engine of a deployment forms its steps."""
+        return engine_rules(scheduler_of(deployment))
 
     def admission(self, rows: npt.NDArray[np.bool_]) -> Admission:
         """The scheduler's settings for taking up prompts, of `rows`."""

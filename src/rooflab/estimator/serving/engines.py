@@ -19,12 +19,15 @@ from rooflab.deploy.engine import Engine
 from rooflab.deploy.stack import EngineStack, stack
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimator.serving.answer import Estimate, ValueOf
+from rooflab.estimator.serving.arrivals import Arrivals
 from rooflab.estimator.serving.columns import Table
 from rooflab.estimator.serving.first_token import Client
 from rooflab.estimator.serving.groups import groups_of
 from rooflab.estimator.serving.load import Case, Steady, steady_state
+from rooflab.estimator.serving.loops import Users, closed_loop, open_loop
 from rooflab.estimator.serving.metrics import metrics_of
-from rooflab.estimator.serving.modes import Outcome, closed_loop, open_loop, static_batch
+from rooflab.estimator.serving.modes import in_step, static_batch
+from rooflab.estimator.serving.outcome import Outcome
 from rooflab.memory.explain import Misfit
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -144,9 +147,9 @@ def mean_step(engine: Engine, workload: Workload, running: float, flow: float | 
 def _case(t: Table, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Case:
     """What loads the engine of each row."""
     return Case(
-        which=which, isl=t.isl, prompt=t.prompt, osl=np.maximum(t.osl, 1.0), chunk=t.chunk, chunked=t.chunked,
+        which=which, isl=t.isl, prompt=t.prompt, osl=np.maximum(t.osl, 1.0), chunk=t.chunk, mixed=t.mixed,
         lanes=t.lanes, stage_balance=t.balance, yields=t.yields, causal=t.causal, beams=t.beams, isl_cv=t.isl_cv,
-        relay=t.relay, encoder=encoder,
+        isl_shape=t.isl_shape, osl_shape=t.osl_shape, relay=t.relay, encoder=encoder,
     )  # fmt: skip
 
 
@@ -161,32 +164,42 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
         batch = np.maximum(t.batch[static], 1.0) / t.in_use[static]
         capacity = np.maximum(np.floor(t.capacity[static]), 1.0)
         parts.append((static, static_batch(costs, c, batch, capacity)))
-    if closed.any():
-        c = case.take(closed)
-        users = np.where(t.users[closed] > 0, t.users[closed] / t.in_use[closed], limit[closed])
-        parts.append(
-            (
-                closed,
-                closed_loop(
-                    costs, c, users, limit[closed], client=Client(t.rounds[closed], t.burst[closed], t.osl_cv[closed]),
-                    frontend_s=t.frontend_s[closed] + t.frontend_user_s[closed] * users,
-                    convoy=t.convoy[closed], admission=t.admission(closed), endless=t.users[closed] == 0,
-                ),
-            )
+    endless = closed & (t.users == 0)
+    together = endless | (closed & t.lockstep)
+    if together.any():
+        parts.append((together, _together(t, costs, case, together, limit)))
+    apart = closed & ~together
+    if apart.any():
+        users = t.users[apart] / t.in_use[apart]
+        count = Users(count=users, rounds=t.rounds[apart], burst=t.burst[apart], answers_cv=t.osl_cv[apart])
+        frontend_s = t.frontend_s[apart] + t.frontend_user_s[apart] * users
+        found = closed_loop(
+            costs, case.take(apart), count, limit[apart], growing=t.growing[apart], frontend_s=frontend_s,
+            admission=t.admission(apart),
         )  # fmt: skip
+        parts.append((apart, found))
     if opened.any():
-        c = case.take(opened)
-        parts.append(
-            (
-                opened,
-                open_loop(
-                    costs, c, t.rate[opened] / t.in_use[opened], limit[opened], frontend_s=t.frontend_s[opened],
-                    arrivals_cv=t.arrivals_cv[opened], isl_cv=t.isl_cv[opened], osl_cv=t.osl_cv[opened],
-                    admission=t.admission(opened),
-                ),
-            )
+        arrivals = Arrivals(
+            rate=t.rate[opened] / t.in_use[opened], engines=t.in_use[opened], gaps_cv=t.arrivals_cv[opened],
+            group=t.group[opened], answers_cv=t.osl_cv[opened],
         )  # fmt: skip
+        found = open_loop(
+            costs, case.take(opened), arrivals, limit[opened], growing=t.growing[opened],
+            frontend_s=t.frontend_s[opened], admission=t.admission(opened),
+        )  # fmt: skip
+        parts.append((opened, found))
     return _join(parts, len(t.isl))
+
+
+def _together(t: Table, costs: StepCosts, case: Case, rows: npt.NDArray[np.bool_], limit: Array) -> Outcome:
+    """Outcomes of closed loops in step, and of loads without an end."""
+    endless = t.users[rows] == 0
+    users = np.where(endless, limit[rows], t.users[rows] / t.in_use[rows])
+    return in_step(
+        costs, case.take(rows), users, limit[rows], client=Client(t.rounds[rows], t.lockstep[rows], t.osl_cv[rows]),
+        frontend_s=t.frontend_s[rows] + t.frontend_user_s[rows] * users, convoy=t.convoy[rows],
+        admission=t.admission(rows), endless=endless,
+    )  # fmt: skip
 
 
 def _join(parts: list[tuple[npt.NDArray[np.bool_], Outcome]], n: int) -> Outcome:

@@ -9,9 +9,11 @@ S is the prefill of one prompt.  Requests that start together and are equally lo
 together: each meets the `convoy` of an engine, round after round.  Lengths that vary (σ of O · TPOT) spread the ends,
 as a random walk over the rounds, so of the convoy only κ = w / (w + σ · O · TPOT · √(n/2)) is left, w = convoy · S
 being how long it takes. Prompts that come independently of each other queue as in M/D/1 (ρ is the share of time that
-prompts take; its wait is cut at a whole wave).  `held`: decode steps for which the scheduler does not look at the line
-(half of `admit_every`), or for which a prompt waits for company (`batch_wait_steps` W for the first one; others come
-meanwhile, a = W · N / O of them, and wait half).
+prompts take; its wait is cut at a whole wave).  Where prompts stop the decodes, or all of them fit a step, requests
+whose answers are equal to a token do not come apart at all: everybody waits for the whole wave each time, some of it
+after the own first token, and no decode is ever stopped.  `held`: decode steps for which the scheduler does not look at
+the line (half of `admit_every`), or for which a prompt waits for company (`batch_wait_steps` W for the first one;
+others come meanwhile, a = W · N / O of them, and wait half).
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts
-from rooflab.estimator.serving.load import Case, Steady, prefill_seconds
+from rooflab.estimator.serving.load import NO_BUDGET, Case, Steady, prefill_seconds
 
-__all__ = ["Admission", "Client", "first_tokens", "held_steps"]
+__all__ = ["Admission", "Client", "first_tokens", "held_steps", "in_phase"]
 
 Array = npt.NDArray[np.float64]
 
@@ -56,10 +58,18 @@ def held_steps(admission: Admission, arrivals_per_step: Array) -> Array:
     return out
 
 
+def in_phase(case: Case, client: Client) -> Array:
+    """How far users that start at once stay in one wave: 1 where answers are equal, 0 where they differ by a token and
+    more, or prompts go along with the decodes."""
+    apart = np.maximum(1 - client.osl_cv * case.osl, 0.0)
+    return np.where((~case.mixed | (case.chunk >= NO_BUDGET)) & client.burst, apart, 0.0)
+
+
 def first_tokens(
     costs: StepCosts, case: Case, steady: Steady, running: Array, *, client: Client, convoy: Array, admission: Admission
-) -> dict[str, Array]:
-    """Seconds to the first token by statistic, without frontend and without the queue for a place."""
+) -> tuple[dict[str, Array], Array]:
+    """Seconds to the first token by statistic, without frontend and without the queue for a place; and seconds that the
+    rest of a wave keeps its answers waiting, on average."""
     alone_s, _ = prefill_seconds(costs, case, np.ones_like(running))
     wave_s, _ = prefill_seconds(costs, case, running)
     steps = np.maximum(np.ceil(running * case.isl / case.chunk), 1.0)
@@ -71,6 +81,8 @@ def first_tokens(
     load = np.minimum(running * alone_s / stay_s, _FULL)
     random = np.minimum(load / (1 - load) / 2, (running - 1) / 2)
     met_s = alone_s * (in_step * company + (1 - in_step) * random)
+    whole = in_phase(case, client)
+    met_s = whole * (opening_s - alone_s) + (1 - whole) * met_s
     held_s = held_steps(admission, running / np.maximum(case.osl, 1.0)) * steady.tpot_s * (running > 1)
     beside_s = np.where(running > 1, steady.plain_s, 0.0)
     own_s = alone_s + beside_s
@@ -79,6 +91,7 @@ def first_tokens(
     for name, p in _TAIL.items():
         among_first = np.clip((p - (1 - first)) / np.maximum(first, 1e-9), 0.0, 1.0)  # quantile within the opening wave
         waited = np.minimum(met_s * -np.log1p(-p), (running - 1) * alone_s)
+        waited = np.where(whole > 0.5, wave_s * np.maximum(p, 1 / steps) - alone_s, waited)
         later_s = own_s + beside_s * p + held_s * np.minimum(2 * p, 1.0) + waited
         ttft[name] = np.maximum(later_s, among_first * wave_s)
-    return ttft
+    return ttft, whole * (wave_s - opening_s)

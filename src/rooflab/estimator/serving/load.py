@@ -19,14 +19,16 @@ decodes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts, StepResult
+from rooflab.estimator.serving.lengths import WEIGHTS
 
 __all__ = [
+    "NO_BUDGET",
     "Case",
     "Steady",
     "all_lanes",
@@ -40,17 +42,22 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
+NO_BUDGET: Final = 1e9
+"""Tokens a step where there is no budget."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One engine's load per row: index into the step costs, mean prompt and output, chunk (tokens a step), causal or
     not.
 
-    `isl`: prompt tokens to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none
-    behind an encoder).  `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the
-    longest one; `yields`: tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `isl_cv`: how much
-    prompts differ.  `relay`: stages that the chunks of one prompt pass one behind the other (1: a prompt's next chunk
-    waits for the last stage).  `encoder`: prices of the stack that reads prompts, if another one.
+    `mixed`: prompts and decodes share a step (otherwise a step with prompts stops the decodes).  `isl`: prompt tokens
+    to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an encoder).
+    `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one; `yields`:
+    tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `isl_cv`: how much prompts differ;
+    `isl_shape`, `osl_shape` (R, bins): lengths by bin over their mean (see `lengths`).  `relay`: stages that the chunks
+    of one prompt pass one behind the other (1: a prompt's next chunk waits for the last stage).  `encoder`: prices of
+    the stack that reads prompts, if another one.
     """
 
     which: Index
@@ -58,13 +65,15 @@ class Case:
     prompt: Array
     osl: Array
     chunk: Array
-    chunked: npt.NDArray[np.bool_]
+    mixed: npt.NDArray[np.bool_]
     lanes: Array
     stage_balance: Array
     yields: Array
     causal: npt.NDArray[np.bool_]
     beams: Array
     isl_cv: Array
+    isl_shape: Array
+    osl_shape: Array
     relay: Array | None = None
     encoder: StepCosts | None = None
 
@@ -85,7 +94,7 @@ class Steady(NamedTuple):
     """Per engine: mean time per output token, plain and mixed steps, share of mixed ones, sequences that decode, work
     of a mean step.
 
-    `beginning`: prompts that begin in a step of one lane, on average.
+    `beginning`: prompts that begin in a step of one lane, on average; `taken`: prompt tokens of a mixed step.
     """
 
     tpot_s: Array
@@ -97,6 +106,7 @@ class Steady(NamedTuple):
     bound_s: Array
     step_s: Array
     beginning: Array
+    taken: Array
 
 
 def lanes_in_use(case: Case, running: Array) -> Array:
@@ -131,7 +141,8 @@ def decode_step(costs: StepCosts, case: Case, n: Array, context: Array | None = 
 def _pairs(case: Case, tokens: Array, prompts: Array) -> Array:
     """Query-key pairs of `tokens` prompt tokens that belong to `prompts` whole prompts or parts of one."""
     # a token meets half of its own prompt on average, and all of a prefix that was cached before it
-    own = np.minimum(tokens, prompts * case.isl) * case.isl
+    # (long prompts have more tokens, and each of theirs meets more)
+    own = np.minimum(tokens, prompts * case.isl) * case.isl * (case.isl_shape**2 @ WEIGHTS)
     cached = tokens * np.maximum(case.prompt - case.isl, 0.0)
     return np.where(case.causal, own / 2 + cached, own)
 
@@ -177,12 +188,11 @@ def steady_state(
     case: Case,
     running: Array,
     flow: Array | None = None,
-    prefill: tuple[Array, StepResult] | None = None,
 ) -> Steady:
     """The steady state of engines with `running` sequences each (all lanes together).
 
     `flow`: sequences whose turnover brings prompts, when that is not all of `running` (a request that runs alone sees
-    one sequence, itself, and no prompts). `prefill`: that of one prompt, where the caller has it already.
+    one sequence, itself, and no prompts).
     """
     lanes = lanes_in_use(case, running)
     n = np.maximum(running / lanes, 1e-9)
@@ -190,36 +200,39 @@ def steady_state(
     tokens_out = np.maximum(case.osl / case.yields, 1e-9)  # steps a sequence stays
     # decodes come first in a step's token budget; beyond this many, prompts would not keep up with them
     most = case.chunk / (case.beams + case.isl / tokens_out)
-    n = np.where(case.chunked, np.minimum(n, most), n)
-    turning = np.where(case.chunked, np.minimum(turning, most), turning)
-    plain = decode_step(costs, case, n)
-    q = np.minimum(case.isl * np.maximum(1.0, turning / tokens_out), np.maximum(case.chunk - n * case.beams, 1.0))
+    n = np.where(case.mixed, np.minimum(n, most), n)
+    turning = np.where(case.mixed, np.minimum(turning, most), turning)
+    at_once = np.maximum(n, 1.0)  # a step that decodes has a sequence
+    plain = decode_step(costs, case, at_once)
+    begin = np.maximum(turning / tokens_out, 1e-9)
+    together = begin / -np.expm1(-begin)  # prompts of a step that has any
+    room = np.where(case.mixed, np.maximum(case.chunk - n * case.beams, 1.0), np.inf)
+    q = np.minimum(case.isl * together, room)
     share = np.minimum(turning * case.isl / (tokens_out * q), 1.0)
-    mixed = mixed_step(costs, case, n, q)
-    alone_s, alone = prefill or prefill_seconds(costs, case, np.ones_like(n))
-    # without chunking: prompts run by themselves and each stops all decodes
-    stop_s = turning / tokens_out * alone_s
+    mixed = mixed_step(costs, case, at_once, np.minimum(q, case.chunk))
+    # prompts that run by themselves stop all decodes
+    stop_s, stop = prefill_seconds(costs, case, together) if not case.mixed.all() else (mixed.seconds, mixed)
     blended_s = (1 - share) * plain.seconds + share * mixed.seconds
-    step_s = np.where(case.chunked, blended_s, plain.seconds + stop_s)
-    chunked = case.chunked
-    extra = turning / tokens_out * np.maximum(np.ceil(case.isl / case.chunk), 1.0)
+    step_s = np.where(case.mixed, blended_s, plain.seconds + share * stop_s)
+    extra = share * np.maximum(np.ceil(together * case.isl / case.chunk), 1.0)
     parts = StepResult(
         *(
-            np.where(chunked, (1 - share) * a + share * b, a + extra * c)
-            for a, b, c in zip(plain, mixed, alone, strict=True)
+            np.where(case.mixed, (1 - share) * a + share * b, a + extra * c)
+            for a, b, c in zip(plain, mixed, stop, strict=True)
         )
     )
     parts = all_lanes(parts, lanes, costs.scalar("idle_w", case.which), costs.scalar("dynamic_limit_w", case.which))
-    bound_plain, bound_mixed, bound_alone = (costs.bound_s(case.which, r) for r in (plain, mixed, alone))
-    bound_s = np.where(chunked, (1 - share) * bound_plain + share * bound_mixed, bound_plain + extra * bound_alone)
+    bound_plain, bound_mixed, bound_stop = (costs.bound_s(case.which, r) for r in (plain, mixed, stop))
+    bound_s = np.where(case.mixed, (1 - share) * bound_plain + share * bound_mixed, bound_plain + extra * bound_stop)
     return Steady(
         tpot_s=step_s / case.yields / case.stage_balance,
         plain_s=plain.seconds,
-        mixed_s=np.where(chunked, mixed.seconds, plain.seconds + alone_s),
-        mixed_share=np.where(chunked, share, np.minimum(turning / tokens_out, 1.0)),
+        mixed_s=np.where(case.mixed, mixed.seconds, plain.seconds + stop_s),
+        mixed_share=share,
         decoding=n * lanes,
         parts=parts,
         bound_s=bound_s * lanes,
         step_s=step_s,
         beginning=turning / tokens_out,
+        taken=q,
     )

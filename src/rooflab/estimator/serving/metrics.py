@@ -11,7 +11,7 @@ from rooflab.costs.step import StepCosts
 from rooflab.deploy.bill import Bill
 from rooflab.estimator.serving.answer import BOTTLENECKS
 from rooflab.estimator.serving.columns import Table
-from rooflab.estimator.serving.modes import STATS, Outcome
+from rooflab.estimator.serving.outcome import STATS, Outcome
 from rooflab.metrics.derived import per_token
 from rooflab.scenario.slo import SLO
 

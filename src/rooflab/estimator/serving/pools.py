@@ -28,6 +28,7 @@ from rooflab.deploy.engine import Engine, engines_of
 from rooflab.errors import InputError, RooflabError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate_engine
+from rooflab.estimator.serving.lengths import WEIGHTS, shape
 from rooflab.estimator.serving.metrics import within_levels
 from rooflab.estimator.serving.pool_pace import Loop, Prompts, Settled, at_rate, of_backlog, of_users
 from rooflab.estimator.serving.prompt_queue import Servers
@@ -72,8 +73,8 @@ def decode_pool(scenario: Scenario) -> Scenario:
 
 
 def _pools(scenario: Scenario) -> tuple[tuple[Engine, ...], Prompts, Engine]:
-    """All kinds of engines, the prefill pool, and the engine of the decode pool (whose prompts come with their
-    cache)."""
+    """All kinds of engines, the prefill pool, and the engine of the decode pool (whose prompts come with their cache,
+    so that they join a step of the others)."""
     w = scenario.workload
     if w.mode == "static":
         raise InputError("a static batch has no use for prefill and decode pools", "deployment.pools")
@@ -82,7 +83,7 @@ def _pools(scenario: Scenario) -> tuple[tuple[Engine, ...], Prompts, Engine]:
     decode = [e for e in engines if e not in prefill]
     if not prefill:
         raise InputError("only mixed pools: leave pools out and set replicas", "deployment.pools")
-    return engines, _prompts(scenario, prefill), decode[0].serving(prefix_caching=True)
+    return engines, _prompts(scenario, prefill), decode[0].serving(prefix_caching=True, scheduler="vllm")
 
 
 def _prompts(scenario: Scenario, kinds: tuple[Engine, ...]) -> Prompts:
@@ -148,7 +149,7 @@ def _settle(scenario: Scenario, prompts: Prompts, decode: Engine, capacity: floa
         return at_rate(prompts, _pace(scenario, decode, capacity), capacity, w.rate or 0.0)
     if not w.concurrency:
         return of_backlog(prompts, _pace(scenario, decode, capacity), capacity)
-    first = 1.0 / w.rounds if w.start == "burst" and w.mode == "closed" else 0.0
+    first = 1.0 / w.each_user if w.start != "staggered" and w.mode == "closed" else 0.0
     loop = Loop(users=float(w.concurrency), engines=engines, first=first)
     return of_users(prompts, _pace(scenario, decode, min(capacity, loop.users)), capacity, loop)
 
@@ -174,8 +175,9 @@ def _decoding(scenario: Scenario, running: float) -> Workload:
     """`running` sequences in the decode pool; their prompts come with their cache."""
     isl, osl = scenario.workload.mean_prompt_tokens, scenario.workload.mean_output_tokens
     return Workload(
-        isl=_lengths(isl), osl=_lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0)
-    )
+        isl=_lengths(isl), osl=_lengths(osl), concurrency=max(round(running), 1), shared_prefix=max(int(isl) - 1, 0),
+        start="lockstep",
+    )  # fmt: skip
 
 
 def _one(engine: Engine, workload: Workload) -> Estimate:
@@ -202,10 +204,13 @@ def _assemble(
     devices = float(sum(e.deployment.devices for e in engines))
     m = dict(pool.metrics)
     generated = requests * osl
+    # a wait before the second token weighs more on a short answer
+    held_s = settled.held_s * float((WEIGHTS / np.maximum(osl * shape(w, "osl") - 1, 1.0)).sum())
     for stat, first_s in settled.first.statistics().items():
-        m[f"tpot_s_{stat}"] += settled.held_s / max(osl - 1, 1.0)
+        decode_s = max(osl - 1, 0.0) * m[f"tpot_s_{stat}"] + settled.held_s
+        m[f"tpot_s_{stat}"] += held_s if stat == "mean" else settled.held_s / max(osl - 1, 1.0)
         m[f"ttft_s_{stat}"] = float("inf") if settled.saturated else first_s
-        m[f"e2e_s_{stat}"] = m[f"ttft_s_{stat}"] + max(osl - 1, 0.0) * m[f"tpot_s_{stat}"]
+        m[f"e2e_s_{stat}"] = m[f"ttft_s_{stat}"] + decode_s
     rates = {"output_tokens_per_s": generated, "total_tokens_per_s": requests * (isl + osl), "requests_per_s": requests}
     for name, value in rates.items():
         m[name], m[f"{name}_per_gpu"] = value, value / devices

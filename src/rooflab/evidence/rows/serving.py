@@ -321,7 +321,7 @@ def _workload(row: Mapping[str, str]) -> Workload:
         return Workload(batch=_integer(load, 1), isl=prompt, osl=output)
     if kind in ("fixed-concurrency", "fixed-concurrency-disagg"):
         jitter = LENGTH_JITTER if is_inferencex(row) else 0.0
-        users = Workload(concurrency=_integer(load, 1), isl=prompt, osl=output, length_jitter=jitter)
+        users = Workload(concurrency=_integer(load, 1), isl=prompt, osl=output, length_jitter=jitter, start="lockstep")
         return replace(users, rounds=stated_rounds(row) or users.rounds)
     qps = _QPS.match(load)
     if qps:

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCost
+from rooflab.deploy.rules import EngineRules, engine_rules
 from rooflab.errors import InputError
 from rooflab.simulator.serving import rows, state
 from rooflab.simulator.serving.compiled import function_pointer
 from rooflab.simulator.serving.record import dtype_of
 from rooflab.simulator.serving.router import OWN, PREFIX_AFFINITY, route_signature, router_number
-from rooflab.simulator.serving.rules import EngineRules, engine_rules, key_signature, policy_number
+from rooflab.simulator.serving.rules import key_signature, policy_number
 from rooflab.simulator.serving.specs import Cluster, Replica
 from rooflab.simulator.serving.tables import prices
 from rooflab.simulator.work.requests import ITL_EDGES_S, OPEN, SHARED, Requests

@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import numpy as np
-
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.costs.price import bench_for, price
 from rooflab.costs.step import StepCost
 from rooflab.deploy.bill import upkeep
 from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.engine import Engine, engines_of
+from rooflab.deploy.rules import scheduler_of
 from rooflab.errors import Infeasible, InputError
 from rooflab.memory.explain import does_not_fit
 from rooflab.operators.ops import Elementwise
@@ -28,25 +27,17 @@ from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 from rooflab.search.highest import geometric_when_wide, highest
 from rooflab.simulator.results.serving import ServingResult
+from rooflab.simulator.serving.client import client_of, steady_window
 from rooflab.simulator.serving.run import Progress, Tell, run
 from rooflab.simulator.serving.specs import Autoscale, Cluster, Failure, Replica, SpeedChange
 from rooflab.simulator.serving.state import SETTINGS
 from rooflab.simulator.work.make import make_work
-from rooflab.simulator.work.requests import Requests, Result
+from rooflab.simulator.work.requests import Requests
 
-__all__ = ["ENGINE_SCHEDULERS", "Prepared", "cluster_of", "saturation", "simulate"]
+__all__ = ["Prepared", "cluster_of", "saturation", "simulate"]
 
 _MOST_PER_S: Final = 1e6
 """Requests a second beyond which no higher rate is asked for."""
-
-ENGINE_SCHEDULERS: Final = {
-    "vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm-guaranteed-no-evict", "tgi": "orca", "lmdeploy": "orca",
-    "deepspeed": "vllm",
-    "fastertransformer": "static", "transformers": "static", "pytorch": "static", "onnxruntime": "static",
-    "neuron": "vllm-v0",
-    "llamacpp": "vllm", "mlx": "vllm", "ideal": "vllm",
-}  # fmt: skip
-"""The scheduler whose rules stand for an engine, unless the deployment names another."""
 
 
 def cluster_of(scenario: Scenario, engines: Sequence[Engine] | None = None) -> tuple[Cluster, list[Engine]]:
@@ -102,7 +93,9 @@ def _replica(scenario: Scenario, engine: Engine) -> Replica:
     per_token = max(per_sequence / at, 1e-9)
     blocks = max(int(free * d.split.dp / (per_token * d.limits.block_size)), d.split.pp)
     link = scenario.deployment.cluster.transfer
-    scheduler = d.limits.scheduler or ENGINE_SCHEDULERS[d.runtime.engine]
+    # a batch begins together and nobody joins it, whatever the engine would do with requests that come by themselves
+    together = scenario.workload.mode == "static" and d.limits.scheduler is None
+    scheduler = "static" if together else scheduler_of(d)
     tiers = {t.name: t for t in hardware.tiers}
     dram, nvme = tiers.get("dram"), tiers.get("nvme")
     kv = d.cluster.kv_tiers
@@ -200,7 +193,7 @@ def simulate(
     """
     if seed is not None:
         scenario = scenario.with_workload(seed=seed)
-    prepared = Prepared.of(scenario)
+    prepared = Prepared.of(scenario, engines)
     requests = make_work(prepared.workload, slo=scenario.slo, block_tokens=scenario.deployment.limits.block_size)
     return prepared.run(requests, seed=prepared.workload.seed, progress=progress, tell=tell, log_steps=log_steps,
                         partial=partial)  # fmt: skip
@@ -216,9 +209,9 @@ class Prepared:
     owners: list[Engine]
 
     @classmethod
-    def of(cls, scenario: Scenario) -> Prepared:
-        """Price the cluster of a scenario. Raises what `cluster_of` does."""
-        cluster, owners = cluster_of(scenario)
+    def of(cls, scenario: Scenario, engines: Sequence[Engine] | None = None) -> Prepared:
+        """Price the cluster of a scenario, or take its `engines`. Raises what `cluster_of` does."""
+        cluster, owners = cluster_of(scenario, engines)
         workload = scenario.workload
         if workload.mode == "max-throughput":
             size = workload.requests or 1000
@@ -228,7 +221,8 @@ class Prepared:
     def run(self, requests: Requests, **options: Any) -> ServingResult:
         """A run of `requests`, made of `workload` with a seed; options are those of `rooflab.simulator.serving.run`."""
         scenario, owners = self.scenario, self.owners
-        result = _with_frontend(scenario, run(requests, self.cluster, **options), owners)
+        client = client_of(scenario, owners)
+        result = client.seen(run(client.sent(requests), self.cluster, **options))
         devices = sum(e.deployment.split.devices_per_replica for e in owners)
         fullest = min(owners, key=lambda e: e.free_bytes)
         return ServingResult(
@@ -242,26 +236,8 @@ class Prepared:
             weights_bytes=float(fullest.memory.weights_bytes[0]),
             room_bytes=fullest.free_bytes,
             kind="assumed" if "assumed" in {e.kind for e in set(owners)} else "fitted",
+            window_s=steady_window(self.workload, result),
         )
-
-
-def _with_frontend(scenario: Scenario, result: Result, owners: list[Engine]) -> Result:
-    """What a client sees: first and last token later by the request handling that no step holds
-    (`EngineOverhead.frontend_s`).
-
-    Users of a closed loop wait for each other there, too (`frontend_user_s`).
-    """
-    users = (scenario.workload.concurrency or 0) / len(owners)
-    between = 1.0 if scenario.deployment.cluster.pools else 0.0
-    seen_s: dict[int, float] = {}
-    for e in {id(e): e for e in owners}.values():
-        o = engine_overhead(e.deployment.runtime, moe=e.model.is_moe, family=e.hardware.device.family)
-        seen_s[id(e)] = o.frontend_s + between * o.handoff_s + o.frontend_user_s * users
-    delay = np.array([seen_s[id(e)] for e in owners])
-    records = result.records
-    late_s = delay[np.clip(records.replica, 0, len(delay) - 1)]
-    later = replace(records, first_token_s=records.first_token_s + late_s, last_token_s=records.last_token_s + late_s)
-    return replace(result, records=later)
 
 
 def saturation(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rooflab.costs.step import StepCost
+from rooflab.deploy.rules import EngineRules
 from rooflab.errors import InputError
 from rooflab.simulator.serving.router import RouteFunction
-from rooflab.simulator.serving.rules import EngineRules, KeyFunction
+from rooflab.simulator.serving.rules import KeyFunction
 
 __all__ = ["Autoscale", "Cluster", "Failure", "Replica", "SpeedChange"]
 

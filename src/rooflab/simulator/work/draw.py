@@ -32,14 +32,19 @@ I32 = npt.NDArray[np.int32]
 OPEN_REQUESTS: Final = 10_000
 """Requests of an open-loop or offline run that does not say how many."""
 
+_LEFT: Final = 0.25
+"""Share that is left at least of an answer that is cut and counts: a token or two would tell of the opening alone."""
+
 
 def request_count(workload: Workload) -> int:
-    """How many requests the workload makes: `requests`, else rounds x concurrency, the batch, or OPEN_REQUESTS."""
+    """How many requests the workload makes: `requests`, else rounds x concurrency (and two rounds that do not count of
+    users that have been at it for long), the batch, or OPEN_REQUESTS."""
     if workload.requests is not None:
         return workload.requests
     if workload.mode == "closed":
         assert workload.concurrency is not None
-        return workload.rounds * workload.concurrency
+        # users that have been at it for long have a request before those that count, and one after them
+        return (workload.rounds + 2 * (workload.start == "staggered")) * workload.concurrency
     if workload.mode == "static":
         return workload.batch or 1
     return OPEN_REQUESTS
@@ -52,8 +57,8 @@ def drawn_work(workload: Workload, *, slo: SLO, block_tokens: int) -> Requests:
     _check_rate(workload)
     arrival, after, think, order = _times(workload, rows)
     rows = rows.take(order)
-    if workload.mode == "closed" and workload.start == "staggered":
-        rows = replace(rows, output_tokens=_staggered(workload, rows.output_tokens, after == OPEN))
+    if workload.mode == "closed" and workload.start != "lockstep":
+        rows = replace(rows, output_tokens=_out_of_step(workload, rows.output_tokens, after == OPEN))
     start, block, size = _blocks(workload, rows, block_tokens)
     return make_requests(
         arrival,
@@ -309,9 +314,11 @@ def _chains(rows: _Rows) -> I64:
     return chain
 
 
-def _staggered(workload: Workload, output: I64, first: npt.NDArray[np.bool_]) -> I64:
-    """The `first` answer of each user cut at a uniformly random point, as if the load had been running for long."""
+def _out_of_step(workload: Workload, output: I64, first: npt.NDArray[np.bool_]) -> I64:
+    """The `first` answer of each user cut at a uniformly random point, as if the load had been running for long; where
+    it counts, at least a part of it is left."""
     out = output.copy()
-    left = output[first] * (1 - stream(workload.seed, "stagger").random(int(first.sum())))
+    most = 1.0 if workload.start == "staggered" else 1.0 - _LEFT
+    left = output[first] * (1 - most * stream(workload.seed, "stagger").random(int(first.sum())))
     out[first] = np.maximum(np.ceil(left).astype(np.int64), 1)
     return out

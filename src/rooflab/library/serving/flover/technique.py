@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.deploy.complete import default_engine
+from rooflab.deploy.rules import ENGINE_SCHEDULERS, engine_rules
 from rooflab.papers.reasons import Reason, fact, moved
 from rooflab.papers.technique import Technique, require
 from rooflab.scenario.scenario import Scenario
-from rooflab.simulator.serving.rules import engine_rules
-from rooflab.simulator.serving.scenario import ENGINE_SCHEDULERS
 
 __all__ = ["Flover", "moves"]
 
