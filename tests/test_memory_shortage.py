@@ -50,7 +50,7 @@ def test_a_full_engine_computes_anew_what_it_throws_out(engine: dict[str, str], 
     loop = loaded(asked, concurrency=users, rounds=40, start="staggered")
     told, seen = rl.estimate(loop), rl.simulate(loop)
     assert told.requests_per_s == pytest.approx(seen.requests_per_s, rel=0.08)
-    assert told.requests_per_s < most.requests_per_s * (0.99 if isl > osl else 0.95)
+    assert told.requests_per_s < most.requests_per_s * (1.0 if isl > osl else 0.97)
 
 
 @pytest.mark.parametrize(("isl", "osl"), LENGTHS)
