@@ -193,3 +193,19 @@ def test_a_second_token_waits_for_its_cache() -> None:
     assert long["second token later, after the prompt"] > 5 * short["second token later, after the prompt"]
     slow = later(prompt=8000, machine="4 x a100-80gb-sxm")
     assert slow["second token on one machine"] > long["second token on one machine"]
+
+
+def test_budgets_of_a_reader_say_where_their_rates_end() -> None:
+    def ran(**settings: object) -> Outcome:
+        own = {"hosts": 2, **settings}
+        return run_paper(paper("splitwise"), chat(rate=1.0), own, Lab(api.engines()), "budgets")[0].outcome
+
+    low, high = ran(step=0.25), ran(step=2.5)
+    assert low.figure("2 mixed H100: highest rate").value == 16.0
+    assert "no rate above 16 requests/s is tried" in low.notes[0]
+    assert "mixed H100" in low.notes[0]
+    assert high["2 mixed H100: highest rate"] > 16.0
+    split = high.figure("2 split H100: highest rate")
+    assert split.baseline == high["2 mixed H100: highest rate"]
+    with pytest.raises(Infeasible, match="up to 160 requests/s, not 500"):
+        ran(target=500.0)

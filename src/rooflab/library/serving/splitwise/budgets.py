@@ -10,7 +10,7 @@ from rooflab.library.serving.splitwise.fleet import Design, Fleet, Pools
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
-from rooflab.papers.parameters import Range
+from rooflab.papers.parameters import PositiveFloat, Range
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
 
@@ -31,7 +31,11 @@ SECONDS: Final = 120.0
 """Length of a trace (section 4.4)."""
 Rate = Annotated[float, Range(0)]
 Kind = Literal["HH", "AA", "HHcap"]
-Hosts = Annotated[int, Range(6)]
+Hosts = Annotated[int, Range(2)]
+_FIVES: Final = 25
+"""Machines from which on splits are swept in fives, as the authors do; fewer are swept one by one."""
+_TRIED: Final = 64
+"""Steps of the rate that are tried at the most."""
 
 
 def _machines_of(lab: Lab, given: Scenario, device: str, machines: int) -> Scenario:
@@ -50,15 +54,22 @@ class Budgets(Method[Scenario]):
 
     Of the scenario count model, lengths and engine: each machine runs one engine on eight devices, requests come at
     random for two minutes. A cluster sustains a rate if all nine slow-downs over a request alone on a DGX-A100 keep
-    their limits. Splits are swept in fives, rates in steps of 2.5 up to 160 requests/s, as finely as the authors do or
-    finer. `target`: the rate for which the cheapest split DGX-H100 are sought (0: that of the mixed ones).
+    their limits. Splits are swept in fives (of fewer than 25 machines one by one), rates in steps of `step` requests/s
+    up to 64 of them, as finely as the authors do or finer. `target`: the rate for which the cheapest split DGX-H100 are
+    sought (0: that of the mixed ones).
     """
 
     hosts: Hosts = 40
     target: Rate = 0.0
+    step: PositiveFloat = 2.5
 
     def run(self, lab: Lab, given: Scenario) -> Outcome:
         """Execute on a scenario of the reader's."""
+        most = _TRIED * self.step
+        require(
+            self.target <= most,
+            f"rates are tried up to {most:g} requests/s, not {self.target:g}: a larger step goes further",
+        )
         rates: dict[str, Any] = lab.cells("searches", tuple(_RATES), lambda name: list(self.highest(lab, given, name)))
         h100 = rates["mixed H100"][0]
         require(h100 > 0, f"{self.hosts} mixed DGX-H100 keep the slow-downs at no rate that is tried")
@@ -79,10 +90,10 @@ class Budgets(Method[Scenario]):
         count = self.hosts if what is None else self.machines(what)
 
         def search() -> tuple[float, int, int]:
-            fleet = self.fleet(lab, given)
+            fleet, each = self.fleet(lab, given), 5 if count >= _FIVES else 1
             if isinstance(design, str):
                 return fleet.mixed(design, count), count, 0
-            rate, pools = fleet.best(design, [(count - t, t) for t in range(5, count, 5)])
+            rate, pools = fleet.best(design, [(count - t, t) for t in range(each, count, each)])
             return rate, *pools
 
         return lab.cached(("highest", str(self), given, name), search)
@@ -109,7 +120,7 @@ class Budgets(Method[Scenario]):
         require(found is not None, f"no cluster of {10 * self.hosts} mixed machines sustains {rate:g} requests/s")
         return _saved(self, name, (found or 0, 0))
 
-    def fleet(self, lab: Lab, given: Scenario, *, step: float = 2.5, most: float = 160.0) -> Fleet:
+    def fleet(self, lab: Lab, given: Scenario) -> Fleet:
         """Clusters of the scenario's engines under its requests."""
         load = given.with_workload(
             rate=1.0, concurrency=None, batch=None, scenario=None, trace=None, arrivals="poisson", arrivals_cv=1.0
@@ -117,7 +128,7 @@ class Budgets(Method[Scenario]):
         return Fleet(
             lab, lambda device, machines: _machines_of(lab, load, device, machines),
             lambda s, rate: s.with_workload(rate=rate, requests=max(round(rate * SECONDS), 1)),
-            reference=_machines_of(lab, load, A100, 1), step=step, most=most,
+            reference=_machines_of(lab, load, A100, 1), step=self.step, most=_TRIED * self.step,
         )  # fmt: skip
 
 
@@ -158,7 +169,12 @@ def _outcome(m: Budgets, rates: Mapping[str, Any], pools: Mapping[str, Any], tar
         f"in the power or at the cost of {m.hosts} mixed H100, {best} sustains most: {rates[best][0]:g} requests/s; "
         f"the cheapest split H100 for {target:g} are {pools['HH'][0]} for prompts and {pools['HH'][1]} for tokens"
     )
-    return Outcome(tuple(figures), text)
+    most = _TRIED * m.step
+    top = [name for name, found in rates.items() if found[0] >= most]
+    notes = (
+        f"no rate above {most:g} requests/s is tried, a larger step goes further: {', '.join(top)} may sustain more",
+    )
+    return Outcome(tuple(figures), text, notes=notes if top else ())
 
 
 def _figure(

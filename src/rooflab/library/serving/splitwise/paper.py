@@ -174,7 +174,7 @@ def by_split(lab: Lab) -> Plot:
     """Highest rate of 8 DGX-H100 over the machines given to prompts, both traces."""
     lines = []
     for trace in (CODE, CONV):
-        fleet = _BUDGETS.fleet(lab, _served(lab, trace), step=0.5, most=32.0)
+        fleet = Budgets(step=0.5).fleet(lab, _served(lab, trace))
         rates = [fleet.split(HH, (p, 8 - p)) for p in range(1, 8)]
         lines.append(Series(f"split, {trace}", tuple(map(float, range(1, 8))), tuple(rates)))
         lines.append(Series(f"mixed, {trace}", (1.0, 7.0), (fleet.mixed(H100, 8),) * 2))
