@@ -89,7 +89,7 @@ def test_calibrated_follows_from_the_fits(tmp_path: Path) -> None:
     return lab.estimate(s).output_tokens_per_s
 """
     )
-    paper = toy(tmp_path, code, expect=700, tolerance=0.9, wider="a toy")
+    paper = toy(tmp_path, code, expect=500)
     ours = row(replace(paper, own_data=("QServe README",)))
     assert ours.status == "calibrated"
     assert "QServe README" in ours.reason

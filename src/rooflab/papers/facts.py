@@ -54,6 +54,8 @@ _RUN: Final = ("method", "setup", "sample", "scenario", "figure", "of", "set")
 _LEFT_OUT: Final = ("id", "text", "expect", "unit", "role", "group", "reason")
 _TIGHT: Final = 0.15
 """The tolerance above which a reason is asked for."""
+_WIDEST: Final = 0.5
+"""The tolerance above which a figure tells nothing: half and half as much again both hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +170,10 @@ def _claim(item: Any, where: str) -> Mapping[str, Any]:
     where = f"{where} ({item['id']})"
     _known(item, _CLAIM, where)
     tolerance = 0.15 if item.get("tolerance") is None else item["tolerance"]
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < 10:
-        raise InputError(f"{tolerance!r} is not a share", f"{where}: tolerance")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance <= _WIDEST:
+        raise InputError(
+            f"{tolerance!r} is not a share up to {_WIDEST:g}; beyond, state a bound", f"{where}: tolerance"
+        )
     if tolerance > _TIGHT and not item.get("wider"):
         raise InputError(f"a tolerance of {tolerance:.0%} needs its reason (wider: ...)", where)
     return {

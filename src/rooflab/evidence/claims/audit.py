@@ -2,7 +2,7 @@
 of its changed code in a lab that answers as before.
 
 printed   No number that KEY.yaml states for the claim stands in the paper's code (`printed`).
-opened    The code opens no file by itself, its own least of all (`opened`).
+opened    The code opens no file by itself, its own least of all, neither in a claim nor when it is loaded (`opened`).
 hidden    No number or text of the code that has no source moves the figure as much as itself (`hidden`).
 poison    A datum that holds a published figure is shifted by 7 %: the figure must not follow, unless KEY.yaml declares
           that datum an input.
@@ -13,8 +13,9 @@ null      Without the paper's idea (technique taken out, method ablated, input d
           fails, and the figure is the null that is stated; an executed one on every seed that is tried. Executed claims
           that are no set-up facts must state one.
 physics   A modelled figure asks an engine, and follows what the engine says: it moves with a physical input, and with
-          the model, the deployment or the engine, when those are changed behind the engine's door (`moves`). What
-          KEY.yaml declares (`moves`) moves it in the direction stated and by about the power stated.
+          the model, the deployment or the engine, when those are changed behind the engine's door (`moves`); by 2 %
+          and more with one of them, but for a bound, an order or a lack of difference. What KEY.yaml declares (`moves`)
+          moves it in the direction stated and by about the power stated.
 bound     A bound, an order or a lack of difference has no figure to miss: its null, or half or double of a declared
           input, has to break it.
 
@@ -67,8 +68,9 @@ def audit(claim: Claim, got: Got, lab: Lab, *, labs: Labs, code: Code, opened: S
     its paper, which `opened` these files meanwhile."""
     asked, priced = Asked.by(lab), bool(lab.priced)
     reason = _looked_at(code.paper, claim, asked, priced=priced) or code.misstated(asked.data)
-    if opened and not reason:
-        reason = f"opens {Path(opened[0]).name}: data are handed over by the lab (lab.sample, lab.table)"
+    itself = [] if reason else [*opened, *code.opens(claim)]
+    if itself:
+        reason = f"opens {Path(itself[0]).name}: data are handed over by the lab (lab.sample, lab.table)"
     if reason:
         return Audit(False, reason)
     poisoned = _poison(claim, got, asked.data, labs)
@@ -129,13 +131,14 @@ def _modelled(claim: Claim, code: Code, got: Got, asked: Asked, *, labs: Labs, m
     if moved.reason or not claim.holds(got):
         return ""
     taken = direct(claim, code, got, asked, labs)
-    if not taken:
-        return ""
     sort, _, name = taken.partition(": ")
     if sort == "data" and name not in code.paper.constants and name not in claim.inputs:
         moved.reason = f"takes over {name!r} as it is, which has no source: name it in KEY.yaml (constants)"
-        return ""
-    return "" if hears(claim, got, labs, _HARDLY) else code.source_of(taken)
+    elif (taken or claim.expect.sort not in _BOUNDS) and not hears(claim, got, labs, _HARDLY):
+        if taken:
+            return code.source_of(taken)
+        moved.reason = f"hardly follows its engine: no input at half or at double changes it by {_HARDLY:.0%}"
+    return ""
 
 
 def _null(claim: Claim, asked: tuple[str, ...], labs: Labs, moved: Moved) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rooflab.errors import InputError
 from rooflab.evidence.claims.literals import STRUCTURE, Literal, literals, reached
+from rooflab.evidence.claims.opened import watching
 from rooflab.evidence.claims.printed import sources_of
 from rooflab.evidence.claims.reloaded import Changes, reloaded
 from rooflab.papers.claim import Claim
@@ -31,17 +32,25 @@ class Code:
         self.literals = literals(self.files, paper.constants, paper.numbers)
         self.fragile: set[Literal] = set()
         self._loaded: dict[Any, Paper | None] = {}
+        self._opened: list[str] = []
 
     def claim(self, id: str, changes: Changes, *, documented: bool = True) -> Claim | None:
         """The claim `id` of the changed code; None where that cannot be loaded."""
         key = frozenset(changes.items()), documented
         if key not in self._loaded:
             try:
-                self._loaded[key] = reloaded(self.paper, self.files, changes, documented=documented)
+                with watching(self.files) as opened:
+                    self._loaded[key] = reloaded(self.paper, self.files, changes, documented=documented)
             except (InputError, SyntaxError):
                 self._loaded[key] = None
+            self._opened.extend(opened)
         found = self._loaded[key]
         return next((c for c in found.claims if c.id == id), None) if found else None
+
+    def opens(self, claim: Claim) -> Sequence[str]:
+        """Files that the code opens by itself when it is loaded."""
+        self.claim(claim.id, {})
+        return self._opened
 
     def used(self, claim: Claim) -> list[Literal]:
         """What the code of a claim may come to."""

@@ -19,6 +19,7 @@ MOVED = 1e-6
 """Relative change below which a figure has not moved."""
 BROKEN: Final = (
     RooflabError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError, AssertionError,
+    OSError,
 )  # fmt: skip
 """What changed code may run into."""
 

@@ -85,7 +85,7 @@ def _followed(code: Code, numbers: Sequence[Literal], got: Got, again: Again) ->
         alone[n] = power or 0.0
         if power is None:
             code.fragile.add(n)
-    found = sorted((n for n in alone if alone[n] > 0.05), key=lambda n: -alone[n])
+    found = sorted((n for n in alone if alone[n] > MOVED), key=lambda n: -alone[n])
     if found and alone[found[0]] > _FOLLOWS:
         return found[:1]
     return found if sum(alone[n] for n in found) > _FOLLOWS else []
@@ -113,7 +113,7 @@ def _power(got: Got, number: Literal, again: Again) -> float | None:
 def _read_out(used: Sequence[Literal], got: Got, again: Again) -> str:
     """A text that the figure follows: each spelling gives another one. A name that is looked up is there or is not."""
     for text in used:
-        if text.is_number or text.role in _WORDS:
+        if text.is_number or (text.role in _WORDS and not _spells_a_number(text.value)):
             continue
         assert isinstance(text.value, (str, bytes))
         for longer in (1, 0):  # some ways to read a number out of a text take one length only
@@ -128,6 +128,13 @@ def _read_out(used: Sequence[Literal], got: Got, again: Again) -> str:
                     return f"follows the text {text}: a number is read out of it"
                 break
     return ""
+
+
+def _spells_a_number(text: object) -> bool:
+    try:
+        return isinstance(text, str) and math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _respelled(text: str | bytes, by: int, more: int) -> str | bytes:

@@ -1,7 +1,8 @@
-"""Files that a paper's code opens by itself while a claim runs, seen by the interpreter's audit hook.
+"""Files that a paper's code opens by itself seen by the interpreter's audit hook.
 
 Data reach a claim through its lab: samples of a kind, or a table beside the paper (`Lab.table`), which the audit can
-change. What is opened otherwise (a file beside the code, KEY.yaml, the code itself) could hold the answer.
+change. What is opened otherwise (a file beside the code, KEY.yaml, the code itself), when the code is loaded or
+while a claim runs, could hold the answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ __all__ = ["watching"]
 
 _ROOFLAB: Final = Path(__file__).parents[2]
 _PAPERS: Final = _ROOFLAB / "library"
-_LAB: Final = str(_ROOFLAB / "papers" / "lab.py")
+_ASKED: Final = tuple(str(_ROOFLAB / "papers" / name) for name in ("lab.py", "paper.py"))
+"""What reads files for a paper: its lab, and `Paper.beside`."""
 _IMPORTING: Final = ("<frozen importlib._bootstrap", "<frozen zipimport")
 _MACHINE: Final = ("/dev", "/proc", "/sys", "/etc")
 _KNOWN: Final = tuple(
@@ -52,11 +54,11 @@ class _Watch:
         return path.startswith((str(_PAPERS), *self.folders)) or not path.startswith(_KNOWN)
 
     def _by_the_paper(self) -> bool:
-        """Whether the paper's code opens it: not a lab that it asked, and not an import."""
+        """Whether the paper's code opens it: not what it asked to, and not an import."""
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             name = frame.f_code.co_filename
-            if name == _LAB or name.startswith(_IMPORTING):
+            if name in _ASKED or name.startswith(_IMPORTING):
                 return False
             if name in self.files:
                 return True

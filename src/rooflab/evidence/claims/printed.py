@@ -4,7 +4,7 @@ in its modules and in what they import from `rooflab.domains`: functions, classe
 A number counts as found within 2 %, since a constant that is one per cent off its answer is still the answer. Small
 whole numbers and a few plain shares may stand in any code; whether a figure hangs on them is for the other parts of the
 audit. What stands in the code for another reason is named in KEY.yaml (``numbers: {60: seconds of a minute}``). Nor may
-the code ask for what KEY.yaml states, or for what it says of itself.
+the code ask for what KEY.yaml states, for what it says of itself, for its machine or for what the audit changes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -23,12 +25,29 @@ __all__ = ["answers_in_code", "folded", "is_plain", "sources_of", "tree"]
 
 NEAR: Final = 0.02
 _PLAIN: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-_STATED: Final = ("stated", "expect", "left_out", "read_facts", "constants")
+_STATED: Final = ("stated", "expect", "claims", "left_out", "read_facts", "constants")
 _ITSELF: Final = (
     "hash", "eval", "exec", "compile", "globals", "locals", "vars", "dir", "inspect", "getattr_static", "_getframe",
     "__doc__", "__name__", "__qualname__", "__code__", "__annotations__", "__defaults__", "__kwdefaults__", "__dict__",
 )  # fmt: skip
 """What code learns of itself by: names, documentation, digests of them."""
+_AROUND: Final = ("environ", "getenv", "argv", "condition")
+"""What code learns of its machine by, and of the audit: none of it is handed over by a lab."""
+_DECODERS: Final = (
+    "fromhex", "literal_eval", "b64decode", "b85decode", "a85decode", "unhexlify", "fromisoformat", "strptime",
+)  # fmt: skip
+"""What turns a text into numbers, and breaks when the text is respelled."""
+_WHY: Final = {
+    **dict.fromkeys(_STATED, "where published figures stand"),
+    **dict.fromkeys(_ITSELF, "numbers can be read out of what code says of itself"),
+    **dict.fromkeys(_AROUND, "what a claim follows is handed over by its lab"),
+    **dict.fromkeys(_DECODERS, "numbers are handed over as numbers, not as texts"),
+}
+_LIBRARIES: Final = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
+"""Where libraries are installed."""
+_BY_TEXT: Final = ("getattr", "attrgetter", "methodcaller")
+_REGISTERS: Final = ("technique", "method", "claim", "setup", "draws")
+"""What code does with its paper."""
 _ARITHMETIC: Final[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.Pow: operator.pow, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
@@ -70,7 +89,22 @@ def sources_of(file: Path) -> tuple[Path, ...]:
             continue
         found[path] = None
         pending += [p for p in _imported(path) if p.is_relative_to(file.parent) or "domains" in p.parts[:-1]]
+        pending += _neighbours(path)
     return tuple(found)
+
+
+def _neighbours(path: Path) -> Iterator[Path]:
+    """Sources of the modules that a file imports and that are neither of Python, of Rooflab, of its own package nor
+    installed as libraries are: they belong to the paper, whatever they are called."""
+    names = [a.name for n in ast.walk(tree(path)) if isinstance(n, ast.Import) for a in n.names]
+    names += [str(n.module) for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom) and not n.level]
+    for name in dict.fromkeys(names):
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names or top in ("rooflab", _package(path)):
+            continue
+        origin = source_of(name)
+        if origin is not None and not any(origin.is_relative_to(folder) for folder in _LIBRARIES):
+            yield origin
 
 
 def _imported(path: Path) -> Iterator[Path]:
@@ -119,16 +153,31 @@ def tree(path: Path) -> ast.Module:
 
 @cache
 def _read_from_facts(path: Path) -> str:
-    """Where the code of a paper asks for what KEY.yaml states."""
-    told = {id(inner) for text in ast.walk(tree(path)) if isinstance(text, ast.JoinedStr) for inner in ast.walk(text)}
-    for node in ast.walk(tree(path)):
-        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    """Where the code of a paper asks for what KEY.yaml states, or for another thing that it is not handed."""
+    module = tree(path)
+    told = {id(inner) for text in ast.walk(module) if isinstance(text, ast.JoinedStr) for inner in ast.walk(text)}
+    registers = {id(n.value) for n in ast.walk(module) if isinstance(n, ast.Attribute) and n.attr in _REGISTERS}
+    for node in ast.walk(module):
+        name = _asked_for(node)
         where = f"{path.name}:{getattr(node, 'lineno', 0)}"
-        if name in _STATED:
-            return f"{where} asks for {name!r}, where published figures stand"
-        if name in _ITSELF and not (name == "__name__" and id(node) in told):
-            return f"{where} asks for {name!r}: numbers can be read out of what code says of itself"
+        if name in _WHY and not (name == "__name__" and id(node) in told):
+            return f"{where} asks for {name!r}: {_WHY[name]}"
+        if _is_paper(node) and id(node) not in registers:
+            return f"{where} asks for 'paper', which is there to register with: it holds what KEY.yaml states"
     return ""
+
+
+def _asked_for(node: ast.AST) -> str:
+    """The name that an expression asks for: of a variable, of an attribute, or the text that `getattr` is given."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _BY_TEXT:
+        texts = (x.partition(".")[0] for x in map(folded, node.args) if isinstance(x, str))
+        return next((x for x in texts if x in _WHY), "")
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_paper(node: ast.AST) -> bool:
+    """Whether an expression reads the module's `paper`."""
+    return isinstance(node, ast.Name) and node.id == "paper" and isinstance(node.ctx, ast.Load)
 
 
 @cache
