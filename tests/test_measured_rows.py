@@ -252,3 +252,11 @@ def test_an_estimate_is_what_validate_predicts(truth: tuple[Row, ...]) -> None:
     plain = [replace(q, scenarios=(q.scenarios[0].with_deployment(**limits),)) for q in single]
     assert len(single) > 80
     np.testing.assert_allclose(predict(plain), predict(single), rtol=0.02)
+
+
+def test_cards_that_wait_for_a_single_board_computer_move_no_constant(truth: tuple[Row, ...]) -> None:
+    from rooflab.evidence.refit.serving.rows import weight
+
+    rows = [r for r in truth if r["source"].startswith("geerling") and "R9700" in r["gpu"] and "3b" in r["model"]]
+    weights = {r["gpu"].startswith("Pi"): weight(r, question(r)) for r in rows}
+    assert weights == {True: 0.0, False: 1.0}

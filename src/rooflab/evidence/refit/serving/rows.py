@@ -4,6 +4,7 @@ are asked."""
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -36,8 +37,12 @@ __all__ = [
     "scenario",
     "settled",
     "slow_vllm",
+    "weight",
 ]
 
+_ON_A_BOARD: Final = re.compile(r"^(Pi|HiFive|Radxa)\b.*\((AMD|Intel)\b")
+"""Labels of geerlingguy/ai-benchmarks: an R9700 makes 196 tokens a second in a desktop and 78 behind a Pi; NVIDIA's
+cards are as fast on both."""
 _INFERRED: Final = 0.25
 """Weight of a row whose deployment is inferred, beside one whose deployment is stated; assumed."""
 
@@ -58,21 +63,21 @@ def read_rows(path: Path) -> list[FitRow]:
             row["source"],
             benchmark(row) if is_mlperf(row) else row["model"],
             row["gpu"],
-            weight=_weight(row, q),
+            weight=weight(row, q),
         )
         for row, q in asked
         if row["id"] not in untrue
     ]
 
 
-def _weight(row: Mapping[str, str], q: Question) -> float:
+def weight(row: Mapping[str, str], q: Question) -> float:
     """What a row weighs in a fit.
 
     How fast a server may be within its limits tells of the load model too, and a stack that stands for another one has
-    kernels of its own: both are foretold and never fitted.  A batch that is only said to be the most that fits is
-    inferred.
+    kernels of its own: both are foretold and never fitted, and so are AMD's and Intel's cards behind a single-board
+    computer, which wait for its processor.  A batch that is only said to be the most that fits is inferred.
     """
-    if q.scenarios[0].slo or stands_for(row["engine"]):
+    if q.scenarios[0].slo or stands_for(row["engine"]) or _ON_A_BOARD.search(row["gpu"]):
         return 0.0
     return _INFERRED if row["batch_or_concurrency"] == "max that fits" else 1.0
 
