@@ -32,8 +32,8 @@ def test_a_choice_read_back_is_the_choice(kept: tuple[Path, Plan]) -> None:
     for choice in plan.choices:
         again = rl.estimate(rl.load(path, choice=choice.rank))
         assert again.scenario.deployment == choice.deployment
-        assert again.metrics["ttft_s_p99"] == choice.metrics["ttft_s_p99"]
-        assert again.metrics["usd_per_mtok"] == choice.metrics["usd_per_mtok"]
+        for name in ("ttft_s_p99", "usd_per_mtok"):  # alone or among others, sums end in other last digits
+            assert again.metrics[name] == pytest.approx(choice.metrics[name], rel=1e-9)
     assert rl.load(path) == rl.load(path, choice=1)
 
 
