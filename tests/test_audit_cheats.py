@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from toy_paper import toy, verdict
 
+from rooflab import api
+from rooflab.papers.lab import Lab
+
 CLAIM = '@paper.claim("c")\ndef figure(lab):\n'
 
 DATA = {
@@ -258,3 +261,68 @@ def test_a_modelled_figure_follows_what_the_set_up_names(tmp_path: Path) -> None
     )
     found = verdict(toy(tmp_path, code, [{"name": "per", "source": "-"}]))
     assert "the model, the deployment or the engine" in found.reason
+
+
+SEARCHES = {
+    "the nearest to something near": (
+        "    found = [lab.estimate(served(lab, isl=n)).output_tokens_per_s / 100 for n in range(256, 4096, 64)]\n"
+        "    return min(found, key=lambda x: abs(x - {near}))\n"
+    ),
+    "the first in a window": (
+        "    for n in range(256, 4096, 64):\n"
+        "        x = lab.estimate(served(lab, isl=n)).output_tokens_per_s / 100\n"
+        "        if {low} < x < {high}:\n"
+        "            return x\n"
+        "    return 0.0\n"
+    ),
+    "the highest of a few loads": (
+        "    loads = [served(lab, isl=n) for n in (512, 640, 768, 1024)]\n"
+        "    return max(lab.estimate(s).output_tokens_per_s / {scale} for s in loads)\n"
+    ),
+    "the lowest of a few sizes": (
+        "    sizes = [served(lab, osl=n) for n in (128, 192, 256, 384, 512)]\n"
+        "    return sorted(lab.estimate(s).tpot_s_mean / {scale_s} for s in sizes)[0]\n"
+    ),
+    "the best before and after": (
+        "    gains = []\n"
+        "    for n in (256, 512, 1024, 2048, 4096):\n"
+        "        one, other = (lab.estimate(served(lab, isl=n, osl=k)).output_tokens_per_s for k in (512, 64))\n"
+        "        gains.append(one / other)\n"
+        "    return max(gains)\n"
+    ),
+}
+"""Figures that are looked for among set-ups; numbers are put in of which none is the published one."""
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_figure_that_is_looked_for_is_found_out(tmp_path: Path, name: str) -> None:
+    said = {"near": "95.0", "low": "92.0", "high": "104.0", "scale": "1e2", "scale_s": "1e-3"}
+    code = CLAIM + SEARCHES[name].format(**said)
+    claim = toy(tmp_path, code).find("c")
+    got = claim.function(Lab(api.engines()))
+    found = verdict(toy(tmp_path, code, expect=got))
+    assert not found.passed
+    assert any(word in found.reason for word in ("picked out", "hardly follows", "hangs on", "contains")), found.reason
+
+
+def test_the_best_of_a_sweep_is_a_claim_where_the_paper_takes_it(tmp_path: Path) -> None:
+    code = CLAIM + SEARCHES["the highest of a few loads"].format(scale="1e2")
+    got = toy(tmp_path, code).find("c").function(Lab(api.engines()))
+    assert "chooses" in verdict(toy(tmp_path, code, expect=got)).reason
+    said = verdict(toy(tmp_path, code, expect=got, chooses="table 4 reports the best of its loads"))
+    assert said.passed, said.reason
+
+
+def test_a_mean_over_set_ups_is_no_choice(tmp_path: Path) -> None:
+    body = "    return float(np.mean([lab.estimate(served(lab, isl=n)).tpot_s_mean for n in (256, 512, 1024, 2048)]))\n"
+    got = toy(tmp_path, CLAIM + body).find("c").function(Lab(api.engines()))
+    found = verdict(toy(tmp_path, CLAIM + body, expect=got))
+    assert found.passed, found.reason
+
+
+def test_a_modelled_figure_follows_its_engines_by_more_than_a_trace(tmp_path: Path) -> None:
+    body = "    x = nearly_one(lab)\n    return lab.data('x', 41.3) + lab.data('y', 37.7) + x\n"
+    said = [{"name": n, "source": "table 2"} for n in ("x", "y")]
+    got = toy(tmp_path, CLAIM + body, said).find("c").function(Lab(api.engines()))
+    found = verdict(toy(tmp_path, CLAIM + body, said, expect=got))
+    assert "hardly follows its engine" in found.reason

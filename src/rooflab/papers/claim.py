@@ -70,7 +70,8 @@ class Claim:
     `tolerance` is a share of the figure; `wider` gives the reason where it is above 15 %. `group` names the table or
     figure that it belongs to: one finding. `moves`: inputs and how the figure follows them. `null`: what remains
     without the idea. `inputs` names data of the claim that restate a published figure, with the reason why it has to be
-    put in. `reading` is how a reader gets it. `note` says what explains a gap.
+    put in. `chooses` says why the figure is the best of several set-ups, where the paper itself takes that. `reading`
+    is how a reader gets it. `note` says what explains a gap.
     """
 
     paper: str
@@ -89,6 +90,7 @@ class Claim:
     inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
     reading: Reading | None = None
     wider: str = ""
+    chooses: str = ""
     note: str = ""
 
     def error(self, got: Got) -> float:

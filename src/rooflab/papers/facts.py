@@ -16,6 +16,7 @@
         moves: {memory bandwidth: +1}      # or {memory bandwidth: {sign: 1, power: 0.9}}
         without: {by: technique, value: 1}    # what remains without the idea: the null
         inputs: {published batch: reason}
+        chooses: the paper reports the best of its batch sizes (table 4)    # where the best of several set-ups is meant
         run: {method: codes, setup: captions, figure: recall@1, set: {residuals: 2}}    # what a reader runs for it
                                              # (in the place of setup: sample, or scenario: {model: ..., ...})
     not modelled: [{id, text, expect, unit, role, group, reason}]
@@ -48,7 +49,7 @@ _TOP: Final = (
 )  # fmt: skip
 _CLAIM: Final = (
     "id", "text", "expect", "unit", "source", "role", "group", "kind", "tolerance", "wider", "moves", "without",
-    "inputs", "run", "note",
+    "inputs", "run", "chooses", "note",
 )  # fmt: skip
 _RUN: Final = ("method", "setup", "sample", "scenario", "figure", "of", "set")
 _LEFT_OUT: Final = ("id", "text", "expect", "unit", "role", "group", "reason")
@@ -186,7 +187,7 @@ def _claim(item: Any, where: str) -> Mapping[str, Any]:
         "null": _null(item.get("without"), f"{where}: without"), "inputs": dict(item.get("inputs") or {}),
         "reading": _reading(item.get("run"), f"{where}: run"),
         "wider": str(item.get("wider") or ""),
-        "note": str(item.get("note") or ""),
+        "chooses": str(item.get("chooses") or ""), "note": str(item.get("note") or ""),
     }  # fmt: skip
 
 

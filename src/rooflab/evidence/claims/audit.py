@@ -16,6 +16,8 @@ physics   A modelled figure asks an engine, and follows what the engine says: it
           the model, the deployment or the engine, when those are changed behind the engine's door (`moves`); by 2 %
           and more with one of them, but for a bound, an order or a lack of difference. What KEY.yaml declares (`moves`)
           moves it in the direction stated and by about the power stated.
+chosen    A modelled figure is not picked out of what the engine says of several set-ups, unless KEY.yaml says that the
+          paper does so (`chosen`).
 bound     A bound, an order or a lack of difference has no figure to miss: its null, or half or double of a declared
           input, has to break it.
 
@@ -29,10 +31,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rooflab.evidence.claims.chosen import is_chosen
 from rooflab.evidence.claims.code import Code
 from rooflab.evidence.claims.figures import MOVED, Labs, change, figure, numbers, said
 from rooflab.evidence.claims.hidden import hidden
-from rooflab.evidence.claims.moves import Moved, declared, engine_heard, hears
+from rooflab.evidence.claims.moves import LEAST, Moved, declared, engine_heard, hears, least_of
 from rooflab.evidence.claims.printed import answers_in_code, is_plain, sources_of
 from rooflab.evidence.claims.rests import Asked, direct, rests_on
 from rooflab.papers.claim import Claim
@@ -48,9 +51,6 @@ SEEDS: Final = (0, 1)
 _BOUNDS: Final = ("at least", "at most", "order", "no difference")
 _NULL: Final = 0.1
 """How near a figure without the idea has to come to its stated null, as a share of it."""
-_HARDLY: Final = 0.02
-"""Change of a figure, as a logarithm, by twice or half of all that an engine is asked for, below which it hardly hears
-the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +127,20 @@ def _poison(claim: Claim, got: Got, data: Mapping[str, Any], labs: Labs) -> Audi
 
 def _modelled(claim: Claim, code: Code, got: Got, asked: Asked, *, labs: Labs, moved: Moved) -> str:
     """What a modelled figure restates: a number that the engine hardly changes. Adds to `moved` what moves it."""
-    engine_heard(claim, got, labs, moved)
+    name, most = engine_heard(claim, got, labs, moved)
     if moved.reason or not claim.holds(got):
         return ""
     taken = direct(claim, code, got, asked, labs)
-    sort, _, name = taken.partition(": ")
-    if sort == "data" and name not in code.paper.constants and name not in claim.inputs:
-        moved.reason = f"takes over {name!r} as it is, which has no source: name it in KEY.yaml (constants)"
-    elif (taken or claim.expect.sort not in _BOUNDS) and not hears(claim, got, labs, _HARDLY):
-        if taken:
-            return code.source_of(taken)
-        moved.reason = f"hardly follows its engine: no input at half or at double changes it by {_HARDLY:.0%}"
+    sort, _, datum = taken.partition(": ")
+    if sort == "data" and datum not in code.paper.constants and datum not in claim.inputs:
+        moved.reason = f"takes over {datum!r} as it is, which has no source: name it in KEY.yaml (constants)"
+        return ""
+    if taken and not hears(claim, got, labs, LEAST):
+        return code.source_of(taken)
+    if most < least_of(claim) and claim.expect.sort not in _BOUNDS:
+        moved.reason = f"hardly follows its engine: half and double of what it is asked for move it by {most:.2%}"
+    elif not claim.chooses and is_chosen(claim, got, labs, name):
+        moved.reason = "is picked out of what its engines say of several set-ups, which KEY.yaml does not say (chooses)"
     return ""
 
 

@@ -30,7 +30,7 @@ class Labs:
 
     def __init__(self, engines: Engines) -> None:
         self.engines = engines
-        self._remembering = remembering(engines)
+        self.remembering = remembering(engines)
         self._labs: dict[tuple[Condition, frozenset[Any]], Lab] = {}
 
     def get(self, condition: Condition | None = None, changes: Mapping[Any, Any] | None = None) -> Lab:
@@ -38,7 +38,7 @@ class Labs:
         condition = condition or Condition()
         key = condition, frozenset((changes or {}).items())
         if key not in self._labs:
-            self._labs[key] = Lab(self.engines if changes else self._remembering, condition)
+            self._labs[key] = Lab(self.engines if changes else self.remembering, condition)
         self._labs[key].forget()
         return self._labs[key]
 

@@ -24,9 +24,12 @@ from rooflab.papers.claim import Claim, Move
 from rooflab.papers.condition import Condition
 from rooflab.papers.expectation import Got
 
-__all__ = ["Moved", "declared", "engine_heard", "hears"]
+__all__ = ["LEAST", "Moved", "declared", "engine_heard", "hears", "least_of"]
 
 FACTORS: Final = (0.5, 2.0)
+LEAST: Final = 0.02
+"""Change of a modelled figure, as a logarithm, by half or double of some input of its engines below which it hardly
+hears them; half its tolerance where that is less."""
 _POWER: Final = 0.35
 """How far a measured power may lie from the stated one."""
 
@@ -54,16 +57,29 @@ def declared(claim: Claim, got: Got, labs: Labs) -> Moved:
     return found
 
 
-def engine_heard(claim: Claim, got: Got, labs: Labs, moved: Moved) -> None:
-    """Add to `moved` what moves a modelled figure behind the engine's door, or what is wrong."""
+def engine_heard(claim: Claim, got: Got, labs: Labs, moved: Moved) -> tuple[str, float]:
+    """Add to `moved` what moves a modelled figure behind the engine's door, or what is wrong; the input of hardware or
+    load that does, and by how much anything does (a logarithm, as far as `least_of` asks)."""
+    least = least_of(claim) if claim.holds(got) else MOVED
+    most, first = 0.0, ""
     for what, names in (
         ("anything that the engine is asked for", (*HARDWARE_INPUTS, *WORKLOAD_INPUTS)),
         ("the model, the deployment or the engine that it names", (*MODEL_INPUTS, *DEPLOYMENT_INPUTS)),
     ):
-        name = _first(claim, got, labs, sorted(names, key=lambda n: n not in claim.moves), moved)
+        enough = least if most < least else MOVED
+        name, by = _strongest(claim, got, labs, sorted(names, key=lambda n: n not in claim.moves), enough)
         if not name:
             moved.reason = f"does not move with {what}"
-            return
+            return first, most
+        moved.names[name] = None
+        first, most = first or name, max(most, by)
+    return first, most
+
+
+def least_of(claim: Claim) -> float:
+    """By how much half or double of some input has to move the figure of a claim that holds: what is looked for until
+    it is as published is found about there whatever the engines say."""
+    return max(min(LEAST, claim.tolerance / 2), MOVED)
 
 
 def hears(claim: Claim, got: Got, labs: Labs, least: float) -> bool:
@@ -72,13 +88,19 @@ def hears(claim: Claim, got: Got, labs: Labs, least: float) -> bool:
     return any(x is not None and change(got, x) >= least for x in found)
 
 
-def _first(claim: Claim, got: Got, labs: Labs, names: Iterable[str], moved: Moved) -> str:
-    """The first input that moves the figure."""
+def _strongest(claim: Claim, got: Got, labs: Labs, names: Iterable[str], enough: float) -> tuple[str, float]:
+    """The first input that moves the figure by `enough` (a logarithm), else the one that moves it most, and by how
+    much."""
+    strongest, most = "", MOVED
     for name in names:
-        if any(has_moved(got, _at(claim, name, factor, labs, at_engines=True)) for factor in FACTORS):
-            moved.names[name] = None
-            return name
-    return ""
+        for factor in FACTORS:
+            other = _at(claim, name, factor, labs, at_engines=True)
+            by = 0.0 if other is None else change(got, other)
+            if by > most:
+                strongest, most = name, by
+            if by > enough:
+                return name, by
+    return strongest, most
 
 
 def _at(claim: Claim, name: str, factor: float, labs: Labs, *, at_engines: bool = False) -> Got | None:
