@@ -275,6 +275,11 @@ SEARCHES = {
         "            return x\n"
         "    return 0.0\n"
     ),
+    "the nearest to something with a name": (
+        "    goal = {near}\n"
+        "    found = [lab.estimate(served(lab, isl=n)).output_tokens_per_s / 100 for n in range(256, 4096, 64)]\n"
+        "    return found[int(np.argmin(np.abs(np.array(found) - goal)))]\n"
+    ),
     "the highest of a few loads": (
         "    loads = [served(lab, isl=n) for n in (512, 640, 768, 1024)]\n"
         "    return max(lab.estimate(s).output_tokens_per_s / {scale} for s in loads)\n"
@@ -300,9 +305,12 @@ def test_a_figure_that_is_looked_for_is_found_out(tmp_path: Path, name: str) -> 
     code = CLAIM + SEARCHES[name].format(**said)
     claim = toy(tmp_path, code).find("c")
     got = claim.function(Lab(api.engines()))
-    found = verdict(toy(tmp_path, code, expect=got))
+    assert isinstance(got, float)
+    found = verdict(toy(tmp_path, code, expect=1.1 * got))
     assert not found.passed
-    assert any(word in found.reason for word in ("picked out", "hardly follows", "hangs on", "contains")), found.reason
+    assert any(word in found.reason for word in ("picked out", "hardly follows", "hangs on", "holds something")), (
+        found.reason
+    )
 
 
 def test_the_best_of_a_sweep_is_a_claim_where_the_paper_takes_it(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def _looked_at(paper: Paper, claim: Claim, asked: Asked, *, priced: bool) -> str
     """What is wrong with the code and with what it asks for, before anything is changed."""
     copied = ""
     if paper.file is not None:
-        copied = answers_in_code(claim.expect.telling(), sources_of(paper.file), paper.numbers)
+        sourced = [c.value for c in paper.constants.values() if c.value is not None]
+        copied = answers_in_code(claim.expect.telling(), sources_of(paper.file), paper.numbers, sourced)
     if copied:
         return copied
     if not asked.inputs:

@@ -5,6 +5,9 @@ A number counts as found within 2 %, since a constant that is one per cent off i
 whole numbers and a few plain shares may stand in any code; whether a figure hangs on them is for the other parts of the
 audit. What stands in the code for another reason is named in KEY.yaml (``numbers: {60: seconds of a minute}``). Nor may
 the code ask for what KEY.yaml states, for what it says of itself, for its machine or for what the audit changes.
+
+What is held against a number (compared with it, a difference from it) is kept farther away: within a quarter of what
+was published it is a goal or a window that something is looked for by.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import math
 import operator
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +27,12 @@ from rooflab.papers.registry import source_of
 __all__ = ["answers_in_code", "folded", "is_plain", "sources_of", "tree"]
 
 NEAR: Final = 0.02
+_ABOUT: Final = 1.25
+"""Times a published number, or a part of it, up to which nothing is compared with a number of the code."""
+_HOLD: Final = (
+    "isclose", "allclose", "clip", "searchsorted", "bisect", "bisect_left", "bisect_right", "interp",
+)  # fmt: skip
+"""Calls that hold something against a number."""
 _PLAIN: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _STATED: Final = ("stated", "expect", "claims", "left_out", "read_facts", "constants")
 _ITSELF: Final = (
@@ -62,8 +71,11 @@ def is_plain(x: float) -> bool:
     return x > 0 and math.log2(x) == int(math.log2(x))
 
 
-def answers_in_code(expected: Iterable[float], files: Iterable[Path], allowed: Iterable[float] = ()) -> str:
-    """Which of `expected` stands in `files`, and where, or where they read it from KEY.yaml; empty if neither."""
+def answers_in_code(
+    expected: Iterable[float], files: Iterable[Path], allowed: Collection[float] = (), sourced: Collection[float] = ()
+) -> str:
+    """Which of `expected` stands in `files`, and where, or where they read it from KEY.yaml; empty if neither. What is
+    `sourced` (constants of KEY.yaml) may have something compared with it."""
     telling = [x for x in expected if not is_plain(x) and not any(_near(x, a) for a in allowed)]
     for path in files:
         read = _read_from_facts(path)
@@ -73,6 +85,10 @@ def answers_in_code(expected: Iterable[float], files: Iterable[Path], allowed: I
             for x in telling:
                 if number == x or (_near(number, x) and not is_plain(number)):
                     return f"{path.name}:{line} contains {number:g}, where {x:g} was published"
+        for number, line in _compared(path):
+            for x in telling:
+                if not (is_plain(number) or number in sourced) and 1 / _ABOUT <= number / x <= _ABOUT:
+                    return f"{path.name}:{line} holds something against {number:g}, about where {x:g} was published"
     return ""
 
 
@@ -194,6 +210,45 @@ def _numbers(path: Path) -> tuple[tuple[float, int], ...]:
             elif isinstance(value, str) and (number := _spelled(value)) is not None:
                 found.append((number, node.lineno))
     return tuple(found)
+
+
+@cache
+def _compared(path: Path) -> tuple[tuple[float, int], ...]:
+    """Numbers that the code of a file compares something with, or takes from it, with the line: spelled there, or by a
+    name that is given a number anywhere in it."""
+    module = tree(path)
+    named: dict[str, list[Any]] = {}
+    for node in ast.walk(module):
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            if (
+                isinstance(target, ast.Name)
+                and isinstance(node, (ast.Assign, ast.AnnAssign))
+                and node.value is not None
+            ):
+                named.setdefault(target.id, []).append(folded(node.value))
+    found = []
+    for node in ast.walk(module):
+        for one in _held(node):
+            name = one.id if isinstance(one, ast.Name) else one.attr if isinstance(one, ast.Attribute) else ""
+            for value in named.get(name, ()) if name else (folded(one),):
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    found.append((float(value), one.lineno))
+    return tuple(found)
+
+
+def _held(node: ast.AST) -> Iterable[ast.expr]:
+    """What stands on either side of a comparison or a difference."""
+    if isinstance(node, ast.Compare):
+        return (node.left, *node.comparators)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and folded(node) is None:
+        return (node.left, node.right)
+    if isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        return node.args if name in _HOLD else ()
+    return ()
 
 
 def folded(node: ast.expr) -> Any:

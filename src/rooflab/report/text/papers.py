@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
-from rooflab.papers.execute import kind_read
-from rooflab.papers.parameters import described
-from rooflab.report.outcomes import gain_words
-from rooflab.report.text.claims import show_claims
 from rooflab.report.text.columns import Column, Line, show_columns
 from rooflab.report.text.console import console, literal
 from rooflab.units import significant
@@ -95,6 +91,11 @@ def _head(e: Card, out: Any) -> None:
 
 def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
     """A runnable paper: what is what, its techniques and methods with their parameters, its claims recomputed."""
+    # a listing needs nothing of this
+    from rooflab.papers.execute import kind_read
+    from rooflab.papers.parameters import described
+    from rooflab.report.text.claims import show_claims
+
     out = console()
     _head(e, out)
     out.print()
@@ -116,6 +117,8 @@ def show_paper(e: Card, p: Paper, rows: Sequence[Row]) -> None:
 
 def show_options(options: Sequence[Option]) -> None:
     """Plans with techniques in them: gain in the objective, the best deployment, quality."""
+    from rooflab.report.outcomes import gain_words
+
     out = console()
     objective = options[0].plan.objective
     out.print(f"\n[bold]Papers[/bold]  {objective.title} with techniques in the plan", highlight=False)
