@@ -213,6 +213,7 @@ def test_without_sparse_attention_and_the_price_of_the_cache_the_gains_are_gone(
         ({"model": ("deepseek-ai/DeepSeek-V3",), "pass_at_1": np.array([0.5])}, {}, "one kind of cache"),
         ({"model": ("Qwen3-4B",), "pass_at_1": np.array([0.5])}, {"hardware": "b2000"}, "b2000"),
         ({"model": ("Qwen3-4B",), "pass_at_1": np.array([0.5])}, {"arithmetic": "fp9"}, "fp9"),
+        ({"model": ("Qwen3-4B",), "pass_at_1": np.array([0.5])}, {"budget": 8}, "8 tokens holds no block of 16"),
     ],
 )
 def test_what_the_law_cannot_take_is_said(table: dict, settings: dict, said: str) -> None:

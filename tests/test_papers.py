@@ -99,6 +99,8 @@ def test_refusal_has_a_reason() -> None:
         ({"cut": 0}, "toy.cut: 0 is out of range; at least 1"),
         ({"cut": 1.5}, "toy.cut: 1.5 is not a whole number"),
         ({"cut": 1, "share": 2}, "toy.share: 2.0 is out of range"),
+        ({"cut": 1, "share": float("inf")}, "toy.share: inf is not a number"),
+        ({"cut": 1, "share": "3e0"}, "toy.share: 3.0 is out of range"),
         ({"cut": 1, "shar": 0.1}, "no parameter called 'shar'. Did you mean share?"),
         ({"cut": 1, "how": "fats"}, "Did you mean fast?"),
     ],

@@ -41,6 +41,13 @@ def row(paper: Paper) -> Row:
     return found[0]
 
 
+def test_a_fault_of_a_claim_is_its_own(tmp_path: Path) -> None:
+    found = row(toy(tmp_path, CLAIM + "    return {}['x']\n"))
+    assert found.status == "failing"
+    assert "KeyError: 'x' (in toy.py:" in found.reason
+    assert "TypeError" in row(toy(tmp_path, CLAIM + "    return None\n")).reason
+
+
 def test_reproduced_and_failing(tmp_path: Path) -> None:
     held = row(toy(tmp_path, SPEED, expect=FAST, moves={"memory bandwidth": 1}))
     assert (held.status, held.audited, held.error) == ("reproduced", True, pytest.approx(0.0, abs=1e-3))

@@ -14,7 +14,7 @@ import re
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from types import NoneType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from rooflab.errors import InputError, unknown
 
@@ -40,6 +40,8 @@ class Range:
         start = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
         return start if self.high == float("inf") else f"{start} and at most {self.high:g}"
 
+
+_EXPONENT: Final = re.compile(r"[+-]?\d+[eE][+-]?\d+")
 
 PositiveInt = Annotated[int, Range(1)]
 Count = Annotated[int, Range(0)]
@@ -138,9 +140,11 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if value is None and NoneType in members:
             return None
         return _read(next(m for m in members if m is not NoneType), value, where)
+    if kind in (int, float) and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        value = float(value)  # YAML takes 1e-3, without a point, for a text
     if kind is int and not _is_whole(value):
         raise InputError(f"{value!r} is not a whole number", where)
-    if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float))):
+    if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
         raise InputError(f"{value!r} is not a number", where)
     if kind is bool and not isinstance(value, bool):
         raise InputError(f"{value!r} is not true or false", where)

@@ -121,6 +121,8 @@ def paper(key: str) -> Paper:
         found = getattr(import_module(module), "paper", None)
     except RooflabError as error:
         raise InputError(f"cannot be loaded ({error})", module) from error
+    except Exception as fault:  # what is wrong with the code of others is told as what is wrong with their files
+        raise InputError(f"cannot be loaded ({type(fault).__name__}: {fault})", module) from fault
     if not isinstance(found, Paper):
         raise InputError("has no `paper = Paper.beside(__file__)`", module)
     if found.key != name:

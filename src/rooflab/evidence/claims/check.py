@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from rooflab.errors import InputError, RooflabError, unknown
@@ -140,8 +142,9 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
         error = c.error(got)
     except MissingExtra as missing:
         return _row(p, c, history, status="needs-extra", reason=str(missing), started=started)
-    except (RooflabError, ArithmeticError) as problem:
-        return _row(p, c, history, status="failing", reason=f"cannot be computed: {problem}", started=started)
+    except Exception as problem:  # one claim's fault is no end of the check
+        reason = f"cannot be computed: {_fault(problem)}"
+        return _row(p, c, history, status="failing", reason=reason, started=started)
     assumed, priced, drawn = dict(lab.assumed), tuple(lab.priced), is_drawn(lab)
     verdict = Audit(passed=True)
     if code is not None:
@@ -155,6 +158,14 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
         p, c, history, status=status, reason=reason, started=started, got=got, error=error, assumed=assumed.values(),
         flips=flips, audited=code is not None and verdict.passed, moved=verdict.moved, seeds=seeds,
     )  # fmt: skip
+
+
+def _fault(problem: Exception) -> str:
+    """A problem in words; of one that is not told for users also what it is, and where."""
+    if isinstance(problem, (RooflabError, ArithmeticError)):
+        return str(problem)
+    at = traceback.extract_tb(problem.__traceback__)[-1]
+    return f"{type(problem).__name__}: {problem} (in {Path(at.filename).name}:{at.lineno})"
 
 
 def _status(

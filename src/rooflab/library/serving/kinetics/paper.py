@@ -86,6 +86,7 @@ class SparseAttention(Technique):
     def apply(self, scenario: Scenario) -> Scenario:
         """Refuses models whose attention reads no whole cache, and contexts that the budget covers."""
         model, w = scenario.model, scenario.workload
+        require(self.block <= self.budget, f"a budget of {self.budget:,} tokens holds no block of {self.block:,}")
         require(model.kind == "decoder", f"{model.name} generates no tokens: there is no growing cache to read less of")
         whole = any(_grows(m) for r in model.runs for m in r.block.mixers)
         require(

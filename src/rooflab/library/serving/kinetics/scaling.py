@@ -21,6 +21,7 @@ from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
 from rooflab.papers.parameters import Fraction, PositiveFloat, PositiveInt
+from rooflab.papers.technique import require
 
 __all__ = ["CLAIMED", "ScalingLaw"]
 
@@ -84,6 +85,7 @@ class ScalingLaw(Method[Table]):
 
     def run(self, lab: Lab, given: Table) -> Outcome:
         """Both frontiers, and what they tell."""
+        require(self.block <= self.budget, f"a budget of {self.budget:g} tokens holds no block of {self.block:g}")
         device = lab.hardware(self.hardware).device
         intensity = device.peak(self.arithmetic) / device.memory_bytes_per_s
         rows = list(self._rows(lab, given))

@@ -66,6 +66,12 @@ class NanoBatches(Method[Table]):
             f"no {r} kernel was timed beside products (share below 1): rates are the paper's for A100"
             for r in dict.fromkeys(op.resource for op in profile.operations if not op.timed_beside)
         ]
+        below = [op.name for op in profile.operations if op.sizes[0] > min(sizes)]
+        if below:
+            notes.append(
+                f"{', '.join(below)}: no timing of as few as {min(sizes):,.0f} tokens, which are taken to need as long "
+                f"as the fewest that were timed; time smaller parts, too"
+            )
         return Outcome(
             figures, self._because(profile, found, gain),
             files={"pipeline.csv": _csv(profile, found)} if self.overlap else {},

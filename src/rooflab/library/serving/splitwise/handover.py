@@ -52,10 +52,15 @@ class Handover(Method[Scenario]):
             for name, s in later.items()
         ]
         figures.append(Figure(name="second token on one machine", value=plain, unit="s", how="modelled"))
+        told = f"the second token of a prompt of {prompt:,.0f} tokens comes {1e3 * (later[AFTER] - plain):.3g} ms later"
+        if later[BEHIND] == later[AFTER]:
+            return Outcome(
+                tuple(figures),
+                f"{told}: so short a cache goes at once, since sending it layer by layer would take longer",
+            )
         return Outcome(
             tuple(figures),
-            f"the second token of a prompt of {prompt:,.0f} tokens comes {1e3 * (later[BEHIND] - plain):.3g} ms later "
-            f"where the cache follows each layer, {1e3 * (later[AFTER] - plain):.3g} ms where it follows the prompt",
+            f"{told} where the cache follows it, {1e3 * (later[BEHIND] - plain):.3g} ms where it follows each layer",
         )
 
 
