@@ -145,3 +145,17 @@ def test_a_first_choice_in_doubt_is_simulated_until_there_is_none() -> None:
     if close.best is not None:
         assert close.best.proof is not None
         assert not close.best.proof.doubtful
+
+
+def test_the_nearest_of_a_no_carries_the_load() -> None:
+    p = plan(
+        rl.load(
+            {
+                "model": "gpt-oss-20b", "hardware": "2 x a100-sxm-80gb", "deployment": {"engine": "vllm"},
+                "workload": {"isl": 1500, "osl": 300, "rate": "9/s"}, "slo": {"ttft_p99": "300 ms", "tpot_p99": "9 ms"},
+            }
+        ),
+        explain=False,
+    )  # fmt: skip
+    assert p.best is None
+    assert "above 9 ms" in p.message or "above 300 ms" in p.message

@@ -122,8 +122,10 @@ class _Shapes:
 
 
 def closest(judged: Judged) -> int | None:
-    """The candidate that breaks its bounds by least; None when none fits."""
-    rows = np.flatnonzero(judged.fits)
+    """The candidate that breaks its bounds by least, of those that carry the load where any does: in a line without end
+    every latency is missed. None when none fits."""
+    carried = judged.fits & ~judged.overloaded
+    rows = np.flatnonzero(carried if carried.any() else judged.fits)
     return int(rows[np.argmin(judged.worst[rows])]) if len(rows) else None
 
 
