@@ -98,3 +98,13 @@ def test_a_day_without_quotes_is_a_day(tmp_path: Path) -> None:
     (tmp_path / "site" / f"{NAMES[0]}.yaml").write_text("title: x\ndate: 2026-01-31\nsaves: [memory]\nkind: serving\n")
     listed = {e["key"]: e for e in json.loads(papers(tmp_path, "list", "--json")[0])}
     assert listed[NAMES[0]]["date"] == "2026-01-31"
+
+
+def test_a_technique_costs_the_import_of_its_own_paper(shelf: Path) -> None:
+    """Also one that is not called as its paper."""
+    code = (
+        "import sys; from rooflab.papers.registry import techniques; assert techniques()['weight_bits']; "
+        "assert not [m for m in sys.modules if m.startswith('many_')], 'imports papers that do not spell its name'"
+    )
+    path = os.pathsep.join([str(ROOT / "src"), str(shelf / "site")])
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=os.environ | {"PYTHONPATH": path})

@@ -140,14 +140,34 @@ def _technique_keys() -> Mapping[str, type[Technique]]:
     return {key: cls for p in papers() for key, cls in p.techniques.items()}
 
 
+def _may_have(key: str, technique: str) -> bool:
+    """Whether the code of a paper spells the name of a technique (`weight_bits`, `WeightBits`); also where it cannot be
+    read."""
+    file = source_of(module_of(key))
+    if file is None:
+        return True
+    wanted = technique.replace("_", "")
+    for path in sorted(file.parent.glob("*.py")) if file.stem == "paper" else (file,):
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return True
+        if wanted in text.lower().replace("_", ""):
+            return True
+    return False
+
+
 class _Techniques(Mapping[str, "type[Technique]"]):
-    """Techniques by key. One that is called as its paper costs the import of that paper only."""
+    """Techniques by key. One costs the import of papers whose code spells its name, and of no others."""
 
     def __getitem__(self, key: str) -> type[Technique]:
         name = normal(key)
         if name in _modules():
             own = paper(name).techniques
             if name in own:
+                return own[name]
+        for other in keys():
+            if _may_have(other, name) and name in (own := paper(other).techniques):
                 return own[name]
         return _technique_keys()[name]
 
