@@ -211,7 +211,12 @@ def test_energy_rows_are_predicted_by_constants_without_their_model_and_device()
     ]  # fmt: skip
     asked = {m: question(next(r for r in rows if r["model"] == m)) for m in models}
     fitted = [
-        FitRow(Question(m, (s,), "output_tokens_per_s", 1.0, 1000.0), "ML.ENERGY leaderboard", m, "H100-SXM-80GB")
+        FitRow(
+            Question(id=m, scenarios=(s,), metric="output_tokens_per_s", factor=1.0, measured=1000.0),
+            "ML.ENERGY leaderboard",
+            m,
+            "H100-SXM-80GB",
+        )
         for m, s in asked.items()
     ]
     table = active()

@@ -122,7 +122,9 @@ def test_rows_that_are_only_foretold_move_nothing() -> None:
     priors = {"fixed_s": Prior(5e-4, 3e-3, 0.0, 5e-2, 1e-3)}
 
     def row(batch: int, model: str, factor: float, *, fitted: bool) -> FitRow:
-        asked = Question(f"{model}{batch}", (scenario(batch=batch),), "tpot_s_mean", 1e3, 1.0)
+        asked = Question(
+            id=f"{model}{batch}", scenarios=(scenario(batch=batch),), metric="tpot_s_mean", factor=1e3, measured=1.0
+        )
         measured = float(predict([asked])[0]) * factor
         return FitRow(replace(asked, measured=measured), "s", model, "h100-sxm", 1.0 if fitted else 0.0)
 

@@ -119,8 +119,7 @@ def _attention(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str,
     return {
         "window": op.window,
         "dec_launch_s": op.count * (terms.fixed_s + (kernels.mla_layer_s if op.latent else 0.0)),
-        # both terms of the maximum grow with sequences and context in the same ratio (s0), so coefficients are compared
-        # alone
+        # both terms of the maximum grow with sequences and context in one ratio (s0): coefficients are compared alone
         "dec_seq_s": seq_share * np.maximum(sequence_s, terms.compute_per_sequence_s),
         "dec_ctx_s": ctx_share
         * np.maximum(token_s, _vector_s(op, bench) if op.vector_ops else terms.compute_per_token_s),

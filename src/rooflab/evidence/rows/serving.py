@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, Literal, NamedTuple
 
 from rooflab.catalogue.hardware import hardware
@@ -61,7 +61,7 @@ class Unsupported(Exception):
     """Why a row cannot be modelled; the text is the reason that is counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A row as a question to the engine: the scenarios that may be meant (the best one answers), metric, factor and
     what was measured.
@@ -109,24 +109,19 @@ def question(row: Mapping[str, str]) -> Question:
         host=_host(row, engine),
         **{**_limits(row, engine), **recipe(row, engine), **stated_settings(row), **formats},
     )
+    ask = partial(Question, id=row["id"], metric=metric, factor=factor, measured=value)
     if "disagg" in row["scenario"]:
         pooled = _pooled(row, shape, base)
         machine = replace(machine, count=sum(_devices(p) for p in pooled.cluster.pools))
-        return Question(
-            row["id"],
-            (Scenario(model=shape, hardware=machine, workload=workload, deployment=pooled),),
-            metric,
-            factor,
-            value,
-        )
+        return ask(scenarios=(Scenario(model=shape, hardware=machine, workload=workload, deployment=pooled),))
     if mlperf.is_mlperf(row) and not row["tp"].strip():
         scenarios = mlperf.candidates(row, shape, machine, workload, base)
-        return Question(row["id"], scenarios, metric, factor, value, mlperf.stated_rate(row), mlperf.ceiling_s(row))
+        return ask(scenarios=scenarios, stated_rate=mlperf.stated_rate(row), ceiling_s=mlperf.ceiling_s(row))
     splits = _splits(row, gpus, shape)
     scenarios = tuple(
         Scenario(model=shape, hardware=machine, workload=workload, deployment=base.changed(**split)) for split in splits
     )
-    return Question(row["id"], scenarios, metric, factor, value)
+    return ask(scenarios=scenarios)
 
 
 def _anomalous(row: Mapping[str, str]) -> bool:
