@@ -32,7 +32,7 @@ SECONDS: Final = 120.0
 Rate = Annotated[float, Range(0)]
 Kind = Literal["HH", "AA", "HHcap"]
 Hosts = Annotated[int, Range(2)]
-_FIVES: Final = 25
+_FIVES: Final = 20
 """Machines from which on splits are swept in fives, as the authors do; fewer are swept one by one."""
 _TRIED: Final = 64
 """Steps of the rate that are tried at the most."""
@@ -54,7 +54,7 @@ class Budgets(Method[Scenario]):
 
     Of the scenario count model, lengths and engine: each machine runs one engine on eight devices, requests come at
     random for two minutes. A cluster sustains a rate if all nine slow-downs over a request alone on a DGX-A100 keep
-    their limits. Splits are swept in fives (of fewer than 25 machines one by one), rates in steps of `step` requests/s
+    their limits. Splits are swept in fives (of fewer than 20 machines one by one), rates in steps of `step` requests/s
     up to 64 of them, as finely as the authors do or finer. `target`: the rate for which the cheapest split DGX-H100 are
     sought (0: that of the mixed ones).
     """
