@@ -170,6 +170,7 @@ def test_two_hundred_papers_are_ranked_in_the_time_that_there_is(shelf: Shelf) -
     assert first["s"] < 4.0 + 4.0, "importing two hundred modules once takes a while"
     done = len({*first["stages"]})
     assert done + len(first["not_tried"]) >= len(NAMES)
+    assert len({(u["technique"], u["what"]) for u in first["not_tried"]}) == len(first["not_tried"]), "each once"
     whole = shelf.rank("many_", budget_s=60.0)
     assert whole["not_tried"] == []
     assert len(whole["advice"]) == len(NAMES) // 10

@@ -236,8 +236,9 @@ def _ranking(found: Offers, known: dict[Offer, Holding], untried: list[Untried],
             advice.append(Advice(**holding.advice))
         elif not shown and holding.reason() and holding.all_tried:
             refused.append(Refused(offer.key, offer.paper, holding.reason()))
+    once = tuple({(u.key, u.what): u for u in untried}.values())  # asked for again in a later round, and late again
     return Ranking(
-        ranked=tuple(sorted(ranked, key=_order)), advice=tuple(advice), refused=tuple(refused), untried=tuple(untried),
+        ranked=tuple(sorted(ranked, key=_order)), advice=tuple(advice), refused=tuple(refused), untried=once,
         budget_s=budget.seconds, took_s=budget.elapsed_s,
     )  # fmt: skip
 
