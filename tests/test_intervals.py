@@ -12,7 +12,8 @@ import rooflab as rl
 from rooflab.cli.main import run
 from rooflab.evidence.intervals.conformal import LEVEL, Ratio, covered, levels_of, spread_of, spreads
 from rooflab.evidence.intervals.intervals import HEADLINE, IntervalTable, interval, intervals, shipped_table
-from rooflab.evidence.intervals.likeness import Key, Neighbours, domain_of
+from rooflab.evidence.intervals.likeness import Domain, Key, Neighbours, domain_of, near_of
+from rooflab.evidence.intervals.support import Needed, stretch_for, stretches
 from rooflab.scenario.scenario import Scenario
 
 
@@ -90,11 +91,59 @@ def test_nearness_without_a_group() -> None:
     sibling = Key("8B 4096x32", "h100-sxm", "vllm@2025", "hopper", "dense")
     cousin = Key("70B 8192x80", "h200-sxm", "vllm@2025", "hopper", "dense")
     stranger = Key("70B 8192x80", "mi300x", "vllm@2025", "cdna3", "dense")
-    known = Neighbours.of({"a": here, "b": sibling})
-    assert known.nearness(here) == "inside"
-    assert known.nearness(here, without="a") == "near"
-    assert known.nearness(cousin) == "near"
-    assert known.nearness(stranger) == "outside"
+    known = Neighbours.of([("a", here, "one batch"), ("b", sibling, "one batch")])
+    assert known.nearness(here, "one batch") == "inside"
+    # a batch tells of a running server's steps, not of its queue
+    assert known.nearness(here, "a running server") == "near"
+    assert known.nearness(here, "one batch", without="a") == "near"
+    assert known.nearness(cousin, "one batch") == "near"
+    assert known.nearness(stranger, "one batch") == "outside"
+    borrowed = Domain("throughput, static batch", "dense", "tables", "general", "near")
+    assert near_of(known, here, borrowed) == "outside"
+    assert near_of(known, here, replace(borrowed, engine="fitted")) == "inside"
+
+
+def test_support_is_what_is_known_of_device_and_engine() -> None:
+    domain = Domain("throughput, closed loop", "dense", "tables", "fitted", "near")
+    assert (domain.support, domain.load) == ("tables", "a running server")
+    desktop = replace(domain, family="throughput, static batch, desktop engine", kernels="assumed")
+    assert (desktop.support, desktop.load) == ("no tables, desktop engine", "one batch")
+    assert replace(domain, family="throughput, best deployment").load == "best deployment"
+    assert replace(domain, kernels="").support == ""
+
+
+def needed(stretch: float, group: str, support: str = "tables", *, outside: bool = False) -> Needed:
+    return Needed(support, outside, group, stretch)
+
+
+def test_a_group_of_many_rows_weighs_like_one_of_few() -> None:
+    """Nine groups need 1 and have ten rows each, one needs 5 and has a thousand: the 0.9 quantile of groups is 1."""
+    rows = [needed(1.0, f"g{i}") for i in range(9) for _ in range(10)] + [needed(5.0, "odd")] * 1000
+    assert stretches(rows)["tables"] == pytest.approx(1.0)
+    assert stretches([*rows, *(needed(5.0, "another") for _ in range(2))])["tables"] == pytest.approx(5.0)
+
+
+def test_few_rows_take_the_stretch_of_all() -> None:
+    rows = [needed(1.0 + i % 10 / 10, f"g{i % 10}") for i in range(100)]
+    found = stretches([*rows, needed(9.0, "x", "no tables")])
+    assert "no tables" not in found
+    assert stretch_for(found, "no tables", False) == found[""]
+    # outside is never narrower than inside
+    assert stretch_for(found, "tables", True) >= stretch_for(found, "tables", False)
+    assert stretch_for(found, "", True) == 1.0
+
+
+def test_a_server_with_rows_of_its_own_is_not_stretched() -> None:
+    from rooflab.costs.engine_constants import active, using
+
+    there = interval(rl.estimate(scenario()), "tpot_s_mean")
+    table = active()
+    name = "vllm@2025/dense"
+    entry = replace(table.engines[name], layer_s=table.engines[name].layer_s * 1.01)
+    with using(replace(table, engines={**table.engines, name: entry})):
+        own = interval(rl.estimate(scenario()), "tpot_s_mean")
+    assert own.high / own.value < there.high / there.value
+    assert "your own rows" in own.words
 
 
 def test_left_out_rows_are_covered_overall_and_by_metric() -> None:
@@ -130,8 +179,8 @@ def test_a_strange_case_is_outside() -> None:
     assert got.evidence_rows == 0
     known = domain_of(rl.estimate(scenario(**fields)).scenario, "throughput, closed loop", "near")
     near, outside = shipped_table().factors(known)[1], shipped_table().factors(replace(known, near="outside"))[1]
-    assert outside.high >= 1.5 * near.high
-    assert outside.low <= 1.5 * near.low
+    assert outside.high >= max(near.high, 1.14)
+    assert outside.low <= min(near.low, -1.14)
 
 
 def test_intervals_of_costs_mirror_throughput() -> None:

@@ -15,6 +15,7 @@ from importlib import resources
 from itertools import pairwise
 from typing import Any, Final
 
+from rooflab.costs.engine_constants import active, shipped
 from rooflab.costs.provenance import kind_of
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.conformal import Spread, by_name
@@ -26,9 +27,12 @@ from rooflab.evidence.intervals.likeness import (
     Nearness,
     Neighbours,
     domain_of,
+    entry_of,
     family_of,
     key_of,
+    near_of,
 )
+from rooflab.evidence.intervals.support import FLOORS, stretch_for
 from rooflab.metrics.value import Kind, Value
 from rooflab.units import significant
 
@@ -52,7 +56,8 @@ class Interval:
 
     `provenance` of the number: measured, fitted, datasheet, roofline or assumed.  `verdict`: inside, near or outside
     the evidence; `evidence_rows` of the same model, device and engine generation and their median error when left out
-    (0 and NaN where there are none); `domain_rows` and `domain_error` of the rows whose errors made the interval.
+    (0 and NaN where there are none); `domain_rows` and `domain_error` of the rows whose errors made the interval; `own`
+    where a calibration to the user's own rows prices the engine.
     """
 
     value: float
@@ -65,16 +70,22 @@ class Interval:
     domain: str
     domain_rows: int
     domain_error: float
+    own: bool = False
 
     @property
     def words(self) -> str:
         """The verdict and what it rests on."""
+        return f"{self._evidence}; {self.provenance}{' to your own rows' if self.own else ''}"
+
+    @property
+    def _evidence(self) -> str:
         if self.evidence_rows:
             error = self.evidence_error
             median = f", median error {_percent(error)} when left out" if math.isfinite(error) else ""
+            load = "" if self.verdict == VERDICTS["inside"] else " under other loads"
             return (
                 f"{self.verdict}: {self.evidence_rows:,} measured rows of this model, device and engine "
-                f"generation{median}; {self.provenance}"
+                f"generation{load}{median}"
             )
         what = (
             "this model or this device was measured, not both together"
@@ -83,7 +94,7 @@ class Interval:
         )
         return (
             f"{self.verdict}: {what}; errors of its kind ({self.domain_rows:,} rows): median "
-            f"{_percent(self.domain_error)}; {self.provenance}"
+            f"{_percent(self.domain_error)}"
         )
 
     def record(self) -> dict[str, Any]:
@@ -105,33 +116,43 @@ def _percent(share: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalTable:
-    """Spreads by domain, stretches by pool, and the evidence by key: rows and their median held-out error.
+    """Spreads by domain, levels by pool, stretches by support, and the evidence by key: rows, their median held-out
+    error and the kinds of load that they were measured under.
 
-    `stretch` widens (in logarithms) the interval of a case outside the evidence: what covers 90 % of such rows when
-    their whole source or device is left out, and at least the half more where the engine or the device is unknown.
+    Every interval is as wide (in logarithms) as its level times the stretch of its support makes it (`support`).
     """
 
     date: str
     rows: int
     spreads: Mapping[str, Spread]
-    evidence: Mapping[Key, tuple[int, float]]
+    evidence: Mapping[Key, tuple[int, float, tuple[str, ...]]]
     neighbours: Neighbours
     coverage: Mapping[str, float]
-    stretch: float = 1.5
+    stretches: Mapping[str, float] = field(default_factory=dict)
     levels: Mapping[str, float] = field(default_factory=dict)
 
-    def nearness(self, key: Key) -> Nearness:
-        """How near the evidence a key is."""
-        return self.neighbours.nearness(key)
+    def nearness(self, key: Key, domain: Domain) -> Nearness:
+        """How near the evidence a prediction is."""
+        return near_of(self.neighbours, key, domain)
 
-    def factors(self, domain: Domain) -> tuple[str, Spread]:
-        """The spread that speaks for a domain, and the name of the domain that it comes from."""
+    def unstretched(self, domain: Domain) -> tuple[str, Spread]:
+        """The spread of rows like those of a domain, and the name of the domain that it comes from."""
         found = by_name(self.spreads, domain.wider())
         assert found is not None, "the widest domain is always there"
         name, spread = found
         level = by_name(self.levels, domain.pools())
-        wider = (level[1] if level else 1.0) * (self.stretch if domain.near == "outside" else 1.0)
-        return name, replace(spread, low=spread.low * wider, high=spread.high * wider)
+        return name, _wider(spread, level[1] if level else 1.0)
+
+    def factors(self, domain: Domain, *, own: bool = False) -> tuple[str, Spread]:
+        """The spread of a prediction for a server that no row came from, and the name of the domain of its rows; with
+        `own`, for the server whose own rows fitted the constants."""
+        outside = domain.near == "outside"
+        name, spread = self.unstretched(domain)
+        if own:
+            return name, spread
+        spread = _wider(spread, stretch_for(self.stretches, domain.support, outside))
+        floor = FLOORS.get(domain.support, 0.0) if outside else 0.0
+        return name, replace(spread, low=min(spread.low, -floor), high=max(spread.high, floor))
 
     def record(self) -> dict[str, Any]:
         """As the file holds it."""
@@ -139,34 +160,39 @@ class IntervalTable:
             "date": self.date,
             "rows": self.rows,
             "level": 0.9,
-            "stretch_outside": round(self.stretch, 3),
-            "stretch": {k: round(v, 4) for k, v in self.levels.items()},
+            "stretches": {k: round(v, 3) for k, v in self.stretches.items()},
+            "levels": {k: round(v, 4) for k, v in self.levels.items()},
             "coverage": {k: round(v, 4) for k, v in self.coverage.items()},
             "domains": {
                 k: [round(s.low, 4), round(s.high, 4), round(s.median_error, 4), s.rows, s.groups]
                 for k, s in self.spreads.items()
             },
             "evidence": [
-                [k.shape, k.device, k.engine, k.family, k.kind, n, round(e, 4)] for k, (n, e) in self.evidence.items()
+                [k.shape, k.device, k.engine, k.family, k.kind, n, round(e, 4), list(loads)]
+                for k, (n, e, loads) in self.evidence.items()
             ],
         }
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> IntervalTable:
         """The table that `record` wrote."""
-        evidence = {Key(*row[:5]): (int(row[5]), float(row[6])) for row in content["evidence"]}
-        names = {f"{k.shape}|{k.device}|{k.engine}|{k.kind}": k for k in evidence}
+        evidence = {Key(*row[:5]): (int(row[5]), float(row[6]), tuple(row[7])) for row in content["evidence"]}
+        known = ((str(k), k, load) for k, (_, _, loads) in evidence.items() for load in loads)
         spreads = {k: Spread(*row) for k, row in content["domains"].items()}
         return cls(
             date=content["date"],
             rows=content["rows"],
             spreads=spreads,
             evidence=evidence,
-            neighbours=Neighbours.of(names),
+            neighbours=Neighbours.of(known),
             coverage=content["coverage"],
-            stretch=content["stretch_outside"],
-            levels=content.get("stretch", {}),
+            stretches=content["stretches"],
+            levels=content["levels"],
         )
+
+
+def _wider(spread: Spread, by: float) -> Spread:
+    return replace(spread, low=spread.low * by, high=spread.high * by)
 
 
 @cache
@@ -187,23 +213,25 @@ def intervals(
     """Intervals of the metrics that an estimate has a finite number for, around `simulated` values where given."""
     table, s = shipped_table(), estimate.scenario
     key = key_of(s.model, s.hardware.device, s.deployment)
-    near = table.nearness(key)
-    rows, error = table.evidence.get(key, (0, math.nan))
+    rows, error, _ = table.evidence.get(key, (0, math.nan, ()))
+    own = active().engines.get(entry_of(key)) != shipped().engines.get(entry_of(key))
     provenance = kind_of(s.model, s.hardware, s.deployment.runtime)
     for metric in metrics:
         if metric not in HEADLINE:
             raise KeyError(metric)
     values = {m: float((simulated or {}).get(m, estimate.metrics.get(m, math.nan))) for m in HEADLINE}
     values = {m: v for m, v in values.items() if math.isfinite(v) and v > 0}
-    found = {m: table.factors(_domain(estimate, _like(estimate, m), near)) for m in values}
+    asked = {m: _domain(estimate, _like(estimate, m)) for m in values}
+    near = {m: table.nearness(key, domain) for m, domain in asked.items()}
+    found = {m: table.factors(replace(domain, near=near[m]), own=own) for m, domain in asked.items()}
     raw = {m: _unless_slower(estimate, m, *_spread(m, values[m], s)) for m, (_, s) in found.items()}
     ends = coherent(values, {m: _within_physics(estimate, m, values[m], *pair) for m, pair in raw.items()})
     ends = {m: _within_physics(estimate, m, values[m], *pair) for m, pair in ends.items()}
     return {
         m: Interval(
-            value=values[m], low=ends[m][0], high=ends[m][1], provenance=provenance, verdict=VERDICTS[near],
+            value=values[m], low=ends[m][0], high=ends[m][1], provenance=provenance, verdict=VERDICTS[near[m]],
             evidence_rows=rows, evidence_error=error, domain=found[m][0], domain_rows=found[m][1].rows,
-            domain_error=found[m][1].median_error,
+            domain_error=found[m][1].median_error, own=own,
         )
         for m in metrics
         if m in values
@@ -293,12 +321,13 @@ def value_of(estimate: Estimate, metric: str) -> Value:
     return plain if i is None else replace(plain, kind=i.provenance, low=i.low, high=i.high, source=i.words)
 
 
-def _domain(estimate: Estimate, metric: str, near: Nearness) -> Domain:
+def _domain(estimate: Estimate, metric: str) -> Domain:
+    """The domain of a metric, before it is said how near the evidence it is."""
     if metric in ENERGY_FAMILIES:
-        return Domain(ENERGY_FAMILIES[metric], "", "", "", near)
+        return Domain(ENERGY_FAMILIES[metric], "", "", "", "near")
     name = "output_tokens_per_s" if metric == "usd_per_mtok" else metric
     return domain_of(
         estimate.scenario,
         family_of(name, estimate.scenario.workload, estimate.scenario.deployment.runtime.engine),
-        near,
+        "near",
     )

@@ -4,13 +4,17 @@ family    what is predicted, in which kind of load ("time per token, closed loop
 kind      dense or moe
 kernels   tables: the device's own kernel timings; relative: those of a near relative; assumed: none of its family
 engine    fitted: constants of this engine, generation and kind of model; general: those of something wider
-verdict   inside: the same model, device and engine generation were measured; near: another model on this device and
-          engine, or this model on another device of a family with kernel tables; outside: neither
+verdict   inside: the same model, device and engine generation were measured under the same kind of load (one batch, a
+          running server, the best of many deployments); near: under another load, or another model on this device and
+          engine, or this model on another device of a family with kernel tables; outside: none of these, or priced by
+          constants of something wider than this engine, generation and kind of model
+support   tables or no tables, with a word for engines of desktops: by how much a server that no row came from errs more
+          than the rows
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +28,7 @@ from rooflab.scenario.workload import Workload
 
 __all__ = [
     "ENERGY_FAMILIES",
+    "NO_TABLES",
     "VERDICTS",
     "Domain",
     "Key",
@@ -33,6 +38,7 @@ __all__ = [
     "entry_of",
     "family_of",
     "key_of",
+    "near_of",
 ]
 
 Nearness = Literal["inside", "near", "outside"]
@@ -51,8 +57,14 @@ _LOADS: Final = {
     "max-throughput": "saturated",
 }
 
+_RUNNING: Final = "a running server"
+_BEST: Final = "best deployment"
+_KINDS_OF_LOAD: Final = {"static batch": "one batch", "single stream": "one batch", _BEST: _BEST}
+"""Kinds of load by the loads of families; every other is a running server's."""
 
 _DESKTOP: Final = ("llamacpp", "mlx")
+_DESKTOP_ENGINE: Final = ", desktop engine"
+NO_TABLES: Final = "no tables"
 ENERGY_FAMILIES: Final = {
     "power_w": "energy: avg_power_all_gpus",
     "j_per_token": "energy: energy_per_output_token",
@@ -83,6 +95,20 @@ class Domain:
     engine: str
     near: Nearness
 
+    @property
+    def load(self) -> str:
+        """The kind of load that a measurement must have shared to be of the same thing."""
+        load = self.family.rpartition(", ")[2] if "desktop engine" not in self.family else self.family.split(", ")[-2]
+        return _KINDS_OF_LOAD.get(load, _RUNNING)
+
+    @property
+    def support(self) -> str:
+        """What is known of such devices and engines ("" where the question is not about serving)."""
+        if not self.kernels:
+            return ""
+        known = NO_TABLES if self.kernels == "assumed" else "tables"
+        return f"{known}{_DESKTOP_ENGINE if _DESKTOP_ENGINE in self.family else ''}"
+
     def wider(self) -> tuple[str, ...]:
         """Names from the most particular domain to the widest ("serving *", "*"), each with fewer distinctions."""
         f, k, c, e, n = self.family, self.kind, self.kernels, self.engine, self.near
@@ -111,7 +137,7 @@ def family_of(metric: str, workload: Workload, engine: str, *, best_of_many: boo
     if metric in ENERGY_FAMILIES:
         return ENERGY_FAMILIES[metric]
     mode = "single" if workload.mode == "static" and (workload.batch or 1) == 1 else workload.mode
-    load = "best deployment" if best_of_many else f"{_LOADS[mode]}{', desktop engine' if engine in _DESKTOP else ''}"
+    load = _BEST if best_of_many else f"{_LOADS[mode]}{_DESKTOP_ENGINE if engine in _DESKTOP else ''}"
     if metric.endswith("_p99") or metric.endswith("_p90"):
         name = (
             "tail of first token"
@@ -159,36 +185,48 @@ def domain_of(scenario: Scenario, family: str, near: Nearness) -> Domain:
     return Domain(family, key.kind, how, engine, near)
 
 
+def near_of(known: Neighbours, key: Key, domain: Domain, without: str = "") -> Nearness:
+    """How near the evidence a prediction is: what is priced by borrowed constants is outside it."""
+    return "outside" if domain.engine == "general" else known.nearness(key, domain.load, without)
+
+
+Place = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Groups of measured rows by key, and by the wider keys that make evidence near."""
+    """Groups of measured rows by key and kind of load, by key, and by the wider keys that make evidence near."""
 
-    same: Mapping[tuple[str, str, str], frozenset[str]]
-    device: Mapping[tuple[str, str, str], frozenset[str]]
-    family: Mapping[tuple[str, str, str], frozenset[str]]
+    alike: Mapping[Place, frozenset[str]]
+    near: Mapping[Place, frozenset[str]]
 
     @classmethod
-    def of(cls, groups: Mapping[str, Key]) -> Neighbours:
-        """The neighbours that groups of rows (by name) make."""
-        tables: list[dict[tuple[str, str, str], set[str]]] = [{}, {}, {}]
-        for name, key in groups.items():
-            for table, place in zip(tables, _places(key), strict=True):
-                table.setdefault(place, set()).add(name)
-        return cls(*({k: frozenset(v) for k, v in table.items()} for table in tables))
+    def of(cls, groups: Iterable[tuple[str, Key, str]]) -> Neighbours:
+        """The neighbours that rows make, each given by the name of its group, its key and its kind of load."""
+        alike: dict[Place, set[str]] = {}
+        near: dict[Place, set[str]] = {}
+        for name, key, load in groups:
+            alike.setdefault((key.shape, key.device, key.engine, load), set()).add(name)
+            for place in _places(key):
+                near.setdefault(place, set()).add(name)
+        return cls(*({k: frozenset(v) for k, v in table.items()} for table in (alike, near)))
 
-    def nearness(self, key: Key, without: str = "") -> Nearness:
-        """How near the evidence `key` is when the group `without` is left out."""
-        same, device, family = _places(key)
+    def nearness(self, key: Key, load: str, without: str = "") -> Nearness:
+        """How near the evidence `key` under a kind of load is when the group `without` is left out."""
         left_out = {without}
-        if self.same.get(same, frozenset()) - left_out:
+        if self.alike.get((key.shape, key.device, key.engine, load), frozenset()) - left_out:
             return "inside"
-        if (self.device.get(device, frozenset()) | self.family.get(family, frozenset())) - left_out:
+        if any(self.near.get(place, frozenset()) - left_out for place in _places(key)):
             return "near"
         return "outside"
 
 
-def _places(key: Key) -> tuple[tuple[str, str, str], ...]:
+def _places(key: Key) -> tuple[Place, ...]:
     # without kernel tables a family's devices have nothing but its measured rows in common: one that nobody measured is
     # outside
     family = key.family if key.family in TABLED_FAMILIES else key.device
-    return (key.shape, key.device, key.engine), (key.device, key.engine, key.kind), (key.shape, family, key.engine)
+    return (
+        ("key", key.shape, key.device, key.engine),
+        ("device", key.device, key.engine, key.kind),
+        ("family", key.shape, family, key.engine),
+    )

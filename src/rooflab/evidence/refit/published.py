@@ -12,10 +12,10 @@ from pathlib import Path
 from rooflab.evidence.claims.pages import write as write_pages
 from rooflab.evidence.intervals.conformal import covered
 from rooflab.evidence.publish.bounds import record_bounds
-from rooflab.evidence.publish.page import page, readme_table, with_table
+from rooflab.evidence.publish.page import Predictions, page, readme_table, with_table
 from rooflab.evidence.publish.ship import shipped_tables
 from rooflab.evidence.refit.fits import held_out_file, left_out_file
-from rooflab.evidence.refit.intervals import as_text, interval_table
+from rooflab.evidence.refit.intervals import as_text, held_without_source, interval_table
 from rooflab.evidence.refit.stage import Job, Places
 from rooflab.evidence.rows.tables import KINDS, read_table
 from rooflab.evidence.score.held_out import WHOLES, held_out_rows, ratios_of, read_held_out
@@ -69,9 +69,10 @@ def accuracy(job: Job) -> Texts:
         what: [replace(r, predicted=found[r.id]) for r in every if r.id in found]
         for what, found in _left_out(places).items()
     }
+    found = Predictions(every, held, left, held_without_source(every, left))
     readme = places.root / "README.md"
-    table = with_table(readme.read_text(encoding="utf-8"), readme_table(every, held))
-    return {places.root / "docs" / "accuracy.md": page(scores, every, held, left, job.date), readme: table}
+    table = with_table(readme.read_text(encoding="utf-8"), readme_table(found))
+    return {places.root / "docs" / "accuracy.md": page(scores, found, job.date), readme: table}
 
 
 def pages(job: Job) -> Texts:

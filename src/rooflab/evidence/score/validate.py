@@ -176,7 +176,7 @@ def judge(scores: Scores, table: IntervalTable | None = None) -> list[Judged]:
     for r in scores.scored:
         place = (r.domain, r.key)
         if place not in seen:
-            near = table.nearness(r.key) if r.key else r.domain.near
+            near = table.nearness(r.key, r.domain) if r.key else r.domain.near
             spread = table.factors(replace(r.domain, near=near))[1]
             seen[place] = (math.exp(spread.low), math.exp(spread.high), VERDICTS[near])
         low, high, verdict = seen[place]
