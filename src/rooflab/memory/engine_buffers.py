@@ -61,7 +61,8 @@ def activation_bytes(model: Model, d: Held) -> float:
     if not model.head or model.vision:
         return layers
     drawn = min(d.limits.max_num_seqs, d.limits.max_num_batched_tokens) * model.vocab / d.split.dp
-    if d.runtime.engine == "vllm":
+    # engines that fetch weights from the host take thousands of sequences, and draw for some of them at a time; assumed
+    if d.runtime.engine == "vllm" and d.runtime.offload is None:
         return max(layers, drawn * _SAMPLER_BYTES)
     return layers + drawn * 4.0 / (d.split.tp or 1)
 
