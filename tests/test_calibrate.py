@@ -172,10 +172,7 @@ def synthetic(**constants: float) -> list[FitRow]:
     rows, _ = fit_rows(read_table(ROWS).rows)
     with using(with_engine("vllm@2025/dense", constants)):
         values = predict([r.question for r in rows])
-    questions = [
-        replace(r.question, measured=float(v))
-        for r, v in zip(rows, values, strict=True)
-    ]
+    questions = [replace(r.question, measured=float(v)) for r, v in zip(rows, values, strict=True)]
     return [FitRow(q, r.source, r.model, r.gpu) for q, r in zip(questions, rows, strict=True)]
 
 
