@@ -18,7 +18,7 @@ from rooflab.evidence.claims.code import Code, scaled
 from rooflab.evidence.claims.figures import BROKEN, MOVED, change, has_moved
 from rooflab.evidence.claims.literals import Literal
 from rooflab.evidence.claims.reloaded import Changes
-from rooflab.evidence.claims.replay import Replay
+from rooflab.evidence.claims.replay import Learnt, Replay
 from rooflab.papers.claim import Claim
 from rooflab.papers.expectation import Got
 from rooflab.papers.heard import Answer
@@ -35,7 +35,7 @@ _WORDS: Final = ("words", "index", "handed over", "plot", "purpose")
 
 def hidden(code: Code, claim: Claim, got: Got, engines: Engines, answers: Sequence[Answer]) -> str:
     """What is wrong with what the figure `got` follows, given the results `answers` on its way; empty if nothing is."""
-    again = partial(_again, code, claim, partial(Replay, engines, answers, applied={}))
+    again = partial(_again, code, claim, partial(Replay, engines, answers, learnt=Learnt()))
     as_it_is = again({})
     if as_it_is is None or change(got, as_it_is) > MOVED:
         return "gives another figure, or none, when the same code runs again"

@@ -92,6 +92,7 @@ def answers_in_code(
     return ""
 
 
+@cache
 def sources_of(file: Path) -> tuple[Path, ...]:
     """The modules of the paper in `file`, those of its folder that it imports (a package's are all of it), and domains.
 

@@ -3,7 +3,9 @@ alone."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -13,35 +15,45 @@ from rooflab.papers.heard import Answer, Heard
 from rooflab.papers.lab import Engines, Lab
 from rooflab.scenario.scenario import Scenario, Technique
 
-__all__ = ["Replay"]
+__all__ = ["Learnt", "Replay"]
 
 T = TypeVar("T")
 K = TypeVar("K")
 
 _COSTLY_S: Final = 0.05
 """Seconds of the processor from which on what a paper computed itself is given again, too, and not computed anew: of
-one result; four times as long of all together."""
+one result; four times as long of all together. What was quick at first since something remembered it, and takes long
+in code that is loaded anew, is computed there once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """Scenarios with a technique in them, by both in words, and answers that take long to compute anew, by their number
+    in memory."""
+
+    applied: dict[tuple[str, str], Scenario] = field(default_factory=dict)
+    costly: dict[int, Answer] = field(default_factory=dict)
 
 
 class Replay(Lab):
-    """A lab after the `answers` of another one; scenarios with a technique in them are taken from `applied` and put
-    there. Raises InputError when it is asked for more than those answers."""
+    """A lab after the `answers` of another one. What it learns on the way is put into `learnt`, for the next one after
+    the same answers. Raises InputError when it is asked for more than those answers."""
 
     def __init__(
         self, engines: Engines, answers: Sequence[Answer], condition: Condition | None = None,
-        applied: dict[tuple[str, str], Scenario] | None = None,
+        learnt: Learnt | None = None,
     ) -> None:  # fmt: skip
         super().__init__(engines, condition)
-        self._applied = {} if applied is None else applied
+        self._learnt = learnt or Learnt()
         self._next: Iterator[Answer] = iter(answers)
         self._costly = sum(a.seconds for a in answers if not a.engine) > 4 * _COSTLY_S
 
     def with_technique(self, scenario: Scenario, technique: Technique | None) -> Scenario:
         """As ever, but each technique is put into a scenario once, even if that takes a search."""
-        key = repr(scenario), repr(technique)
-        if key not in self._applied:
-            self._applied[key] = super().with_technique(scenario, technique)
-        return self._applied[key]
+        key, applied = (repr(scenario), repr(technique)), self._learnt.applied
+        if key not in applied:
+            applied[key] = super().with_technique(scenario, technique)
+        return applied[key]
 
     def cells(
         self, name: str, items: Iterable[K], compute: Callable[[K], T], *, least: int | None = None
@@ -53,12 +65,15 @@ class Replay(Lab):
         answer = next(self._next, None)
         if answer is None or answer.engine != engine:
             raise InputError("is asked for otherwise than before", "a lab that answers again")
-        if engine or self._costly or answer.seconds > _COSTLY_S:
+        if engine or self._costly or answer.seconds > _COSTLY_S or id(answer) in self._learnt.costly:
             return cast(T, answer.value)
         if key not in self._results:
             outer, self._next = self._next, iter(answer.inner)
+            started = time.process_time()
             try:
                 self._results[key] = compute(), Heard()
             finally:
                 self._next = outer
+                if time.process_time() - started > _COSTLY_S:
+                    self._learnt.costly[id(answer)] = answer
         return cast(T, self._results[key][0])

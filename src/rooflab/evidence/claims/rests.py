@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from rooflab.evidence.claims.code import Code, scaled
 from rooflab.evidence.claims.figures import BROKEN, MOVED, Labs, change, figure, has_moved, one
-from rooflab.evidence.claims.replay import Replay
+from rooflab.evidence.claims.replay import Learnt, Replay
 from rooflab.inputs.perturb import SCENARIO_INPUTS, Perturbation
 from rooflab.papers.claim import Claim
 from rooflab.papers.condition import Assumption, Condition
@@ -83,7 +83,7 @@ def rests_on(claim: Claim, code: Code, got: Got, asked: Asked, labs: Labs) -> Re
 def direct(claim: Claim, code: Code, got: Got, asked: Asked, labs: Labs) -> str:
     """The datum, assumption or constant that a figure takes over as it is while its engines answer as before; empty if
     there is none."""
-    again = partial(Replay, labs.engines, asked.answers, applied={})
+    again = partial(Replay, labs.engines, asked.answers, learnt=Learnt())
     tried: dict[str, Callable[[], tuple[Got | None, float]]] = {}
     for name in asked.data:
         shifted = Condition(perturbation=Perturbation(f"data: {name}", SHIFT))
