@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
+from rooflab.errors import RooflabError
+from rooflab.estimator.serving.front import estimate
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload, read_lengths
@@ -105,3 +108,17 @@ def scenario_of(picks: Picks, modes: tuple[str, ...]) -> Scenario:
 def scenarios(draw: st.DrawFn, modes: tuple[str, ...] = ("static", "closed", "open", "max")) -> Scenario:
     """A scenario whose split is valid; it may not fit."""
     return scenario_of(_Drawn(draw), modes)
+
+
+def answer(scenario: Scenario) -> Any:
+    """The estimate of a scenario that has one."""
+    try:
+        return estimate(scenario)
+    except RooflabError:
+        assume(False)
+
+
+def with_device(scenario: Scenario, **changes: object) -> Scenario:
+    """The scenario on a device with other figures."""
+    device = replace(scenario.hardware.device, **changes)
+    return replace(scenario, hardware=replace(scenario.hardware, device=device))

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
+from scenarios import answer, with_device
 
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.costs.compile import compile_steps
-from rooflab.errors import RooflabError
-from rooflab.estimator.serving.front import estimate
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload, read_lengths
@@ -67,18 +66,6 @@ def loads(draw: st.DrawFn, modes: tuple[str, ...]) -> Scenario:
     )
     machine = hardware(f"{tp * replicas} x {device}")
     return Scenario(model=model(name), hardware=machine, workload=workload, deployment=deployment)
-
-
-def answer(scenario: Scenario) -> Any:
-    try:
-        return estimate(scenario)
-    except RooflabError:
-        assume(False)
-
-
-def with_device(scenario: Scenario, **changes: object) -> Scenario:
-    device = replace(scenario.hardware.device, **changes)
-    return replace(scenario, hardware=replace(scenario.hardware, device=device))
 
 
 @given(loads(("open", "closed", "static")))

@@ -113,7 +113,7 @@ def test_support_is_what_is_known_of_device_and_engine() -> None:
 
 
 def needed(stretch: float, group: str, support: str = "tables", *, outside: bool = False) -> Needed:
-    return Needed(support, outside, group, stretch)
+    return Needed(support, outside, group, group, stretch)
 
 
 def test_a_group_of_many_rows_weighs_like_one_of_few() -> None:

@@ -7,27 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenarios import scenarios
+from scenarios import answer, scenarios, with_device
 
 from rooflab.costs.compile import compile_steps
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimator.serving.front import estimate, estimate_many
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.scenario import Scenario
-
-
-def answer(scenario: Scenario):
-    try:
-        return estimate(scenario)
-    except RooflabError:
-        assume(False)
-
-
-def with_device(scenario: Scenario, **changes: object) -> Scenario:
-    device = replace(scenario.hardware.device, **changes)
-    return replace(scenario, hardware=replace(scenario.hardware, device=device))
 
 
 @given(scenarios())

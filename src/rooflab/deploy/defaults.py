@@ -21,7 +21,8 @@ _LLAMACPP_TOKENS: Final = 512
 _SHARES: Final = {"llamacpp": 0.98, "sglang": _SGLANG_SHARE}
 """llama.cpp takes what is free; driver and display keep the rest. Assumed."""
 _TRTLLM_SEQUENCES: Final = 2048
-"""`max_batch_size` of TensorRT-LLM (BuildConfig), which memory undercuts."""
+"""`max_batch_size` where none is asked of TensorRT-LLM, which memory undercuts. Assumed: the default of BuildConfig was
+not looked up, and a guide to trtllm-serve says 256."""
 _LLAMACPP_SLOTS: Final = 4
 """Slots of llama-server where nothing says how many users there are (its own choice since late 2025)."""
 

@@ -44,9 +44,10 @@ _RESERVE_BYTES: Final = {"gpu": 2.0e9, "npu": 2.0e9, "tpu": 1.0e9}
 _RESERVE_SHARE: Final = 0.05
 """The same on small devices: at most this share of memory."""
 _VLLM_RESERVE_SHARE: Final = 0.018
-"""In vLLM, which captures its graphs after it has sized its cache: a log of 0.19 on an RTX 4090 has 41,408 tokens of
-Llama-3.1-8B beside a draw for 256 sequences (casys-kaist/LLMServingSim), and one on an H100 1.71 GiB beside
-gpt-oss-120b."""
+"""In vLLM, which captures its graphs after it has sized its cache. Chosen between two logs, on whose caches it errs by
+-2 % (0.19 on an RTX 4090, Llama-3.1-8B and 256 sequences: 41,408 tokens; casys-kaist/LLMServingSim) and by +10 %
+(gpt-oss-120b on an H100 at 0.95: 1.7 GiB; vllm-project/vllm 27508, 23278); a third, of 0.6.4, has some 20 % fewer
+tokens than it says (RTX 3090; vllm-project/vllm 10517)."""
 _STATE_BYTES: Final = 4.0
 """Recurrent states are fp32 in the engines."""
 

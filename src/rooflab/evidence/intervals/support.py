@@ -36,10 +36,11 @@ FEWEST_GROUPS: Final = 4
 @dataclass(frozen=True, slots=True)
 class Needed:
     """A row that was predicted without a whole source, device or model: its support, whether it was outside the
-    evidence, its (source, device, engine), the stretch that would hold it."""
+    evidence, its source, its (source, device, engine), the stretch that would hold it."""
 
     support: str
     outside: bool
+    source: str
     group: str
     stretch: float
 

@@ -70,10 +70,10 @@ def held_without_source(rows: Sequence[Scored], left: Mapping[str, Sequence[Scor
     table, found = make_table(rows, ""), _left(left, rows)
     if "source" not in found:
         return {}
-    out = found["source"]
+    out, evidence = found["source"], _evidence(found, table)
     held: dict[str, bool] = {}
     for name in sorted(set(out.whole)):
-        others = replace(table, stretches=stretches(_evidence(found, table, name)))
+        others = replace(table, stretches=stretches([n for n in evidence if n.source != name]))
         part = out.only(name)
         held |= dict(zip([r.id for r in part.rows], part.coverage(others), strict=True))
     return held
@@ -83,15 +83,10 @@ def _left(left: Mapping[str, Sequence[Scored]], rows: Sequence[Scored]) -> dict[
     return {what: LeftOut.of(mine, rows, WHOLES[what]) for what, mine in left.items() if mine}
 
 
-def _evidence(left: Mapping[str, LeftOut], table: IntervalTable, without: str = "") -> list[Needed]:
+def _evidence(left: Mapping[str, LeftOut], table: IntervalTable) -> list[Needed]:
     """What makes the stretches: rows without their source, which is what a user's server is; outside the evidence those
-    without their device or model, too. Rows of the source `without` have no part in it."""
-    return [
-        n
-        for what, out in left.items()
-        for row, n in zip(out.rows, out.needed(table), strict=True)
-        if (what == "source" or n.outside) and row.source != without
-    ]
+    without their device or model, too."""
+    return [n for what, out in left.items() for n in out.needed(table) if what == "source" or n.outside]
 
 
 def as_text(table: IntervalTable) -> str:

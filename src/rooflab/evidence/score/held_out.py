@@ -82,7 +82,7 @@ class LeftOut:
             spread = table.unstretched(domain)[1]
             side = spread.high if r.ratio > 0 else spread.low
             group = f"{r.source}|{r.gpu}|{r.engine}"
-            out.append(Needed(domain.support, near == "outside", group, r.ratio / side))
+            out.append(Needed(domain.support, near == "outside", r.source, group, r.ratio / side))
         return out
 
     def coverage(self, table: IntervalTable) -> list[bool]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from rooflab.costs.engine_constants import ServingCalibration, using
-from rooflab.evidence.fit.priors import CONTENDED_PRIORS, SLOW_HOST_PRIORS
+from rooflab.evidence.fit.priors import CONTENDED_PRIORS, SLOW_HOST_PRIORS, Prior
 from rooflab.evidence.fit.serving import FitRow, starting, with_engine
 from rooflab.evidence.refit.serving.constants import before, engine_priors
 from rooflab.evidence.refit.serving.fitting import FEWEST, Fitting
@@ -86,31 +86,29 @@ def _with_slow_host(f: Fitting, table: ServingCalibration, key: str, rows: list[
 def slow_host(f: Fitting, table: ServingCalibration) -> ServingCalibration:
     """What a slow host adds, from rows of engines without an entry of their own there."""
     rows = [r for r in f.rows if fits_speed(r) and slow_vllm(r) and f"{engine_key(r)}:slow host" not in table.engines]
-    if len(rows) < FEWEST:
-        return table
-
-    def apply(v: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
-        at = base or table
-        return replace(at, slow_host=replace(at.slow_host, **dict[str, Any](v)))
-
-    with using(table):
-        fit = f.fit(rows, SLOW_HOST_PRIORS, starting(table.slow_host, SLOW_HOST_PRIORS), apply)
-    f.done("slow host", rows, fit, apply)
-    return replace(table, slow_host=replace(table.slow_host, **dict[str, Any]({**fit.values, **f.note(fit, rows)})))
+    return _host(f, table, "slow_host", rows, SLOW_HOST_PRIORS)
 
 
 def contended_host(f: Fitting, table: ServingCalibration) -> ServingCalibration:
     """What a processor shared with others adds, from the rows of runs that had one."""
-    rows = [r for r in f.rows if fits_speed(r) and contended(r)]
+    return _host(f, table, "contended_host", [r for r in f.rows if fits_speed(r) and contended(r)], CONTENDED_PRIORS)
+
+
+def _host(
+    f: Fitting, table: ServingCalibration, name: str, rows: list[FitRow], priors: Mapping[str, Prior]
+) -> ServingCalibration:
+    """The table with what the host `name` adds to engines, if enough rows tell."""
     if len(rows) < FEWEST:
         return table
 
+    def changed(at: ServingCalibration, values: Mapping[str, Any]) -> ServingCalibration:
+        fields: dict[str, Any] = {name: replace(getattr(at, name), **values)}
+        return replace(at, **fields)
+
     def apply(v: Mapping[str, float], base: ServingCalibration | None = None) -> ServingCalibration:
-        at = base or table
-        return replace(at, contended_host=replace(at.contended_host, **dict[str, Any](v)))
+        return changed(base or table, v)
 
     with using(table):
-        fit = f.fit(rows, CONTENDED_PRIORS, starting(table.contended_host, CONTENDED_PRIORS), apply)
-    f.done("contended host", rows, fit, apply)
-    note = f.note(fit, rows)
-    return replace(table, contended_host=replace(table.contended_host, **dict[str, Any]({**fit.values, **note})))
+        fit = f.fit(rows, priors, starting(getattr(table, name), priors), apply)
+    f.done(name.replace("_", " "), rows, fit, apply)
+    return changed(table, {**fit.values, **f.note(fit, rows)})
