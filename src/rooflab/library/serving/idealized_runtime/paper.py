@@ -179,8 +179,7 @@ def idealized_saving(lab: Lab) -> float:
     """Every query fifty times over a profile fifty times; the API is asked once for the answers in both cases."""
     timed_usd = lab.data("every query timed, USD", 30877.35)
     asked_usd = lab.data("every query asked once, USD", 250.91)
-    once_usd = _profile_usd(lab) if lab.with_idea() else timed_usd
-    return (timed_usd + asked_usd) / (once_usd + asked_usd)
+    return (timed_usd + asked_usd) / (_profile_usd(lab) + asked_usd)
 
 
 def _profile_usd(lab: Lab) -> float:
@@ -196,8 +195,7 @@ def denoised_saving(lab: Lab) -> float:
     trials = lab.data("trials", 10.0)
     prices = lab.data("USD a prompt token, an output token", [1.5e-6, 2e-6])
     points = grid(np.array(PROMPTS, dtype=np.float64), np.array(OUTPUTS, dtype=np.float64))
-    once_usd = trials * api_usd(*points, *prices) + asked_usd
-    return trials * asked_usd / (once_usd if lab.with_idea() else trials * asked_usd)
+    return trials * asked_usd / (trials * api_usd(*points, *prices) + asked_usd)
 
 
 @paper.draws
