@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.compile import Rewrite, compile_steps
+from rooflab.costs.once import remembered
 from rooflab.costs.step import StepCosts
 from rooflab.deploy.bill import Bill, bill
 from rooflab.memory.account import MemoryAccount, account
@@ -70,7 +71,10 @@ def step_prices(
     cross_tokens: float,
 ) -> tuple[StepCosts, StepCosts | None]:
     """Step prices of each deployment, and of the encoder of an encoder-decoder as a model of its own."""
-    costs = compile_steps(model, hardware, deployments, rewrites, cross_tokens)
+    costs = remembered(
+        lambda: compile_steps(model, hardware, deployments, rewrites, cross_tokens),
+        model, hardware, deployments, tuple(rewrites), cross_tokens,
+    )  # fmt: skip
     if model.kind != "encoder-decoder":
         return costs, None
     tower = replace(model, kind="encoder", runs=model.encoder, encoder=(), head=False)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from rooflab.costs.once import pricing_once
 from rooflab.errors import InputError, RooflabError, unknown
 from rooflab.evidence.claims.audit import Audit, audit
 from rooflab.evidence.claims.code import Code
@@ -31,7 +32,7 @@ from rooflab.papers.condition import Assumption, Condition
 from rooflab.papers.expectation import Got
 from rooflab.papers.lab import Engines
 from rooflab.papers.paper import Paper
-from rooflab.papers.registry import keys, normal, paper
+from rooflab.papers.registry import keys, module_of, normal, paper, source_of
 
 __all__ = ["check", "check_claims", "check_paper", "plain"]
 
@@ -51,8 +52,8 @@ def check(
 
     Rows that `kept` holds for the present sources are taken from there, the others are put there as soon as they are
     known; it knows nothing of engines other than Rooflab's own. Papers are spread over `workers` processes (default:
-    the machine's cores, one for a single paper), those that took longest last time first. `each` is called with a
-    paper's key and rows as soon as they are there.
+    the machine's cores, one for a single paper), those that took longest last time first, else those with most code.
+    `each` is called with a paper's key and rows as soon as they are there.
     """
     wanted = list(dict.fromkeys(normal(n) for n in names)) or list(keys())
     for name in wanted:
@@ -72,11 +73,18 @@ def check(
         if rows is not None:
             told(name, rows, fresh=False)
     left = [name for name in wanted if name not in found]
-    if kept is not None:
-        left.sort(key=kept.seconds, reverse=True)
+    left.sort(key=lambda name: (math.inf if kept is None else kept.seconds(name), _size(name)), reverse=True)
     for name, rows in _fresh(left, engines, min(workers or os.cpu_count() or 1, len(left))):
         told(name, rows, fresh=True)
     return [row for name in wanted for row in found[name]]
+
+
+def _size(name: str) -> int:
+    """Bytes of a paper's own code: papers with more of it take longer, as a rule."""
+    file = source_of(module_of(name))
+    if file is None:
+        return 0
+    return sum(path.stat().st_size for path in (file.parent.glob("*.py") if file.stem == "paper" else (file,)))
 
 
 def _fresh(names: Sequence[str], engines: Engines, workers: int) -> Iterator[tuple[str, list[Row]]]:
@@ -125,9 +133,10 @@ def check_claims(p: Paper, engines: Engines, *, audited: bool = True) -> list[Ro
     """The same of a paper that is at hand."""
     labs, ledger = Labs(engines), ledger_near(None if p.file is None else p.file.parent)
     code, rows = Code(p) if audited else None, []
-    for c in p.claims:
-        history = History() if ledger is None else ledger.history(p.key, c.id)
-        rows.append(_claim(p, c, labs, history, code))
+    with pricing_once():
+        for c in p.claims:
+            history = History() if ledger is None else ledger.history(p.key, c.id)
+            rows.append(_claim(p, c, labs, history, code))
     rows += [_left_out(p, left) for left in p.left_out]
     return [replace(row, unsourced=len(code.unsourced())) for row in rows] if code is not None else rows
 

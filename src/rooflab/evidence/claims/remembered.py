@@ -3,16 +3,18 @@ kernels, curves of power), is not computed again.
 
 Under most conditions of an audit most of what a claim asks its engines stays as it was: one end of an assumption
 changes one side of a comparison, a technique that is taken out leaves the other. Scenarios are compared as a whole, by
-value. Changed code is never answered from here: it may have put other policies in under the same names.
+value, and so are engines that were made for one already. Changed code is never answered from here: it may have put
+other policies in under the same names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from rooflab.costs.once import in_force
+from rooflab.deploy.engine import Engine
 from rooflab.papers.lab import Engines
 from rooflab.scenario.scenario import Scenario
 
@@ -35,21 +37,22 @@ def _once(ask: Callable[..., A]) -> Callable[..., A]:
     said: dict[Any, tuple[A, object]] = {}
 
     def asked(scenario: Scenario, *how: str, **options: Any) -> A:
-        if not all(isinstance(x, _PLAIN) for x in options.values()):
+        told = {name: _told(value) for name, value in options.items()}
+        if None in told.values():
             return ask(scenario, *how, **options)
-        force = [value for var, value in copy_context().items() if var.name.startswith("rooflab")]
-        key = scenario, how, tuple(sorted(options.items())), tuple(map(_known, force))
+        held, force = in_force()
+        key = scenario, how, tuple(sorted(told.items())), force
         if key not in said:
-            said[key] = ask(scenario, *how, **options), force
+            said[key] = ask(scenario, *how, **options), held
         return said[key][0]
 
     return asked
 
 
-def _known(value: object) -> Hashable:
-    """What tells a value from others: itself, or its number in memory, where it has to stay."""
-    try:
-        hash(value)
-    except TypeError:
-        return id(value)
-    return value
+def _told(value: Any) -> Hashable:
+    """What tells an option from others: its type and itself, or what engines are made of; None where nothing does."""
+    if isinstance(value, _PLAIN):
+        return type(value).__name__, value
+    if isinstance(value, tuple) and all(isinstance(x, Engine) for x in value):
+        return "engines", tuple((e.model, e.hardware, e.deployment, e.rewrites, e.cross_tokens, e.pool) for e in value)
+    return None
