@@ -155,7 +155,7 @@ def test_a_digest_follows_the_papers_own_files_only(tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="groups of processes")
 def test_an_interruption_is_quiet_and_keeps_what_is_done(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "rooflab", "papers", "check", PAPER, "fastswitch", "polca", "--workers", "2"]
+    command = [sys.executable, "-m", "rooflab", "papers", "check", PAPER, "flover", "polca", "--workers", "2"]
     process = subprocess.Popen(
         command, env={**os.environ, "ROOFLAB_CACHE": str(tmp_path)}, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
