@@ -55,6 +55,7 @@ __all__ = [
     "device_factors",
     "engine_overhead",
     "era",
+    "later_generations",
     "read_calibration",
     "shipped",
     "using",
@@ -145,13 +146,23 @@ class ServingCalibration:
         for name in backends:
             if name in self.engines:
                 return self.engines[name]
-        own = (f"{key}@{g}{part}" for g in near for part in (f"/{kind}", "/dense", ""))
-        for name in (*own, f"{key}/{kind}", key):
+        own = [f"{key}@{g}{part}" for g in near for part in (f"/{kind}", "/dense", "")]
+        like = (f"{g}/{k}" for g in _LIKE.get(key, ()) for k in (kind, "dense"))
+        for name in (*own, f"{key}/{kind}", key, *like):
             if name in self.engines:
                 found = self.engines[name]
-                # factors on the tables' shares say nothing of devices that no table times
-                return found if not family or family in TABLED_FAMILIES else replace(found, **_NEUTRAL)
+                if (key, generation) in _WITHOUT_GRAPHS and name not in own[:3]:
+                    found = replace(found, layer_s=found.layer_s + self.eager_layer_s)
+                return self._elsewhere(found, family)
         return self.prior
+
+    def _elsewhere(self, found: EngineOverhead, family: str) -> EngineOverhead:
+        """What an engine's entry says of a device family that it was not fitted on."""
+        # factors on the tables' shares say nothing of devices that no table times
+        out = found if not family or family in TABLED_FAMILIES else replace(found, **_NEUTRAL)
+        if family not in _COMPILED or found.eager:
+            return out
+        return replace(out, **{name: getattr(self.prior, name) for name in _LAUNCHED})
 
     def device(self, device: Device, generation: str = "") -> DeviceFactors:
         """The factors of a device: its own, its family's, those of another family of its vendor, or none; of each
@@ -169,6 +180,17 @@ _SAME_VENDOR: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Families whose backends stand for each other where one has no rows, of one generation (one vendor's compilers and
 libraries, tuned from year to year)."""
+_COMPILED: Final = ("gaudi", "neuron", "tpu")
+"""Families whose stack compiles a step and replays it whole (HPU graphs of SynapseAI, NEFF files of Neuron, XLA): what
+an engine's launches on GPUs take says nothing of them."""
+_LAUNCHED: Final = ("fixed_s", "layer_s", "sequence_s", "skew", "launch", "prefill_attention", "decode_attention",
+                    "regroup", "prompt_s")  # fmt: skip
+_WITHOUT_GRAPHS: Final = (("vllm", "2023"),)
+"""Generations that launched the kernels of every step one by one, as an engine without CUDA graphs does (vLLM captures
+decoding since 0.2.6): where a later one answers for them, layers take as long as without graphs."""
+_LIKE: Final[Mapping[str, tuple[str, ...]]] = {"deepspeed": ("vllm@2023", "vllm@2024")}
+"""Engines whose host is of the kind of another's, which answers where they have no rows: DeepSpeed-FastGen schedules in
+Python and captures no graph, as vLLM did at its time."""
 _NEUTRAL: Final[Mapping[str, Any]] = {"arithmetic": 1.0, "unpacking": 1.0, "memory": 1.0, "read_s_per_byte": 0.0}
 
 _GENERATIONS: Final[Mapping[str, tuple[tuple[str, tuple[int, int], str], ...]]] = {
@@ -202,6 +224,12 @@ def _nearest(engine: str, generation: str) -> list[str]:
         return [generation]
     at = order.index(generation)
     return sorted(order, key=lambda g: (abs(order.index(g) - at), order.index(g) < at))
+
+
+def later_generations(engine: str, generation: str) -> list[str]:
+    """The generations of an engine after one of them, the next one first."""
+    order = [*(name for name, _, _ in _GENERATIONS.get(engine, ())), "2025"]
+    return order[order.index(generation) + 1 :] if generation in order else []
 
 
 _TUNED: Final = "tuned "

@@ -10,7 +10,7 @@ from typing import Any
 from rooflab.costs.engine_constants import ServingCalibration, using
 from rooflab.evidence.fit.priors import CONTENDED_PRIORS, SLOW_HOST_PRIORS, Prior
 from rooflab.evidence.fit.serving import FitRow, starting, with_engine
-from rooflab.evidence.refit.serving.constants import before, engine_priors
+from rooflab.evidence.refit.serving.constants import before, engine_priors, newest_first
 from rooflab.evidence.refit.serving.fitting import FEWEST, Fitting
 from rooflab.evidence.refit.serving.rows import (
     block_scaled,
@@ -33,7 +33,9 @@ def engines(f: Fitting, table: ServingCalibration) -> ServingCalibration:
         fast = [r for r in f.rows if fits_speed(r) and has_tables(r) and not slow_vllm(r) and not contended(r)]
         usable = [pool_alone(r) for r in fast]
     slow = grouped([r for r in f.rows if fits_speed(r) and slow_vllm(r) and has_tables(r)], engine_key)
-    for key, rows in grouped(usable, engine_key).items():
+    told = grouped(usable, engine_key)
+    for key in newest_first(told):
+        rows = told[key]
         beside = slow.get(key, [])
         together = any(block_scaled(r) for r in beside)
         table = _with_slow_host(f, table, key, rows + beside) if together else _engine(f, table, key, rows)
@@ -45,10 +47,9 @@ def _engine(f: Fitting, table: ServingCalibration, key: str, rows: list[FitRow])
         rows = settled(rows)
     if sum(r.fitted for r in rows) < FEWEST:
         return table
-    name, _, kind = key.partition("/")
     general = before(key, table)
+    priors = engine_priors(key, rows, general, table)
     table = replace(table, engines={**table.engines, key: general})
-    priors = engine_priors(name, kind, rows, general)
     with using(table):
         start = starting(f.begin(key, general), priors)
         fit = f.fit(rows, priors, start, lambda v: with_engine(key, v), rounds=5)
@@ -61,9 +62,8 @@ def _with_slow_host(f: Fitting, table: ServingCalibration, key: str, rows: list[
     its own."""
     with using(table):
         rows = settled(rows)
-    name, _, kind = key.partition("/")
     general = before(key, table)
-    own = engine_priors(name, kind, rows, general)
+    own = engine_priors(key, rows, general, table)
     priors = {**own, **{f"slow {c}": p for c, p in SLOW_HOST_PRIORS.items()}}
     start = {
         **starting(f.begin(key, general), own),

@@ -45,6 +45,11 @@ _ON_A_BOARD: Final = re.compile(r"^(Pi|HiFive|Radxa)\b.*\((AMD|Intel)\b")
 cards are as fast on both."""
 _INFERRED: Final = 0.25
 """Weight of a row whose deployment is inferred, beside one whose deployment is stated; assumed."""
+_ONE_PROMPT: Final = (("Argonne LLM-Inference-Bench", "deepspeed"), ("Argonne LLM-Inference-Bench", "trtllm"))
+"""Source and engine of clients that repeat one prompt and decode greedily: "France France ..." under DeepSpeed, one
+sentence under TensorRT-LLM's run.py (github.com/argonne-lcf/LLM-Inference-Bench, Deepspeed-MII/A100/pipeline.py and
+TensorRT-LLM); its vLLM client draws tokens at random and samples.  A batch of 16 takes 11 ms a token where reading all
+experts of Mixtral over 4 A100 takes 15."""
 
 
 def read_rows(path: Path) -> list[FitRow]:
@@ -75,11 +80,19 @@ def weight(row: Mapping[str, str], q: Question) -> float:
 
     How fast a server may be within its limits tells of the load model too, and a stack that stands for another one has
     kernels of its own: both are foretold and never fitted, and so are AMD's and Intel's cards behind a single-board
-    computer, which wait for its processor.  A batch that is only said to be the most that fits is inferred.
+    computer, which wait for its processor, and batches of one prompt over and over, whose tokens all go to the same
+    experts of a mixture.  A batch that is only said to be the most that fits is inferred.
     """
-    if q.scenarios[0].slo or stands_for(row["engine"]) or _ON_A_BOARD.search(row["gpu"]):
+    if q.scenarios[0].slo or stands_for(row["engine"]) or _ON_A_BOARD.search(row["gpu"]) or _one_prompt(row, q):
         return 0.0
     return _INFERRED if row["batch_or_concurrency"] == "max that fits" else 1.0
+
+
+def _one_prompt(row: Mapping[str, str], q: Question) -> bool:
+    """Whether a batch of a mixture repeats one prompt, decoded greedily."""
+    s = q.scenarios[0]
+    asked = (row["source"], s.deployment.runtime.engine) in _ONE_PROMPT
+    return asked and s.model.is_moe and (s.workload.batch or 1) > 1
 
 
 def scenario(row: FitRow) -> Scenario:
