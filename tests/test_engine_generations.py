@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from rooflab.costs.engine_constants import (
     engine_overhead,
     era,
 )
+from rooflab.evidence.fit.priors import ENGINE_PRIORS
+from rooflab.evidence.refit.serving.constants import engine_priors, newest_first
 from rooflab.evidence.rows.serving import question
 from rooflab.evidence.rows.tables import Row, Table, read_table
 from rooflab.evidence.score.score import Scored, score
@@ -173,3 +176,39 @@ def test_a_processor_that_is_shared(truth: tuple[Row, ...]) -> None:
     assert error([r for r in shared if not r["metric"].endswith("p99_ms")]) < 0.15
     chat = [r for r in rows if "lm-arena-chat" in r["notes"] and r["metric"] in ("itl_ms", "output_tok_s")]
     assert all(question(r).scenarios[0].deployment.runtime.host == "slow" for r in chat)
+
+
+def test_stacks_that_compile_a_step_know_no_launches_of_gpus() -> None:
+    on_gpus = entry("gpus", fixed_s=4e-3, layer_s=4e-5, sequence_s=7e-5, skew=2.0)
+    table = ServingCalibration(name="", engines={"vllm@2025/dense": on_gpus})
+    compiled = table.engine("vllm", "2025", "dense", "gaudi")
+    assert (compiled.fixed_s, compiled.layer_s, compiled.skew) == (table.prior.fixed_s, table.prior.layer_s, 1.0)
+    assert table.engine("vllm", "2025", "dense", "cdna3").fixed_s == 4e-3, "other vendors' launches are launches"
+
+
+def test_a_generation_without_graphs_is_not_one_with_them() -> None:
+    graphs = entry("graphs", layer_s=2e-5)
+    table = ServingCalibration(name="", engines={"vllm@2024/dense": graphs})
+    assert table.engine("vllm", "2023", "dense").layer_s == pytest.approx(2e-5 + table.eager_layer_s)
+    assert table.engine("vllm", "2025", "dense") is graphs
+    own = ServingCalibration(name="", engines={"vllm@2023/dense": graphs})
+    assert own.engine("vllm", "2023", "dense") is graphs, "its own rows tell what launches take"
+
+
+def test_an_engine_without_rows_is_like_another_of_its_kind() -> None:
+    table = ServingCalibration(name="", engines={"vllm@2023/dense": entry("alike")})
+    assert table.engine("deepspeed", "2025", "moe").source == "alike"
+    assert table.engine("sglang", "2025", "moe") is table.prior
+
+
+def test_hosts_are_expected_to_be_the_next_generations() -> None:
+    fitted = replace(entry("later", fixed_s=2e-3, sequence_s=3e-5), provenance="fitted")
+    table = ServingCalibration(name="", engines={"trtllm@2025/dense": fitted})
+    priors = engine_priors("trtllm@2024/dense", (), EngineOverhead(), table)
+    assert (priors["fixed_s"].mean, priors["sequence_s"].mean) == (2e-3, 3e-5)
+    assert priors["skew"] == ENGINE_PRIORS["skew"], "kernels and ranks are not the host's"
+    assert engine_priors("trtllm@2025/dense", (), EngineOverhead(), table)["fixed_s"] == ENGINE_PRIORS["fixed_s"]
+    keys = ["vllm@2023/dense", "llamacpp@2025/dense", "vllm@2025/moe", "vllm@2025/dense", "llamacpp@2024/dense"]
+    assert newest_first(keys) == [
+        "llamacpp@2024/dense", "llamacpp@2025/dense", "vllm@2025/dense", "vllm@2025/moe", "vllm@2023/dense",
+    ]  # fmt: skip
