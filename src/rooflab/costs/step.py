@@ -151,17 +151,17 @@ class StepCosts:
         prefill_tokens: Array,
         area: Array,
         rows: Array | None = None,
+        idle: Array | float = 1.0,
     ) -> StepResult:
         """Price of steps, one for each element of `which` (row of this stack); all arguments broadcast to its shape.
 
-        `context` and `area` are totals over sequences (tokens, query-key pairs). `rows` defaults to one
-        for each running sequence's token and one for each prompt.
+        `context` and `area` are totals over sequences (tokens, query-key pairs). `rows` defaults to one for each
+        running sequence's token and prompt. `idle`: share of steps of prompts alone that stop no sequence's decodes.
         """
         s = self.scalars[which]
         fed = n_decode * s[:, _S["tokens_per_decode"]]
-        linear, linear_j, linear_flops, linear_bytes, least_bytes, comm, comm_j, comm_bytes = self._interpolate(
-            which, fed + prefill_tokens, _BY_TOKENS
-        )
+        by_tokens = self._interpolate(which, fed + prefill_tokens, _BY_TOKENS)
+        linear, linear_j, linear_flops, linear_bytes, least_bytes, comm, comm_j, comm_bytes = by_tokens
         head, head_j, head_flops, head_bytes = self._interpolate(
             which, fed + n_prefill if rows is None else rows, _BY_ROWS
         )
@@ -182,8 +182,9 @@ class StepCosts:
         host = s[:, _S["host_fixed_s"]] + s[:, _S["host_seq_s"]] * (n_decode + n_prefill)
         # an eager engine's launches hide behind the kernels, or the kernels behind them
         prompts_alone = (n_prefill > 0) & (n_decode <= 0)
-        launches = np.maximum(s[:, _S["launches_s"]], prompts_alone * s[:, _S["prompt_launches_s"]])
-        host = host + np.maximum(launches - worked, 0.0)
+        launches = np.maximum(worked, s[:, _S["launches_s"]])
+        host = host + launches - worked
+        host = host + prompts_alone * idle * np.maximum(s[:, _S["prompt_launches_s"]] - launches, 0.0)
         seconds = worked + host
         dynamic_j = linear_j + comm_j + head_j + s[:, _S["stream_j"]]
         return StepResult(

@@ -171,7 +171,10 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
     apart = closed & ~together
     if apart.any():
         users = t.users[apart] / t.in_use[apart]
-        count = Users(count=users, rounds=t.rounds[apart], burst=t.burst[apart], answers_cv=t.osl_cv[apart])
+        count = Users(
+            count=users, rounds=t.rounds[apart], burst=t.burst[apart], answers_cv=t.osl_cv[apart],
+            engines=t.in_use[apart],
+        )  # fmt: skip
         frontend_s = t.frontend_s[apart] + t.frontend_user_s[apart] * users
         found = closed_loop(
             costs, case.take(apart), count, limit[apart], growing=t.growing[apart], frontend_s=frontend_s,

@@ -147,9 +147,11 @@ def _pairs(case: Case, tokens: Array, prompts: Array) -> Array:
     return np.where(case.causal, own / 2 + cached, own)
 
 
-def prefill_seconds(costs: StepCosts, case: Case, prompts: Array) -> tuple[Array, StepResult]:
+def prefill_seconds(
+    costs: StepCosts, case: Case, prompts: Array, idle: Array | float = 1.0
+) -> tuple[Array, StepResult]:
     """Seconds until `prompts` prompts that start together are through, in steps of at most `chunk` tokens; and the mean
-    step.
+    step. `idle`: chance that they find no sequence that decodes.
 
     k chunks that pass p stages one behind the other take T·(1 + (k − 1)/p), T being one chunk through all stages.
     """
@@ -165,6 +167,7 @@ def prefill_seconds(costs: StepCosts, case: Case, prompts: Array) -> tuple[Array
         prefill_tokens=total / steps,
         area=_pairs(case, total, prompts) / steps,
         rows=np.maximum(per_step, 1.0),
+        idle=idle,
     )
     rounds = steps if case.relay is None else 1.0 + (steps - 1.0) / case.relay
     return rounds * result.seconds, result
@@ -188,11 +191,13 @@ def steady_state(
     case: Case,
     running: Array,
     flow: Array | None = None,
+    together: Array | None = None,
 ) -> Steady:
     """The steady state of engines with `running` sequences each (all lanes together).
 
     `flow`: sequences whose turnover brings prompts, when that is not all of `running` (a request that runs alone sees
-    one sequence, itself, and no prompts).
+    one sequence, itself, and no prompts). `together`: prompts of a step that stops the decodes, where that is not as
+    many as come at random.
     """
     lanes = lanes_in_use(case, running)
     n = np.maximum(running / lanes, 1e-9)
@@ -205,13 +210,16 @@ def steady_state(
     at_once = np.maximum(n, 1.0)  # a step that decodes has a sequence
     plain = decode_step(costs, case, at_once)
     begin = np.maximum(turning / tokens_out, 1e-9)
-    together = begin / -np.expm1(-begin)  # prompts of a step that has any
+    at_random = begin / -np.expm1(-begin)  # prompts of a step that has any
+    together = at_random if together is None else np.where(case.mixed, at_random, np.maximum(together, at_random))
     room = np.where(case.mixed, np.maximum(case.chunk - n * case.beams, 1.0), np.inf)
     q = np.minimum(case.isl * together, room)
     share = np.minimum(turning * case.isl / (tokens_out * q), 1.0)
     mixed = mixed_step(costs, case, at_once, np.minimum(q, case.chunk))
     # prompts that run by themselves stop all decodes
-    stop_s, stop = prefill_seconds(costs, case, together) if not case.mixed.all() else (mixed.seconds, mixed)
+    stop_s, stop = mixed.seconds, mixed
+    if not case.mixed.all():
+        stop_s, stop = prefill_seconds(costs, case, together, np.exp(-np.maximum(n - 1, 0.0)))
     blended_s = (1 - share) * plain.seconds + share * mixed.seconds
     step_s = np.where(case.mixed, blended_s, plain.seconds + share * stop_s)
     extra = share * np.maximum(np.ceil(together * case.isl / case.chunk), 1.0)

@@ -34,6 +34,7 @@ from rooflab.estimator.serving.load import (
 from rooflab.estimator.serving.outcome import Outcome
 from rooflab.estimator.serving.pace import Pace, Settled
 from rooflab.estimator.serving.room import computed_anew, most_rates
+from rooflab.estimator.serving.runs import Loop
 from rooflab.estimator.serving.tails import FirstTokens, Tokens, answered, weights
 
 __all__ = ["Users", "closed_loop", "open_loop"]
@@ -46,12 +47,14 @@ _WAITS: Final = 0.9999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Per engine: users, requests of each, whether they start at once, and how much their answers differ."""
+    """Per engine: users, requests of each, whether they start at once, how much their answers differ, and how many
+    engines take their requests in turns."""
 
     count: Array
     rounds: Array
     burst: npt.NDArray[np.bool_]
     answers_cv: Array
+    engines: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,11 @@ def closed_loop(
     """Users with one request in flight each; `places` sequences fit and the rest wait."""
     others = 1 - 1 / np.maximum(users.count, 1.0)
     computed = computed_anew(costs, case, users.count, places, growing)
-    pace = replace(Pace.of(costs, computed, np.minimum(places, users.count), others), case=case)
+    loop = Loop(
+        engines=users.engines, users=users.count, places=places, frontend_s=frontend_s, answers_cv=users.answers_cv,
+        rounds=users.rounds,
+    )  # fmt: skip
+    pace = replace(Pace.of(costs, computed, np.minimum(places, users.count), others, loop), case=case)
     even = np.minimum(users.answers_cv, 1.0)
     settled = pace.closed_loop(users.count, frontend_s, places, even)
     steady = _steady(costs, computed, settled, places, pace)
@@ -149,7 +156,12 @@ def _steady(costs: StepCosts, case: Case, settled: Settled, places: Array, pace:
     """The mean step of the sequences that decode where a load settles, as one of them sees it."""
     seen = settled.decoding * pace.others
     turning = seen * case.osl / np.maximum(case.osl - 1, 0.01)
-    return steady_state(costs, case, np.minimum(1.0 + seen, np.maximum(places, 1.0)), turning)
+    running = np.minimum(1.0 + seen, np.maximum(places, 1.0))
+    runs = pace.seen(settled.decoding)
+    if runs is None:
+        return steady_state(costs, case, running, turning)
+    steady = steady_state(costs, case, running, turning * (1 - runs.mates * (1 - pace.others)), runs.together)
+    return steady._replace(tpot_s=steady.tpot_s + runs.rest_s / np.maximum(case.osl - 1, 0.01))
 
 
 def _held_s(case: Case, steady: Steady, settled: Settled, admission: Admission) -> Array:
@@ -180,8 +192,8 @@ def _own_s(costs: StepCosts, case: Case, n: Array) -> Array:
     c = case.take(rows)
     isl = np.maximum(c.isl * c.isl_shape[np.arange(len(rows)), place], 1.0)
     own = replace(c, isl=isl, prompt=np.maximum(c.prompt * isl / c.isl, 1.0), isl_shape=np.ones_like(c.isl_shape))
-    alone_s, _ = prefill_seconds(costs, own, np.ones(len(rows)))
     beside = (n / lanes_in_use(case, n))[rows]
+    alone_s, _ = prefill_seconds(costs, own, np.ones(len(rows)), np.exp(-beside))
     steps = np.maximum(np.ceil(isl / np.maximum(c.chunk - beside, 1.0)), 1.0)
     # the decodes beside it are at their own contexts
     joined = mixed_step(costs, replace(own, prompt=c.prompt), beside, isl / steps)

@@ -21,7 +21,15 @@ import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts
 from rooflab.estimator.serving.lengths import WEIGHTS
-from rooflab.estimator.serving.load import Case, Steady, lanes_in_use, steady_state
+from rooflab.estimator.serving.load import (
+    Case,
+    Steady,
+    decode_step,
+    lanes_in_use,
+    prefill_seconds,
+    steady_state,
+)
+from rooflab.estimator.serving.runs import Loop, Prompts, Runs, runs
 from rooflab.estimator.serving.waits import Steps, Wait, at_random, by_turns
 
 __all__ = ["Pace", "Settled"]
@@ -41,6 +49,10 @@ _FEWER: Final = 0.9
 """Share of the sequences between which a slope is taken."""
 _GIVE: Final = 0.1
 """Least share by which more sequences serve more: an engine at its limit serves no more with more of them."""
+
+
+_OF_ROWS: Final = ("case", "runs")
+"""Fields of a pace that are not an array a row."""
 
 
 class Settled(NamedTuple):
@@ -71,11 +83,23 @@ class Pace:
     added_s: Array
     fit: Array
     most: Array
+    runs: Runs | None = None
+
+    def seen(self, n: Array) -> Runs | None:
+        """Runs of prompts that a request sees while `n` sequences decode."""
+        if self.runs is None:
+            return None
+        wait, *rest = self.runs
+
+        def at(values: Array) -> Array:
+            return self._read(values.reshape(self.at.shape), n)
+
+        return Runs(Wait(*(at(values) for values in wait)), *(at(values) for values in rest))
 
     @classmethod
-    def of(cls, costs: StepCosts, case: Case, places: Array, others: Array) -> Pace:
+    def of(cls, costs: StepCosts, case: Case, places: Array, others: Array, loop: Loop | None = None) -> Pace:
         """The paces of `case` with up to `places` sequences; `others`: share of those that decode that a request
-        sees."""
+        sees; `loop`: users whose prompts come in runs where they stop the decodes."""
         tail = np.maximum(case.osl - 1, _LEAST)
         steps = np.maximum(case.osl / case.yields, 1e-9)
         lanes = lanes_in_use(case, places)
@@ -90,13 +114,19 @@ class Pace:
         c = case.take(rows)
         turning = seen * (case.osl / tail)[rows]
         running = np.minimum(1.0 + seen, np.maximum(places[rows], 1.0))
-        steady = steady_state(costs, c, running, turning)
+        found, together = None, None
+        if loop is not None and not case.mixed.all():
+            found = _runs(costs, c, loop.take(rows), seen, running)
+            together = found.together
+            turning = turning * (1 - found.mates / np.maximum(loop.users[rows], 1.0))
+        steady = steady_state(costs, c, running, turning, together)
         added, fit = _prompt(c, steady)
         shape = at.shape
+        tpot_s = steady.tpot_s if found is None else steady.tpot_s + found.rest_s / tail[rows]
         return cls(
             case=case, others=others, gaps=np.ones_like(most), company=np.zeros_like(most), at=at, most=most,
-            tpot_s=steady.tpot_s.reshape(shape), plain_s=steady.plain_s.reshape(shape), added_s=added.reshape(shape),
-            fit=fit.reshape(shape),
+            tpot_s=tpot_s.reshape(shape), plain_s=steady.plain_s.reshape(shape), added_s=added.reshape(shape),
+            fit=fit.reshape(shape), runs=found,
         )  # fmt: skip
 
     def coming(self, gaps: Array, company: Array) -> Pace:
@@ -105,7 +135,7 @@ class Pace:
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Pace:
         """The paces of `rows`."""
-        columns = {name: getattr(self, name)[rows] for name in Pace.__dataclass_fields__ if name != "case"}
+        columns = {name: getattr(self, name)[rows] for name in Pace.__dataclass_fields__ if name not in _OF_ROWS}
         return Pace(case=self.case.take(rows), **columns)
 
     def give(self, n: Array) -> Array:
@@ -128,7 +158,11 @@ class Pace:
         """The wait of prompts that come when an answer has ended, while `n` sequences decode."""
         tail = np.maximum(self.case.osl - 1, _LEAST) / self.case.yields
         begin = n * self.others / lanes_in_use(self.case, np.maximum(n, 1.0)) / tail
-        return by_turns(self._steps(n), begin, frontend_s, even)
+        wait = by_turns(self._steps(n), begin, frontend_s, even)
+        runs = self.seen(n)
+        if runs is None:
+            return wait
+        return Wait(*(np.where(self.case.mixed, a, b) for a, b in zip(wait, runs.wait, strict=True)))
 
     def _steps(self, n: Array) -> Steps:
         p, s, b = (self._read(values, n) for values in (self.plain_s, self.added_s, self.fit))
@@ -140,7 +174,9 @@ class Pace:
     def own_s(self, n: Array) -> Array:
         """What the steps of a prompt of mean length take."""
         p, s, b = (self._read(values, n) for values in (self.plain_s, self.added_s, self.fit))
-        return s + np.where(self.case.mixed, p * np.minimum(n, 1.0) * np.maximum(1.0 / b, 1.0), 0.0)
+        runs = self.seen(n)
+        alone_s = s if runs is None else runs.own_s
+        return np.where(self.case.mixed, s + p * np.minimum(n, 1.0) * np.maximum(1.0 / b, 1.0), alone_s)
 
     def brought_s(self, n: Array, rate: Array, tail: Array) -> Array:
         """What an answer of `tail` tokens after its first ((R,) or (R, bins)) takes longer than as many mean steps: the
@@ -223,3 +259,23 @@ def _prompt(case: Case, steady: Steady) -> tuple[Array, Array]:
     beside = np.where(case.mixed, steady.decoding / lanes_in_use(case, steady.decoding), 0.0)
     room = np.maximum(case.chunk - beside, 1.0)
     return np.maximum((steady.mixed_s - steady.plain_s) * case.isl / steady.taken, 0.0), room / case.isl
+
+
+def _runs(costs: StepCosts, case: Case, loop: Loop, seen: Array, running: Array) -> Runs:
+    """Runs of prompts beside engines with `running` sequences, of which a request sees `seen` others; none that takes
+    part of a step where decodes go on beside them."""
+    lanes = lanes_in_use(case, running)
+    n = np.maximum(seen / lanes, 1e-9)
+    plain_s = decode_step(costs, case, np.maximum(running / lanes, 1.0)).seconds
+    tail = np.maximum(np.maximum(case.osl - 1, _LEAST) / case.yields, 1e-9)
+    fit = case.chunk / case.isl
+    idle, wide = np.exp(-n), np.maximum(np.minimum(fit, n + 1), 1.0)
+    first_s, _ = prefill_seconds(costs, case, np.ones_like(n), idle)
+    full_s, _ = prefill_seconds(costs, case, wide, idle)
+    next_s = np.where(wide > 1.01, (full_s - first_s) / np.maximum(wide - 1, 0.01), first_s)
+    prompts = Prompts(first_s=first_s, next_s=next_s, fit=fit)
+    found = runs(prompts, loop, plain_s, n, tail)
+    zero = np.zeros_like(n)
+    return found._replace(
+        mates=np.where(case.mixed, zero, found.mates), rest_s=np.where(case.mixed, zero, found.rest_s)
+    )
