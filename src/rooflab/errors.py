@@ -2,6 +2,7 @@
 
     RooflabError
     ├── InputError        a field, a name or a file is wrong             exit 2
+    ├── Fault             the code of a paper fails by mistake           exit 2
     └── Infeasible        the question is fine and the answer is no      exit 1
 
 Every message is one line that says where (``file: field``), what, and the nearest valid value.
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
-__all__ = ["Infeasible", "InputError", "RooflabError", "nearest", "no_column", "unknown"]
+__all__ = ["Fault", "Infeasible", "InputError", "RooflabError", "nearest", "no_column", "unknown"]
 
 
 _FEW: Final = 12
@@ -39,6 +40,13 @@ class InputError(RooflabError):
         """The same error seen from one level further out: `prefix` is put before the field."""
         separator = ": " if prefix.endswith((".yaml", ".yml", ".json", ".jsonl")) or not self.where else "."
         return InputError(self.message, f"{prefix}{separator}{self.where}" if self.where else prefix)
+
+
+class Fault(RooflabError):
+    """Code of a paper fails by mistake; `where` names what was run (``key.method``)."""
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(f"{where} {message}" if where else message)
 
 
 class Infeasible(RooflabError):

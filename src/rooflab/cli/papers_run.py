@@ -44,9 +44,12 @@ class Wish:
 def run_paper_on(key: str, given: Sequence[Given], wish: Wish) -> int:
     """Run a paper on what was given; the exit status."""
     from rooflab.feed.listing import entry
+    from rooflab.papers.registry import keys, paper
 
     card = entry(key)
     if not card.runnable:
+        if card.key in keys():
+            paper(card.key)  # which says why it cannot be loaded
         click.echo(f"{card.key}: {card.status} (rooflab papers list --runnable)", err=True)
         return 1
     _vacant(wish.out, wish.html)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from rooflab.inputs.kind import FOLDER, Kind
 from rooflab.inputs.kinds import guess, kind_of
 from rooflab.metrics.registry import METRICS
 from rooflab.papers.compare import Change, Comparison, Measured, plain
+from rooflab.papers.fault import faults_told
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
@@ -140,10 +142,23 @@ def run_on(chosen: Chosen, given: Any, settings: Mapping[str, Any], lab: Lab, *,
         where = f"{chosen.paper}.{chosen.key}"
         raise InputError(f"reads {reads(chosen).__name__}, not {type(given).__name__}", where)
     if issubclass(chosen, Technique):
-        found = best(lab, chosen, given, settings)
+        with faults_told(f"{chosen.paper}.{chosen.key}"):
+            found = best(lab, chosen, given, settings)
         return Ran(name, str(found.chosen.technique), lifted(found), found.chosen, given)
     one = chosen(**settings)
-    return Ran(name, str(one), one.run(lab, given), given=given)
+    with faults_told(f"{chosen.paper}.{chosen.key}"):
+        outcome = one.run(lab, given)
+        _check(outcome)
+    return Ran(name, str(one), outcome, given=given)
+
+
+def _check(outcome: object) -> None:
+    """Raise TypeError for what is no outcome, or has figures that are no numbers."""
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"it gives {type(outcome).__name__} in the place of an Outcome")
+    for f in outcome.figures:
+        if not isinstance(f, Figure) or not isinstance(f.value, Real):
+            raise TypeError(f"its figure {getattr(f, 'name', f)!r} is no number")
 
 
 def lifted(found: Settings) -> Outcome:
@@ -183,7 +198,8 @@ def reads(chosen: Chosen) -> type[Any]:
 
 def own_inputs(p: Paper, chosen: Chosen, lab: Lab) -> dict[str, Any]:
     """What a technique or method is tried on when nothing is given: the paper's setups, or the first sample."""
-    made = {name: make(lab) for name, make in p.setups.items()}
+    with faults_told(f"a setup of {p.key}"):
+        made = {name: make(lab) for name, make in p.setups.items()}
     fitting = {name: data for name, data in made.items() if isinstance(data, reads(chosen))}
     if fitting:
         return fitting

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from rooflab.papers.paper import Paper
     from rooflab.papers.technique import Technique
 
-__all__ = ["GROUP", "keys", "module_of", "normal", "paper", "papers", "refresh", "source_of", "techniques"]
+__all__ = ["GROUP", "excluded", "keys", "module_of", "normal", "paper", "papers", "refresh", "source_of", "techniques"]
 
 GROUP: Final = "rooflab.papers"
 _BUILT_IN: Final = "rooflab.library.serving"
+_excluded: Final[dict[str, str]] = {}
 
 
 @cache
@@ -35,19 +36,24 @@ def _modules() -> Mapping[str, str]:
     if not any(value == _BUILT_IN for _, value in points):
         # a source tree that was never installed has no metadata to read its own entry point from
         points.insert(0, ("serving", _BUILT_IN))
+    points.sort(key=lambda point: point[1] != _BUILT_IN)
     for name, value in points:
         for key, module in _of(name, value):
             if found.setdefault(key, module) != module:
-                raise InputError(f"two papers are called {key!r}: {found[key]} and {module}", GROUP)
+                _excluded[module] = f"there is a paper called {key!r} already ({found[key]})"
     return found
+
+
+def excluded() -> Mapping[str, str]:
+    """Modules of papers that cannot be run beside the others, and why."""
+    _modules()
+    return _excluded
 
 
 def _of(name: str, value: str) -> Iterator[tuple[str, str]]:
     module = value.partition(":")[0]
     found = _located(module)
-    if found is None:
-        raise InputError(f"names {value}, which cannot be found", f"entry point {name} of {GROUP}")
-    if isinstance(found, Path):
+    if found is None or isinstance(found, Path):  # what is not there is told when it is asked for, by its name
         yield name, module
         return
     for info in iter_modules(found):
@@ -74,6 +80,7 @@ def _located(module: str) -> Path | list[str] | None:
 def refresh() -> None:
     """Forget what was found, after packages were installed in this process."""
     _modules.cache_clear()
+    _excluded.clear()
     paper.cache_clear()
     _technique_keys.cache_clear()
 
@@ -121,7 +128,10 @@ def paper(key: str) -> Paper:
         found = getattr(import_module(module), "paper", None)
     except RooflabError as error:
         raise InputError(f"cannot be loaded ({error})", module) from error
-    except Exception as fault:  # what is wrong with the code of others is told as what is wrong with their files
+    except (
+        Exception,
+        SystemExit,
+    ) as fault:  # what is wrong with the code of others is told as what is wrong with their files
         raise InputError(f"cannot be loaded ({type(fault).__name__}: {fault})", module) from fault
     if not isinstance(found, Paper):
         raise InputError("has no `paper = Paper.beside(__file__)`", module)

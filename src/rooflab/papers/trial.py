@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from rooflab.errors import RooflabError
+from rooflab.errors import Fault, RooflabError
 from rooflab.papers.compare import Measured, explained, measure, weigh, with_requests
 from rooflab.papers.deadline import Alarm, deadline
 from rooflab.papers.holding import Holding
@@ -87,6 +87,8 @@ class Trials:
         try:
             ran = run_input(p, "your scenario", self.scenario, {}, terms, engines=self.engines, method=cls.key)
             holding.advice = advice_of(cls, ran.method, ran.outcome, time.monotonic() - began).record()
+        except Fault as error:
+            holding.failed, holding.refused = True, str(error)
         except RooflabError as error:
             holding.refused = str(error)
         except Exception as error:

@@ -13,6 +13,7 @@ import click
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
 if TYPE_CHECKING:
+    from rooflab.errors import RooflabError
     from rooflab.evidence.claims.row import Row
     from rooflab.papers.cards import Card
 
@@ -43,8 +44,11 @@ def _filters(function: Any) -> Any:
 def list_papers(*, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool) -> int:
     """All papers by day, newest first."""
     from rooflab.feed.listing import entries, select
+    from rooflab.papers.registry import excluded
 
     found = select(entries(), kind=kind, saves=saves, day=day, runnable=runnable)
+    for module, why in excluded().items():
+        click.echo(f"left out: {module}: {why}", err=True)
     if as_json:
         return _json([e.record() for e in found])
     from rooflab.report.text.papers import show_list
@@ -194,7 +198,8 @@ def check_claims(
     """Recompute and audit every claim of the papers KEY (all).
 
     What was computed before from the same sources (of the paper, of Rooflab, versions of NumPy and others) is taken
-    from the user's cache folder. Exit status 1 when a claim fails. With --record the ledger of claims gets their first
+    from the user's cache folder. A paper that cannot be loaded is left out, and named. Exit status 1 when a claim fails
+    or a paper is left out. With --record the ledger of claims gets their first
     values, and changes with their reason.
     """
     from rooflab.api import engines
@@ -211,10 +216,19 @@ def check_claims(
             held = sum(r.status == "reproduced" for r in rows)
             click.echo(f"{next(done):>3} of {n}  {name}: {held} of {len(rows)} reproduced, {took}", err=True)
 
-    rows = check(keys, engines=engines(), workers=workers, each=said, kept=None if no_cache else Kept())
+    missing: list[str] = []
+
+    def left_out(name: str, error: RooflabError) -> None:
+        missing.append(name)
+        click.echo(f"left out: {error}", err=True)
+
+    kept = None if no_cache else Kept()
+    rows = check(keys, engines=engines(), workers=workers, each=said, kept=kept, left_out=left_out)
+    if missing and not rows:
+        return 2
     if reason is not None:
         _record(rows, reason, event, independent, claims)
-    failed = int(any(r.status == "failing" for r in rows))
+    failed = int(any(r.status == "failing" for r in rows) or bool(missing))
     if as_json:
         _json([r.record() for r in rows])
         return failed

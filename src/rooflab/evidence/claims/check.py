@@ -7,12 +7,10 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from rooflab.costs.once import pricing_once
@@ -30,6 +28,7 @@ from rooflab.extras import MissingExtra
 from rooflab.papers.claim import Claim, NotModelled
 from rooflab.papers.condition import Assumption, Condition
 from rooflab.papers.expectation import Got
+from rooflab.papers.fault import in_words
 from rooflab.papers.lab import Engines
 from rooflab.papers.paper import Paper
 from rooflab.papers.registry import keys, module_of, normal, paper, source_of
@@ -47,6 +46,7 @@ def check(
     workers: int | None = None,
     each: Told | None = None,
     kept: Kept | None = None,
+    left_out: Callable[[str, RooflabError], None] | None = None,
 ) -> list[Row]:
     """Recompute and audit every claim of the papers `names` (all), in order of key, by `engines`.
 
@@ -74,9 +74,14 @@ def check(
             told(name, rows, fresh=False)
     left = [name for name in wanted if name not in found]
     left.sort(key=lambda name: (math.inf if kept is None else kept.seconds(name), _size(name)), reverse=True)
-    for name, rows in _fresh(left, engines, min(workers or os.cpu_count() or 1, len(left))):
-        told(name, rows, fresh=True)
-    return [row for name in wanted for row in found[name]]
+    for name, now in _fresh(left, engines, min(workers or os.cpu_count() or 1, len(left))):
+        if isinstance(now, list):
+            told(name, now, fresh=True)
+        elif left_out is None or len(wanted) == 1:
+            raise now
+        else:
+            left_out(name, now)
+    return [row for name in wanted for row in found.get(name, [])]
 
 
 def _size(name: str) -> int:
@@ -87,10 +92,21 @@ def _size(name: str) -> int:
     return sum(path.stat().st_size for path in (file.parent.glob("*.py") if file.stem == "paper" else (file,)))
 
 
-def _fresh(names: Sequence[str], engines: Engines, workers: int) -> Iterator[tuple[str, list[Row]]]:
+Checked = list[Row] | RooflabError
+"""The rows of a paper, or why it cannot be loaded."""
+
+
+def _checked(name: str, engines: Engines) -> Checked:
+    try:
+        return check_paper(name, engines)
+    except RooflabError as error:
+        return error
+
+
+def _fresh(names: Sequence[str], engines: Engines, workers: int) -> Iterator[tuple[str, Checked]]:
     """Rows of papers as they come in, from so many processes; an interruption ends those at once."""
     if workers <= 1:
-        yield from ((name, check_paper(name, engines)) for name in names)
+        yield from ((name, _checked(name, engines)) for name in names)
         return
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import active_children, get_context
@@ -100,7 +116,7 @@ def _fresh(names: Sequence[str], engines: Engines, workers: int) -> Iterator[tup
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             with _interrupts_held():
-                running = {pool.submit(check_paper, name, engines): name for name in names}
+                running = {pool.submit(_checked, name, engines): name for name in names}
             for done in as_completed(running):
                 yield running[done], done.result()
         except (KeyboardInterrupt, GeneratorExit):
@@ -152,7 +168,7 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
     except MissingExtra as missing:
         return _row(p, c, history, status="needs-extra", reason=str(missing), started=started)
     except Exception as problem:  # one claim's fault is no end of the check
-        reason = f"cannot be computed: {_fault(problem)}"
+        reason = f"cannot be computed: {in_words(problem)}"
         return _row(p, c, history, status="failing", reason=reason, started=started)
     assumed, priced, drawn = dict(lab.assumed), tuple(lab.priced), is_drawn(lab)
     verdict = Audit(passed=True)
@@ -167,14 +183,6 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
         p, c, history, status=status, reason=reason, started=started, got=got, error=error, assumed=assumed.values(),
         flips=flips, audited=code is not None and verdict.passed, moved=verdict.moved, seeds=seeds,
     )  # fmt: skip
-
-
-def _fault(problem: Exception) -> str:
-    """A problem in words; of one that is not told for users also what it is, and where."""
-    if isinstance(problem, (RooflabError, ArithmeticError)):
-        return str(problem)
-    at = traceback.extract_tb(problem.__traceback__)[-1]
-    return f"{type(problem).__name__}: {problem} (in {Path(at.filename).name}:{at.lineno})"
 
 
 def _status(
