@@ -205,6 +205,13 @@ def test_plan_json_has_ranked_choices(capsys: pytest.CaptureFixture[str]) -> Non
     assert all(c["metrics"]["tpot_s_p99"] <= 0.05 for c in choices)
 
 
+def test_an_engine_without_a_launch_command_is_refused_before_the_plan(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rooflab.api.plan", None)
+    assert ask(capsys, "plan", CHAT, "--emit", "vlm")[0] == 2
+
+
 def test_plan_emits_the_model_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = ask(capsys, "plan", CHAT, "--emit", "vllm")
     assert "vllm serve meta-llama/Llama-3.1-70B-Instruct" in out

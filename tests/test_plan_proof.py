@@ -11,6 +11,7 @@ import rooflab as rl
 from rooflab.planner.engines import engines_for
 from rooflab.planner.proof import HOLDS
 from rooflab.scenario.slo import SLO
+from rooflab.units import format_seconds
 
 CHAT: dict[str, Any] = {
     "model": "meta-llama/Llama-3.1-8B-Instruct", "hardware": "4 x l40s",
@@ -46,6 +47,19 @@ def test_no_winner_misses_its_targets_in_simulation(given: dict[str, Any]) -> No
             m = rl.simulate(choice.scenario, seed=seed).metrics
             met += all(m[SLO.metric(key)] <= 1.1 * limit for key, limit in choice.scenario.slo)
         assert met >= 4
+
+
+def test_reasons_compare_simulations_with_simulations() -> None:
+    """What stands beside a proven choice was simulated, too, or is said to be the closed form's."""
+    plan = rl.plan(CHAT)
+    best = plan.best
+    assert best is not None
+    assert best.proof is not None
+    assert best.seen["ttft_s_p99"] == best.proof.metrics["ttft_s_p99"] != best.metrics["ttft_s_p99"]
+    for choice in plan.choices[1:]:
+        a, b = choice.seen["ttft_s_p99"], best.seen["ttft_s_p99"]
+        if abs(a / b - 1) >= 0.02:
+            assert f"TTFT p99 {format_seconds(a)} ({(a / b - 1) * 100:+.0f} %)" in choice.why[0]
 
 
 def test_every_engine_that_serves_the_model_is_tried() -> None:

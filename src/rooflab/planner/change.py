@@ -106,14 +106,14 @@ def sensitivity(best: Choice, target: Objective) -> tuple[Shift, ...]:
     return tuple(out)
 
 
-def with_reasons(base: Scenario, judged: Judged, target: Objective, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+def with_reasons(
+    base: Scenario, judged: Judged, proofs: Proofs | None, target: Objective, choices: tuple[Choice, ...]
+) -> tuple[Choice, ...]:
     """The choices with why each stands where it does and what would have to change."""
     rooms = _headroom(choices)
+    why = reasons(base, judged, {} if proofs is None else proofs.found, target, choices)
     return tuple(
-        replace(
-            c, why=reasons(base, judged, target, c, choices[0]), change=tuple(x for x in (rooms[i], _tightest(c)) if x)
-        )
-        for i, c in enumerate(choices)
+        replace(c, why=why[i], change=tuple(x for x in (rooms[i], _tightest(c)) if x)) for i, c in enumerate(choices)
     )
 
 

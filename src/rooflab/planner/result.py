@@ -63,11 +63,16 @@ class Choice:
         return self.estimate.metrics
 
     @property
+    def seen(self) -> dict[str, Any]:
+        """Metrics by name, those of the simulations where they were proven."""
+        return self.metrics | ({} if self.proof is None else dict(self.proof.metrics))
+
+    @property
     def tightest(self) -> tuple[str, float, float] | None:
         """The target nearest to its limit, as simulated where it was: key, value and limit (s); None without
         targets."""
-        s, seen = self.scenario, {} if self.proof is None else dict(self.proof.metrics)
-        got = {key: float(seen.get(s.slo.metric(key), self.metrics[s.slo.metric(key)])) for key, _ in s.slo}
+        s, seen = self.scenario, self.seen
+        got = {key: float(seen[s.slo.metric(key)]) for key, _ in s.slo}
         return max(((key, got[key], limit) for key, limit in s.slo), key=lambda x: x[1] / x[2], default=None)
 
     @property

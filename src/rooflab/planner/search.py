@@ -21,7 +21,6 @@ from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.context import beyond_context
 from rooflab.deploy.host_split import chooses_by_itself, with_host_split
 from rooflab.errors import Infeasible, InputError, RooflabError
-from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.engines import evaluate
 from rooflab.launch.label import deployment_label, sentence, slo_label
 from rooflab.memory.account import account
@@ -99,7 +98,7 @@ def plan(
     if not explain or not choices:
         return plan_
     return replace(
-        plan_, choices=with_reasons(base, judged, target, choices), sensitivity=sensitivity(choices[0], target)
+        plan_, choices=with_reasons(base, judged, proofs, target, choices), sensitivity=sensitivity(choices[0], target)
     )
 
 
@@ -328,8 +327,7 @@ def _by_count(base: Scenario, ranked: list[Deployment], *, open_ended: bool) -> 
 
 
 def _sentence(base: Scenario, target: Objective, choices: tuple[Choice, ...]) -> str:
-    best: Estimate = choices[0].estimate
-    value = significant(float(best.metrics[target.metric]))
+    value = significant(float(choices[0].seen[target.metric]))
     meets = f", within {slo_label(base)}" if base.slo else ""
     devices = choices[0].devices
     return (

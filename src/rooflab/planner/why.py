@@ -1,10 +1,11 @@
 """Why a choice stands where it does: where its time goes, what its memory holds, and the neighbours that it was
-compared with."""
+compared with: by what simulations say of both, or else by the closed form, which is said."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,17 +13,56 @@ from rooflab.estimator.serving.answer import BOTTLENECKS
 from rooflab.launch.label import bound_name, bound_value, shape_label
 from rooflab.planner.judge import Judged, violations
 from rooflab.planner.objective import Objective
+from rooflab.planner.proof import Proof
 from rooflab.planner.result import Choice, Violation
 from rooflab.planner.space import shape
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.slo import SLO
 from rooflab.units import format_quantity, format_seconds
 
 __all__ = ["reasons"]
 
 
-def reasons(base: Scenario, judged: Judged, target: Objective, choice: Choice, best: Choice) -> tuple[str, ...]:
-    """Computed comparisons, in words: for the best its neighbours, for the others how they differ from the best."""
+_CLOSED_FORM: Final = " (closed form)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """The candidates of a plan, and what simulations say of those that were proven."""
+
+    base: Scenario
+    judged: Judged
+    proofs: Mapping[Deployment, Proof]
+
+    def against(self, row: int, choice: Choice) -> tuple[dict[str, Any], dict[str, Any], str]:
+        """Metrics of a candidate and of a choice by the same engine, and a word where that is the closed form."""
+        there = {name: float(values[row]) for name, values in self.judged.metrics.items()}
+        proof = self.proofs.get(self.judged.deployments[row])
+        if proof is not None and choice.proof is not None:
+            return there | dict(proof.metrics), choice.seen, ""
+        return there, choice.metrics, "" if choice.proof is None else _CLOSED_FORM
+
+    def broken(self, row: int, choice: Choice) -> tuple[tuple[Violation, ...], str]:
+        """The bounds that a candidate breaks, worst first, as simulated where it was."""
+        proof = self.proofs.get(self.judged.deployments[row])
+        if proof is None:
+            return violations(self.base, self.judged, row), "" if choice.proof is None else _CLOSED_FORM
+        got = {key: (float(proof.metrics[SLO.metric(key)]), limit) for key, limit in self.base.slo}
+        found = [Violation(key, value, limit, value / limit) for key, (value, limit) in got.items() if value > limit]
+        return tuple(sorted(found, key=lambda v: -v.over)), ""
+
+
+def reasons(
+    base: Scenario, judged: Judged, proofs: Mapping[Deployment, Proof], target: Objective, choices: tuple[Choice, ...]
+) -> list[tuple[str, ...]]:
+    """Computed comparisons of each choice, in words: for the best its neighbours, for the others how they differ from
+    the best."""
+    return [_reasons(_Field(base, judged, proofs), target, choice, choices[0]) for choice in choices]
+
+
+def _reasons(field: _Field, target: Objective, choice: Choice, best: Choice) -> tuple[str, ...]:
+    base, judged = field.base, field.judged
     time = _time(choice)
     if choice.rank > 1:
         return (_against(target, choice, best), time)
@@ -31,11 +71,9 @@ def reasons(base: Scenario, judged: Judged, target: Objective, choice: Choice, b
         text
         for changes in _neighbours(choice.deployment, base)
         if (rows := shapes.get(shape(choice.deployment.changed(**changes))))
-        and (text := _neighbour(base, judged, target, choice, _likest(judged, rows, choice.deployment)))
+        and (text := _neighbour(field, target, choice, _likest(judged, rows, choice.deployment)))
     ]
-    return tuple(
-        dict.fromkeys(x for x in (time, _memory(choice), *compared, _fewer(base, judged, target, choice)) if x)
-    )
+    return tuple(dict.fromkeys(x for x in (time, _memory(choice), *compared, _fewer(field, target, choice)) if x))
 
 
 def _time(c: Choice) -> str:
@@ -93,20 +131,20 @@ def _neighbours(d: Deployment, base: Scenario) -> list[dict[str, Any]]:
     return out
 
 
-def _neighbour(base: Scenario, judged: Judged, target: Objective, c: Choice, row: int) -> str:
+def _neighbour(field: _Field, target: Objective, c: Choice, row: int) -> str:
     """How a neighbour compares; empty for the choice itself in other words (a format that the engine takes anyway)."""
-    d = judged.deployments[row]
-    name = shape_label(replace(base, deployment=d), c.deployment)
+    d = field.judged.deployments[row]
+    name = shape_label(replace(field.base, deployment=d), c.deployment)
     if name == shape_label(c.scenario, c.deployment):
         return ""
-    broken = violations(base, judged, row)
+    broken, by = field.broken(row, c)
     if broken:
         v = broken[0]
         if v.bound == "rate":
             return f"{name} {_short(v)}"
-        return f"{name} breaks {bound_name(v.bound)}: {bound_value(v.bound, v.got)}"
-    m = judged.metrics
-    return f"{name}: {_differences(target, {k: float(v[row]) for k, v in m.items()}, c.metrics)}"
+        return f"{name} breaks {bound_name(v.bound)}: {bound_value(v.bound, v.got)}{by}"
+    there, here, by = field.against(row, c)
+    return f"{name}: {_differences(target, there, here)}{by}"
 
 
 def _differences(target: Objective, there: dict[str, Any], here: dict[str, Any]) -> str:
@@ -127,32 +165,39 @@ def _differences(target: Objective, there: dict[str, Any], here: dict[str, Any])
 
 
 def _against(target: Objective, c: Choice, best: Choice) -> str:
-    text = f"against 1: {_differences(target, c.metrics, best.metrics)}"
+    seen = c.proof is not None and best.proof is not None
+    text = f"against 1: {_differences(target, *((c.seen, best.seen) if seen else (c.metrics, best.metrics)))}"
     return f"{text}; {c.quality}" if c.quality != best.quality else text
 
 
-def _fewer(base: Scenario, judged: Judged, target: Objective, c: Choice) -> str:
+def _fewer(field: _Field, target: Objective, c: Choice) -> str:
     """Why not fewer devices: the best candidate on fewer, or the nearest one and what it breaks."""
+    judged = field.judged
     devices = np.array([d.devices for d in judged.deployments])
     rows = np.flatnonzero(judged.fits & (devices < c.devices))
     if not len(rows):
         return f"no split of fewer than {c.devices} devices holds the model and one sequence" if c.devices > 1 else ""
 
     def name(row: int) -> str:
-        return shape_label(replace(base, deployment=judged.deployments[row]), c.deployment)
+        return shape_label(replace(field.base, deployment=judged.deployments[row]), c.deployment)
 
     feasible = rows[judged.feasible[rows]]
     if len(feasible):
         row = int(feasible[np.argmin(target.cost(judged.metrics[target.metric][feasible]))])
-        change = target.worse_by(float(judged.metrics[target.metric][row]), float(c.metrics[target.metric]))
+        broken, by = field.broken(row, c)
+        if broken:
+            v = broken[0]
+            return f"on fewer devices the best is {name(row)}: {bound_name(v.bound)} {bound_value(v.bound, v.got)}{by}"
+        there, here, by = field.against(row, c)
+        change = target.worse_by(float(there[target.metric]), float(here[target.metric]))
         return (
-            f"on fewer devices the best is {name(row)}: {target.title} {change * 100:.0f} % worse"
+            f"on fewer devices the best is {name(row)}: {target.title} {change * 100:.0f} % worse{by}"
             if change > 0.005
             else ""
         )
     row = int(rows[np.argmin(judged.worst[rows])])
-    v = violations(base, judged, row)[0]
-    over = _short(v) if v.bound == "rate" else f"has {bound_name(v.bound)} {bound_value(v.bound, v.got)}"
+    v, by = violations(field.base, judged, row)[0], "" if c.proof is None else _CLOSED_FORM
+    over = _short(v) if v.bound == "rate" else f"has {bound_name(v.bound)} {bound_value(v.bound, v.got)}{by}"
     return f"fewer devices do not do: {name(row)}, the nearest, {over}"
 
 

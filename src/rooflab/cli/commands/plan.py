@@ -95,6 +95,8 @@ def command(
 
     if out is not None and not out.endswith(".json"):
         raise InputError("a plan is written as .json", "--out")
+    if emit is not None:
+        _check_emitter(emit)
     if emit is not None and _kept(given):
         click.echo(_launch(_completed(replace(given, choice=choice)), emit))
         return 0
@@ -168,17 +170,23 @@ def _completed(given: Given) -> Scenario:
         return estimate(scenario).scenario
 
 
+def _check_emitter(engine: str) -> None:
+    """Refuse what there is no launch command for, before a plan is made for it."""
+    from rooflab.errors import unknown
+    from rooflab.launch.command import EMITTERS
+
+    if engine not in EMITTERS and engine != "kubernetes":
+        raise unknown("engine with a launch command", engine, [*EMITTERS, "kubernetes"], "--emit")
+
+
 def _launch(scenario: Scenario, engine: str) -> str:
     """Launch command or manifest of a completed scenario."""
     if engine == "kubernetes":
         from rooflab.launch.kubernetes import kubernetes
 
         return kubernetes(scenario)
-    from rooflab.errors import unknown
-    from rooflab.launch.command import EMITTERS, launch_command
+    from rooflab.launch.command import launch_command
 
-    if engine not in EMITTERS:
-        raise unknown("engine with a launch command", engine, [*EMITTERS, "kubernetes"], "--emit")
     return launch_command(scenario, engine)
 
 

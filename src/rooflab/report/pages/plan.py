@@ -88,7 +88,7 @@ def _answer(plan: Plan) -> Answer:
         return Answer(plan.message, "Nothing will do.", good=False)
     direction = "highest" if o.more_is_better else "lowest"
     met = f" It meets {targets_words(plan.scenario)}." if plan.scenario.slo else ""
-    value = _objective(plan, float(c.metrics[o.metric]))
+    value = _objective(plan, float(c.seen[o.metric]))
     text = (
         f"on {c.devices} {'device' if c.devices == 1 else 'devices'}: {value}, the {direction} {o.title} of "
         f"{plan.feasible:,} deployments that will do ({plan.considered:,} considered).{met}"
@@ -145,7 +145,7 @@ def _choices(plan: Plan) -> Table:
         seen.setdefault(c.deployment, c)
     rows = []
     for c in seen.values():
-        figures = [(name, float(c.metrics[name])) for name, _ in columns]
+        figures = [(name, float(c.seen[name])) for name, _ in columns]
         cells = [
             Cell(_short(c)),
             Cell(str(c.devices), c.devices),

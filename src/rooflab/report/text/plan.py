@@ -80,7 +80,7 @@ def _ranking(plan: Plan) -> Table:
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i in (1, len(columns) - 1) else "right", no_wrap=i != 1)
     for c in plan.choices:
-        m = c.metrics | (dict(c.proof.metrics) if c.proof is not None else {})
+        m = c.seen
         rate = m["output_tokens_per_s_per_gpu"] if generates else m["requests_per_s_per_gpu"]
         cells = [str(c.rank), literal(c.label), significant(rate), _time(m["ttft_s_p99"])]
         cells += [_time(m["tpot_s_p99"])] if generates else []
@@ -159,7 +159,7 @@ def _hourly(c: Choice) -> float:
 
 
 def _value(plan: Plan, c: Choice) -> str:
-    value = float(c.metrics[plan.objective.metric])
+    value = float(c.seen[plan.objective.metric])
     return _time(value) if plan.objective.unit == "s" else f"{significant(value)} {plan.objective.unit}"
 
 
