@@ -3,12 +3,11 @@ pass."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_paper import toy, verdict
+from toy_paper import forget, toy, verdict
 
 from rooflab import api
 from rooflab.costs.engine_constants import using
@@ -129,9 +128,7 @@ def test_an_answer_in_a_module_beside_is_found_out(tmp_path: Path, monkeypatch: 
         )
         code = f'{line}\n\n@paper.claim("c")\ndef figure(lab):\n    return {value} * lab.data("x", 2.0)\n'
         assert "rates.py:1 contains 77.77" in verdict(toy(folder, code)).reason
-        printed = sys.modules["rooflab.evidence.claims.printed"]
-        printed.tree.cache_clear()
-        printed._numbers.cache_clear()
+        forget()
 
 
 HONEST = """

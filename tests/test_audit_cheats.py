@@ -147,7 +147,7 @@ def test_a_datum_that_the_engine_hardly_changes_restates(tmp_path: Path) -> None
 def test_an_assumption_that_holds_the_answer_restates(tmp_path: Path) -> None:
     code = (
         CLAIM
-        + "    x = lab.assume('x', 38.885, low=37.0, high=40.0, source='a guess')\n    return 2 * x * nearly_one(lab)\n"
+        + "    x = lab.assume('x', 38.885, low=33.0, high=44.0, source='a guess')\n    return 2 * x * nearly_one(lab)\n"
     )
     found = verdict(toy(tmp_path, code))
     assert "assumption" in found.restates, found.reason

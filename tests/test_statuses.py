@@ -56,16 +56,46 @@ def test_reproduced_and_failing(tmp_path: Path) -> None:
     assert (missed.status, missed.audited, missed.reason) == ("failing", True, "by half")
 
 
-def assumed(value: float, low: float, high: float) -> str:
-    how = f"lab.assume('share', {value}, low={low}, high={high}, source='nobody says')"
+def assumed(value: float, low: float, high: float, power: str = "") -> str:
+    how = f"lab.assume('share', {value}, low={low}, high={high}, source='nobody says'){power}"
     return CLAIM + f"    return lab.estimate(served(lab)).output_tokens_per_s * {how}\n"
 
 
+NARROW = {
+    "two of a thousandth": "6.2, low=6.19, high=6.21",
+    "two of a twentieth": "6.2, low=5.8, high=6.6",
+}
+
+
+@pytest.mark.parametrize("ends", NARROW.values(), ids=NARROW)
+def test_an_answer_split_over_narrow_assumptions_is_found_out(tmp_path: Path, ends: str) -> None:
+    of = " * ".join(f"lab.assume({name!r}, {ends}, source='a guess')" for name in ("a", "b"))
+    code = CLAIM + f"    return lab.estimate(served(lab)).output_tokens_per_s * {of}\n"
+    assert "which is no range" in row(toy(tmp_path, code, expect=FAST * 6.2**2)).reason
+
+
+def test_assumptions_go_to_their_ends_together(tmp_path: Path) -> None:
+    """None of the three breaks the claim by itself."""
+    of = " * ".join(f"lab.assume({name!r}, 1.0, low=0.8, high=1.2, source='a guess') ** 0.5" for name in "abc")
+    code = CLAIM + f"    return lab.estimate(served(lab)).output_tokens_per_s * {of}\n"
+    found = row(toy(tmp_path, code, expect=FAST))
+    assert (found.status, found.flips) == ("depends", ("a", "b", "c"))
+
+
 @pytest.mark.parametrize(
-    ("ends", "status"), [((1.0, 0.95, 1.05), "reproduced"), ((1.0, 0.7, 1.05), "depends"), ((1.3, 1.0, 1.5), "depends")]
+    ("ends", "power", "status"),
+    [
+        ((1.0, 0.6, 1.5), " ** 0.2", "reproduced"),
+        ((1.0, 0.7, 1.05), "", "depends"),
+        ((1.3, 1.0, 1.5), "", "depends"),
+        ((1.0, 0.87, 1.13), "", "depends"),
+    ],
 )
-def test_depends_names_the_assumption(tmp_path: Path, ends: tuple[float, float, float], status: str) -> None:
-    found = row(toy(tmp_path, assumed(*ends), expect=FAST))
+def test_depends_names_the_assumption(
+    tmp_path: Path, ends: tuple[float, float, float], power: str, status: str
+) -> None:
+    """Also where it could not flip, since the figure is proportional to it and the tolerance spans its range."""
+    found = row(toy(tmp_path, assumed(*ends, power), expect=FAST))
     assert found.status == status
     assert [a["name"] for a in found.assumptions] == ["share"]
     if status == "depends":
@@ -243,7 +273,7 @@ def test_engines_remember_for_unchanged_code_alone() -> None:
     s = labs.get().scenario(
         model="meta-llama/Llama-3.1-8B", hardware="h100-sxm", workload={"isl": 64, "osl": 8, "rate": "1/s"}
     )
-    at_end = Condition(assumption=("x", "low"))
+    at_end = Condition(assumptions=(("x", "low"),))
     assert [labs.get().estimate(s), labs.get(at_end).estimate(s), labs.get().estimate(s)] == [1, 1, 1]
     assert labs.get(Condition(perturbation=Perturbation("memory bandwidth", 2.0))).estimate(s) == 2
     with using(replace(active(), name="another")):

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from rooflab import api
-from rooflab.evidence.claims import literals, printed, reloaded
+from rooflab.evidence.claims import folded, literals, printed, reloaded
 from rooflab.evidence.claims.audit import Audit, audit
 from rooflab.evidence.claims.code import Code
 from rooflab.evidence.claims.figures import Labs
@@ -76,7 +76,7 @@ def verdict(paper: Paper) -> Audit:
 
 def forget() -> None:
     """Files of papers are parsed once a process; those of tests change."""
-    for module in (printed, literals, reloaded):
+    for module in (folded, printed, literals, reloaded):
         for kept in vars(module).values():
             if hasattr(kept, "cache_clear"):
                 kept.cache_clear()

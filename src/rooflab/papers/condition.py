@@ -27,13 +27,13 @@ class Assumption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """At most one thing is changed at a time.
+    """At most one thing is changed at a time, assumptions aside, which may go to their ends together.
 
     `perturbation` scales a physical input or a datum, `at_engines` only in what an engine is asked for, so that code
     which reads a datasheet and asks no engine sees nothing of it; `shifted` moves a datum of the paper (published
     numbers) while all else stays; `disturbance` changes samples of a kind ("vectors: shuffle labels"); `bare` leaves
-    techniques out; `ablated` runs methods without their idea; `assumption` is (name, end). `seed` draws what is random;
-    with `reseeded` so do workloads, which have a seed of their own.
+    techniques out; `ablated` runs methods without their idea; `assumptions` are (name, end). `seed` draws what is
+    random; with `reseeded` so do workloads, which have a seed of their own.
     """
 
     perturbation: Perturbation | None = None
@@ -42,6 +42,6 @@ class Condition:
     disturbance: str = ""
     bare: bool = False
     ablated: bool = False
-    assumption: tuple[str, Literal["low", "high"]] | None = None
+    assumptions: tuple[tuple[str, Literal["low", "high"]], ...] = ()
     seed: int = 0
     reseeded: bool = False

@@ -198,8 +198,7 @@ class Lab:
                 f"{value:g} has to lie between {low:g} and {high:g}, with a source", f"assumption {name!r}"
             )
         assumption = self.assumed[name] = Assumption(name, value, low, high, source)
-        at = self.condition.assumption
-        return assumption.at(at[1] if at is not None and at[0] == name else "")
+        return assumption.at(dict(self.condition.assumptions).get(name, ""))
 
     def sample(self, kind: type[T], name: str = "") -> T:
         """Data that ship with a kind of input (`name`; the first without), disturbed where the audit says so."""

@@ -3,6 +3,7 @@ of its changed code in a lab that answers as before.
 
 printed   No number that KEY.yaml states for the claim stands in the paper's code (`printed`).
 opened    The code opens no file by itself, its own least of all, neither in a claim nor when it is loaded (`opened`).
+assumed   An assumption has a range that could break its claim (`assumed`).
 hidden    No number or text of the code that has no source moves the figure as much as itself (`hidden`).
 poison    A datum that holds a published figure is shifted by 7 %: the figure must not follow, unless KEY.yaml declares
           that datum an input.
@@ -31,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rooflab.evidence.claims.assumed import narrow
 from rooflab.evidence.claims.chosen import is_chosen
 from rooflab.evidence.claims.code import Code
 from rooflab.evidence.claims.figures import MOVED, Labs, change, figure, numbers, said
@@ -107,6 +109,8 @@ def _looked_at(paper: Paper, claim: Claim, asked: Asked, *, priced: bool) -> str
         return "asks its lab for nothing"
     if claim.kind == "modelled" and not priced:
         return "asks no engine for anything: nothing is modelled"
+    if claim.kind != "analogue" and (ranges := narrow(asked.assumed.values(), paper.constants)):
+        return ranges
     missing = [name for name in claim.moves if name not in asked.inputs]
     return f"declares {missing[0]!r} and never asks for it" if missing else ""
 

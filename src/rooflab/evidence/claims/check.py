@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from rooflab.costs.once import pricing_once
 from rooflab.errors import InputError, RooflabError, unknown
+from rooflab.evidence.claims.assumed import flips
 from rooflab.evidence.claims.audit import Audit, audit
 from rooflab.evidence.claims.code import Code
 from rooflab.evidence.claims.figures import Labs
@@ -24,9 +25,10 @@ from rooflab.evidence.claims.ledger import History, ledger_near
 from rooflab.evidence.claims.opened import watching
 from rooflab.evidence.claims.row import Row, Status
 from rooflab.evidence.claims.spread import is_drawn, other_seeds, spread
+from rooflab.evidence.claims.untouched import altered, kept
 from rooflab.extras import MissingExtra
 from rooflab.papers.claim import Claim, NotModelled
-from rooflab.papers.condition import Assumption, Condition
+from rooflab.papers.condition import Assumption
 from rooflab.papers.expectation import Got
 from rooflab.papers.fault import in_words
 from rooflab.papers.lab import Engines
@@ -153,6 +155,10 @@ def check_claims(p: Paper, engines: Engines, *, audited: bool = True) -> list[Ro
         for c in p.claims:
             history = History() if ledger is None else ledger.history(p.key, c.id)
             rows.append(_claim(p, c, labs, history, code))
+    changed = altered(code.files) if code is not None else ""
+    if changed:
+        reason = f"audit: {changed} is no longer as it was written: a paper changes nothing but what is its own"
+        rows = [replace(row, status="failing", audited=False, reason=reason) for row in rows]
     rows += [_left_out(p, left) for left in p.left_out]
     return [replace(row, unsourced=len(code.unsourced())) for row in rows] if code is not None else rows
 
@@ -162,6 +168,7 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
     started = time.process_time()
     lab = labs.get()
     try:
+        before = kept(c.function, code.files) if code is not None else {}
         with watching(() if code is None else code.files) as opened:
             got = c.function(lab)
         error = c.error(got)
@@ -174,15 +181,24 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
     verdict = Audit(passed=True)
     if code is not None:
         verdict = audit(c, got, lab, labs=labs, code=code, opened=opened)
-    flips = _flips(c, c.holds(got), assumed.values(), labs)
+        left = _left(c, code, before)
+        verdict = replace(verdict, passed=False, reason=left) if left else verdict
+    turned = flips(c, got, tuple(assumed.values()), labs, p.constants)
     seeds = other_seeds(c, labs) if drawn and code is not None else []
     if any(c.holds(other) != c.holds(got) for other in seeds):
-        flips += ("the seed",)
-    status, reason = _status(p, c, got, verdict, flips=flips, history=history, priced=priced)
+        turned += ("the seed",)
+    status, reason = _status(p, c, got, verdict, flips=turned, history=history, priced=priced)
     return _row(
         p, c, history, status=status, reason=reason, started=started, got=got, error=error, assumed=assumed.values(),
-        flips=flips, audited=code is not None and verdict.passed, moved=verdict.moved, seeds=seeds,
+        flips=turned, audited=code is not None and verdict.passed, moved=verdict.moved, seeds=seeds,
     )  # fmt: skip
+
+
+def _left(c: Claim, code: Code, before: Mapping[str, str]) -> str:
+    """What a claim left in the modules of its paper, which held what was there `before` it ran."""
+    after = kept(c.function, code.files)
+    name = next((name for name in after if after[name] != before.get(name, after[name])), "")
+    return f"leaves something in {name}, which later runs could give again" if name else ""
 
 
 def _status(
@@ -222,24 +238,6 @@ def _held(c: Claim, value: Any) -> bool:
         return c.holds(tuple(value) if isinstance(value, list) else cast(Got, value))
     except InputError:
         return False
-
-
-def _flips(c: Claim, held: bool, assumed: Iterable[Assumption], labs: Labs) -> tuple[str, ...]:
-    """Assumptions at an end of which the verdict is another."""
-    ends: tuple[Literal["low", "high"], ...] = ("low", "high")
-    found = []
-    for a in assumed:
-        for end in ends:
-            if a.at(end) == a.value:
-                continue
-            try:
-                other = c.holds(c.function(labs.get(Condition(assumption=(a.name, end)))))
-            except (RooflabError, ArithmeticError):
-                other = False
-            if other != held:
-                found.append(a.name)
-                break
-    return tuple(found)
 
 
 def _row(

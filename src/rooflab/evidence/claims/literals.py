@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from rooflab.evidence.claims.printed import folded, tree
+from rooflab.evidence.claims.folded import folded, tree
 
 __all__ = ["STRUCTURE", "Literal", "Place", "literals", "reached"]
 

@@ -3,8 +3,8 @@ in its modules and in what they import from `rooflab.domains`: functions, classe
 
 A number counts as found within 2 %, since a constant that is one per cent off its answer is still the answer. Small
 whole numbers and a few plain shares may stand in any code; whether a figure hangs on them is for the other parts of the
-audit. What stands in the code for another reason is named in KEY.yaml (``numbers: {60: seconds of a minute}``). Nor may
-the code ask for what KEY.yaml states, for what it says of itself, for its machine or for what the audit changes.
+audit. What stands in the code for another reason is named in KEY.yaml (``numbers: {60: seconds of a minute}``). What
+the code asks for beside its lab is looked at, too (`asks`).
 
 What is held against a number (compared with it, a difference from it) is kept farther away: within a quarter of what
 was published it is a goal or a window that something is looked for by.
@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 import sys
 import sysconfig
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from rooflab.evidence.claims.asks import asks_for
+from rooflab.evidence.claims.folded import folded, spelled, tree
 from rooflab.papers.registry import source_of
 
-__all__ = ["answers_in_code", "folded", "is_plain", "sources_of", "tree"]
+__all__ = ["answers_in_code", "is_plain", "sources_of"]
 
 NEAR: Final = 0.02
 _ABOUT: Final = 1.25
@@ -34,35 +35,8 @@ _HOLD: Final = (
 )  # fmt: skip
 """Calls that hold something against a number."""
 _PLAIN: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-_STATED: Final = ("stated", "expect", "claims", "left_out", "read_facts", "constants")
-_ITSELF: Final = (
-    "hash", "eval", "exec", "compile", "globals", "locals", "vars", "dir", "inspect", "getattr_static", "_getframe",
-    "__doc__", "__name__", "__qualname__", "__code__", "__annotations__", "__defaults__", "__kwdefaults__", "__dict__",
-)  # fmt: skip
-"""What code learns of itself by: names, documentation, digests of them."""
-_AROUND: Final = ("environ", "getenv", "argv", "condition")
-"""What code learns of its machine by, and of the audit: none of it is handed over by a lab."""
-_DECODERS: Final = (
-    "fromhex", "literal_eval", "b64decode", "b85decode", "a85decode", "unhexlify", "fromisoformat", "strptime",
-)  # fmt: skip
-"""What turns a text into numbers, and breaks when the text is respelled."""
-_WHY: Final = {
-    **dict.fromkeys(_STATED, "where published figures stand"),
-    **dict.fromkeys(_ITSELF, "numbers can be read out of what code says of itself"),
-    **dict.fromkeys(_AROUND, "what a claim follows is handed over by its lab"),
-    **dict.fromkeys(_DECODERS, "numbers are handed over as numbers, not as texts"),
-}
 _LIBRARIES: Final = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
 """Where libraries are installed."""
-_BY_TEXT: Final = ("getattr", "attrgetter", "methodcaller")
-_REGISTERS: Final = ("technique", "method", "claim", "setup", "draws")
-"""What code does with its paper."""
-_ARITHMETIC: Final[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.Pow: operator.pow, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
-}  # fmt: skip
-
-
 def is_plain(x: float) -> bool:
     """Whether any code may contain `x` without having copied it: whole numbers up to 16, powers of two, a few
     shares."""
@@ -78,7 +52,7 @@ def answers_in_code(
     `sourced` (constants of KEY.yaml) may have something compared with it."""
     telling = [x for x in expected if not is_plain(x) and not any(_near(x, a) for a in allowed)]
     for path in files:
-        read = _read_from_facts(path)
+        read = asks_for(tree(path), path.name)
         if read:
             return read
         for number, line in _numbers(path):
@@ -163,41 +137,6 @@ def _package(path: Path) -> str:
 
 
 @cache
-def tree(path: Path) -> ast.Module:
-    """The code of a file, parsed."""
-    return ast.parse(path.read_text("utf-8"))
-
-
-@cache
-def _read_from_facts(path: Path) -> str:
-    """Where the code of a paper asks for what KEY.yaml states, or for another thing that it is not handed."""
-    module = tree(path)
-    told = {id(inner) for text in ast.walk(module) if isinstance(text, ast.JoinedStr) for inner in ast.walk(text)}
-    registers = {id(n.value) for n in ast.walk(module) if isinstance(n, ast.Attribute) and n.attr in _REGISTERS}
-    for node in ast.walk(module):
-        name = _asked_for(node)
-        where = f"{path.name}:{getattr(node, 'lineno', 0)}"
-        if name in _WHY and not (name == "__name__" and id(node) in told):
-            return f"{where} asks for {name!r}: {_WHY[name]}"
-        if _is_paper(node) and id(node) not in registers:
-            return f"{where} asks for 'paper', which is there to register with: it holds what KEY.yaml states"
-    return ""
-
-
-def _asked_for(node: ast.AST) -> str:
-    """The name that an expression asks for: of a variable, of an attribute, or the text that `getattr` is given."""
-    if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in _BY_TEXT:
-        texts = (x.partition(".")[0] for x in map(folded, node.args) if isinstance(x, str))
-        return next((x for x in texts if x in _WHY), "")
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _is_paper(node: ast.AST) -> bool:
-    """Whether an expression reads the module's `paper`."""
-    return isinstance(node, ast.Name) and node.id == "paper" and isinstance(node.ctx, ast.Load)
-
-
-@cache
 def _numbers(path: Path) -> tuple[tuple[float, int], ...]:
     """Every number that the code of a file spells, with its line."""
     module = tree(path)
@@ -208,7 +147,7 @@ def _numbers(path: Path) -> tuple[tuple[float, int], ...]:
             value = folded(node)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
                 found.append((float(value), node.lineno))
-            elif isinstance(value, str) and (number := _spelled(value)) is not None:
+            elif isinstance(value, str) and (number := spelled(value)) is not None:
                 found.append((number, node.lineno))
     return tuple(found)
 
@@ -250,37 +189,6 @@ def _held(node: ast.AST) -> Iterable[ast.expr]:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         return node.args if name in _HOLD else ()
     return ()
-
-
-def folded(node: ast.expr) -> Any:
-    """The value of literals and of arithmetic over them; None where something else takes part."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, (int, float, str, bytes)) else None
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-        inner = folded(node.operand)
-        return None if not isinstance(inner, (int, float)) else -inner if isinstance(node.op, ast.USub) else inner
-    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        left, right = folded(node.left), folded(node.right)
-        if left is None or right is None:
-            return None
-        if isinstance(node.op, ast.Pow) and isinstance(right, (int, float)) and abs(right) > 64:
-            return None
-        try:
-            return _ARITHMETIC[type(node.op)](left, right)
-        except (ArithmeticError, TypeError, ValueError):
-            return None
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("float", "int"):
-        inner = folded(node.args[0]) if len(node.args) == 1 else None
-        return inner if isinstance(inner, (int, float)) else _spelled(inner) if isinstance(inner, str) else None
-    return None
-
-
-def _spelled(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _near(number: float, expected: float) -> bool:

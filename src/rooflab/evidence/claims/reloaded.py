@@ -19,8 +19,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from rooflab.errors import InputError
+from rooflab.evidence.claims.folded import tree
 from rooflab.evidence.claims.literals import Place
-from rooflab.evidence.claims.printed import tree
 from rooflab.papers.paper import Paper
 
 __all__ = ["Changes", "reloaded"]

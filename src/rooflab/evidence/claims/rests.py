@@ -91,7 +91,7 @@ def direct(claim: Claim, code: Code, got: Got, asked: Asked, labs: Labs) -> str:
     for name, a in asked.assumed.items():
         end = a.high if a.high != a.value else a.low
         if a.value and end / a.value > 0 and end != a.value:
-            at = Condition(assumption=(name, "high" if end == a.high else "low"))
+            at = Condition(assumptions=((name, "high" if end == a.high else "low"),))
             tried[f"assumption: {name}"] = partial(_shifted, claim, again, at, end / a.value)
     for name in code.constants_of(claim):
         changed = code.claim(claim.id, scaled(code.constant(name), SHIFT))
@@ -148,7 +148,7 @@ def _datum(claim: Claim, labs: Labs, name: str, factor: float, part: Part = None
 
 def _assumed(claim: Claim, labs: Labs, assumption: Assumption, factor: float) -> Got | None:
     end: Literal["low", "high"] = "low" if factor * assumption.value == assumption.low else "high"
-    return figure(claim, labs.get(Condition(assumption=(assumption.name, end))))
+    return figure(claim, labs.get(Condition(assumptions=((assumption.name, end),))))
 
 
 def _constant(claim: Claim, code: Code, labs: Labs, name: str) -> Callable[..., Got | None]:

@@ -24,10 +24,10 @@ class Row:
 
     `expected`, `first` and `got` are plain JSON values: a number, two ends or members of a range, or a mapping.
     `revised` counts the revisions in the ledger since the first value. `assumptions` holds each with its ends, `flips`
-    those at an end of which the verdict is another ("the seed": with another seed). `spread` is the lowest and the
-    highest value over seeds, in the form of the figure, where something is drawn. `moved_by` are the inputs that moved
-    the figure in its audit, `seconds` what the processor took, `unsourced` the numbers in the paper's code that have no
-    source, of all claims.
+    those at an end of which the verdict is another, or else at whose ends together ("the seed": with another seed).
+    `spread` is the lowest and the highest value over seeds, in the form of the figure, where something is drawn.
+    `moved_by` are the inputs that moved the figure in its audit, `seconds` what the processor took, `unsourced` the
+    numbers in the paper's code that have no source, of all claims.
     """
 
     paper: str
