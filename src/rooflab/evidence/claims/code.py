@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from rooflab.errors import InputError
-from rooflab.evidence.claims.literals import STRUCTURE, Literal, literals, reached
+from rooflab.evidence.claims.literals import STRUCTURE, Literal, Place, literals, reached
+from rooflab.evidence.claims.made import Made, made_in
 from rooflab.evidence.claims.opened import watching
 from rooflab.evidence.claims.printed import sources_of
-from rooflab.evidence.claims.reloaded import Changes, reloaded
+from rooflab.evidence.claims.reloaded import Around, Changes, reloaded
 from rooflab.papers.claim import Claim
 from rooflab.papers.paper import Paper
 
@@ -30,7 +31,8 @@ class Code:
         every = () if paper.file is None else sources_of(paper.file)
         self.files: tuple[Path, ...] = tuple(p for p in every if "domains" not in p.parts and p.name != "__init__.py")
         self.literals = literals(self.files, paper.constants, paper.numbers)
-        self.fragile: set[Literal] = set()
+        self.made = made_in(self.files, paper.constants)
+        self.fragile: set[Literal | Made] = set()
         self._loaded: dict[Any, Paper | None] = {}
         self._opened: list[str] = []
 
@@ -54,11 +56,19 @@ class Code:
 
     def used(self, claim: Claim) -> list[Literal]:
         """What the code of a claim may come to."""
+        names = self._reached(claim)
+        return [x for x in self.literals if x.top in names]
+
+    def made_by(self, claim: Claim) -> list[Made]:
+        """Numbers that the code of a claim may make."""
+        names = self._reached(claim)
+        return [x for x in self.made if x.top in names]
+
+    def _reached(self, claim: Claim) -> set[str]:
         inner: Any = claim.function
         while isinstance(inner, partial):
             inner = inner.func
-        names = reached(self.files, [inner.__qualname__.partition(".")[0]])
-        return [x for x in self.literals if x.top in names]
+        return reached(self.files, [inner.__qualname__.partition(".")[0]])
 
     def constants_of(self, claim: Claim) -> list[str]:
         """Names of the constants of KEY.yaml that the code of a claim may come to."""
@@ -89,10 +99,13 @@ class Code:
         return name if stated is None else f"{short}: {stated.source}"
 
 
-def scaled(numbers: Sequence[Literal], factor: float) -> Changes:
+def scaled(numbers: Sequence[Literal | Made], factor: float) -> Changes:
     """Numbers times a factor; whole ones stay whole, and change by one at least."""
-    changes = {}
+    changes: dict[tuple[Path, Place], Any] = {}
     for x in numbers:
+        if isinstance(x, Made):
+            changes[x.file, x.place] = Around(x, factor)
+            continue
         assert isinstance(x.value, (int, float))
         value = x.value * factor
         if isinstance(x.value, int):

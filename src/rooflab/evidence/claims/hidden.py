@@ -1,10 +1,10 @@
 """What a figure follows that its lab never handed over: numbers and texts of the code.
 
-The paper is loaded again with one number, or many, changed by 7 %, and the claim runs in a lab whose engines answer as
-before. A figure that follows a number of the code by more than half its change hangs on it: such a number is structure,
-is named in KEY.yaml with its source, or is handed over by the lab. Numbers are first changed together, some up and
-the others down by the bits of their places, so that what cancels in one way is seen in another. A text that the figure
-follows hides a number; docstrings are taken out.
+The paper is loaded again with one number that it spells or makes (`made`), or many, changed by 7 %, and the claim runs
+in a lab whose engines answer as before. A figure that follows a number of the code by more than half its change hangs
+on it: such a number is structure, is named in KEY.yaml with its source, or is handed over by the lab. Numbers are first
+changed together, some up and the others down by the bits of their places, so that what cancels in one way is seen in
+another. A text that the figure follows hides a number; docstrings are taken out.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from rooflab.evidence.claims.code import Code, scaled
 from rooflab.evidence.claims.figures import BROKEN, MOVED, change, has_moved
 from rooflab.evidence.claims.literals import Literal
+from rooflab.evidence.claims.made import Made, applied
 from rooflab.evidence.claims.reloaded import Changes
 from rooflab.evidence.claims.replay import Learnt, Replay
 from rooflab.papers.claim import Claim
@@ -44,7 +45,7 @@ def hidden(code: Code, claim: Claim, got: Got, engines: Engines, answers: Sequen
         return "reads its own documentation: without docstrings it is another figure, or none"
     used = code.used(claim)
     numbers = [x for x in used if x.is_number and x.value and x.role not in _KNOWN and not x.role.startswith("named")]
-    found = _followed(code, numbers, got, again)
+    found = _followed(code, [*numbers, *code.made_by(claim)], got, again)
     if found:
         which = " with ".join(str(x) for x in found[:3])
         return (
@@ -55,6 +56,7 @@ def hidden(code: Code, claim: Claim, got: Got, engines: Engines, answers: Sequen
 
 
 Again = Callable[[Changes], Got | None]
+Number = Literal | Made
 
 
 def _again(
@@ -72,14 +74,14 @@ def _again(
     return got
 
 
-def _followed(code: Code, numbers: Sequence[Literal], got: Got, again: Again) -> list[Literal]:
+def _followed(code: Code, numbers: Sequence[Number], got: Got, again: Again) -> list[Number]:
     """The numbers that the figure follows: one by itself, or all that took part where none does."""
     sturdy = [n for n in numbers if n not in code.fragile]
     places, bits = range(len(sturdy)), range(len(sturdy).bit_length())
     patterns = [[True] * len(sturdy), *([bool(i >> bit & 1) for i in places] for bit in bits)] if sturdy else []
     limit = _FOLLOWS * math.log(SHIFT)
     quiet = all(change(got, again(_both_ways(sturdy, up))) <= limit for up in patterns)
-    alone: dict[Literal, float] = {}
+    alone: dict[Number, float] = {}
     for n in numbers if not quiet else [n for n in numbers if n in code.fragile]:
         power = _power(got, n, again)
         alone[n] = power or 0.0
@@ -91,23 +93,33 @@ def _followed(code: Code, numbers: Sequence[Literal], got: Got, again: Again) ->
     return found if sum(alone[n] for n in found) > _FOLLOWS else []
 
 
-def _both_ways(numbers: Sequence[Literal], up: Sequence[bool]) -> Changes:
+def _both_ways(numbers: Sequence[Number], up: Sequence[bool]) -> Changes:
     higher = scaled([n for n, u in zip(numbers, up, strict=True) if u], SHIFT)
     return {**higher, **scaled([n for n, u in zip(numbers, up, strict=True) if not u], 1 / SHIFT)}
 
 
-def _power(got: Got, number: Literal, again: Again) -> float | None:
+def _power(got: Got, number: Number, again: Again) -> float | None:
     """How strongly the figure follows one number, as d ln figure / d ln number: larger, or smaller where it cannot be
     larger; None where it can be neither."""
-    assert isinstance(number.value, (int, float))
     broken = False
     for factor in (SHIFT, 1 / SHIFT):
         ((place, value),) = scaled([number], factor).items()
+        applied.clear()
         by = change(got, again({place: value}))
         if math.isfinite(by) and value:
-            return None if broken and by <= MOVED else by / abs(math.log(abs(value / number.value)))
+            if broken and by <= MOVED:
+                return None
+            return by / _changed_by(number, value) if by else 0.0
         broken = True
     return None
+
+
+def _changed_by(number: Number, value: Any) -> float:
+    """By how much a number was changed, as a logarithm; what is made is known once it ran."""
+    if isinstance(number, Made):
+        return applied.get(number.key, math.log(SHIFT))
+    assert isinstance(number.value, (int, float))
+    return abs(math.log(abs(value / number.value)))
 
 
 def _read_out(used: Sequence[Literal], got: Got, again: Again) -> str:

@@ -18,7 +18,7 @@ from typing import Final
 
 from rooflab.evidence.claims.folded import folded, tree
 
-__all__ = ["STRUCTURE", "Literal", "Place", "literals", "reached"]
+__all__ = ["STRUCTURE", "Literal", "Place", "asked_of_lab", "is_place", "literals", "reached"]
 
 Place = tuple[int, int, int | None, int | None]
 """Line and column where an expression begins and ends."""
@@ -109,7 +109,7 @@ class _Walk:
             self._call(node, owner, role)
         elif isinstance(node, ast.Subscript):
             self.visit(node.value, owner, role)
-            self.visit(node.slice, owner, role or ("index" if _is_place(node.slice) else ""))
+            self.visit(node.slice, owner, role or ("index" if is_place(node.slice) else ""))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             return  # a docstring
         elif isinstance(node, ast.FormattedValue):
@@ -164,7 +164,7 @@ class _Walk:
     def _call(self, node: ast.Call, owner: str, role: str) -> None:
         self.visit(node.func, owner, role)
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        asked = _asked(node)
+        asked = asked_of_lab(node)
         for i, argument in enumerate([*node.args, *(k.value for k in node.keywords)]):
             why = "digits" if name == "round" and i == 1 else "words" if name in _TELLS and _is_text(argument) else ""
             if argument in asked:
@@ -201,14 +201,14 @@ def _handed(module: ast.Module) -> Iterator[str]:
     function that asks."""
     for top in module.body:
         for node in ast.walk(top):
-            for argument in _asked(node) if isinstance(node, ast.Call) else ():
+            for argument in asked_of_lab(node) if isinstance(node, ast.Call) else ():
                 names = [n.id for n in ast.walk(argument) if isinstance(n, ast.Name)]
                 yield from names
                 if isinstance(top, (ast.FunctionDef, ast.ClassDef)):
                     yield from (_joined(top.name, n) for n in names)
 
 
-def _asked(node: ast.Call) -> Sequence[ast.expr]:
+def asked_of_lab(node: ast.Call) -> Sequence[ast.expr]:
     """What a call asks a lab, if it does; what a lab computes and keeps is code as any other."""
     f = node.func
     if not (isinstance(f, ast.Attribute) and isinstance(f.value, ast.Name) and f.value.id == "lab"):
@@ -229,7 +229,7 @@ def _joined(owner: str, name: str) -> str:
     return f"{owner}.{name}" if owner else name
 
 
-def _is_place(node: ast.expr) -> bool:
+def is_place(node: ast.expr) -> bool:
     """Whether what stands in brackets is a place (1, -1, 2:5) rather than a computed one."""
     return all(
         isinstance(n, (ast.Constant, ast.UnaryOp, ast.USub, ast.Slice, ast.Tuple, ast.Load)) for n in ast.walk(node)

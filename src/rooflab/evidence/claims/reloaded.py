@@ -16,17 +16,26 @@ from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, Final
 
 from rooflab.errors import InputError
 from rooflab.evidence.claims.folded import tree
 from rooflab.evidence.claims.literals import Place
+from rooflab.evidence.claims.made import MAKE, READ, Made, made, reads
 from rooflab.papers.paper import Paper
 
-__all__ = ["Changes", "reloaded"]
+__all__ = ["Around", "Changes", "reloaded"]
 
 Changes = Mapping[tuple[Path, Place], Any]
-"""Values by the file and the place of the expression that they replace."""
+"""Values by the file and the place of the expression that they replace, or go around (`Around`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Not another value in the place of an expression, but what the expression makes, times a factor."""
+
+    made: Made
+    factor: float
 
 
 def reloaded(paper: Paper, files: Sequence[Path], changes: Changes, *, documented: bool = True) -> Paper:
@@ -43,6 +52,7 @@ def reloaded(paper: Paper, files: Sequence[Path], changes: Changes, *, documente
         assert spec is not None
         module = module_from_spec(spec)
         sys.modules[own] = module
+        vars(module).update(_MAKERS)
         try:
             exec(code[paper.file], module.__dict__)
         except Exception as problem:
@@ -51,6 +61,9 @@ def reloaded(paper: Paper, files: Sequence[Path], changes: Changes, *, documente
     if not isinstance(found, Paper):
         raise InputError("has no paper when it is changed", paper.key)
     return found
+
+
+_MAKERS: Final = {MAKE: made, READ: reads}
 
 
 class _Changed(Loader):
@@ -65,6 +78,7 @@ class _Changed(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the code."""
+        vars(module).update(_MAKERS)
         exec(self._code, module.__dict__)
 
 
@@ -148,7 +162,11 @@ class _At:
         """Put a value there; what was there."""
         old = getattr(self.parent, self.field)
         node: ast.AST = old if self.index is None else old[self.index]
-        self.put_back(ast.copy_location(ast.Constant(value), node))
+        if isinstance(value, Around):
+            assert isinstance(node, ast.expr)
+            self.put_back(value.made.around(node, value.factor))
+        else:
+            self.put_back(ast.copy_location(ast.Constant(value), node))
         return node
 
     def put_back(self, node: ast.AST) -> None:
