@@ -197,7 +197,8 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
 def _left(c: Claim, code: Code, before: Mapping[str, str]) -> str:
     """What a claim left in the modules of its paper, which held what was there `before` it ran."""
     after = kept(c.function, code.files)
-    name = next((name for name in after if after[name] != before.get(name, after[name])), "")
+    loaded = {name.rpartition(" in ")[2] for name in before}  # others were imported on the way
+    name = next((n for n in after if after[n] != before.get(n) and n.rpartition(" in ")[2] in loaded), "")
     return f"leaves something in {name}, which later runs could give again" if name else ""
 
 

@@ -54,5 +54,3 @@ def spelled(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-

@@ -17,7 +17,7 @@ from typing import Any, Final
 from rooflab.evidence.claims.code import Code, scaled
 from rooflab.evidence.claims.figures import BROKEN, MOVED, change, has_moved
 from rooflab.evidence.claims.literals import Literal
-from rooflab.evidence.claims.made import Made, applied
+from rooflab.evidence.claims.made import Made, applied, numeric
 from rooflab.evidence.claims.reloaded import Changes
 from rooflab.evidence.claims.replay import Learnt, Replay
 from rooflab.papers.claim import Claim
@@ -77,12 +77,16 @@ def _again(
 def _followed(code: Code, numbers: Sequence[Number], got: Got, again: Again) -> list[Number]:
     """The numbers that the figure follows: one by itself, or all that took part where none does."""
     sturdy = [n for n in numbers if n not in code.fragile]
-    places, bits = range(len(sturdy)), range(len(sturdy).bit_length())
-    patterns = [[True] * len(sturdy), *([bool(i >> bit & 1) for i in places] for bit in bits)] if sturdy else []
     limit = _FOLLOWS * math.log(SHIFT)
-    quiet = all(change(got, again(_both_ways(sturdy, up))) <= limit for up in patterns)
+    quiet = not sturdy or change(got, again(_both_ways(sturdy, [True] * len(sturdy)))) <= limit
+    sturdy = [n for n in sturdy if not isinstance(n, Made) or n.key in numeric]
+    places, bits = range(len(sturdy)), range(len(sturdy).bit_length())
+    patterns = ([bool(i >> bit & 1) for i in places] for bit in bits)
+    quiet = quiet and all(change(got, again(_both_ways(sturdy, up))) <= limit for up in patterns)
     alone: dict[Number, float] = {}
     for n in numbers if not quiet else [n for n in numbers if n in code.fragile]:
+        if isinstance(n, Made) and n.key not in numeric:
+            continue
         power = _power(got, n, again)
         alone[n] = power or 0.0
         if power is None:

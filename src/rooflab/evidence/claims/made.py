@@ -21,7 +21,7 @@ from typing import Any, Final
 from rooflab.evidence.claims.folded import folded, tree
 from rooflab.evidence.claims.literals import STRUCTURE, Place, asked_of_lab, is_place
 
-__all__ = ["MAKE", "READ", "Made", "applied", "made", "made_in", "reads"]
+__all__ = ["MAKE", "READ", "Made", "applied", "made", "made_in", "numeric", "reads"]
 
 MAKE: Final = "__made__"
 READ: Final = "__reads__"
@@ -37,6 +37,8 @@ _READING: Final = ("count", "index", "find", "rfind", "numeric", "digit", "decim
 
 applied: dict[str, float] = {}
 """By how much what was made has been changed in the last run, as a logarithm, by place."""
+numeric: set[str] = set()
+"""Places where what was made has been a number in any run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ def made(value: Any, factor: float, key: str) -> Any:
     other: Any = value * factor
     if isinstance(value, int):
         other = round(other) if round(other) != value else value + (1 if factor > 1 else -1)
+    numeric.add(key)
     if other and value:
         applied[key] = max(applied.get(key, 0.0), abs(math.log(abs(other / value))))
     return kind(other)

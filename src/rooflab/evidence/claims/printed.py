@@ -37,6 +37,8 @@ _HOLD: Final = (
 _PLAIN: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _LIBRARIES: Final = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
 """Where libraries are installed."""
+
+
 def is_plain(x: float) -> bool:
     """Whether any code may contain `x` without having copied it: whole numbers up to 16, powers of two, a few
     shares."""
@@ -52,7 +54,7 @@ def answers_in_code(
     `sourced` (constants of KEY.yaml) may have something compared with it."""
     telling = [x for x in expected if not is_plain(x) and not any(_near(x, a) for a in allowed)]
     for path in files:
-        read = asks_for(tree(path), path.name)
+        read = _asks(path)
         if read:
             return read
         for number, line in _numbers(path):
@@ -134,6 +136,11 @@ def _root(path: Path) -> Path:
 
 def _package(path: Path) -> str:
     return path.relative_to(_root(path)).parts[0]
+
+
+@cache
+def _asks(path: Path) -> str:
+    return asks_for(tree(path), path.name)
 
 
 @cache

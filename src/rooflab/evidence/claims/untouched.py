@@ -25,7 +25,7 @@ _ROOFLAB: Final = Path(__file__).parents[2]
 _LIBRARY: Final = str(_ROOFLAB / "library")
 _JUDGE: Final = ("rooflab.evidence.claims", "rooflab.papers")
 """Rooms whose constants are looked at: they say what a claim is, and whether it holds."""
-_HOLDS: Final = (list, dict, set, bytearray, int, float, str, tuple)
+_HOLDS: Final = (list, dict, set, bytearray, int, float, str, tuple, type(None))
 _LONG: Final = 10_000
 """Letters of what a name holds that are looked at."""
 _SHARED: Final = (
