@@ -318,7 +318,8 @@ def _modules_names(file: Path) -> dict[str, bool]:
     for node in ast.walk(tree(file)):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             source = str(getattr(node, "module", "") or node.names[0].name)
-            ours = source.startswith("rooflab") and not source.startswith(("rooflab.library", "rooflab.domains"))
+            rooms = source.split(".")
+            ours = rooms[0] == "rooflab" and not {"library", "domains"} & set(rooms[1:2])
             names |= {(a.asname or a.name).partition(".")[0]: not ours for a in node.names}
     for node in tree(file).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
