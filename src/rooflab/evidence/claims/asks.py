@@ -46,7 +46,8 @@ _OF_LAB: Final = (
 _OUTSIDE: Final = (
     "random", "secrets", "uuid", "inspect", "traceback", "gc", "ctypes", "importlib", "builtins", "unittest",
     "platform", "socket", "subprocess", "multiprocessing", "threading", "urllib", "http", "requests", "httpx",
-    "sqlite3", "marshal", "pkgutil", "ast", "dis", "types", "atexit", "signal", "rooflab.evidence",
+    "sqlite3", "marshal", "pkgutil", "ast", "dis", "types", "atexit", "signal",
+    ".".join(__name__.split(".")[:2]),
 )  # fmt: skip
 """Modules by which code gets around its lab: draws, machines, the interpreter, and the audit itself."""
 _BY_TEXT: Final = ("getattr", "attrgetter", "methodcaller")

@@ -18,12 +18,13 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from rooflab.evidence.claims.folded import folded, tree
+from rooflab.papers.claim import Claim
 
 __all__ = ["altered", "kept"]
 
 _ROOFLAB: Final = Path(__file__).parents[2]
 _LIBRARY: Final = str(_ROOFLAB / "library")
-_JUDGE: Final = ("rooflab.evidence.claims", "rooflab.papers")
+_JUDGE: Final = tuple(name.rpartition(".")[0] for name in (__name__, Claim.__module__))
 """Rooms whose constants are looked at: they say what a claim is, and whether it holds."""
 _HOLDS: Final = (list, dict, set, bytearray, int, float, str, tuple, type(None))
 _LONG: Final = 10_000
