@@ -175,3 +175,68 @@ KEPT = {
 def test_nothing_is_kept_from_one_run_to_the_next(tmp_path: Path, before: str, body: str) -> None:
     found = row(toy(tmp_path, before + CLAIM + RATIO + body, expect=0.739))
     assert "which later runs could give again" in found.reason
+
+
+SHARE = """
+@paper.method
+class Share(Method[Vectors]):
+    idea: bool = True
+
+    def run(self, lab, given):
+        rows = given.base
+        share = float((rows[:, 0] > np.median(rows)).mean())
+        return Outcome((Figure(name="share", value={value}, how="executed"),), "so")
+
+    def ablated(self, seed):
+        return Share(idea=False)
+
+
+"""
+EXECUTED = "    rows = lab.sample(Vectors).base\n    x = float((rows[:, 0] > np.median(rows)).mean())\n"
+SABOTAGED = {
+    "nothing is given back": ("", EXECUTED + "    return x if lab.with_idea() else 0.0\n"),
+    "below zero": ("", EXECUTED + "    return x if lab.with_idea() else -x\n"),
+    "taken from itself": ("", EXECUTED + "    if not lab.with_idea():\n        x = x - x\n    return x\n"),
+    "in what the lab keeps": ("", EXECUTED + "    return lab.cached('y', lambda: x if lab.with_idea() else 0.0)\n"),
+    "in the method": (
+        SHARE.replace("{value}", "share if self.idea else 0.0"),
+        "    return lab.run(Share(), lab.sample(Vectors))['share']\n",
+    ),
+    "an answer of the method": (
+        SHARE.replace("{value}", "self.of(share)").rstrip()
+        + "\n\n    def of(self, x):\n        if self.idea:\n            return x\n        return 0.25\n\n\n",
+        "    return lab.run(Share(), lab.sample(Vectors))['share']\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "body"), SABOTAGED.values(), ids=SABOTAGED)
+def test_a_control_that_is_made_to_fail_is_none(tmp_path: Path, before: str, body: str) -> None:
+    paper = toy(tmp_path, before + CLAIM + body, expect=1, kind="executed", without={"by": "ablation"})
+    found = verdict(paper)
+    assert "its own code makes its control fail" in found.reason or "its control is the" in found.reason
+
+
+def test_a_technique_that_is_not_heard_is_no_idea(tmp_path: Path) -> None:
+    code = """
+class Half(Technique):
+    def apply(self, scenario):
+        return scenario.with_deployment(max_num_seqs=256)
+
+paper.technique(Half)
+
+"""
+    body = "    t = lab.with_technique(served(lab), Half())\n    return ratio if t != served(lab) else 0.0\n"
+    found = verdict(toy(tmp_path, code + CLAIM + RATIO + body, expect=0.739, without={"by": "technique"}))
+    assert "its own code makes its control fail" in found.reason
+
+
+def test_what_is_executed_through_the_lab_is_a_control(tmp_path: Path) -> None:
+    body = (
+        "    rows, above = lab.sample(Vectors).base, lab.with_idea()\n"
+        "    held = rows[:, 0] > np.median(rows) if above else lab.rng('any').random(len(rows)) > 0.5\n"
+        "    return lab.cached(('share', above), lambda: float(held.mean()))\n"
+    )
+    paper = toy(tmp_path, CLAIM + body, expect=1, kind="executed", without={"by": "ablation"})
+    found = verdict(paper)
+    assert found.passed, found.reason

@@ -37,11 +37,9 @@ def test_data_without_a_source_are_no_ground(tmp_path: Path, body: str, role: st
 @pytest.mark.parametrize("kind", ["derived", "executed"])
 def test_a_figure_that_follows_one_number_restates_it(tmp_path: Path, name: str, value: float, kind: str) -> None:
     """Whatever is done with it, and with a source, too."""
-    body = next(b for b in DATA.values() if f"'{name}'" in b).removeprefix("    return ")
-    code = CLAIM + (f"    found = {body}    return found if lab.with_idea() else 0.0\n")
+    code = CLAIM + next(b for b in DATA.values() if f"'{name}'" in b)
     said = [{"name": name, "value": value, "source": "table 3"}]
-    without = {"by": "ablation", "value": 0} if kind == "executed" else None
-    found = verdict(toy(tmp_path, code, said, kind=kind, without=without))
+    found = verdict(toy(tmp_path, code, said, kind=kind, role="fact"))
     assert not found.passed
     assert "table 3" in found.restates, found.reason
 

@@ -61,7 +61,7 @@ def flips(
                 up[a.name] = ranked[-1]
             if one(at[ranked[0]]) < one(got):
                 down[a.name] = ranked[0]
-    for together in (up, down) if held and not found else ():
+    for together in (up, down) if held and not found and claim.kind != "analogue" else ():
         if len(together) > 1 and _held(claim, _at(claim, together, labs)) != held:
             return tuple(together)
     return tuple(found)

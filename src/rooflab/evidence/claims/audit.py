@@ -10,9 +10,8 @@ poison    A datum that holds a published figure is shifted by 7 %: the figure mu
 rests     A figure that no engine prices follows two things at least, each with its source; one that follows a single
           number, and nothing else, only restates what was put in (`rests`). Nor may a modelled figure be a datum that
           the engine hardly changes.
-null      Without the paper's idea (technique taken out, method ablated, input disturbed as KEY.yaml says) the claim
-          fails, and the figure is the null that is stated; an executed one on every seed that is tried. Executed claims
-          that are no set-up facts must state one.
+null      Without the paper's idea the claim fails, by what was executed then (`controls`). Executed claims that are no
+          set-up facts must have such a control.
 physics   A modelled figure asks an engine, and follows what the engine says: it moves with a physical input, and with
           the model, the deployment or the engine, when those are changed behind the engine's door (`moves`); by 2 %
           and more with one of them, but for a bound, an order or a lack of difference. What KEY.yaml declares (`moves`)
@@ -35,7 +34,8 @@ from typing import Any, Final
 from rooflab.evidence.claims.assumed import narrow
 from rooflab.evidence.claims.chosen import is_chosen
 from rooflab.evidence.claims.code import Code
-from rooflab.evidence.claims.figures import MOVED, Labs, change, figure, numbers, said
+from rooflab.evidence.claims.controls import controlled
+from rooflab.evidence.claims.figures import Labs, change, figure
 from rooflab.evidence.claims.hidden import hidden
 from rooflab.evidence.claims.moves import LEAST, Moved, declared, engine_heard, hears, least_of
 from rooflab.evidence.claims.printed import answers_in_code, is_plain, sources_of
@@ -46,13 +46,9 @@ from rooflab.papers.expectation import Got
 from rooflab.papers.lab import SHIFT, Lab
 from rooflab.papers.paper import Paper
 
-__all__ = ["SEEDS", "Audit", "audit"]
+__all__ = ["Audit", "audit"]
 
-SEEDS: Final = (0, 1)
-"""Seeds that a null is tried on."""
 _BOUNDS: Final = ("at least", "at most", "order", "no difference")
-_NULL: Final = 0.1
-"""How near a figure without the idea has to come to its stated null, as a share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ def audit(claim: Claim, got: Got, lab: Lab, *, labs: Labs, code: Code, opened: S
     if poisoned.reason or poisoned.restates:
         return poisoned
     moved = declared(claim, got, labs)
-    reason = moved.reason or _null(claim, asked.inputs, labs, moved)
+    reason = moved.reason or controlled(claim, code, got, asked, labs=labs, moved=moved)
     if reason:
         return Audit(False, reason, moved=tuple(moved.names))
     if claim.expect.sort in _BOUNDS and claim.holds(got) and all(claim.holds(x) for x in moved.tried):
@@ -146,34 +142,6 @@ def _modelled(claim: Claim, code: Code, got: Got, asked: Asked, *, labs: Labs, m
         moved.reason = f"hardly follows its engine: half and double of what it is asked for move it by {most:.2%}"
     elif not claim.chooses and is_chosen(claim, got, labs, name):
         moved.reason = "is picked out of what its engines say of several set-ups, which KEY.yaml does not say (chooses)"
-    return ""
-
-
-def _null(claim: Claim, asked: tuple[str, ...], labs: Labs, moved: Moved) -> str:
-    """What is wrong with the claim's control; empty if nothing is. Adds what the control gives to what was tried."""
-    null = claim.null
-    if null is None:
-        needs = claim.kind == "executed" and claim.role != "fact"
-        return "has no control: KEY.yaml does not say what remains without the idea" if needs else ""
-    if null.by not in asked:
-        return f"its control takes away {null.by!r}, which it never asks for"
-    for seed in SEEDS if claim.kind == "executed" else SEEDS[:1]:
-        condition = Condition(
-            bare=null.by == "technique", ablated=null.by == "ablation", seed=seed,
-            disturbance="" if null.by in ("technique", "ablation") else null.by,
-        )  # fmt: skip
-        without = figure(claim, labs.get(condition))
-        if without is None:
-            if null.by == "technique":
-                continue  # a scenario that needs the technique to be done at all has no gain without it
-            return f"its control cannot be computed ({null.by} taken away, seed {seed})"
-        moved.tried.append(without)
-        if claim.holds(without):
-            return f"holds without its idea ({null.by} taken away, seed {seed}: {said(without)})"
-        if null.value is not None and any(
-            abs(x - null.value) > _NULL * max(abs(null.value), MOVED) for x in numbers(without)
-        ):
-            return f"without its idea it is {said(without)}, not {null.value:g} ({null.by} taken away, seed {seed})"
     return ""
 
 

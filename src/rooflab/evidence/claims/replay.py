@@ -37,16 +37,17 @@ class Learnt:
 
 class Replay(Lab):
     """A lab after the `answers` of another one. What it learns on the way is put into `learnt`, for the next one after
-    the same answers. Raises InputError when it is asked for more than those answers."""
+    the same answers; what a paper computed itself is given again, too, where it is costly or all of it is (`whole`).
+    Raises InputError when it is asked for more than those answers."""
 
     def __init__(
         self, engines: Engines, answers: Sequence[Answer], condition: Condition | None = None,
-        learnt: Learnt | None = None,
+        learnt: Learnt | None = None, *, whole: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(engines, condition)
         self._learnt = learnt or Learnt()
         self._next: Iterator[Answer] = iter(answers)
-        self._costly = sum(a.seconds for a in answers if not a.engine) > 4 * _COSTLY_S
+        self._costly = whole or sum(a.seconds for a in answers if not a.engine) > 4 * _COSTLY_S
 
     def with_technique(self, scenario: Scenario, technique: Technique | None) -> Scenario:
         """As ever, but each technique is put into a scenario once, even if that takes a search."""

@@ -135,7 +135,7 @@ def same_memory(lab: Lab) -> dict[str, float]:
     source = "the paper does not say how many conversations its pool was watched over"
     requests = round(lab.assume("conversations of the allocator's trace", 150, low=75, high=300, source=source))
     manager = Swapping(takes_back=lab.with_idea(), reuse=False, asynchronous=False, requests=requests)
-    used = manager.run(lab, busy(lab)).figure("pool in use")
+    used = lab.cached(("pool", str(manager)), lambda: manager.run(lab, busy(lab)).figure("pool in use"))
     assert used.baseline is not None
     return {"groups": used.value, "pages": used.baseline}
 

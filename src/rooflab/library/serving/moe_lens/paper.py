@@ -80,11 +80,16 @@ def overlap_gain(lab: Lab) -> float:
     step = lab.data("tokens a step", 20_000)
     source = "equation 7 is of the steady state, to which a longer batch lies nearer; no length is said"
     sequences = round(lab.assume("sequences of a long batch", 12_000, low=6_000, high=24_000, source=source))
-    found = run_batch(
-        prompt, output, sequences, cache_tokens=cache, stream_s=1.0, token_s=0.0, cached_s=0.0, step_tokens=step,
-        overlapped=lab.with_idea(),
-    )  # fmt: skip
-    return found.running * (prompt + output) / cache
+    overlapped = lab.with_idea()
+
+    def run() -> float:
+        return run_batch(
+            prompt, output, sequences, cache_tokens=cache, stream_s=1.0, token_s=0.0, cached_s=0.0, step_tokens=step,
+            overlapped=overlapped,
+        ).running  # fmt: skip
+
+    running = lab.cached(("batch", prompt, output, sequences, cache, step, overlapped), run)
+    return running * (prompt + output) / cache
 
 
 def _gains(lab: Lab) -> list[float]:

@@ -87,7 +87,8 @@ def widest(protective: int) -> int:
 @paper.claim("range")
 def unpacked_range(lab: Lab) -> float:
     """Largest magnitude over every group with ends in the protective range."""
-    return float(widest(lab.data("protective range", 119) if lab.with_idea() else INT8))
+    protective = lab.data("protective range", 119) if lab.with_idea() else INT8
+    return lab.cached(("widest", protective), lambda: float(widest(protective)))
 
 
 _CELLS: Final = {
