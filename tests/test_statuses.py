@@ -279,3 +279,15 @@ def test_engines_remember_for_unchanged_code_alone() -> None:
     with using(replace(active(), name="another")):
         assert labs.get(Condition(seed=7)).estimate(s) == 3
     assert labs.get(changes={("file", (1, 0, 1, 2)): 3.0}).estimate(s) == 4
+
+
+def test_a_stream_that_was_chosen_by_its_purpose_does_not_hold(tmp_path: Path) -> None:
+    """Among many purposes one is as published by seeds 0, 1 and 2; on eight it is not."""
+    streams = {i: Labs(api.engines()).get for i in range(400)}
+    shown = next(
+        i for i, lab in streams.items()
+        if all((lab(Condition(seed=s)).rng(f"p{i}").random(9) > 0.5).mean() > 0.6 for s in range(3))
+    )  # fmt: skip
+    code = CLAIM + f"    return float((lab.rng('p{shown}').random(len(lab.sample(Vectors))) > 0.5)[:9].mean())\n"
+    found = row(toy(tmp_path, code, expect={"at least": 0.6}, kind="executed", role="fact"))
+    assert "the seed" in found.flips

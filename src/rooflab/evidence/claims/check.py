@@ -24,7 +24,7 @@ from rooflab.evidence.claims.kept import Kept
 from rooflab.evidence.claims.ledger import History, ledger_near
 from rooflab.evidence.claims.opened import watching
 from rooflab.evidence.claims.row import Row, Status
-from rooflab.evidence.claims.spread import is_drawn, other_seeds, spread
+from rooflab.evidence.claims.spread import MORE, SEEDS, is_drawn, other_seeds, spread
 from rooflab.evidence.claims.untouched import altered, kept
 from rooflab.extras import MissingExtra
 from rooflab.papers.claim import Claim, NotModelled
@@ -184,7 +184,7 @@ def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) 
         left = _left(c, code, before)
         verdict = replace(verdict, passed=False, reason=left) if left else verdict
     turned = flips(c, got, tuple(assumed.values()), labs, p.constants)
-    seeds = other_seeds(c, labs) if drawn and code is not None else []
+    seeds = other_seeds(c, labs, SEEDS if priced else MORE) if drawn and code is not None else []
     if any(c.holds(other) != c.holds(got) for other in seeds):
         turned += ("the seed",)
     status, reason = _status(p, c, got, verdict, flips=turned, history=history, priced=priced)

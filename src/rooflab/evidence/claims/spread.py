@@ -11,10 +11,13 @@ from rooflab.papers.condition import Condition
 from rooflab.papers.expectation import Got
 from rooflab.papers.lab import Lab
 
-__all__ = ["SEEDS", "is_drawn", "other_seeds", "spread"]
+__all__ = ["MORE", "SEEDS", "is_drawn", "other_seeds", "spread"]
 
 SEEDS: Final = (1, 2)
 """Seeds beside the one that the figure is of."""
+MORE: Final = tuple(range(1, 9))
+"""The same where no engine is asked: streams of a paper's own are drawn anew in no time, and are told apart by purposes
+that it chose."""
 
 
 def is_drawn(lab: Lab) -> bool:
@@ -25,9 +28,9 @@ def is_drawn(lab: Lab) -> bool:
     )
 
 
-def other_seeds(claim: Claim, labs: Labs) -> list[Got]:
+def other_seeds(claim: Claim, labs: Labs, seeds: Sequence[int] = SEEDS) -> list[Got]:
     """The figure with each of the other seeds, as far as it can be computed."""
-    found = (figure(claim, labs.get(Condition(seed=seed, reseeded=True))) for seed in SEEDS)
+    found = (figure(claim, labs.get(Condition(seed=seed, reseeded=True))) for seed in seeds)
     return [got for got in found if got is not None]
 
 
