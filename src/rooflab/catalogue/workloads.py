@@ -73,7 +73,9 @@ def resolve(workload: Workload, where: str = "workload") -> Workload:
     if workload.trace is not None:
         path = str(locate(workload.trace, f"{where}.trace"))
         entry = _fit_cached(path, Path(path).stat().st_mtime_ns)
-        on_its_clock = all(getattr(workload, name) is None for name in ("rate", "concurrency", "batch", "scenario"))
+        on_its_clock = all(
+            getattr(workload, name) is None for name in ("rate", "concurrency", "batch", "burst", "scenario")
+        )
         rate = entry.rate if on_its_clock else workload.rate
         return replace(workload, trace=path, isl=entry.isl, osl=entry.osl, correlation=entry.correlation, rate=rate)
     if workload.like is None:
@@ -99,6 +101,7 @@ def resolve(workload: Workload, where: str = "workload") -> Workload:
         entry.sessions is not None
         and len(changes.keys() & {"isl", "osl"}) == 2
         and workload.sessions is None
+        and workload.burst is None
         and workload.prefixes is None
     ):
         changes["sessions"] = entry.sessions

@@ -63,6 +63,7 @@ FLAGS: Final = (
         ("isl", "TOKENS", "prompt length: 1024, 100..2000, or {lognormal: {mean: 1155, cv: 1.1}}"),
         ("osl", "TOKENS", "output length, likewise"),
         ("rate", "RATE", "open loop: requests arrive at this rate, for example 4/s"),
+        ("burst", "N", "so many requests, all sent at once (with concurrency: so many at a time), priced as a run"),
         ("concurrency", "N", "closed loop: requests in flight at all times"),
         ("batch-size", "N", "sequences that start together"),
         ("workload-scenario", "NAME", "max-throughput or batch1"),

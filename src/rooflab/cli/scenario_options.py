@@ -28,6 +28,15 @@ _TITLES: Final = {
     "deployment": "Deployment",
 }
 
+_WAYS: Final = {
+    "rate": ("concurrency", "batch", "burst", "scenario"),
+    "concurrency": ("rate", "batch", "scenario"),
+    "batch": ("rate", "concurrency", "burst", "scenario"),
+    "burst": ("rate", "batch", "scenario", "requests"),
+    "scenario": ("rate", "concurrency", "batch", "burst"),
+}
+"""Ways of arriving, each with those that cannot stand beside it; a burst may be sent so many at a time."""
+
 _OF_A_SOURCE: Final = frozenset({"isl", "osl", "correlation", "arrivals", "arrivals_cv", "sessions", "like", "trace"})
 
 
@@ -98,9 +107,10 @@ def _set(merged: dict[str, Any], place: str, value: Any) -> None:
         current = _spelled(current)
     if not isinstance(current, Mapping):
         raise InputError(f"cannot be changed by a flag: it is {current!r}, not fields", section)
-    if place in ("workload.rate", "workload.concurrency", "workload.batch", "workload.scenario"):
+    if section == "workload" and key in _WAYS:
         # the ways of arriving exclude each other: the flag's replaces the file's
-        current = {k: v for k, v in current.items() if k not in ("rate", "concurrency", "batch", "scenario")}
+        others = (*_WAYS[key], *(["concurrency"] if key == "burst" and "burst" not in current else []))
+        current = {k: v for k, v in current.items() if k not in others}
     merged[section] = {**current, key: value}
 
 

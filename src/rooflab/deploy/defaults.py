@@ -28,7 +28,8 @@ _LLAMACPP_SLOTS: Final = 4
 
 
 def users_at_once(workload: Workload) -> int:
-    """Sequences that a load asks an engine to hold at the same time; 0 where requests arrive by themselves."""
+    """Sequences that a load asks an engine to hold at the same time; 0 where requests arrive by themselves, or in a
+    burst that no client holds back, which tells the engine nothing."""
     return workload.batch or workload.concurrency or (1 if workload.scenario == "batch1" else 0)
 
 

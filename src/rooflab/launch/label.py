@@ -109,6 +109,7 @@ def load_label(scenario: Scenario) -> str:
         "trace": f"{significant(w.rate or 0.0)} requests/s of a trace",
         "closed": f"{w.concurrency} users at once",
         "static": f"batch {w.batch or 1}",
+        "burst": f"a burst of {w.burst}" + (f" ({w.concurrency} in flight)" if w.concurrency else ""),
         "max-throughput": "as many requests as the targets allow",
     }[w.mode]
     if scenario.model.vision:

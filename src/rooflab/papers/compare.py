@@ -147,7 +147,9 @@ def _listed(c: Change) -> str:
 
 def at_capacity(scenario: Scenario) -> Scenario:
     """The same requests, as many at once as fit: what the deployment can do when it is never idle."""
-    return scenario.with_workload(rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput")
+    return scenario.with_workload(
+        rate=None, concurrency=None, batch=None, burst=None, trace=None, scenario="max-throughput"
+    )
 
 
 def measure(scenario: Scenario, engine: str = "estimate") -> Measured:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -56,10 +56,16 @@ def limit_of(choices: tuple[Choice, ...]) -> Limit | None:
     return Limit(per_gpu, ratio, f"{text}, at {busy * 100:.0f} % load" if busy < 0.995 else text)
 
 
+_LOADS: Final = ("rate", "burst", "concurrency", "batch")
+"""Fields of a workload that say how much is asked for; the first that is given does."""
+
+
 def scaled_load(workload: Workload, factor: float) -> Workload | None:
     """The workload with `factor` times the load; None where the load is open-ended."""
     if workload.rate is not None:
         return replace(workload, rate=workload.rate * factor)
+    if workload.burst is not None:
+        return replace(workload, burst=max(round(workload.burst * factor), 1))
     if workload.concurrency is not None:
         return replace(workload, concurrency=max(round(workload.concurrency * factor), 1))
     if workload.batch is not None:
@@ -85,7 +91,7 @@ def sensitivity(best: Choice, target: Objective) -> tuple[Shift, ...]:
     for factor in (0.8, 1.2):
         load = scaled_load(w, factor)
         if load is not None and load != w:
-            name = "rate" if w.rate is not None else "concurrency" if w.concurrency is not None else "batch"
+            name = next(n for n in _LOADS if getattr(w, n) is not None)
             variants.append((name, factor, load))
         if not s.model.vision:
             variants.append(("isl", factor, replace(w, isl=scaled_lengths(w.isl, factor))))
@@ -93,7 +99,7 @@ def sensitivity(best: Choice, target: Objective) -> tuple[Shift, ...]:
             variants.append(("osl", factor, replace(w, osl=scaled_lengths(w.osl, factor))))
     if not variants:
         return ()
-    variants.sort(key=lambda v: (["rate", "concurrency", "batch", "isl", "osl"].index(v[0]), v[1]))
+    variants.sort(key=lambda v: ([*_LOADS, "isl", "osl"].index(v[0]), v[1]))
     scenarios = [replace(s, workload=load) for _, _, load in variants]
     judged = judge_rows(scenarios, [s.deployment] * len(variants))
     now = float(best.metrics[target.metric])
@@ -141,6 +147,8 @@ def _headroom(choices: tuple[Choice, ...]) -> list[str]:
 def _until(scenarios: list[Scenario], judged: Judged, rows: range, broken: int | None) -> str:
     def load(r: int) -> str:
         w = scenarios[r].workload
+        if w.burst is not None:
+            return f"a burst of {w.burst:,}"
         return f"{significant(w.rate)} requests/s" if w.rate is not None else f"{w.concurrency} users"
 
     if broken is None:

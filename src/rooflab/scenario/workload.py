@@ -29,15 +29,16 @@ from rooflab.scenario.traffic import (
 __all__ = ["Lengths", "Mode", "Workload", "quantiles", "read_lengths", "read_workload"]
 
 _PROBES: Final = 64
-Mode = Literal["open", "closed", "static", "max-throughput", "trace"]
+Mode = Literal["open", "closed", "static", "burst", "max-throughput", "trace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Requests of `isl` prompt and `osl` generated tokens, arriving in one of five ways.
+    """Requests of `isl` prompt and `osl` generated tokens, arriving in one of six ways.
 
     `rate` (requests/s, open loop), `concurrency` (closed loop: a finished request is replaced at once),
-    `batch` (all start together, none joins), `scenario` "max-throughput" (as many as fit) or "batch1",
+    `batch` (all start together, none joins), `burst` (so many requests, all sent at once or `concurrency` at a time;
+    the run is over when the last is answered), `scenario` "max-throughput" (as many as fit) or "batch1",
     `trace` (a file; with `rate` its clock is stretched to that mean rate, with `concurrency` only its lengths count).
     `like` names a shipped workload whose lengths, correlation, burstiness and sessions are used where none are given.
     `rounds`, `length_jitter` and `start` describe a closed-loop client: requests per user, spread of lengths below the
@@ -59,6 +60,7 @@ class Workload:
     rate: float | None = None
     concurrency: int | None = None
     batch: int | None = None
+    burst: int | None = None
     scenario: Literal["max-throughput", "batch1"] | None = None
     trace: str | None = None
     like: str | None = None
@@ -89,6 +91,8 @@ class Workload:
     @property
     def mode(self) -> Mode:
         """How requests arrive."""
+        if self.burst is not None:
+            return "burst"
         if self.trace is not None:
             return "trace"
         if self.rate is not None:
@@ -185,6 +189,7 @@ WORKLOAD_READERS: Final[dict[str, fields.Reader]] = {
     "rate": fields.quantity("rate"),
     "concurrency": fields.at_least(1),
     "batch": fields.at_least(1),
+    "burst": fields.at_least(1, 10**7),
     "scenario": fields.choice("max-throughput", "batch1"),
     "trace": fields.text,
     "like": fields.text,
@@ -210,13 +215,21 @@ WORKLOAD_READERS: Final[dict[str, fields.Reader]] = {
 
 
 def read_workload(value: Any, where: str = "workload") -> Workload:
-    """A workload from its mapping; exactly one way of arriving may be given (none: max-throughput)."""
+    """A workload from its mapping; exactly one way of arriving may be given (none: max-throughput), but a burst may be
+    sent `concurrency` at a time."""
     if isinstance(value, Workload):
         return value
     workload = fields.read(Workload, value, where, WORKLOAD_READERS)
-    given = [k for k in ("rate", "concurrency", "batch", "scenario") if getattr(workload, k) is not None]
+    ways = ("rate", "concurrency", "batch", "burst", "scenario")
+    given = [k for k in ways if getattr(workload, k) is not None]
+    if given == ["concurrency", "burst"]:
+        given = ["burst"]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} exclude each other; keep one", where)
+    if workload.burst is not None and workload.requests is not None:
+        raise InputError("burst says how many requests there are; leave requests out", f"{where}.requests")
+    if workload.burst is not None and workload.sessions is not None:
+        raise InputError("a burst has no sessions: its requests are all there at once", f"{where}.sessions")
     if workload.isl.mean <= 0:
         raise InputError("a prompt has at least one token", f"{where}.isl")
     if workload.prefixes is not None and workload.shared_prefix:

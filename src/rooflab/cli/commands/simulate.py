@@ -92,7 +92,9 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
     )
     for line in found.warnings:
         click.echo(f"! {line}")
-    _show(scenario.with_workload(rate=found.rate, concurrency=None, batch=None, scenario=None), found.result)
+    _show(
+        scenario.with_workload(rate=found.rate, concurrency=None, batch=None, burst=None, scenario=None), found.result
+    )
     return 0
 
 

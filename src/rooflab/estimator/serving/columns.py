@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rooflab.costs.engine_constants import engine_overhead
 from rooflab.deploy.rules import EngineRules, engine_rules, scheduler_of
 from rooflab.deploy.stack import EngineStack, representatives
+from rooflab.estimator.serving.burst_sent import Sent, answers
 from rooflab.estimator.serving.first_token import Admission
 from rooflab.estimator.serving.lengths import shape
 from rooflab.estimator.serving.load import NO_BUDGET
@@ -23,7 +24,7 @@ __all__ = ["MODES", "Table"]
 
 Array = npt.NDArray[np.float64]
 
-MODES: Final = ("static", "closed", "open")
+MODES: Final = ("static", "closed", "open", "burst")
 _UNCHUNKED: Final = ("fastertransformer", "transformers", "pytorch", "onnxruntime")
 """Engines that always prefill whole prompts."""
 
@@ -42,6 +43,7 @@ class Table:
         by_id = {id(s.workload): s.workload for s in scenarios}
         w = [by_id[key] for key in seen]
         self.scenarios, self.model, self.memory_rows = scenarios, model, memory
+        self._distinct, self._which = distinct, which
 
         def column(values: Sequence[Any]) -> Array:
             out: Array = np.array(values, dtype=np.float64)[of]
@@ -86,12 +88,13 @@ class Table:
         self.rounds = column([x.each_user for x in w])
         self.burst = column([x.start != "staggered" for x in w]) > 0
         self.lockstep = column([x.start == "lockstep" for x in w]) > 0
-        modes = ["static" if x.mode == "static" else "open" if x.mode in ("open", "trace") else "closed" for x in w]
-        self.mode = column([MODES.index(m) for m in modes])
+        modes = {"static": "static", "open": "open", "trace": "open", "burst": "burst"}
+        self.mode = column([MODES.index(modes.get(x.mode, "closed")) for x in w])
         wanted = [x.concurrency or 0 for x in w]
         self.users = column(wanted)
         self.rate = column([x.rate or 0.0 for x in w])
         self.batch = column([x.batch or (1 if x.scenario == "batch1" else 0) for x in w])
+        self.burst_size = column([x.burst or 0 for x in w])
 
     def _limits(
         self,
@@ -102,7 +105,8 @@ class Table:
         """Columns of what engines are set to and add."""
         # fewer requests than engines leave the rest without any: a request is on one engine, whatever stands beside it
         replicas = by_deployment([d.cluster.replicas for d in distinct])
-        together = np.where(self.mode == MODES.index("static"), self.batch, self.users)
+        sent = np.where(self.users > 0, np.minimum(self.users, self.burst_size), self.burst_size)
+        together = np.choose(self.mode.astype(int), (self.batch, self.users, self.users, sent))
         self.in_use = np.where(together > 0, np.minimum(np.maximum(together, 1.0), replicas), replicas)
         self.idle = replicas - self.in_use
         self.devices = by_deployment([d.devices for d in distinct])
@@ -137,6 +141,38 @@ class Table:
         self.yields = by_deployment(
             [d.runtime.speculation.tokens_per_step if d.runtime.speculation else 1.0 for d in distinct]
         )
+
+    def sent(self, rows: npt.NDArray[np.bool_]) -> Sent:
+        """The bursts of `rows`, before each of the engines that are in use."""
+        rules = [self.rules(self._distinct[i]) for i in self._which[rows]]
+        estimate = np.array([r.estimate for r in rules])
+        engines, users = self.in_use[rows], self.users[rows]
+        held = np.where(users > 0, users, np.inf)
+        flight = np.minimum(held, self.burst_size[rows])
+        return Sent(
+            count=np.ceil(self.burst_size[rows] / engines), mean=self.burst_size[rows] / engines, engines=engines,
+            flight=np.where(users > 0, np.maximum(np.floor(held / engines), 1.0), np.inf),
+            frontend_s=self.frontend_s[rows]
+            + self.frontend_user_s[rows] * np.where(users > 0, flight, 0.0) / engines,
+            places=self.max_seqs[rows],
+            room=np.where(self.length[rows] > 0, self.capacity[rows] * self.length[rows], np.inf),
+            answers=self._answers(rows), whole=np.array([r.reserve == "whole" for r in rules]),
+            gated=np.array([r.gated for r in rules]) | ~self.causal[rows],
+            estimate=(estimate[:, 0], estimate[:, 1], estimate[:, 2]),
+            spare=np.array([r.watermark for r in rules]),
+        )  # fmt: skip
+
+    def _answers(self, rows: npt.NDArray[np.bool_]) -> Array:
+        """Tokens of the answers of `rows` by their shares."""
+        known: dict[int, Array] = {}
+        out = []
+        for i in np.flatnonzero(rows).tolist():
+            w = self.scenarios[i].workload
+            if id(w) not in known:
+                known[id(w)] = answers(w)
+            out.append(known[id(w)] * (self.osl[i] > 0))
+        all_of: Array = np.maximum(np.stack(out), 1.0)
+        return all_of
 
     @staticmethod
     def rules(deployment: Deployment) -> EngineRules:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from rooflab.deploy.stack import EngineStack, stack
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimator.serving.answer import Estimate, ValueOf
 from rooflab.estimator.serving.arrivals import Arrivals
+from rooflab.estimator.serving.bursts import burst
 from rooflab.estimator.serving.columns import Table
 from rooflab.estimator.serving.first_token import Client
 from rooflab.estimator.serving.groups import groups_of
@@ -27,7 +27,7 @@ from rooflab.estimator.serving.load import Case, Steady, steady_state
 from rooflab.estimator.serving.loops import Users, closed_loop, open_loop
 from rooflab.estimator.serving.metrics import metrics_of
 from rooflab.estimator.serving.modes import in_step, static_batch
-from rooflab.estimator.serving.outcome import Outcome
+from rooflab.estimator.serving.outcome import Outcome, joined
 from rooflab.memory.explain import Misfit
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -119,7 +119,10 @@ def _answers(
             out.append(Infeasible(misfit.why(float(columns.length[i]))))
             continue
         final = replace(scenario, deployment=deployments[i])
-        out.append(Estimate(final, dict(zip(names, rows[i], strict=True)), columns.saturated[i].item(), value_of))
+        metrics = dict(zip(names, rows[i], strict=True))
+        if scenario.workload.mode != "burst":  # nothing else has an end
+            del metrics["duration_s"]
+        out.append(Estimate(final, metrics, columns.saturated[i].item(), value_of))
     return out
 
 
@@ -158,7 +161,7 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
     case = _case(t, encoder, which)
     limit = np.maximum(np.minimum(t.capacity_steady, t.max_seqs), 1.0)
     parts: list[tuple[npt.NDArray[np.bool_], Outcome]] = []
-    static, closed, opened = (t.mode == i for i in range(3))
+    static, closed, opened, bursts = (t.mode == i for i in range(4))
     if static.any():
         c = case.take(static)
         batch = np.maximum(t.batch[static], 1.0) / t.in_use[static]
@@ -191,7 +194,9 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
             frontend_s=t.frontend_s[opened], admission=t.admission(opened),
         )  # fmt: skip
         parts.append((opened, found))
-    return _join(parts, len(t.isl))
+    if bursts.any():
+        parts.append((bursts, burst(costs, case.take(bursts), t.sent(bursts))))
+    return joined(parts, len(t.isl))
 
 
 def _together(t: Table, costs: StepCosts, case: Case, rows: npt.NDArray[np.bool_], limit: Array) -> Outcome:
@@ -203,22 +208,3 @@ def _together(t: Table, costs: StepCosts, case: Case, rows: npt.NDArray[np.bool_
         frontend_s=t.frontend_s[rows] + t.frontend_user_s[rows] * users, convoy=t.convoy[rows],
         admission=t.admission(rows), endless=endless,
     )  # fmt: skip
-
-
-def _join(parts: list[tuple[npt.NDArray[np.bool_], Outcome]], n: int) -> Outcome:
-    """One outcome from those of disjoint masks."""
-    if len(parts) == 1:
-        return parts[0][1]
-
-    def join(values: list[Any]) -> Any:
-        first = values[0]
-        if isinstance(first, dict):
-            return {k: join([v[k] for v in values]) for k in first}
-        if isinstance(first, tuple):
-            return type(first)(*(join(list(column)) for column in zip(*values, strict=True)))
-        out = np.empty(n, dtype=first.dtype)
-        for (mask, _), v in zip(parts, values, strict=True):
-            out[mask] = v
-        return out
-
-    return Outcome(**{f: join([getattr(o, f) for _, o in parts]) for f in Outcome.__dataclass_fields__})

@@ -35,6 +35,7 @@ __all__ = [
     "decode_step",
     "lanes_in_use",
     "mixed_step",
+    "pairs",
     "prefill_seconds",
     "steady_state",
 ]
@@ -138,7 +139,7 @@ def decode_step(costs: StepCosts, case: Case, n: Array, context: Array | None = 
     )
 
 
-def _pairs(case: Case, tokens: Array, prompts: Array) -> Array:
+def pairs(case: Case, tokens: Array, prompts: Array) -> Array:
     """Query-key pairs of `tokens` prompt tokens that belong to `prompts` whole prompts or parts of one."""
     # a token meets half of its own prompt on average, and all of a prefix that was cached before it
     # (long prompts have more tokens, and each of theirs meets more)
@@ -165,7 +166,7 @@ def prefill_seconds(
         context=zero,
         n_prefill=np.maximum(per_step, np.minimum(prompts, 1.0)),
         prefill_tokens=total / steps,
-        area=_pairs(case, total, prompts) / steps,
+        area=pairs(case, total, prompts) / steps,
         rows=np.maximum(per_step, 1.0),
         idle=idle,
     )
@@ -182,7 +183,7 @@ def mixed_step(costs: StepCosts, case: Case, n: Array, q: Array) -> StepResult:
         context=n * case.mean_context,
         n_prefill=np.where(q > 0, prompts, 0.0),
         prefill_tokens=q,
-        area=_pairs(case, q, prompts),
+        area=pairs(case, q, prompts),
     )
 
 

@@ -38,6 +38,7 @@ def metrics_of(t: Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.int
     for name, values in (("ttft_s", o.ttft_s), ("tpot_s", o.tpot_s), ("itl_s", o.itl_s), ("e2e_s", o.e2e_s)):
         for stat in STATS:
             m[f"{name}_{stat}"] = np.broadcast_to(values[stat], requests.shape)
+    m["duration_s"] = np.where(t.burst_size > 0, t.burst_size / requests, np.nan)
     memory = t.memory_rows
     m["goodput_requests_per_s"] = requests * _attained(t, m)
     m["running"] = o.running * t.in_use

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepResult
 
-__all__ = ["STATS", "Outcome"]
+__all__ = ["STATS", "Outcome", "joined"]
 
 Array = npt.NDArray[np.float64]
 
@@ -38,3 +38,22 @@ class Outcome:
     utilisation: Array
     saturated: npt.NDArray[np.bool_]
     waves: Array
+
+
+def joined(parts: list[tuple[npt.NDArray[np.bool_], Outcome]], n: int) -> Outcome:
+    """One outcome from those of disjoint masks."""
+    if len(parts) == 1:
+        return parts[0][1]
+
+    def join(values: list[Any]) -> Any:
+        first = values[0]
+        if isinstance(first, dict):
+            return {k: join([v[k] for v in values]) for k in first}
+        if isinstance(first, tuple):
+            return type(first)(*(join(list(column)) for column in zip(*values, strict=True)))
+        out = np.empty(n, dtype=first.dtype)
+        for (mask, _), v in zip(parts, values, strict=True):
+            out[mask] = v
+        return out
+
+    return Outcome(**{f: join([getattr(o, f) for _, o in parts]) for f in Outcome.__dataclass_fields__})

@@ -78,6 +78,8 @@ def _pools(scenario: Scenario) -> tuple[tuple[Engine, ...], Prompts, Engine]:
     w = scenario.workload
     if w.mode == "static":
         raise InputError("a static batch has no use for prefill and decode pools", "deployment.pools")
+    if w.mode == "burst":
+        raise InputError("a burst before pools has no closed form (simulate answers for it)", "workload.burst")
     engines = engines_of(scenario)
     prefill = tuple(e for e in engines if e.pool is not None and e.pool.role == "prefill")
     decode = [e for e in engines if e not in prefill]

@@ -52,6 +52,7 @@ _LOADS: Final = {
     "static": "static batch",
     "single": "single stream",
     "closed": "closed loop",
+    "burst": "burst",
     "open": "open loop",
     "trace": "open loop",
     "max-throughput": "saturated",

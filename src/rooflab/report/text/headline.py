@@ -39,6 +39,7 @@ def load_words(workload: Workload, model: Model | None = None) -> str:
         "trace": f"{significant(workload.rate or 0)} requests/s" if workload.rate else "a trace",
         "closed": f"{workload.concurrency or 0:,} {'request' if workload.concurrency == 1 else 'requests'} in flight",
         "static": f"a batch of {workload.batch or 1:,}",
+        "burst": f"a burst of {workload.burst or 0:,}{_at_a_time(workload)}",
         "max-throughput": "as many requests as fit",
     }[workload.mode]
     if model is not None and model.vision:
@@ -48,6 +49,10 @@ def load_words(workload: Workload, model: Model | None = None) -> str:
         lengths += f", {_length(workload.osl)} out"
     source = f" ({workload.like or workload.trace})" if workload.like or workload.trace else ""
     return f"{how}, {lengths}{source}"
+
+
+def _at_a_time(workload: Workload) -> str:
+    return "" if workload.concurrency is None else f", {workload.concurrency:,} in flight"
 
 
 def _length(lengths: Lengths) -> str:

@@ -156,7 +156,7 @@ class _Search:
 
         def holds(rate: float) -> bool:
             load = self.scenario.with_workload(
-                rate=rate, concurrency=None, batch=None, scenario=None, requests=n, seed=seed
+                rate=rate, concurrency=None, batch=None, burst=None, scenario=None, requests=n, seed=seed
             )
             found = steady(simulate(load, tell=self.tell, partial=False))
             if found is None or not _holds(found):

@@ -9,6 +9,7 @@ for the prompts of one step, so the next requests make it into the step after th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,7 +62,7 @@ def client_of(scenario: Scenario, owners: list[Engine]) -> Client:
         engine_overhead(e.deployment.runtime, moe=e.model.is_moe, family=e.hardware.device.family) for e in owners
     ]
     w = scenario.workload
-    users = (w.concurrency or 0) / len(owners)
+    users = min(w.concurrency or 0, w.burst or math.inf) / len(owners)
     between = 1.0 if scenario.deployment.cluster.pools else 0.0
     delay_s = np.array([o.frontend_s + between * o.handoff_s + o.frontend_user_s * users for o in overheads])
     if w.mode == "static":  # a batch is handed to the engine itself

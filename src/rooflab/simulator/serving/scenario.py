@@ -261,7 +261,7 @@ def saturation(
 
     def holds(rate: float) -> bool:
         nonlocal best
-        asked = scenario.with_workload(rate=rate, concurrency=None, batch=None, scenario=None)
+        asked = scenario.with_workload(rate=rate, concurrency=None, batch=None, burst=None, scenario=None)
         result = simulate(asked, tell=tell, partial=False)
         fine = _holds(result)
         if fine and rate > best[0]:

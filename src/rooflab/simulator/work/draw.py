@@ -37,8 +37,10 @@ _LEFT: Final = 0.25
 
 
 def request_count(workload: Workload) -> int:
-    """How many requests the workload makes: `requests`, else rounds x concurrency (and two rounds that do not count of
-    users that have been at it for long), the batch, or OPEN_REQUESTS."""
+    """How many requests the workload makes: the burst, or `requests`, else rounds x concurrency (and two rounds that do
+    not count of users that have been at it for long), the batch, or OPEN_REQUESTS."""
+    if workload.burst is not None:
+        return workload.burst
     if workload.requests is not None:
         return workload.requests
     if workload.mode == "closed":
@@ -238,7 +240,7 @@ def _times(workload: Workload, rows: _Rows) -> tuple[F64, I64, F64, npt.NDArray[
     arrival = starts[conversation]
     if workload.sessions is None:
         after = np.full(n, OPEN, dtype=np.int64)
-        if workload.mode == "closed":
+        if workload.mode in ("closed", "burst") and workload.concurrency is not None:
             after[workload.concurrency :] = SHARED
         return arrival, after, np.zeros(n), slice(None)
     pause = _pauses(workload, workload.sessions, n)

@@ -54,15 +54,16 @@ def trace_work(workload: Workload, *, slo: SLO) -> Requests:
     """The requests of a workload with a trace, cut or repeated to `requests`.
 
     They come on the trace's clock stretched to `rate`; by the workload's arrival process where the trace has lengths
-    only; `concurrency` at a time; or all at once for a batch or a max-throughput run.  Classes, clients and adapters
-    are drawn for each request. Raises InputError for lengths only without any of these.
+    only; `concurrency` at a time; or all at once for a batch, a burst or a max-throughput run.  Classes, clients and
+    adapters are drawn for each request. Raises InputError for lengths only without any of these.
     """
     assert workload.trace is not None
     path = Path(workload.trace)
     trace = _cached(path, path.stat().st_mtime_ns if path.exists() else 0)
     requests = trace_requests(trace)
-    if workload.requests is not None:
-        requests = repeat(requests, workload.requests)
+    wanted = workload.burst or workload.requests
+    if wanted is not None:
+        requests = repeat(requests, wanted)
     n = len(requests)
     arrival, after = _arrivals(workload, trace, requests)
     seed, classes, clients, adapters = workload.seed, workload.classes, workload.clients, workload.adapters
@@ -90,7 +91,7 @@ def _arrivals(workload: Workload, trace: Trace, requests: Requests) -> tuple[F64
     if workload.concurrency is not None:
         after[workload.concurrency :] = SHARED
         return np.zeros(n), after
-    if workload.batch is not None or workload.scenario is not None:
+    if workload.mode == "burst" or workload.batch is not None or workload.scenario is not None:
         return np.zeros(n), after
     if trace.rate_per_s is not None:
         return requests.arrival_s * (trace.rate_per_s / (workload.rate or trace.rate_per_s)), after

@@ -88,7 +88,9 @@ def continuous_landscape(scenario: Scenario, batches: Sequence[int] = BATCHES) -
     from rooflab.simulator.serving.scenario import simulate
 
     found: dict[Key, float] = {}
-    all_at_once = scenario.with_workload(rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput")
+    all_at_once = scenario.with_workload(
+        rate=None, concurrency=None, batch=None, burst=None, trace=None, scenario="max-throughput"
+    )
     for n in (n for n in GPUS if n <= scenario.hardware.count):
         one = all_at_once.with_deployment(tp=n, pp=1, dp=1, replicas=1)
         for b in (b for b in batches if b < 2 * (scenario.workload.requests or 1)):

@@ -122,7 +122,7 @@ class Tune(Method[Scenario]):
             return self._family(lab, given)
         require(given.model.kind == "decoder", f"{given.model.name} keeps no running batch to size")
         base = given.with_deployment(pools=(), replicas=None, tp=None).with_workload(
-            rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput",
+            rate=None, concurrency=None, batch=None, burst=None, trace=None, scenario="max-throughput",
             requests=self.requests or given.workload.requests or 500,
         )  # fmt: skip
         engines: tuple[Engine, ...] = ("static", "continuous") if self.engine == "both" else (self.engine,)

@@ -43,7 +43,7 @@ class OfflineThroughput(Method[Scenario]):
         require(given.model.kind == "decoder", f"{given.model.name} is no decoder: it serves no tokens")
         tokens = given.deployment.limits.max_num_batched_tokens or self.batch
         full = given.with_workload(
-            rate=None, concurrency=None, batch=None, trace=None, scenario="max-throughput"
+            rate=None, concurrency=None, batch=None, burst=None, trace=None, scenario="max-throughput"
         ).with_deployment(max_num_batched_tokens=tokens)
         plain = float(lab.estimate(full).metrics[_METRIC])
         given_layer = layer(lab, full)

@@ -123,7 +123,14 @@ class Budgets(Method[Scenario]):
     def fleet(self, lab: Lab, given: Scenario) -> Fleet:
         """Clusters of the scenario's engines under its requests."""
         load = given.with_workload(
-            rate=1.0, concurrency=None, batch=None, scenario=None, trace=None, arrivals="poisson", arrivals_cv=1.0
+            rate=1.0,
+            concurrency=None,
+            batch=None,
+            burst=None,
+            scenario=None,
+            trace=None,
+            arrivals="poisson",
+            arrivals_cv=1.0,
         )
         return Fleet(
             lab, lambda device, machines: _machines_of(lab, load, device, machines),

@@ -40,7 +40,7 @@ class Handover(Method[Scenario]):
         two = replace(given, hardware=replace(one, count=2 * one.count)).with_deployment(tp=one.count, replicas=2)
         alone = two.with_workload(
             isl=_fixed(given.workload.isl, prompt), osl=_fixed(given.workload.osl, 2.0), correlation=0.0, requests=1,
-            rate=1.0, concurrency=None, batch=None, scenario=None, trace=None,
+            rate=1.0, concurrency=None, batch=None, burst=None, scenario=None, trace=None,
         )  # fmt: skip
         plain = float(lab.simulate(alone).metrics["tpot_s_mean"])
         later = {

@@ -25,7 +25,7 @@ _MIXED: Final = "all engines mixed"
 def _idle(scenario: Scenario) -> Scenario:
     """A few requests, each alone."""
     return scenario.with_workload(
-        rate=0.01, concurrency=None, batch=None, trace=None, scenario=None, requests=200, arrivals="poisson"
+        rate=0.01, concurrency=None, batch=None, burst=None, trace=None, scenario=None, requests=200, arrivals="poisson"
     )
 
 
