@@ -16,6 +16,7 @@ from rooflab.errors import InputError
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.front import estimate_many
 from rooflab.scenario.scenario import Scenario
+from rooflab.scenario.write import written
 from rooflab.simulator.serving.scenario import simulate
 
 PAIRS = (
@@ -161,6 +162,11 @@ def test_a_client_that_holds_back() -> None:
 def test_what_a_burst_excludes(given_: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         asked(10, **given_)
+
+
+def test_a_burst_is_written_as_it_is_read() -> None:
+    scenario = asked(40, concurrency=3)
+    assert rl.load(written(scenario)).workload == scenario.workload
 
 
 def test_pools_have_no_closed_form() -> None:

@@ -54,7 +54,7 @@ times = st.one_of(
 )  # fmt: skip
 loads = st.sampled_from(
     ({"rate": "4/s"}, {"rate": 0.37}, {"concurrency": 64}, {"batch": 8}, {"scenario": "max-throughput"}, {},
-     {"scenario": "batch1"}, {"burst": 40, "concurrency": 3}, {"like": "azure-conv"}, {"like": "sharegpt", "concurrency": 9})
+     {"scenario": "batch1"}, {"like": "azure-conv"}, {"like": "sharegpt", "concurrency": 9})
 )  # fmt: skip
 traffic = st.fixed_dictionaries({}, optional={
     "isl": lengths, "osl": lengths, "arrivals": st.sampled_from(("gamma", "uniform", "burst", "diurnal")),
