@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import shelf
 
@@ -129,3 +131,40 @@ def test_a_check_goes_on_and_says_no(faulty: Path, capsys: pytest.CaptureFixture
     assert json.loads(out)[0]["paper"] == "faulty"
     assert err == "left out: syntax: cannot be loaded (SyntaxError: invalid syntax (syntax.py, line 1))\n"
     assert run(["papers", "check", "syntax", "exits", "--workers", "1"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        ({"budget_s": -1}, "budget_s: -1 is no time"), ({"budget_s": float("nan")}, "budget_s: nan"),
+        ({"seeds": 0}, "seeds: 0"), ({"seeds": True}, "seeds: True"), ({"seed": -1}, "seed: -1"),
+    ],
+)  # fmt: skip
+def test_terms_that_cannot_be_kept(terms: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Terms(**terms)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["splitwise", "azure-code", "--method", "size_pools", "--set", "rate=1000000"], 1, "if nothing waited"),
+        (["splitwise", "azure-code", "--method", "size_pools", "--set", "machines=100000"], 2, "at most 1000"),
+        (["splitwise", "azure-code", "--method", "size_pools", "--set", "token=[a]"], 2, "is no text"),
+        (["splitwise", "--method", "budgets", "--set", "hosts=100000000"], 2, "at most 1000"),
+        (["kinetics", "--method", "scaling_law", "--set", "trials=1e9"], 2, "at most 100000"),
+        (["kinetics", "--method", "scaling_law", "--set", "budget="], 2, "scaling_law.budget: has no value"),
+        (["kinetics", "--method", "scaling_law", "--set", "arithmetic="], 2, "has no value"),
+    ],
+)
+def test_settings_that_never_end_or_are_none(
+    capsys: pytest.CaptureFixture[str], words: list[str], status: int, said: str
+) -> None:
+    assert run(["papers", "run", *words]) == status
+    assert said in capsys.readouterr().err
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "whole.npz", w=np.arange(4096).reshape(64, 64))
+    assert run(["papers", "run", "qserve", str(tmp_path / "whole.npz")]) == 1
+    assert "w holds int64" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from types import NoneType
@@ -132,6 +133,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
                 raise InputError(f"{value!r} is out of range; {check}", where)
         return value
     if origin is Literal:
+        if value is None and None not in get_args(kind):
+            raise InputError("has no value", where)
         if value not in get_args(kind):
             raise unknown("choice", str(value), [str(a) for a in get_args(kind)], where)
         return value
@@ -140,6 +143,10 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if value is None and NoneType in members:
             return None
         return _read(next(m for m in members if m is not NoneType), value, where)
+    if kind is str:
+        return _text(value, where)
+    if value is None:
+        raise InputError("has no value", where)
     if kind in (int, float) and isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)  # YAML takes 1e-3, without a point, for a text
     if kind is int and not _is_whole(value):
@@ -148,7 +155,14 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         raise InputError(f"{value!r} is not a number", where)
     if kind is bool and not isinstance(value, bool):
         raise InputError(f"{value!r} is not true or false", where)
-    return kind(value) if kind in (int, float, str) else value
+    return kind(value) if kind in (int, float) else value
+
+
+def _text(value: Any, where: str) -> str:
+    """A text; nothing at all is an empty one, and a number or a date that was meant as a text is one."""
+    if isinstance(value, (Mapping, list, tuple, set, bool)):
+        raise InputError(f"{value!r} is no text", where)
+    return "" if value is None else str(value)
 
 
 def _is_whole(value: Any) -> bool:

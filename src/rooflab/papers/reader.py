@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from rooflab.errors import InputError
 from rooflab.files import user_cache
 from rooflab.inputs.content import digest
 from rooflab.inputs.convert import opened
@@ -47,6 +48,15 @@ class Terms:
     keep: bool = True
     folder: Path | None = None
     told: Callable[[str, Step], None] | None = None
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.seeds, int) and not isinstance(self.seeds, bool)
+        if not whole or self.seeds < 1:
+            raise InputError(f"{self.seeds!r} is not a whole number from 1 on", "seeds")
+        if self.seed is not None and not (isinstance(self.seed, int) and self.seed >= 0):
+            raise InputError(f"{self.seed!r} is not a whole number from 0 on", "seed")
+        if not self.budget_s > 0:
+            raise InputError(f"{self.budget_s!r} is no time above 0 s", "budget_s")
 
 
 def run(key: str, given: Any = None, *, method: str = "", terms: Terms | None = None, **settings: Any) -> Outcome:

@@ -99,8 +99,10 @@ class Turns(Method[Scenario]):
             was, now = tails(lab.simulate(at)), tails(lab.simulate(at, FastSwitch(group=self.group)))
             return [was[key] / now[key] for key in keys]
 
-        found = lab.cells("loads", rates, gains)
-        lines = tuple(Series(_TAILS[key], rates, tuple(found[rate][i] for rate in rates)) for i, key in enumerate(keys))
+        found = lab.cells("loads", rates, gains, least=1)
+        lines = tuple(
+            Series(_TAILS[key], tuple(found), tuple(gain[i] for gain in found.values())) for i, key in enumerate(keys)
+        )
         return Plot("Gain over vLLM's swapping by load", "requests/s", "x", lines, log_y=True)
 
 

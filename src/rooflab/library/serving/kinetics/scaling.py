@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from rooflab.library.serving.kinetics.law import Answers, BlockRead, Choice, Sha
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
-from rooflab.papers.parameters import Fraction, PositiveFloat, PositiveInt
+from rooflab.papers.parameters import Fraction, PositiveFloat, Range
 from rooflab.papers.technique import require
 
 __all__ = ["CLAIMED", "ScalingLaw"]
@@ -39,6 +39,8 @@ _SHORTEST: Final = 512.0
 _CUTS: Final = 49
 """Lengths at which answers are cut, evenly spaced by ratio from the shortest to `most_tokens`."""
 _BUDGETS: Final = 120
+_MOST_TRIALS: Final = 100_000
+Trials = Annotated[int, Range(1, _MOST_TRIALS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class ScalingLaw(Method[Table]):
     arithmetic: Literal["fp32", "fp16", "bf16", "fp8", "int8", "fp4"] = "fp8"
     budget: PositiveFloat = 1024.0
     block: PositiveFloat = 16.0
-    trials: PositiveInt = 32
+    trials: Trials = 32
     mean_tokens: PositiveFloat = 14000.0
     spread: PositiveFloat = 0.6
     prompt_tokens: PositiveFloat = 200.0
@@ -123,6 +125,8 @@ class ScalingLaw(Method[Table]):
             for column, values in columns.items():
                 if not values[i] > 0:
                     raise InputError(f"{values[i]:g} is not above 0", f"row {i + 1}, column {column}")
+            if columns["trials"][i] > _MOST_TRIALS:
+                raise InputError(f"at most {_MOST_TRIALS:,} are tried", f"row {i + 1}, column trials")
             done, given = answers(
                 float(columns["mean_tokens"][i]), float(columns["spread"][i]), self.prompt_tokens, cuts
             )

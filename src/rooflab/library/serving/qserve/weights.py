@@ -121,7 +121,11 @@ class PackWeights(Method[Weights]):
             else:
                 names.append(name)
         if not given.matrices:
-            left.append("the file holds none")
+            whole = [name for name, v in given.arrays.items() if v.ndim == 2]
+            left.append(
+                f"{', '.join(whole[:3])} holds {given[whole[0]].dtype}, and weights are packed from floating point"
+                if whole else "the file holds none"
+            )  # fmt: skip
         elif not names:
             left.append(f"outputs in tiles of {TILE} and inputs in groups of {self.group} are needed (--set group=…)")
         return names, left

@@ -31,7 +31,7 @@ SECONDS: Final = 120.0
 """Length of a trace (section 4.4)."""
 Rate = Annotated[float, Range(0)]
 Kind = Literal["HH", "AA", "HHcap"]
-Hosts = Annotated[int, Range(2)]
+Hosts = Annotated[int, Range(2, 1000)]
 _FIVES: Final = 20
 """Machines from which on splits are swept in fives, as the authors do; fewer are swept one by one."""
 _TRIED: Final = 64

@@ -32,6 +32,7 @@ _RATES: Final = 40
 """Rates that are told apart below what the machines could do if nothing waited."""
 Goal = Literal["machines", "cost", "power"]
 Rate = Annotated[float, Range(0)]
+Machines = Annotated[int, Range(1, 1000)]
 
 
 class SizePools(Method[Runs]):
@@ -49,7 +50,7 @@ class SizePools(Method[Runs]):
     token: str = ""
     token_power: Fraction = 1.0
     reference: str = ""
-    machines: PositiveInt = 8
+    machines: Machines = 8
     rate: Rate = 0.0
     minimise: Goal = "machines"
     engine: str = "vllm"
@@ -64,6 +65,11 @@ class SizePools(Method[Runs]):
         log = _Log(given, self.rate)
         with tempfile.TemporaryDirectory() as folder:
             sizes = _Sizes(self, lab, log, Path(folder) / "log.csv")
+            require(
+                log.rate <= 8 * sizes.free,
+                f"{8 * self.machines:,} machines would do {8 * sizes.free:,.4g} requests/s if nothing waited, and more "
+                f"are not tried: give more machines for {log.rate:,.4g}",
+            )
             sizes.seconds = lab.budget.fits(
                 "seconds of the log", self.seconds, least=min(_SHORT_S, self.seconds), trial=sizes.trial,
                 times=_ASKED,
@@ -141,7 +147,7 @@ class _Sizes:
         """One simulation of so many seconds, at the middle of what is searched."""
         m = self._method
         cluster = self._cluster(self.prompt.device, m.machines)
-        rate = m.machines / sum(work_s(self._lab, self._cluster(self.prompt.device, 1))) / 2
+        rate = self.free / 2
         self._lab.simulate(cluster.with_workload(rate=rate, requests=max(round(rate * seconds), _FEWEST)))
 
     def search(self, name: str) -> Any:
@@ -170,14 +176,18 @@ class _Sizes:
         return self.prompt.usd or 0.0, self.token.usd or 0.0
 
     @cached_property
+    def free(self) -> float:
+        """Requests a second that the machines would do if nothing waited."""
+        return self._method.machines / sum(work_s(self._lab, self._cluster(self.prompt.device, 1)))
+
+    @cached_property
     def _fleet(self) -> Fleet:
         m = self._method
         reference = _Machine.of(m.reference or m.token or m.prompt, "size_pools.reference")
-        one = self._cluster(self.prompt.device, 1)
-        free = m.machines / sum(work_s(self._lab, one))
         return Fleet(
-            self._lab, self._cluster, self._at, reference=self._made(reference, 1), step=free / _RATES, most=4 * free
-        )
+            self._lab, self._cluster, self._at, reference=self._made(reference, 1), step=self.free / _RATES,
+            most=4 * self.free,
+        )  # fmt: skip
 
     def _cluster(self, device: str, machines: int) -> Scenario:
         return self._made(self.prompt if device == self.prompt.device else self.token, machines)
