@@ -45,11 +45,14 @@ def test_list_and_search_as_text(cli) -> None:
     assert cli("search", "zebra")[0] == 1
 
 
-def test_show_says_what_is_executed_and_recomputes(cli) -> None:
+def test_show_says_what_is_executed_and_what_no_audit_backs(cli) -> None:
     status, out, _ = cli("show", "llm-viewer")
     assert status == 0
-    for said in ("Executed", "Modelled", "Assumed", "8 of 8 figures reproduced", "audits these figures"):
+    for said in ("Executed", "Modelled", "Assumed", "0 of 8 figures reproduced, 8 unaudited", "audits these figures"):
         assert said in out
+    assert {r["status"] for r in json.loads(cli("show", "llm-viewer", "--json")[1])["claims"]} == {"unaudited"}
+    assert cli("check", "llm-viewer")[0] == 0
+    assert "8 of 8 figures reproduced" in cli("show", "llm-viewer")[1]
     assert "Not runnable yet" in cli("show", "osworld")[1]
 
 

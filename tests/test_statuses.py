@@ -257,7 +257,8 @@ paper.technique(Fewer)
 
 def test_every_status_is_explained() -> None:
     assert set(STATUSES) == {
-        "reproduced", "depends", "failing", "not-modelled", "calibrated", "input", "analogue", "needs-extra"
+        "reproduced", "depends", "failing", "not-modelled", "calibrated", "input", "analogue", "needs-extra",
+        "unaudited",
     }  # fmt: skip
 
 

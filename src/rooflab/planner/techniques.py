@@ -17,8 +17,9 @@ from typing import Any, Final
 import numpy as np
 
 from rooflab.errors import RooflabError
+from rooflab.papers.offers import offers
 from rooflab.papers.quality import QualityCost
-from rooflab.papers.registry import paper, papers
+from rooflab.papers.registry import keys, paper
 from rooflab.papers.technique import Technique
 from rooflab.planner.result import Plan
 from rooflab.planner.search import plan
@@ -65,18 +66,19 @@ def plan_with_techniques(scenario: Scenario, *, max_quality_loss: float | None =
 
     `max_quality_loss` bounds what a technique may cost, in the unit of its published figure; one whose cost is unknown
     for this model is then left out. Techniques that only a simulation sees are left out, too: a plan is closed-form.
+    Papers are imported whose techniques are tried; what the others offer is known (`rooflab.papers.offers`).
     """
     options = {"limit": _CANDIDATES} | options | {"explain": False}
     without = plan(scenario, **options)
     found = [Option((), (), without, 1.0 if without.best is not None else float("nan"))]
     singles = []
-    for p in papers():
-        for cls in p.techniques.values():
-            if cls.engine == "estimate":
-                tried = [_option(scenario, (v,), without, max_quality_loss, options) for v in _variants(cls, scenario)]
-                best = max((o for o in tried if o is not None), key=lambda o: _merit(o, without), default=None)
-                if best is not None:
-                    singles.append(best)
+    for offer in offers(keys()).every:
+        if offer.sort == "estimate":
+            variants = _variants(offer.technique(), scenario)
+            tried = [_option(scenario, (v,), without, max_quality_loss, options) for v in variants]
+            best = max((o for o in tried if o is not None), key=lambda o: _merit(o, without), default=None)
+            if best is not None:
+                singles.append(best)
     singles.sort(key=lambda o: -_merit(o, without))
     found += singles
     for a, b in permutations([o.techniques[0] for o in singles[:_PAIRED]], 2):

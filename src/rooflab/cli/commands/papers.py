@@ -82,18 +82,21 @@ def search_papers(
 @click.argument("key")
 @output_options
 def show(key: str, as_json: bool, quiet: bool) -> int:
-    """What a paper does, what is executed, modelled and assumed, its techniques, and its claims recomputed."""
+    """What a paper does, what is executed, modelled and assumed, its techniques, and its claims.
+
+    Claims are those of the last check where that was of the present code; else values of the ledger, which no audit
+    backs.
+    """
     from rooflab.feed.listing import entry
 
     found = entry(key)
     if not found.runnable:
         return _show_card(found, as_json)
-    from rooflab.api import engines
-    from rooflab.evidence.claims.check import check_paper
+    from rooflab.evidence.claims.check import known
     from rooflab.papers.parameters import described
     from rooflab.papers.registry import paper
 
-    rows = check_paper(found.key, engines(), audited=False)
+    rows = known(found.key)
     p = paper(found.key)
     if as_json:
         offered: dict[str, Any] = {
@@ -106,7 +109,9 @@ def show(key: str, as_json: bool, quiet: bool) -> int:
 
     show_paper(found, p, rows)
     if not quiet:
-        click.echo(f"\nNext    rooflab papers check {found.key} audits these figures")
+        checked = not any(r.status == "unaudited" for r in rows)
+        does = "shows why those fail that do" if checked else "computes and audits these figures"
+        click.echo(f"\nNext    rooflab papers check {found.key} {does}")
         click.echo(f"        rooflab papers run {found.key} INPUT")
     return 0
 

@@ -35,7 +35,7 @@ from rooflab.papers.lab import Engines
 from rooflab.papers.paper import Paper
 from rooflab.papers.registry import keys, module_of, normal, paper, source_of
 
-__all__ = ["check", "check_claims", "check_paper", "plain"]
+__all__ = ["check", "check_claims", "check_paper", "known", "plain"]
 
 Told = Callable[[str, list[Row], bool], None]
 """What is called with a paper's key, its rows, and whether they were kept from before."""
@@ -161,6 +161,32 @@ def check_claims(p: Paper, engines: Engines, *, audited: bool = True) -> list[Ro
         rows = [replace(row, status="failing", audited=False, reason=reason) for row in rows]
     rows += [_left_out(p, left) for left in p.left_out]
     return [replace(row, unsourced=len(code.unsourced())) for row in rows] if code is not None else rows
+
+
+def known(name: str, kept: Kept | None = None) -> list[Row]:
+    """Rows of a paper without computing anything: those of the last check where it was of the present sources (in
+    `kept`, default: the user's cache), else what the ledger says, which is not audited."""
+    p = paper(name)
+    rows = (kept or Kept()).get(p.key)
+    if rows is not None:
+        return rows
+    ledger = ledger_near(None if p.file is None else p.file.parent)
+    found = [_written(p, c, History() if ledger is None else ledger.history(p.key, c.id)) for c in p.claims]
+    return found + [_left_out(p, left) for left in p.left_out]
+
+
+def _written(p: Paper, c: Claim, history: History) -> Row:
+    """What the ledger says of a claim."""
+    started = time.process_time()
+    if not history.entries:
+        return _row(p, c, history, status="unaudited", reason="no check has computed it yet", started=started)
+    last = history.entries[-1]
+    agrees = "agrees with" if _held(c, last.value) else "does not agree with"
+    row = _row(
+        p, c, history, status="unaudited", started=started,
+        reason=f"the ledger's value of {last.date} {agrees} what is published; no audit of the present code backs it",
+    )  # fmt: skip
+    return replace(row, got=last.value)
 
 
 def _claim(p: Paper, c: Claim, labs: Labs, history: History, code: Code | None) -> Row:

@@ -10,11 +10,13 @@ from typing import Any, Final, Literal, get_args
 __all__ = ["STATUSES", "Row", "Status", "counts", "findings"]
 
 Status = Literal[
-    "reproduced", "depends", "failing", "not-modelled", "calibrated", "input", "analogue", "needs-extra"
+    "reproduced", "depends", "failing", "not-modelled", "calibrated", "input", "analogue", "needs-extra",
+    "unaudited",
 ]  # fmt: skip
 """Agrees; agrees or not by an assumption's end or by a revision that nothing independent backs; does not agree or does
 not pass its audit; is not computed; agrees, but its own paper's data are in a fit that priced it; restates what was put
-in; is the paper's algorithm on other data; needs a library that is not installed."""
+in; is the paper's algorithm on other data; needs a library that is not installed; is a value of the ledger, which no
+check of the present sources has computed and audited."""
 STATUSES: Final[tuple[str, ...]] = get_args(Status)
 
 
