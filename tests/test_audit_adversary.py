@@ -3,6 +3,7 @@ its lab, what it keeps from one run to the next. Each is found out, where its fi
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from toy_paper import toy, verdict
 
 from rooflab import api
-from rooflab.evidence.claims import check, hidden
+from rooflab.evidence.claims import check, figures, hidden, untouched
 from rooflab.evidence.claims.check import check_claims
 from rooflab.evidence.claims.row import Row
+from rooflab.evidence.claims.untouched import altered
 from rooflab.papers.claim import Claim
 from rooflab.papers.expectation import Expectation
 from rooflab.papers.paper import Paper
@@ -240,3 +242,16 @@ def test_what_is_executed_through_the_lab_is_a_control(tmp_path: Path) -> None:
     paper = toy(tmp_path, CLAIM + body, expect=1, kind="executed", without={"by": "ablation"})
     found = verdict(paper)
     assert found.passed, found.reason
+
+
+def test_a_file_that_was_written_since_says_nothing(tmp_path: Path) -> None:
+    """An editor or an update at work while papers are checked changes no code that is running."""
+    module = sys.modules[figures.__name__]
+    stamp = Path(str(module.__file__)).stat()
+    paper = toy(tmp_path, CLAIM + RATIO + "    return ratio\n", expect=0.739)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "MOVED", 0.5)
+        assert altered([])
+        patch.setattr(untouched, "_BEGAN", stamp.st_mtime - 1)
+        assert not altered([])
+    assert row(paper).audited

@@ -37,7 +37,7 @@ _WHY: Final = {
     **dict.fromkeys(_ITSELF, "numbers can be read out of what code says of itself"),
     **dict.fromkeys(_AROUND, "what a claim follows is handed over by its lab"),
     **dict.fromkeys(_DECODERS, "numbers are handed over as numbers, not as texts"),
-    **dict.fromkeys(("setattr", "delattr"), "it changes nothing but what is its own"),
+    **dict.fromkeys(("setattr", "delattr", "utime", "touch"), "it changes nothing but what is its own"),
 }
 _OF_LAB: Final = (
     "forget", "asked", "assumed", "answers", "priced", "given_data", "drew", "engines", "work",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -29,6 +30,7 @@ _JUDGE: Final = tuple(name.rpartition(".")[0] for name in (__name__, Claim.__mod
 _HOLDS: Final = (list, dict, set, bytearray, int, float, str, tuple, type(None))
 _LONG: Final = 10_000
 """Letters of what a name holds that are looked at."""
+_BEGAN: Final = time.time()
 _SHARED: Final = (
     "builtins", "math", "json", "statistics", "itertools", "functools", "operator", "dataclasses", "time", "numpy",
 )  # fmt: skip
@@ -60,6 +62,8 @@ def _foreign(module: ModuleType, own: frozenset[str]) -> str:
 
 def _changed(module: ModuleType) -> str:
     """A function, method or constant of a module that is not as its file has it."""
+    if Path(str(module.__file__)).stat().st_mtime > _BEGAN:
+        return ""  # its file was written since, by an editor or an update: it no longer tells what was loaded
     codes = _codes(module.__name__)
     for name, value in _members(vars(module)):
         inner = _function(value)
