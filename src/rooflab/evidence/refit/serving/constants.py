@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import Final
 
 from rooflab.costs.engine_constants import EngineOverhead, ServingCalibration, later_generations
-from rooflab.evidence.fit.priors import EAGER_PRIORS, ENGINE_PRIORS, EXPERT_PRIORS, KERNEL_PRIORS, READ_PRIORS, Prior
+from rooflab.evidence.fit.priors import (
+    EAGER_PRIORS,
+    ENGINE_PRIORS,
+    EXPERT_PRIORS,
+    KERNEL_PRIORS,
+    LAUNCHED_PRIORS,
+    READ_PRIORS,
+    Prior,
+)
 from rooflab.evidence.fit.serving import FitRow
 from rooflab.evidence.refit.serving.rows import block_scaled, engine_key
 
@@ -130,7 +138,7 @@ the arithmetic."""
 
 def backend_priors(name: str) -> dict[str, Prior]:
     """Constants of an engine's backend for a family without tables; the family's own factors stand for its products."""
-    every = {**ENGINE_PRIORS, **KERNEL_PRIORS}
+    every = {**ENGINE_PRIORS, **LAUNCHED_PRIORS, **KERNEL_PRIORS}
     return {
         **{k: every[k] for k in _BACKEND},
         "prefill_attention": _UNFUSED,
