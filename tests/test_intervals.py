@@ -123,6 +123,13 @@ def test_a_group_of_many_rows_weighs_like_one_of_few() -> None:
     assert stretches([*rows, *(needed(5.0, "another") for _ in range(2))])["tables"] == pytest.approx(5.0)
 
 
+def test_few_sources_tell_little_of_another_one() -> None:
+    """Ten groups of one source or of ten: of one, the stretch is what the worst of its groups needs."""
+    rows = [Needed("tables", False, f"s{i}", f"g{i}", 1.0 + i) for i in range(10) for _ in range(10)]
+    assert stretches(rows)["tables"] == pytest.approx(9.0)
+    assert stretches([replace(r, source="s0") for r in rows])["tables"] == pytest.approx(10.0)
+
+
 def test_few_rows_take_the_stretch_of_all() -> None:
     rows = [needed(1.0 + i % 10 / 10, f"g{i % 10}") for i in range(100)]
     found = stretches([*rows, needed(9.0, "x", "no tables")])

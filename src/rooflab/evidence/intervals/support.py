@@ -2,7 +2,8 @@
 
     needed of a row   by how much the interval that rows like it make must be stretched to hold it, when its whole
                       source was left out of the fit
-    stretch           the 0.9 quantile of what is needed, every (source, device, engine) weighing the same
+    stretch           the 0.9 quantile of what is needed, every (source, device, engine) weighing the same; of few
+                      sources that of one group more, whatever it needs: 0.9 · (n + 1)/n of n groups
 
 A user's server is always such a server: the table's rows err together with others of their own client, host and recipe.
 Rows that are left outside the evidence (no row of this device and engine remains) make a stretch of their own.
@@ -31,6 +32,8 @@ desktop engines whose whole backend was left out."""
 FEWEST_ROWS: Final = 30
 FEWEST_GROUPS: Final = 4
 """A place of fewer rows or groups takes the stretch of all rows that are as near."""
+_FEW_SOURCES: Final = 4
+"""Fewer sources than these tell little of what another one needs, however many groups they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +79,6 @@ def _level(rows: Iterable[Needed]) -> float:
     ordered = sorted(rows, key=lambda r: r.stretch)
     size = Counter(r.group for r in ordered)
     weight = np.cumsum([1.0 / size[r.group] for r in ordered])
-    return float(ordered[min(int(np.searchsorted(weight, LEVEL * weight[-1])), len(ordered) - 1)].stretch)
+    few = len({r.source for r in ordered}) < _FEW_SOURCES
+    level = min(LEVEL * (len(size) + 1) / len(size), 1.0) if few else LEVEL
+    return float(ordered[min(int(np.searchsorted(weight, level * weight[-1])), len(ordered) - 1)].stretch)
