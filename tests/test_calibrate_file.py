@@ -118,6 +118,7 @@ def test_the_file_names_data_rows_errors_and_constants(tmp_path: Path, capsys: p
             assert constant["refused"] or constant["deviation"] < constant["prior_deviation"]
     assert set(content["engines"]) == {ENGINE}
     assert content["engines"][ENGINE]["provenance"] == "fitted"
+    assert content["measured"] == {ENGINE: ["h100-sxm"]}
     assert "1 row not used (bad)" in capsys.readouterr().out
 
 
@@ -151,6 +152,7 @@ def own(key: str, **changes: Any) -> dict[str, Any]:
         ([], "expected engines, devices, power or kernels"),
         ({"enginse": {}}, "no part called 'enginse'. Did you mean engines"),
         ({"engines": {"vllm": 3}}, "engines: expected entries"),
+        ({"measured": {ENGINE: "h100-sxm"}}, "measured: expected lists of devices by engine entry"),
         ({"engines": {"vllm": {"fixed": 0.1}}}, "engines.vllm: no constant called 'fixed'. Did you mean fixed_s"),
         ({"engines": {"vllm": {"fixed_s": -1}}}, "engines.vllm.fixed_s: cannot be -1"),
         ({"engines": {"vllm": {"fixed_s": "fast"}}}, "engines.vllm.fixed_s: expected a number, got 'fast'"),

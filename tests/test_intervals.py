@@ -147,10 +147,15 @@ def test_a_server_with_rows_of_its_own_is_not_stretched() -> None:
     table = active()
     name = "vllm@2025/dense"
     entry = replace(table.engines[name], layer_s=table.engines[name].layer_s * 1.01)
-    with using(replace(table, engines={**table.engines, name: entry})):
+    with using(replace(table, engines={**table.engines, name: entry}, measured={name: ("h100-sxm",)})):
         own = interval(rl.estimate(scenario()), "tpot_s_mean")
     assert own.high / own.value < there.high / there.value
     assert "your own rows" in own.words
+    # rows of another device fitted the same engine's constants: this server is still one that no row came from
+    with using(replace(table, engines={**table.engines, name: entry}, measured={name: ("another",)})):
+        elsewhere = interval(rl.estimate(scenario()), "tpot_s_mean")
+    assert elsewhere.high / elsewhere.value == pytest.approx(there.high / there.value, rel=0.02)
+    assert "your own rows" not in elsewhere.words
 
 
 def test_left_out_rows_are_covered_overall_and_by_metric() -> None:

@@ -120,6 +120,7 @@ class ServingCalibration:
     """Engine and device constants by key; those of hosts and of `eager` are added to any engine that runs so.
 
     `power` and `kernels` by device key: a user's own, over those that ship with `costs.power` and `costs.calibration`.
+    `measured`: by engine entry, the devices whose own rows fitted it.
     """
 
     name: str
@@ -131,6 +132,7 @@ class ServingCalibration:
     eager_layer_s: float = 1e-4
     power: Mapping[str, PowerCurve] = field(default_factory=dict)
     kernels: Mapping[str, UserKernels] = field(default_factory=dict)
+    measured: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def engine(self, key: str, generation: str, kind: str, family: str = "", *, borrows: bool = True) -> EngineOverhead:
         """The most particular entry there is: engine@generation/kind:family, that of a family of the same vendor or of
@@ -277,7 +279,10 @@ def read_calibration(path: str | Path) -> ServingCalibration:
         raise InputError(f"not a calibration file ({error})", str(path)) from None
     mine, base = _parse(content, str(path)), shipped()
     engines, devices = {**base.engines, **mine.engines}, {**base.devices, **mine.devices}
-    return replace(base, name=mine.name, engines=engines, devices=devices, power=mine.power, kernels=mine.kernels)
+    return replace(
+        base, name=mine.name, engines=engines, devices=devices, power=mine.power, kernels=mine.kernels,
+        measured=mine.measured,
+    )  # fmt: skip
 
 
 def _parse(content: Any, where: str) -> ServingCalibration:
@@ -304,6 +309,7 @@ def _parse(content: Any, where: str) -> ServingCalibration:
         eager_layer_s=float(content.get("eager_layer_s", 1e-4)),
         power=read_power(content, where),
         kernels=read_kernels(content, where),
+        measured={k: tuple(v) for k, v in content.get("measured", {}).items()},
     )
 
 

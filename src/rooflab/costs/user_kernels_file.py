@@ -16,7 +16,7 @@ __all__ = ["check_parts", "checked", "read_kernels", "read_power"]
 
 _PARTS: Final = (
     "name", "date", "engines", "devices", "power", "kernels", "prior", "slow_host", "contended_host",
-    "eager_layer_s", "data", "fits",
+    "eager_layer_s", "measured", "data", "fits",
     "rows", "left_out",
 )  # fmt: skip
 _ABOUT_A_FIT: Final = ("rows", "median", "p90", "left_out_median", "left_out_p90", "fitted")
@@ -43,6 +43,11 @@ def check_parts(content: Any, where: str) -> Mapping[str, Any]:
         inner = content.get(part, {})
         if not isinstance(inner, Mapping) or not all(isinstance(v, Mapping) for v in inner.values()):
             raise InputError("expected entries with constants by name", f"{where}: {part}")
+    measured = content.get("measured", {})
+    if not isinstance(measured, Mapping) or not all(
+        isinstance(v, list) and all(isinstance(d, str) for d in v) for v in measured.values()
+    ):
+        raise InputError("expected lists of devices by engine entry", f"{where}: measured")
     return content
 
 

@@ -147,7 +147,9 @@ class _Fit:
         if not stage.kept:
             return stage, self.table
         values = {n: found.theta[i].item() for i, n in enumerate(self.priors) if i in found.kept}
-        return stage, self.table_of(values, {"provenance": "fitted", "source": source_of(self.rows, found, date)})
+        fitted = self.table_of(values, {"provenance": "fitted", "source": source_of(self.rows, found, date)})
+        devices = {*fitted.measured.get(self.place, ()), *(scenario_of(r).hardware.device.key for r in self.rows)}
+        return stage, replace(fitted, measured={**fitted.measured, self.place: tuple(sorted(devices))})
 
 
 def _factors(table: ServingCalibration, key: str, rows: Sequence[FitRow]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 rest on.
 
 data       the files read, with checksums         engines, devices, power, kernels   the constants
+measured   devices of the rows, by engine entry
 fits       errors before, after, left out; each constant with its uncertainty, or why it was left as shipped
 rows       measured, predicted before and after   left_out   reason by id of every row that no fit used
 """
@@ -38,6 +39,7 @@ def record(
         "devices": {k: asdict(v) for k, v in sorted(c.table.devices.items()) if base.devices.get(k) != v},
         "power": {k: asdict(v) for k, v in sorted(c.table.power.items())},
         "kernels": {k: _kernels_record(v) for k, v in sorted(c.table.kernels.items())},
+        "measured": {k: list(v) for k, v in sorted(c.table.measured.items())},
         "fits": [_stage_record(s) for s in c.stages],
         "rows": [_row_record(c, r) for r in rows],
         "left_out": {**(not_modelled or {}), **c.unused},

@@ -15,7 +15,7 @@ from importlib import resources
 from itertools import pairwise
 from typing import Any, Final
 
-from rooflab.costs.engine_constants import active, shipped
+from rooflab.costs.engine_constants import active
 from rooflab.costs.provenance import kind_of
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.evidence.intervals.conformal import Spread, by_name
@@ -57,7 +57,7 @@ class Interval:
     `provenance` of the number: measured, fitted, datasheet, roofline or assumed.  `verdict`: inside, near or outside
     the evidence; `evidence_rows` of the same model, device and engine generation and their median error when left out
     (0 and NaN where there are none); `domain_rows` and `domain_error` of the rows whose errors made the interval; `own`
-    where a calibration to the user's own rows prices the engine.
+    where a calibration to the user's own rows of this device prices the engine.
     """
 
     value: float
@@ -214,7 +214,7 @@ def intervals(
     table, s = shipped_table(), estimate.scenario
     key = key_of(s.model, s.hardware.device, s.deployment)
     rows, error, _ = table.evidence.get(key, (0, math.nan, ()))
-    own = active().engines.get(entry_of(key)) != shipped().engines.get(entry_of(key))
+    own = key.device in active().measured.get(entry_of(key), ())
     provenance = kind_of(s.model, s.hardware, s.deployment.runtime)
     for metric in metrics:
         if metric not in HEADLINE:
