@@ -106,6 +106,17 @@ def test_prompts_that_come_first_come_in_runs(given: tuple[str, str, int, int, i
         assert told.metrics[metric] == pytest.approx(seen.metrics[metric], rel=0.15), metric
 
 
+def test_users_that_ask_at_once_are_there_for_the_next_step() -> None:
+    """A frontend that a fit puts at zero (3e-15 s) is none: no step is missed by a rounding error."""
+    asked = {
+        "model": "Llama-3.1-8B", "hardware": "h100-sxm", "deployment": {"engine": "lmdeploy", "prefix_caching": False},
+        "workload": {"isl": 200, "osl": 400, "concurrency": 8, "start": "staggered", "rounds": 60},
+    }  # fmt: skip
+    told, seen = rl.estimate(asked), rl.simulate(asked)
+    for metric in (*METRICS, "ttft_s_mean"):
+        assert told.metrics[metric] == pytest.approx(seen.metrics[metric], rel=0.1), metric
+
+
 def test_answers_that_end_together_make_everybody_wait() -> None:
     """48 users, prompts of 4,000 and answers of 1,500 tokens, all equal, ten rounds: SGLang on eight GPUs served the
     median first token of DeepSeek-V3 after 7.7 s and the worst after 12.9 s (sgl-project/sglang pull request 14194): a

@@ -234,6 +234,8 @@ def later_generations(engine: str, generation: str) -> list[str]:
     return order[order.index(generation) + 1 :] if generation in order else []
 
 
+_NOTHING_S: Final = 1e-9
+"""Seconds of a frontend below which it takes none: what a fit leaves of a constant that it puts at zero."""
 _TUNED: Final = "tuned "
 """Before a version: a vendor's build with kernels of its own, which borrows no backend that others had that year."""
 _DATE: Final = re.compile(r"^(20\d\d)-(\d\d)")
@@ -355,6 +357,9 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
     fixed_s = found.fixed_s + (more.fixed_s if more else 0.0)
     sequence_s = found.sequence_s + (more.sequence_s if more else 0.0)
     layer_s = found.layer_s + (0.0 if runtime.cuda_graphs or found.eager else table.eager_layer_s)
+    # a request that comes back a rounding error later is none that comes into the step after
+    for name in ("frontend_s", "frontend_user_s"):
+        known[name] = seconds if (seconds := getattr(found, name)) >= _NOTHING_S else 0.0
     return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, **known)
 
 

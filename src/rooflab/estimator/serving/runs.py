@@ -150,7 +150,7 @@ def runs(prompts: Prompts, loop: Loop, plain_s: Array, decoding: Array, tail: Ar
     c = _served(prompts, c_seen, np.zeros_like(ends))
     mates = convoys * (c_seen - 1)
     beside_s = plain_s * -np.expm1(-decoding * (1 - mates / np.maximum(loop.users, 1.0)))
-    left_s = np.where(beside_s > delay_s, beside_s - delay_s, beside_s / 2)
+    left_s = np.where(beside_s > delay_s, beside_s - delay_s, beside_s / 2) * (loop.frontend_s > 0)
 
     def mixed(few: Array, waved: Array, convoyed: Array) -> Array:
         out: Array = convoys * convoyed + (1 - convoys) * (waves * waved + (1 - waves) * few)

@@ -10,7 +10,8 @@ the rest of the step that a prompt comes into, and the prompts that go with it; 
 prompts stop the decodes have p only where no prompt is: W = (1 − ρ) p/2 + λ E[s²] (½ + ρ (1 − 1/2b)) / (1 − ρ²).
 
 Closed loops.  A request comes when another one has its last token, so μ = N/O come a step, however long it lasts, and
-they come δ (the frontend) after its end: into the next step, of which τ − δ are left, or into any later one,
+they come δ (the frontend) after its end: into the next step, of which τ − δ are left, or into any later one, and
+without a wait where δ is 0,
 
     W = E[max(τ − δ, 0)] + P(τ < δ) · E[τ²] / 2E[τ] + s μ + μ^√(2(b + 1)) / (2 (b − μ)) · E[τ]
 
@@ -98,7 +99,8 @@ def by_turns(steps: Steps, begin: Array, frontend_s: Array, even: Array) -> Wait
 
     def left(step_s: Array) -> Array:
         out: Array = np.where(step_s > frontend_s, step_s - frontend_s, later_s)
-        return out
+        # who asks again at once is there when the next step is formed
+        return np.where(frontend_s > 0, out, 0.0)
 
     plain_left_s, some_left_s = left(p), left(some_s)
     wide = np.maximum(b, 1.0)
