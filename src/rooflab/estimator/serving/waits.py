@@ -109,7 +109,9 @@ def by_turns(steps: Steps, begin: Array, frontend_s: Array, even: Array) -> Wait
     # prompts that stop the decodes are through one after the other
     own_s = s * begin * np.where(steps.mixed, 1.0, 0.5)
     mean_s = none * plain_left_s + (1 - none) * some_left_s + own_s + over * some_s
-    met = 1 - none**2
+    # of a line that hardly ends nobody finds the end; its length is that of the users in it
+    met = 1 - none**2 * (1 - load ** np.sqrt(2 * (wide + 1)))
     met_s = np.maximum(mean_s - (1 - met) * plain_left_s, 0.0) / np.maximum(met, 1e-12)
-    deviation_s = np.sqrt(s**2 * begin * steps.differ * even + some_s**2 / 12 + (over * some_s) ** 2)
+    line = begin * over * some_s / np.maximum(mean, 1e-12)
+    deviation_s = np.sqrt(s**2 * begin * steps.differ * even + some_s**2 / 12 + (over * some_s) ** 2 / (1 + line))
     return Wait(met, 2 * plain_left_s, mean_s, met_s, np.clip(deviation_s / np.maximum(met_s, 1e-12), 0.05, 1.0))
