@@ -22,6 +22,7 @@ __all__ = [
     "hardware_label",
     "host_words",
     "load_label",
+    "pools_label",
     "sentence",
     "shape_label",
     "slo_label",
@@ -80,6 +81,14 @@ def split_label(d: Deployment) -> str:
     degrees = [("TP", tp), ("PP", d.split.pp), ("DP", d.split.dp), ("EP", d.split.ep or 1), ("CP", d.split.cp)]
     named = [f"{name}{n}" for name, n in degrees if n > 1] or ["TP1"]
     return " ".join(named) + (f" × {d.cluster.replicas}" if (d.cluster.replicas or 1) > 1 else "")
+
+
+def pools_label(scenario: Scenario) -> str:
+    """Engine, formats and pools: ``vLLM fp8 prefill TP2 × 3, decode TP4``."""
+    d = scenario.deployment
+    each = [(p.role, d.changed(pools=(), tp=p.tp, replicas=p.replicas)) for p in d.cluster.pools]
+    pools = ", ".join(f"{role} {split_label(own)}" for role, own in each)
+    return f"{ENGINES.get(d.runtime.engine, d.runtime.engine)} {formats_label(scenario)} {pools}"
 
 
 def shape_label(scenario: Scenario, beside: Deployment) -> str:

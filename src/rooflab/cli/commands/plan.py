@@ -12,6 +12,7 @@ from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options,
 from rooflab.errors import InputError
 
 if TYPE_CHECKING:
+    from rooflab.planner.pools import Pooled
     from rooflab.planner.result import Choice, Plan
     from rooflab.planner.techniques import Option
     from rooflab.scenario.scenario import Scenario
@@ -64,6 +65,12 @@ __all__ = ["command"]
     type=float,
     help="Most that a technique may cost by its published figure (implies --techniques).",
 )
+@click.option(
+    "--space",
+    metavar="NAME",
+    multiple=True,
+    help="Also plan with: pools (prompts and answers on engines of their own).",
+)
 @click.option("--html", metavar="FILE", help="Also write the plan as one page with charts.")
 @output_options
 def command(
@@ -82,6 +89,7 @@ def command(
     prove: bool,
     techniques: bool,
     max_quality_loss: float | None,
+    space: tuple[str, ...],
     html: str | None,
     as_json: bool,
     quiet: bool,
@@ -101,6 +109,10 @@ def command(
         click.echo(_launch(_completed(replace(given, choice=choice)), emit))
         return 0
     scenario = given.scenario()
+    if space:
+        from rooflab.planner.pools import check_space
+
+        check_space(space, scenario)
     with given.located():
         plan: Plan = search(
             scenario,
@@ -114,15 +126,28 @@ def command(
             prove=prove,
         )
     options = _options(plan, scenario, max_quality_loss) if techniques or max_quality_loss is not None else []
+    pools = _pools(plan, scenario) if space else None
     _write(plan, scenario, html, out)
     if emit is not None and plan.best is not None:
         click.echo(_launch(_chosen(plan, choice).scenario, emit))
     elif as_json:
         more = {"techniques": [o.record() for o in options]} if options else {}
+        more |= {} if pools is None else {"pools": [p.record() for p in pools]}
         click.echo(json.dumps(plan.file(scenario) | more, allow_nan=False))
     else:
         _show(plan, out, options, quiet=quiet)
+        if pools is not None:
+            from rooflab.report.text.console import console
+            from rooflab.report.text.plan import show_pools
+
+            show_pools(pools, plan, console())
     return 0 if plan.best is not None else 1
+
+
+def _pools(plan: Plan, scenario: Scenario) -> list[Pooled]:
+    from rooflab.planner.pools import plan_with_pools
+
+    return plan_with_pools(scenario, plan)
 
 
 def _options(plan: Plan, scenario: Scenario, most: float | None) -> list[Option]:

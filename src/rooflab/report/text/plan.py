@@ -4,7 +4,7 @@ next."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rooflab.launch.label import bound_name, sentence, shape_label
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["show_plan"]
+    from rooflab.planner.pools import Pooled
+
+__all__ = ["show_plan", "show_pools"]
 
 _LEFT_OUT = 4
 
@@ -93,6 +95,31 @@ def _ranking(plan: Plan) -> Table:
         ]
         table.add_row(*cells, style="bold" if c.rank == 1 else None)
     return table
+
+
+def show_pools(pools: Sequence[Pooled], plan: Plan, out: Console) -> None:
+    """Print pools for prompts and for answers that hold, beside the plan's first choice."""
+    from rich.table import Table
+
+    if not pools:
+        out.print(
+            "\nPools   none of vLLM or SGLang holds in nine of ten simulated runs within these targets", highlight=False
+        )
+        return
+    o = plan.objective
+    out.print(f"\n[bold]Pools[/bold]   prompts and answers on engines of their own, by {o.title}", highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    for i, name in enumerate(("deployment", "TTFT p99", "TPOT p99", o.unit, "holds", "against 1")):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i != 0)
+    for p in pools:
+        held = "–" if p.proof is None else f"{p.proof.met}/{p.proof.runs}"
+        value = float(p.seen[o.metric])
+        table.add_row(
+            literal(p.label), _time(p.seen["ttft_s_p99"]), _time(p.seen["tpot_s_p99"]),
+            _time(value) if o.unit == "s" else significant(value), held,
+            f"{p.gain:.2f}x" if math.isfinite(p.gain) else "–",
+        )  # fmt: skip
+    out.print(table)
 
 
 def _time(seconds: float) -> str:
