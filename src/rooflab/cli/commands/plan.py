@@ -101,18 +101,11 @@ def command(
     """
     from rooflab.api import plan as search
 
-    if out is not None and not out.endswith(".json"):
-        raise InputError("a plan is written as .json", "--out")
-    if emit is not None:
-        _check_emitter(emit)
+    _check(out, emit)
     if emit is not None and _kept(given):
         click.echo(_launch(_completed(replace(given, choice=choice)), emit))
         return 0
-    scenario = given.scenario()
-    if space:
-        from rooflab.planner.pools import check_space
-
-        check_space(space, scenario)
+    scenario = _in_space(given.scenario(), space)
     with given.located():
         plan: Plan = search(
             scenario,
@@ -132,16 +125,32 @@ def command(
         click.echo(_launch(_chosen(plan, choice).scenario, emit))
     elif as_json:
         more = {"techniques": [o.record() for o in options]} if options else {}
-        more |= {} if pools is None else {"pools": [p.record() for p in pools]}
-        click.echo(json.dumps(plan.file(scenario) | more, allow_nan=False))
+        beside = {} if pools is None else {"pools": [p.record() for p in pools]}
+        click.echo(json.dumps(plan.file(scenario) | more | beside, allow_nan=False))
     else:
-        _show(plan, out, options, quiet=quiet)
-        if pools is not None:
-            from rooflab.report.text.console import console
-            from rooflab.report.text.plan import show_pools
-
-            show_pools(pools, plan, console())
+        _show(plan, out, options, pools, quiet=quiet)
     return 0 if plan.best is not None else 1
+
+
+def _check(out: str | None, emit: str | None) -> None:
+    """Refuse what cannot be written, and what there is no launch command for, before a plan is made for it."""
+    if out is not None and not out.endswith(".json"):
+        raise InputError("a plan is written as .json", "--out")
+    if emit is not None:
+        from rooflab.errors import unknown
+        from rooflab.launch.command import EMITTERS
+
+        if emit not in EMITTERS and emit != "kubernetes":
+            raise unknown("engine with a launch command", emit, [*EMITTERS, "kubernetes"], "--emit")
+
+
+def _in_space(scenario: Scenario, space: tuple[str, ...]) -> Scenario:
+    """The scenario, if it can be planned with what is asked for beside the plan's own dimensions."""
+    if space:
+        from rooflab.planner.pools import check_space
+
+        check_space(space, scenario)
+    return scenario
 
 
 def _pools(plan: Plan, scenario: Scenario) -> list[Pooled]:
@@ -195,15 +204,6 @@ def _completed(given: Given) -> Scenario:
         return estimate(scenario).scenario
 
 
-def _check_emitter(engine: str) -> None:
-    """Refuse what there is no launch command for, before a plan is made for it."""
-    from rooflab.errors import unknown
-    from rooflab.launch.command import EMITTERS
-
-    if engine not in EMITTERS and engine != "kubernetes":
-        raise unknown("engine with a launch command", engine, [*EMITTERS, "kubernetes"], "--emit")
-
-
 def _launch(scenario: Scenario, engine: str) -> str:
     """Launch command or manifest of a completed scenario."""
     if engine == "kubernetes":
@@ -215,7 +215,9 @@ def _launch(scenario: Scenario, engine: str) -> str:
     return launch_command(scenario, engine)
 
 
-def _show(plan: Plan, out: str | None, options: list[Option], *, quiet: bool) -> None:
+def _show(
+    plan: Plan, out: str | None, options: list[Option], pools: list[Pooled] | None, *, quiet: bool
+) -> None:  # fmt: skip
     from rooflab.report.text.console import console
     from rooflab.report.text.plan import show_plan
 
@@ -232,6 +234,10 @@ def _show(plan: Plan, out: str | None, options: list[Option], *, quiet: bool) ->
         from rooflab.report.text.papers import show_options
 
         show_options(options)
+    if pools is not None:
+        from rooflab.report.text.plan import show_pools
+
+        show_pools(pools, plan, console())
 
 
 def _next(out: str | None) -> str:

@@ -37,7 +37,8 @@ __all__ = ["Pace", "Settled"]
 Array = npt.NDArray[np.float64]
 
 _POINTS: Final = 8
-_HALVINGS: Final = 30
+_HALVINGS: Final = 22
+"""A ten millionth of the sequences that fit."""
 _ECHO: Final = 0.95
 """Load up to which prompts bring further prompts."""
 _LEAST: Final = 0.01
@@ -247,10 +248,11 @@ class Pace:
     def _read(self, values: Array, n: Array) -> Array:
         """`values` (R, _POINTS) at `n` (R,), on straight lines."""
         i = np.clip((self.at <= n[:, None]).sum(axis=1) - 1, 0, _POINTS - 2)
-        rows = np.arange(len(n))
-        left, right = self.at[rows, i], self.at[rows, i + 1]
+        flat = i + np.arange(0, len(n) * _POINTS, _POINTS)
+        left, right = self.at.take(flat), self.at.take(flat + 1)
         f = np.clip((n - left) / np.maximum(right - left, 1e-12), 0.0, 1.0)
-        out: Array = values[rows, i] * (1 - f) + values[rows, i + 1] * f
+        low = values.take(flat)
+        out: Array = low + (values.take(flat + 1) - low) * f
         return out
 
 

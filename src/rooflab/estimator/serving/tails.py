@@ -31,7 +31,7 @@ __all__ = ["LEVELS", "FirstTokens", "Tokens", "answered", "weights"]
 Array = npt.NDArray[np.float64]
 
 LEVELS: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-_HALVINGS: Final = 30
+_HALVINGS: Final = 24
 _FAR: Final = 14.0
 """Mean waits beyond which nobody is left in line."""
 _Z: Final = {name: NormalDist().inv_cdf(level) for name, level in LEVELS.items()}
