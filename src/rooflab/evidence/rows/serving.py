@@ -87,7 +87,7 @@ def question(row: Mapping[str, str]) -> Question:
         raise Unsupported("suspect: its own source's notes call the value anomalous")
     if row["metric"] not in METRICS:
         raise Unsupported(f"metric {row['metric']}")
-    if row["scenario"] == "max-throughput" and row["metric"].startswith("ttft"):
+    if row["scenario"] == "max-throughput" and row["metric"].startswith("ttft") and not _all_at_once(row):
         raise Unsupported("queueing time of a saturated engine")
     metric, factor = METRICS["output_tok_s" if mlperf.reads_tokens(row) else row["metric"]]
     if mlperf.is_mlperf(row) and metric == "itl_s_p99":
@@ -291,6 +291,14 @@ def _task(row: Mapping[str, str]) -> Prompts | None:
 
 
 _QPS: Final = re.compile(r"^qps=([\d.]+)$")
+_SENT: Final = re.compile(r"^(?:ShareGPT )?(\d+) (?:requests|prompts)\b")
+"""How the notes of a run begin that say how many requests were sent."""
+
+
+def _all_at_once(row: Mapping[str, str]) -> int | None:
+    """Requests of a run whose client sent all of them at once, where its notes say how many."""
+    found = _SENT.match(row["notes"])
+    return int(found[1]) if found and row["batch_or_concurrency"].strip() == "qps=INF" else None
 
 
 def _workload(row: Mapping[str, str]) -> Workload:
@@ -321,7 +329,11 @@ def _workload(row: Mapping[str, str]) -> Workload:
     qps = _QPS.match(load)
     if qps:
         return Workload(rate=float(qps[1]), isl=prompt, osl=output)
+    if (sent := _all_at_once(row)) is not None:
+        return Workload(burst=sent, isl=prompt, osl=output)
     if kind in ("max-throughput", "offline", "server", "interactive"):
+        if load.isdigit() and kind == "max-throughput" and (found := _SENT.match(row["notes"])):
+            return Workload(burst=int(found[1]), concurrency=int(load), isl=prompt, osl=output)
         if load.isdigit() and kind == "max-throughput":
             return Workload(batch=int(load), isl=prompt, osl=output)
         return Workload(isl=prompt, osl=output, beams=mlperf.beams(row))
