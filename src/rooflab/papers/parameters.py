@@ -44,6 +44,9 @@ class Range:
 
 _EXPONENT: Final = re.compile(r"[+-]?\d+[eE][+-]?\d+")
 
+_LARGEST: Final = 10**15
+"""Whole numbers up to here are exact in every arithmetic."""
+
 PositiveInt = Annotated[int, Range(1)]
 Count = Annotated[int, Range(0)]
 PositiveFloat = Annotated[float, Range(0, above=True)]
@@ -151,6 +154,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         value = float(value)  # YAML takes 1e-3, without a point, for a text
     if kind is int and not _is_whole(value):
         raise InputError(f"{value!r} is not a whole number", where)
+    if kind is int and abs(value) > _LARGEST:
+        raise InputError(f"{value:g} is more than can be counted; at most {_LARGEST:g}", where)
     if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
         raise InputError(f"{value!r} is not a number", where)
     if kind is bool and not isinstance(value, bool):

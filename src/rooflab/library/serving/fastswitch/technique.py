@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from rooflab.deploy.engine import engines_of
 from rooflab.library.serving.fastswitch.replay import need
 from rooflab.library.serving.fastswitch.swapping import CALL_S, mean_run
 from rooflab.papers.parameters import PositiveInt
@@ -53,6 +54,7 @@ class FastSwitch(Technique):
         )
         room = d.cluster.kv_tiers.swap_bytes or sum(t.bytes for t in scenario.hardware.tiers if t.name == "dram")
         require(room > 0, f"{scenario.hardware.device.name} has no host memory of its own to swap to")
+        engines_of(scenario)  # which refuses sequences that no memory holds
         lengths = _lengths(scenario)
         every = d.limits.rotation.steps if d.limits.rotation else 50
         run = mean_run(lengths, _pool(lengths), every, self.group)

@@ -130,6 +130,11 @@ class ScalingLaw(Method[Table]):
             done, given = answers(
                 float(columns["mean_tokens"][i]), float(columns["spread"][i]), self.prompt_tokens, cuts
             )
+            require(
+                float(done[-1]) > 0,
+                f"no answer of {columns['mean_tokens'][i]:g} tokens in the mean ends within {self.most_tokens:g} "
+                f"(row {i + 1})",
+            )
             yield _Row(name, Shape.of(lab.model(name)), float(rates[i]), int(columns["trials"][i]), done, given)
 
     def _cuts(self) -> F64:

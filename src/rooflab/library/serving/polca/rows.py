@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from rooflab.deploy.engine import engine_of
 from rooflab.library.serving.polca.policy import BRAKE, HIGH, LOW, POLICIES, SHARES, Policy, policy
 from rooflab.papers.lab import Lab
 from rooflab.papers.method import Method
 from rooflab.papers.outcome import Figure, Outcome
-from rooflab.papers.parameters import Fraction, PositiveFloat, PositiveInt
+from rooflab.papers.parameters import Fraction, PositiveFloat, Range
 from rooflab.papers.technique import require
 from rooflab.scenario.scenario import Scenario
 from rooflab.simulator.power_phases import Phases, phases_of
@@ -24,6 +24,7 @@ __all__ = ["PowerRow", "host_share", "phases", "share_high"]
 
 _LIMITS: Final = {HIGH: (0.01, 0.05), LOW: (0.05, 0.5)}
 """Latency that each class may lose at the median and at the 99th percentile, as they are told of the paper."""
+Servers = Annotated[int, Range(2, 10_000)]
 _NAMES: Final = {HIGH: "high priority", LOW: "low priority"}
 _TABLE_DAYS: Final = 42.0
 """Days of the production table: 21 June to 2 August 2023."""
@@ -90,7 +91,7 @@ class PowerRow(Method[Scenario]):
     headline = "servers more in the same budget"
 
     policy: Policy = "two thresholds"
-    servers: PositiveInt = 40
+    servers: Servers = 40
     more: Fraction = 0.3
     low: Fraction = 0.8
     high: Fraction = 0.89
