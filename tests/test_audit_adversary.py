@@ -64,6 +64,9 @@ MADE = {
     "combinations": ("import math\n", "    return math.comb(8, 2) * ratio\n", 21),
     "an imaginary number": ("", "    return abs(38.6j) * ratio\n", 29),
     "a numeral of another script": ("import unicodedata\n", "    return unicodedata.numeric('㊳') * ratio\n", 28.5),
+    "the length of a prompt that it asks for": (
+        "", "    asked = served(lab, isl=38)\n    return asked.workload.mean_prompt_tokens * ratio\n", 28.5
+    ),
     "packed bytes": ("import struct\n", "    return struct.unpack('f', b'\\x66\\x66\\x1a\\x42')[0] * ratio\n", 29),
     "digits of a float": ("import sys\n", "    return sys.float_info.dig * ratio * 2\n", 22.6),
     "bits of a float": ("", "    return np.finfo(np.float64).nmant * ratio\n", 39),

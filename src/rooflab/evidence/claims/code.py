@@ -19,7 +19,7 @@ from rooflab.papers.paper import Paper
 __all__ = ["Code", "scaled"]
 
 _NAMED: Final = "named: "
-_KNOWN: Final = ("structure", "index", "digits", "handed over", "plot", "setting", "stated")
+_KNOWN: Final = ("structure", "index", "digits", "handed over", "set-up", "plot", "setting", "stated")
 
 
 class Code:

@@ -31,7 +31,7 @@ _FOLLOWS: Final = 0.5
 """Share of a number's change from which on a figure hangs on it."""
 _KNOWN: Final = ("structure", "index", "digits", "handed over", "plot")
 """Numbers that need no source; settings do where a claim hangs on them."""
-_WORDS: Final = ("words", "index", "handed over", "plot", "purpose")
+_WORDS: Final = ("words", "index", "handed over", "set-up", "plot", "purpose")
 
 
 def hidden(code: Code, claim: Claim, got: Got, engines: Engines, answers: Sequence[Answer]) -> str:

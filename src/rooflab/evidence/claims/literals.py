@@ -39,7 +39,8 @@ STRUCTURE: Final = frozenset(
 )
 """Counts, halves and units: what may stand in a formula without a source."""
 _HANDED: Final = ("data", "assume", "scenario", "hardware", "model", "sample", "rng", "table")
-"""What a lab is asked for by: the audit changes what it hands over."""
+"""What a lab is asked for by: the audit changes what it hands over. What a scenario is asked for with (set-up) is also a
+number as any other where a figure takes it from there as it is."""
 _TELLS: Final = (
     "require",
     "InputError",
@@ -168,7 +169,7 @@ class _Walk:
         for i, argument in enumerate([*node.args, *(k.value for k in node.keywords)]):
             why = "digits" if name == "round" and i == 1 else "words" if name in _TELLS and _is_text(argument) else ""
             if argument in asked:
-                why = "purpose" if name == "rng" else "handed over"
+                why = "purpose" if name == "rng" else "set-up" if name == "scenario" else "handed over"
             self.visit(argument, owner, role or why)
 
     def _add(self, node: ast.expr, value: float | str | bytes, owner: str, role: str) -> None:
@@ -179,7 +180,7 @@ class _Walk:
             why = next((f"named: {n}" for n in self.named if owner == n or owner.startswith(f"{n}.")), "")
             stated = "stated" if any(value == a for a in self.allowed) else ""
             plain = "structure" if abs(value) in STRUCTURE else stated
-            role = why or (plain or role if role == "words" else role or plain)
+            role = why or (plain or role if role in ("words", "set-up") else role or plain)
         self.found.append(Literal(file=self.file, place=place, value=value, owner=owner, role=role))
 
 
