@@ -39,8 +39,8 @@ STRUCTURE: Final = frozenset(
 )
 """Counts, halves and units: what may stand in a formula without a source."""
 _HANDED: Final = ("data", "assume", "scenario", "hardware", "model", "sample", "rng", "table")
-"""What a lab is asked for by: the audit changes what it hands over. What a scenario is asked for with (set-up) is also a
-number as any other where a figure takes it from there as it is."""
+"""What a lab is asked for by: the audit changes what it hands over. What a scenario is made of (set-up)
+is also a number as any other where a figure takes it from there as it is."""
 _TELLS: Final = (
     "require",
     "InputError",
