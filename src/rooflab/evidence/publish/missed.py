@@ -52,6 +52,9 @@ _WHY: Final[Mapping[str, str]] = {
         "decide whether users queue at all, and mixtures under TensorRT-LLM on B200, of which no other group is left "
         "when one is out."
     ),
+    "ML.ENERGY (vLLM on a slow host)": (
+        "mixtures on B200, whose host this source alone has, and of whose prompts no row states the lengths."
+    ),
     "MLPerf inference throughput": (
         "interactive limits, where a few percent of a step decide how many users are legal; open-division entries; "
         "prompts whose lengths are published in part (Mixtral)."
