@@ -185,6 +185,20 @@ def test_a_plan_for_a_burst_is_proven_on_the_run() -> None:
     assert best.estimate.duration_s == pytest.approx(simulate(best.scenario).duration_s, rel=0.1)
 
 
+@pytest.mark.parametrize("lengths", [{"isl": 1024, "osl": 256}, {"isl": "500..1500", "osl": 256}])
+def test_a_line_of_many_rounds_goes_on_as_it_began(lengths: dict[str, Any]) -> None:
+    """Rounds that stand for others are alike wherever they begin: 20,000 requests are answered as fast as 2,000, as in
+    the simulator; whole requests take longer than their first tokens at every percentile."""
+    base = {"model": "Llama-3.1-8B", "hardware": "h100-sxm"}
+    short, long = (rl.estimate({**base, "workload": {**lengths, "burst": n}}) for n in (2000, 20000))
+    assert long.requests_per_s == pytest.approx(short.requests_per_s, rel=0.05)
+    seen = rl.simulate({**base, "workload": {**lengths, "burst": 20000}})
+    assert long.requests_per_s == pytest.approx(seen.requests_per_s, rel=0.05)
+    after_s = {name: long.metrics[f"e2e_s_{name}"] - long.metrics[f"ttft_s_{name}"] for name in ("mean", "p50", "p99")}
+    assert after_s["mean"] == pytest.approx(255 * long.metrics["tpot_s_mean"], rel=0.3)
+    assert min(after_s.values()) > 0
+
+
 ROW = {
     "id": "online", "source": "TRT-LLM perf-overview (online)", "source_url_or_path": "perf-overview.md",
     "date": "2024-11", "engine": "TensorRT-LLM+Triton", "engine_version": "0.14.0", "model": "LLaMA 3.1 70B",

@@ -164,3 +164,15 @@ def test_a_batch_is_handed_over_whole_in_both_engines() -> None:
         told, seen = rl.estimate(asked), rl.simulate(asked)
         for metric in (*METRICS, "ttft_s_p99", "tpot_s_p99"):
             assert told.metrics[metric] == pytest.approx(seen.metrics[metric], rel=0.05), (engine, metric)
+
+
+def test_who_finds_no_place_does_not_stretch_the_answers_of_the_first() -> None:
+    """Users beyond the places begin when these are free: the slowest answers are those of a full engine."""
+    full, many = (
+        rl.estimate({
+            "model": "Llama-3.1-8B", "hardware": "h100-sxm", "workload": {"isl": 1024, "osl": 256, "concurrency": n}
+        })
+        for n in (357, 20000)
+    )  # fmt: skip
+    assert many.metrics["tpot_s_p99"] == pytest.approx(full.metrics["tpot_s_p99"], rel=0.05)
+    assert many.metrics["tpot_s_mean"] == pytest.approx(full.metrics["tpot_s_mean"], rel=0.05)

@@ -69,7 +69,7 @@ def after_first(line: Line, p: Priced, clock: Clock, begin: Array, waited_s: Arr
     """Times per token and of whole requests: answers of each length from every fourth place in line, which `begin`s
     after `waited_s`."""
     case, rows = line.case, range(len(waited_s))
-    every = slice(None, None, 4)
+    every = slice(2, None, 4)
     u, lived_s = begin[0][:, every], begin[1][:, every]
     end = u[:, :, None] + line.queue.steps[:, None, :]
     # of those that end together the last step is behind them when the prompts that follow begin
@@ -85,7 +85,8 @@ def after_first(line: Line, p: Priced, clock: Clock, begin: Array, waited_s: Arr
     none = several.sum(axis=(1, 2)) <= 0
     tpot = weighted(took_s / np.maximum(tail, 1e-6), several, count)
     tpot = {name: np.where(none, np.nan, values) for name, values in tpot.items()}
-    return tpot, weighted(waited_s[:, every, None] + took_s, share, count)
+    near = np.repeat(took_s, 4, axis=1)
+    return tpot, weighted(waited_s[:, :, None] + near, np.broadcast_to(SHARES / waited_s.shape[1], near.shape), count)
 
 
 def gaps(case: Case, p: Priced, tpot: Statistics) -> Statistics:

@@ -13,13 +13,15 @@ from rooflab.estimator.serving.burst_sent import EDGES, SHARES, Sent
 from rooflab.estimator.serving.burst_steps import Queue
 from rooflab.estimator.serving.load import NO_BUDGET, Case, decode_step, lanes_in_use
 
-__all__ = ["Line", "line_of", "thought_span"]
+__all__ = ["ALIKE", "SETTLED", "Line", "line_of", "thought_span"]
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-_ROUNDS: Final = 8.0
-"""Rounds of a full engine that are looked at."""
+SETTLED: Final = 4.0
+"""Rounds of a full engine after which the next ones are alike."""
+ALIKE: Final = 8.0
+"""Rounds that stand for those that are left out: so many that it hardly matters in which part of one they begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ def line_of(costs: StepCosts, case: Case, sent: Sent) -> Line:
     reach = room / np.maximum(np.where(sent.whole, size, case.prompt + answer / 2), 1e-9)
     count = sent.count / lanes
     full = np.maximum(np.minimum(np.minimum(places, reach), count), 1.0)
-    skipped = 2 * np.maximum(np.floor((count / full - _ROUNDS) / 2), 0.0)
+    skipped = ALIKE * np.maximum(np.floor((count / full - 2 * SETTLED - ALIKE) / ALIKE), 0.0)
     away = np.where(held & (sent.flight <= sent.places), sent.frontend_s / decode_step(costs, case, full).seconds, 0.0)
     queue = Queue(
         count=count - skipped * full,

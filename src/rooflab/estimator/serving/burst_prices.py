@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepResult
-from rooflab.estimator.serving.burst_line import Line
+from rooflab.estimator.serving.burst_line import ALIKE, SETTLED, Line
 from rooflab.estimator.serving.burst_steps import Queue, Unfolded
 from rooflab.estimator.serving.load import Case, pairs, prefill_seconds
 
@@ -114,13 +114,13 @@ def _opening(line: Line, u: Unfolded) -> tuple[Array, Array, StepResult]:
 
 
 def _times(u: Unfolded, full: Array, skipped: Array) -> Array:
-    """How often a cell occurs: two rounds in the middle stand for those that are left out."""
+    """How often a cell occurs: rounds in the middle stand for those that are left out."""
     begin = np.concatenate((u.opened[0][:, None], u.out[:, :-1]), axis=1)
-    low, high = 3 * full[:, None], 5 * full[:, None]
+    low, high = SETTLED * full[:, None], (SETTLED + ALIKE) * full[:, None]
     inside = np.clip(u.out, low, high) - np.clip(begin, low, high)
     new = u.out - begin
     share = np.where(new > 1e-9, inside / np.maximum(new, 1e-9), (begin >= low) & (begin < high))
-    out: Array = 1 + skipped[:, None] / 2 * share
+    out: Array = 1 + skipped[:, None] / ALIKE * share
     return out
 
 
@@ -129,14 +129,14 @@ class Clock:
     """When cells end, (R, G + 1): `lived` as one who is there sees it, `passed` of the whole run, which goes on for as
     long as anything is left; `nth` first token and `ended` answers by then.
 
-    After `fifth` (R,) first tokens come `copies` of the last two `rounds` (R,) of them, `rounds_s` each.
+    After `middle` (R,) first tokens come `copies` of the last `rounds` (R,) of them, `rounds_s` each.
     """
 
     lived: Array
     passed: Array
     nth: Array
     ended: Array
-    fifth: Array
+    middle: Array
     rounds: Array
     rounds_s: Array
     copies: Array
@@ -148,12 +148,12 @@ class Clock:
         lived = np.concatenate((start, start + np.cumsum(p.lived_s, axis=1)), axis=1)
         seconds = p.cell_s * p.u.lasting
         passed = np.concatenate((start, start + np.cumsum(seconds, axis=1)), axis=1)
-        copies = skipped / 2
+        copies = skipped / ALIKE
         more_s = (seconds * (p.times - 1)).sum(axis=1)
         return cls(
             lived=lived, passed=passed, nth=np.concatenate((p.u.opened[0][:, None], p.u.out), axis=1),
             ended=np.maximum.accumulate(np.concatenate((np.zeros_like(start), p.u.ended), axis=1), axis=1),
-            fifth=5 * full, rounds=2 * full, rounds_s=more_s / np.maximum(copies, 1.0), copies=copies,
+            middle=(SETTLED + ALIKE) * full, rounds=ALIKE * full, rounds_s=more_s / np.maximum(copies, 1.0), copies=copies,
         )  # fmt: skip
 
     @property
@@ -164,7 +164,7 @@ class Clock:
 
     def seen(self, rank: Array) -> tuple[Array, Array]:
         """The place among those that are looked at of whom comes at `rank` (R, M), and how much later that is."""
-        beyond = np.ceil((rank - self.fifth[:, None]) / self.rounds[:, None] - 1e-9)
+        beyond = np.ceil((rank - self.middle[:, None]) / self.rounds[:, None] - 1e-9)
         back = np.clip(beyond, 0.0, self.copies[:, None])
         return rank - back * self.rounds[:, None], back * self.rounds_s[:, None]
 

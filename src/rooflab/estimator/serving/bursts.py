@@ -7,7 +7,7 @@ How it unfolds over steps is that of `burst_steps`; here each stretch of steps i
     drain   a batch that shrinks as its longest answers end:  P(anything left) = 1 − Π over sequences of P(it has ended)
 
 so that throughput is N · O over the whole of it, and a first token waits for those in line before it.  Of a line of
-many rounds the middle ones are alike: two are looked at for all of them.  Engines without a queue of their own
+many rounds the middle ones are alike: some are looked at for all of them.  Engines without a queue of their own
 (`gated`) run one batch after the other, each as long as its longest answer.
 """
 

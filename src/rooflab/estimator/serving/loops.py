@@ -131,9 +131,11 @@ def closed_loop(
     missing_s = users.count / settled.rate - tail * steady.tpot_s - first.later_s
     queue_s = np.where(settled.full, np.maximum(missing_s, 0.0), 0.0)
     first = _queued(first, queue_s, users.count - settled.decoding, settled.rate)
-    # users that begin together come one step of prompts after the other, the last of them when there is a place
-    wave_s, _ = prefill_seconds(costs, case, users.count)
-    steps = np.maximum(np.ceil(users.count * case.isl / case.chunk), 1.0)
+    # users that begin together come one step of prompts after the other, the last of them when there is a place;
+    # who finds none begins alone later
+    together = np.minimum(users.count, np.maximum(places, 1.0))
+    wave_s, _ = prefill_seconds(costs, case, together)
+    steps = np.maximum(np.ceil(together * case.isl / case.chunk), 1.0)
     last_s = np.maximum(wave_s, (users.count - places) / settled.rate)
     first = replace(first, first=np.where(users.burst, 1 / users.rounds, 0.0), opening_s=(wave_s / steps, last_s))
     # answers that begin while the prompts of others run take longer: by whole steps, or by what those have more of
