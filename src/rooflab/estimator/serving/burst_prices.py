@@ -153,7 +153,8 @@ class Clock:
         return cls(
             lived=lived, passed=passed, nth=np.concatenate((p.u.opened[0][:, None], p.u.out), axis=1),
             ended=np.maximum.accumulate(np.concatenate((np.zeros_like(start), p.u.ended), axis=1), axis=1),
-            middle=(SETTLED + ALIKE) * full, rounds=ALIKE * full, rounds_s=more_s / np.maximum(copies, 1.0), copies=copies,
+            middle=(SETTLED + ALIKE) * full, rounds=ALIKE * full, rounds_s=more_s / np.maximum(copies, 1.0),
+            copies=copies,
         )  # fmt: skip
 
     @property
