@@ -388,6 +388,11 @@ def test_an_unknown_type_with_llama_keys_is_read_and_says_so() -> None:
         ({"quantization_config": {"quant_method": "magic"}}, "model.quantization_config.quant_method"),
         ({"model_type": "new", "num_attention_heads": None}, "model.num_attention_heads"),
         ({"model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 9}, "model.num_experts_per_tok"),
+        ({"intermediate_size": 1e308}, "model.intermediate_size"),
+        ({"num_attention_heads": 10**400}, "model.num_attention_heads"),
+        ({"tie_word_embeddings": 10**400}, "model.tie_word_embeddings"),
+        ({"torch_dtype": 10**400}, "model.torch_dtype"),
+        ({"model_type": "mamba", "time_step_rank": 10**30}, "model.time_step_rank"),
     ],
 )
 def test_errors_name_the_field(change: dict[str, Any], field: str) -> None:
@@ -395,6 +400,7 @@ def test_errors_name_the_field(change: dict[str, Any], field: str) -> None:
         read({**LLAMA, **change})
     assert caught.value.where == field
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(

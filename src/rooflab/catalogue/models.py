@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any, Final
 
 from rooflab.catalogue._data import load
@@ -152,7 +153,7 @@ def model(value: object, where: str = "model") -> Model:
             return read_exact(Model, value["exact"], f"{where}.exact")
         return given_as(_inline(value, where), deepcopy(dict(value)))
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{value!r} is not a model: give a name, a path to a config.json, or its fields", where)
+        raise InputError(f"{shown(value)} is not a model: give a name, a path to a config.json, or its fields", where)
     path = _path(value)
     if path is None:
         return _named(value, where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+from reprlib import repr as shown
 from typing import Any, Final
 
 from rooflab.errors import InputError
@@ -26,6 +26,8 @@ FFN: Final = (
     "encoder_ffn_dim",
 )
 VOCAB: Final = ("vocab_size", "padded_vocab_size")
+_MOST: Final = 10**12
+"""No count of a model is larger."""
 POSITIONS: Final = (
     "max_position_embeddings",
     "n_positions",
@@ -99,14 +101,12 @@ class Config:
             value = value[0]  # one for each layer, all the same
         if isinstance(value, (list, dict)):
             raise InputError("one for each layer, and they differ: not read for this family", self.at(key))
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not isfinite(value)
-            or value != int(value)
-            or value < least
-        ):
-            raise InputError(f"{value!r} is not a whole number of at least {least}", self.at(key))
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
+            raise InputError(f"{shown(value)} is not a whole number of at least {least}", self.at(key))
+        if value > _MOST:
+            raise InputError(f"{shown(value)} is more than any model has", self.at(key))
+        if value != int(value):
+            raise InputError(f"{shown(value)} is not a whole number of at least {least}", self.at(key))
         return int(value)
 
     def largest(self, *keys: str, default: int | None = None) -> int:
@@ -123,11 +123,11 @@ class Config:
         if items is None:
             return []
         if not isinstance(items, (list, tuple)):
-            raise InputError(f"{value!r} is not a list of numbers", self.at(key))
+            raise InputError(f"{shown(value)} is not a list of numbers", self.at(key))
         try:
             return [int(item) for item in items]
         except (TypeError, ValueError, OverflowError):
-            raise InputError(f"{value!r} is not a list of numbers", self.at(key)) from None
+            raise InputError(f"{shown(value)} is not a list of numbers", self.at(key)) from None
 
     def count(self, *keys: str, default: int | None = None) -> int:
         """A whole number of at least 1."""
@@ -142,8 +142,8 @@ class Config:
         value = self.data.get(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-            raise InputError(f"{value!r} is not a number above zero", self.at(key))
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MOST:
+            raise InputError(f"{shown(value)} is not a number above zero and below {_MOST:.0e}", self.at(key))
         return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
@@ -152,7 +152,7 @@ class Config:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise InputError(f"{value!r} is not true or false", self.at(key))
+            raise InputError(f"{shown(value)} is not true or false", self.at(key))
         return value
 
     def text(self, key: str, default: str = "") -> str:
@@ -161,7 +161,7 @@ class Config:
         if value is None:
             return default
         if not isinstance(value, str):
-            raise InputError(f"{value!r} is not text", self.at(key))
+            raise InputError(f"{shown(value)} is not text", self.at(key))
         return value
 
     def per_layer(self, key: str, layers: int) -> Sequence[Any] | None:
@@ -180,5 +180,5 @@ class Config:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise InputError(f"{value!r} is not a group of fields", self.at(key))
+            raise InputError(f"{shown(value)} is not a group of fields", self.at(key))
         return Config(value, self.at(key))

@@ -341,7 +341,8 @@ def mamba1(c: Config) -> StateSpace:
     """A Mamba-1 mixer under the key names of Mamba and Jamba."""
     hidden = c.count(*HIDDEN)
     inner = c.count("d_inner", "mamba_inner", default=c.count("expand", "mamba_expand", default=2) * hidden)
-    rank = c.data.get("time_step_rank", c.data.get("mamba_dt_rank"))
+    named = c.value("time_step_rank", "mamba_dt_rank")[1]
+    rank = -(-hidden // 16) if named in (None, "auto") else c.count("time_step_rank", "mamba_dt_rank")
     return StateSpace(
         heads=inner,
         head_dim=1,
@@ -350,6 +351,6 @@ def mamba1(c: Config) -> StateSpace:
         conv=c.count("conv_kernel", "mamba_d_conv", default=4),
         conv_bias=c.flag("use_conv_bias", c.flag("mamba_conv_bias", True)),
         bias=c.flag("mamba_proj_bias", c.flag("use_bias")),
-        dt_rank=rank if isinstance(rank, int) else -(-hidden // 16),
+        dt_rank=rank,
         inner_norms=c.text("model_type") == "jamba",
     )

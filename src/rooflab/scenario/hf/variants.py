@@ -4,6 +4,7 @@ Nemotron-NAS)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import repr as shown
 from typing import Final
 
 from rooflab.errors import InputError, unknown
@@ -29,6 +30,10 @@ def read_nemotron_h(c: Config, family: Family, name: str, formats: Formats) -> M
         raise InputError("missing; needed to read this model", c.at("hybrid_override_pattern"))
     mtp = _nemotron_kinds(c, "mtp_hybrid_override_pattern", "mtp_layers_block_type")
     repeated = c.whole("num_nextn_predict_layers", default=0)
+    if repeated > len(kinds):
+        raise InputError(
+            f"{repeated:,} layers of prediction for {len(kinds)} of the model", c.at("num_nextn_predict_layers")
+        )
     merged = _merge([_nemotron_block(c, family, k) for k in mtp]) if repeated else []
     made = {kind: _nemotron_block(c, family, kind) for kind in dict.fromkeys(kinds)}
     return assemble(c, family, name, formats, [made[kind] for kind in kinds], mtp=runs(merged * repeated))
@@ -43,7 +48,7 @@ def _nemotron_kinds(c: Config, pattern_key: str, list_key: str) -> list[str]:
         return [_LETTERS[letter] for letter in pattern]
     listed = c.data.get(list_key) or []
     if not isinstance(listed, list):
-        raise InputError(f"{listed!r} is not a list of layer types", c.at(list_key))
+        raise InputError(f"{shown(listed)} is not a list of layer types", c.at(list_key))
     listed = [_NEMOTRON_5.get(kind, kind) if isinstance(kind, str) else kind for kind in listed]
     for i, kind in enumerate(listed):
         if kind not in _LETTERS.values():
@@ -135,7 +140,7 @@ def read_nas(c: Config, family: Family, name: str, formats: Formats) -> Model:
 
 def _nas_block(c: Config, listed: object, where: str) -> Block:
     if not isinstance(listed, Mapping):
-        raise InputError(f"{listed!r} is not a group of fields", where)
+        raise InputError(f"{shown(listed)} is not a group of fields", where)
     block = Config(listed, where)
     attention, ffn = block.sub("attention"), block.sub("ffn")
     if attention is None or ffn is None:
