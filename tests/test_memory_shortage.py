@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import rooflab as rl
+from rooflab.errors import Infeasible
 from rooflab.simulator.results.serving import ServingResult
 
 LENGTHS = ((294, 294), (128, 1024), (1024, 1024), (2000, 150))
@@ -91,3 +92,35 @@ def test_nobody_waits_for_a_place_where_many_are_free() -> None:
     assert told.ttft_s_mean == pytest.approx(seen.metrics["ttft_s_mean"], rel=0.1)
     assert told.tpot_s_mean == pytest.approx(seen.metrics["tpot_s_mean"], rel=0.1)
     assert told.ttft_s_p99 < 2 * seen.metrics["ttft_s_p99"]
+
+
+DRAM = [{"name": "dram", "size": "128 GB", "bandwidth": "80 GB/s"}]
+
+
+def test_as_few_experts_on_the_host_as_the_device_leaves_whatever_the_host_holds() -> None:
+    """All experts of a 235B model in 4 bits (132 GB) do not lie in 128 GB; those that a 24 GB card leaves do."""
+    plan = rl.plan(
+        {
+            "model": "Qwen3-235B-A22B", "hardware": {"device": "rtx-4090", "count": 1, "tiers": DRAM},
+            "workload": {"isl": 512, "osl": 256, "concurrency": 1},
+        },
+        quantise=True, prove=False,
+    )  # fmt: skip
+    best = plan.choices[0]
+    assert best.deployment.runtime.offload is not None
+    assert 70 < (best.deployment.runtime.offload.cpu_experts or 0) < 90
+    # 13 GB of the weights of a token at most, at 80 GB/s and more
+    assert 3 < best.estimate.output_tokens_per_s < 12
+
+
+def test_a_host_that_is_too_small_is_named() -> None:
+    asked = {
+        "model": "Qwen3-235B-A22B", "hardware": {"device": "rtx-4090", "count": 1, "tiers": DRAM},
+        "workload": {"isl": 512, "osl": 256, "concurrency": 1},
+        "deployment": {"engine": "llamacpp", "weights": "q8_0", "offload": {"weights": "dram"}},
+    }  # fmt: skip
+    with pytest.raises(Infeasible) as error:
+        rl.estimate(asked)
+    line = str(error.value)
+    assert "GB to dram, which holds 128 GB" in line
+    assert "inf" not in line and " 0 B" not in line

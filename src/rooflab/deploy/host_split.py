@@ -8,6 +8,7 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from rooflab.memory.account import account
 from rooflab.operators.offload import mixtures_of
 from rooflab.scenario.deployment import Deployment
-from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.hardware import Hardware, Tier
 from rooflab.scenario.model import Model
 from rooflab.scenario.offload import Offload
 
@@ -34,12 +35,14 @@ def chooses_by_itself(deployment: Deployment) -> bool:
 def with_host_split(
     model: Model, hardware: Hardware, deployment: Deployment, length: float, cross: float
 ) -> Deployment:
-    """`deployment` with the split between device and host chosen so that a sequence of `length` tokens fits; without
-    any where all of it does. What fits nowhere is left with everything on the host."""
+    """`deployment` with the split between device and host chosen so that a sequence of `length` tokens fits the
+    device; without any where all of it does. Whether the host holds what is left to it is not asked: it is the least
+    that a device can leave."""
+    endless = replace(hardware, tiers=(Tier("dram", np.inf, 1.0),))
 
     def fits(offload: Offload | None) -> bool:
         trial = deployment.changed(offload=offload, tp=deployment.split.tp or 1)
-        memory = account(model, hardware, [trial])
+        memory = account(model, endless, [trial])
         one = float(memory.sequence_bytes(np.array([length]), cross)[0])
         beyond = hardware.device.memory_bytes - float(memory.capacity_bytes[0])
         return float(memory.free_bytes[0]) >= one + max(_MARGIN_BYTES - beyond, 0.0)

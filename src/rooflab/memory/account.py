@@ -59,6 +59,7 @@ class MemoryAccount:
     `capacity_bytes` is what the engine may use, `free_bytes` what is left for cache and states (negative: does
     not fit).  `sequences(length)` and `tokens(length)` say how much of it requests of a length can use.
     `least_length`: tokens of a sequence that the engine must be able to hold to start at all (0: any).
+    `behind_bytes`: weights that lie in a tier behind the device.
     """
 
     capacity_bytes: Array
@@ -69,6 +70,7 @@ class MemoryAccount:
     dp: Array
     cp: Array
     least_length: Array
+    behind_bytes: Array
     kinds: tuple[tuple[Array, float], ...]
     state_bytes: Array
     cross_bytes: Array
@@ -97,7 +99,7 @@ class MemoryAccount:
         size = self.sequence_bytes(length, cross)
         with np.errstate(divide="ignore"):
             held = np.where(size > 0, np.maximum(self.free_bytes, 0.0) / np.maximum(size, 1e-9), np.inf) * self.dp
-        return np.where(self.starts, held, 0.0)
+        return np.where(self.starts & (self.free_bytes >= 0), held, 0.0)
 
     @property
     def starts(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -146,15 +148,19 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
     activations = activation_bytes(model, d)
     taken = weights + activations + reserve
     left = _left_bytes(d, device.memory_bytes, weights, activations, reserve)
+    behind = 0.0
+    if offload is not None and (offload.weights is not None or offload.computes):
+        behind = layers + experts - (held if whole or routed else 0.0)
     out = {
         "capacity_bytes": taken + left,
         "weights_bytes": weights,
         "activations_bytes": activations,
         "reserve_bytes": reserve,
-        "free_bytes": _free_bytes(hardware, d, left, layers + experts - (held if whole or routed else 0.0)),
+        "free_bytes": _free_bytes(hardware, d, left, behind),
         "dp": float(d.split.dp),
         "cp": float(d.split.cp),
         "least_length": float(d.limits.max_model_len or 0) if d.runtime.engine == "vllm" else 0.0,
+        "behind_bytes": behind,
         "state_bytes": 0.0,
         "cross_bytes": 0.0,
     }

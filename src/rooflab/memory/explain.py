@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,9 @@ class Misfit:
                 f"{model.name} {name} beside {size(held_behind)} of {tier} keeps {size(weights)} of weights on "
                 f"devices, {held}"
             )
-        if weights < float(memory.capacity_bytes[0]):
+        if short := self._behind(size):
+            need = f"{model.name} {name} {short}"
+        elif weights < float(memory.capacity_bytes[0]):
             left = size(max(float(memory.free_bytes[0]), 0.0))
             wanted = size(float(memory.sequence_bytes(np.array([length]))[0]))
             need += (
@@ -65,6 +67,19 @@ class Misfit:
         changes = self._changes(length)
         return f"does not fit: {need}. " + (
             "; ".join(changes) + "." if changes else "No single change of format or split fits it."
+        )
+
+    def _behind(self, size: Callable[[float], str]) -> str:
+        """What lies in a tier that does not hold it; empty where it does."""
+        offload = self.deployment.runtime.offload
+        tier = "dram" if offload is not None and offload.computes else (offload.weights if offload else None)
+        held = next((t.bytes for t in self.hardware.tiers if t.name == tier), 0.0)
+        behind = float(self._memory.behind_bytes[0])
+        if not behind or behind <= held:
+            return ""
+        return (
+            f"keeps {size(float(self._memory.weights_bytes[0]))} of weights on {self.hardware.device.key} and leaves "
+            f"{size(behind)} to {tier}, which holds {size(held)}"
         )
 
     def _does_not_start(self) -> str:
@@ -101,7 +116,7 @@ class Misfit:
         return found[:3]
 
     def _formats(self) -> Iterator[tuple[str, _Room]]:
-        for weights in ("fp8", "int4"):
+        for weights in ("q8_0", "q4_k_m") if self.deployment.runtime.engine == "llamacpp" else ("fp8", "int4"):
             yield weights, self._room(weights=weights, experts=None)
 
     def _wider(self) -> Iterator[tuple[int, _Room]]:
@@ -149,7 +164,7 @@ class _Room:
 
     def sequences(self, length: float) -> float:
         """Whole sequences of `length` tokens; see `MemoryAccount.sequences`."""
-        if not self.starts:
+        if not self.starts or self.free < 0:
             return 0.0
         size = self.state + sum(each * min(length, window) for each, window in self.kinds) / self.cp
         return math.floor(max(self.free, 0.0) / size * self.dp) if size > 0 else math.inf
