@@ -123,4 +123,5 @@ def test_a_host_that_is_too_small_is_named() -> None:
         rl.estimate(asked)
     line = str(error.value)
     assert "GB to dram, which holds 128 GB" in line
-    assert "inf" not in line and " 0 B" not in line
+    assert "inf" not in line
+    assert " 0 B" not in line
