@@ -45,6 +45,12 @@ LLAMA = {
 }  # fmt: skip
 
 
+GEMMA4 = {
+    "model_type": "gemma4_text", "hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30,
+    "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 256, "vocab_size": 262144, "sliding_window": 1024,
+}  # fmt: skip
+
+
 def read(config: dict[str, Any]) -> Model:
     return model_from_config(config, "test", "config.json")
 
@@ -142,6 +148,69 @@ def test_towers_share_the_memory_and_are_in_no_count() -> None:
     assert any("share the memory" in note for note in m.sources)
 
 
+def test_a_part_beside_that_says_too_little_is_named() -> None:
+    m = read({"model_type": "idefics2", "text_config": LLAMA, "perceiver_config": {"resampler_depth": 3}})
+    assert "weights of perceiver_config are not counted" in m.sources
+
+
+def test_experts_that_see_images_only_share_the_memory() -> None:
+    ernie = {
+        "model_type": "ernie4_5_vl_moe", "hidden_size": 2560, "intermediate_size": 12288, "num_hidden_layers": 28,
+        "num_attention_heads": 20, "num_key_value_heads": 4, "vocab_size": 103424, "moe_num_experts": [64, 64],
+        "moe_intermediate_size": [1536, 512], "moe_k": 6, "moe_num_shared_experts": 2, "moe_layer_start_index": 1,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    m = read(ernie)
+    assert m.tower_parameters == 64 * 3 * 2560 * 512 * 27
+    assert m.parameters == pytest.approx(21.825e9, rel=0.005)  # as transformers builds it, without those
+
+
+def test_a_layer_may_have_keys_of_its_own() -> None:
+    own = {str(i): {"head_dim": 512, "num_key_value_heads": 2} for i in range(5, 30, 6)}
+    by_layer = {**GEMMA4, "attention_k_eq_v": True, "per_layer_config": own}
+    by_kind = {**GEMMA4, "attention_k_eq_v": True, "global_head_dim": 512, "num_global_key_value_heads": 2}
+    assert set(read(by_layer).runs) == set(read(by_kind).runs)
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"3": {"lru_width": 7}}, "per_layer_config.3.lru_width: differs in layer 3"),
+        ({"30": {"head_dim": 512}}, "'30' is not a layer of 30"),
+        ({"first": {"head_dim": 512}}, "'first' is not a layer of 30"),
+        ({"3": 512}, "per_layer_config.3: 512 is not a group of fields"),
+        ([1], "per_layer_config: .* is not a group of fields"),
+    ],
+)
+def test_what_no_reader_asks_of_one_layer_is_refused(own: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read({**GEMMA4, "per_layer_config": own})
+
+
+@pytest.mark.parametrize(
+    ("model_type", "beside", "billions"),
+    [
+        # as transformers 5.24 builds them
+        ("apertus", {"hidden_act": "xielu", "vocab_size": 131072, "num_key_value_heads": 32}, 6.9796),
+        ("jais2", {"hidden_act": "relu2", "intermediate_size": 26624, "hidden_size": 3328, "vocab_size": 150272,
+                   "num_attention_heads": 26, "num_key_value_heads": 26, "head_dim": 128}, 8.0904),
+    ],
+)  # fmt: skip
+def test_counts_are_those_of_the_class(model_type: str, beside: dict[str, Any], billions: float) -> None:
+    config = {**LLAMA, "model_type": model_type, "tie_word_embeddings": False, **beside}
+    assert read(config).parameters == pytest.approx(billions * 1e9, rel=0.0001)
+
+
+def test_sliding_layers_of_mimo_have_twice_the_heads_where_nothing_else_is_said() -> None:
+    kinds = ["full_attention" if i == 0 or (i + 1) % 6 == 0 else "sliding_attention" for i in range(48)]
+    mimo = {
+        "model_type": "mimo_v2_flash", "hidden_size": 4096, "intermediate_size": 16384, "num_hidden_layers": 48,
+        "num_attention_heads": 64, "num_key_value_heads": 4, "head_dim": 192, "v_head_dim": 128, "vocab_size": 152576,
+        "sliding_window": 129, "layer_types": kinds,
+    }  # fmt: skip
+    assert read(mimo).kv_elements_per_token == 9 * 4 * 320 + 39 * 8 * 320
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -149,6 +218,9 @@ def test_towers_share_the_memory_and_are_in_no_count() -> None:
         ({**LLAMA, "model_type": "newest", "lru_width": 2560}, "config.json.lru_width: describes layers, and 'newest'"),
         ({**LLAMA, "model_type": "gemma3n", "altup_num_inputs": 4}, "altup_num_inputs: describes layers"),
         ({**LLAMA, "intermediate_size": [14336, 4096]}, "intermediate_size: one for each layer, and they differ"),
+        ({**LLAMA, "model_type": "newest", "hidden_act": "relu2"}, "hidden_act: 'relu2' in a model of unknown type"),
+        ({**LLAMA, "model_type": "newbert", "type_vocab_size": 2}, "type_vocab_size: an encoder of unknown type"),
+        ({**LLAMA, "model_type": "jetmoe"}, "model_type: 'jetmoe' is not read: its attention has experts"),
         ({**LLAMA, "layer_types": ["rwkv"] * 32}, "layer_types.0.: no layer type called 'rwkv'"),
     ],
 )

@@ -60,6 +60,10 @@ class Read(Mapping[str, Any]):
         """How many keys there are."""
         return len(self._data)
 
+    def plain(self) -> Mapping[str, Any]:
+        """All fields, without asking for any."""
+        return self._data
+
     def unread(self) -> Mapping[str, Any]:
         """What nobody has asked for."""
         return {key: value for key, value in self._data.items() if key not in self._asked}
@@ -73,6 +77,10 @@ class Config:
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
         self.data = Read(data)
         self.where = where
+
+    def changed(self, by: Config) -> Config:
+        """These fields with those of `by` in place of their own; what is asked of it is not asked of this one."""
+        return Config({**self.data.plain(), **by.data}, by.where)
 
     def at(self, key: str) -> str:
         """The path of `key`."""

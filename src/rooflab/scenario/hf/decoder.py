@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from rooflab.errors import InputError
 from rooflab.scenario.hf.config import HIDDEN, POSITIONS, VOCAB, Config
 from rooflab.scenario.hf.family import Family
 from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
@@ -38,12 +39,38 @@ def decoder_blocks(c: Config, family: Family) -> list[Block]:
         "compress_ratios", "indexer_types", "sparse_attention_config"
     )  # the mixer depends on where it stands
     blocks = []
+    others = _layers_of_their_own(c, len(kinds))
     for i, (kind, sparse) in enumerate(zip(kinds, sparse_layers(c, len(kinds)), strict=True)):
+        if i in others:
+            blocks.append(_block(others[i], family, kind, i, sparse))
+            _refuse_unread_of(others[i], c, i)
+            continue
         key = (kind, i if numbered else 0, sparse)
         if key not in made:
             made[key] = _block(c, family, kind, i, sparse)
         blocks.append(made[key])
     return blocks
+
+
+def _layers_of_their_own(c: Config, layers: int) -> dict[int, Config]:
+    """Configs of the layers for which `per_layer_config` changes keys, by number (transformers 5)."""
+    listed = c.sub("per_layer_config")
+    found: dict[int, Config] = {}
+    for key in listed.data if listed else ():
+        changed = listed.sub(key) if listed else None
+        if not key.isdecimal() or int(key) >= layers:
+            raise InputError(f"{key!r} is not a layer of {layers}", c.at("per_layer_config"))
+        if changed is not None and changed.data:
+            found[int(key)] = c.changed(changed)
+    return found
+
+
+def _refuse_unread_of(layer: Config, c: Config, number: int) -> None:
+    """InputError for a key that only this layer has otherwise, and that its reader has not asked for."""
+    before = c.data.plain()
+    for key, value in layer.data.unread().items():
+        if key not in before or value != before[key]:
+            raise InputError(f"differs in layer {number}, and no reader asks for it: not read", layer.at(key))
 
 
 def _block(c: Config, family: Family, kind: str, layer: int, sparse: bool) -> Block:

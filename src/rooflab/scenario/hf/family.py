@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "NOT_READ", "Family"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Family:
     number: every n-th layer is full and the others slide, starting with sliding ones.  `multi_query`: one key-value
     head where the config does not say otherwise; `head_dim`: the family's own, where it is not hidden / heads.
     `hybrid`: attention and a state space side by side in every layer; `lightning`: its linear layers are lightning
-    attention.
+    attention. `window_kv_heads`: how many times the key-value heads of the others a sliding layer has.
     """
 
     gated: bool = True
@@ -47,6 +47,7 @@ class Family:
     head_dim: int | None = None
     hybrid: bool = False
     lightning: bool = False
+    window_kv_heads: int = 1
 
 
 _LLAMA: Final = Family()
@@ -90,6 +91,11 @@ FAMILIES: Final[dict[str, Family]] = {
     "granitemoeshared": Family(tied=True),
     "smollm3": Family(tied=True, window="flag"),
     "arcee": Family(gated=False),
+    "apertus": Family(gated=False, qk_norm="head"),
+    "cosmos3_edge": Family(gated=False),
+    "jais2": Family(gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True),
+    "muse_glimmer": Family(norms=4, output_gate=True),
+    "nanochat": Family(gated=False, norms=0, final_norm=0),
     "seed_oss": Family(qkv_bias=True, attention_bias="qkv"),
     "bitnet": _LLAMA,
     "chatglm": Family(qkv_bias=True, window="none"),
@@ -112,9 +118,10 @@ FAMILIES: Final[dict[str, Family]] = {
     "qwen3_5": Family(qk_norm="head", window="none", output_gate=True, shared_gate=True),
     "qwen3_5_moe": Family(qk_norm="head", window="none", output_gate=True, shared_gate=True),
     "mimo": Family(qkv_bias=True, attention_bias="qkv", window="flag"),
-    "mimo_v2_flash": Family(router_bias=True),
+    "mimo_v2_flash": Family(router_bias=True, window_kv_heads=2),
     "gemma": Family(tied=True, window="none", head_dim=256),
     "gemma2": Family(tied=True, norms=4, window=2, head_dim=256),
+    "vaultgemma": Family(tied=True, window=2, head_dim=256),
     "gemma3": Family(tied=True, norms=4, qk_norm="head", window=6, head_dim=256),
     "gemma4": Family(tied=True, norms=4, qk_norm="head", window=6),
     "gpt_oss": Family(qkv_bias=True, out_bias=True, window=2, sinks=True),
@@ -204,3 +211,15 @@ FAMILIES: Final[dict[str, Family]] = {
     "minimax_text_01": Family(window="none", lightning=True),
     "mllama": Family(window="none"),
 }
+
+NOT_READ: Final = {
+    "albert": "its layers share their weights",
+    "esmc": "it reads both ways",
+    "hy_v4": "its latent attention has gates and sinks",
+    "hy_v4_vl": "its latent attention has gates and sinks",
+    "idefics": "layers that look at the image stand between its own",
+    "jetmoe": "its attention has experts, too",
+    "moonshine_streaming": "only its decoder has these keys",
+    "openai_privacy_filter": "it reads both ways",
+}
+"""Types with a Llama's keys that are none, and why."""

@@ -160,19 +160,18 @@ def softmax(c: Config, family: Family, kind: str = "full", layer: int = 0) -> At
         "head_dim", "kv_channels", "d_kv", "attention_head_dim", default=_quotient(c, family, hidden, heads)
     )
     v_dim = c.count("v_head_dim", default=head_dim) if not c.has("kv_lora_rank") else head_dim
-    k_is_v = False
+    k_is_v = kind == "full" and c.flag("attention_k_eq_v")
     if kind == "sliding":
         other = c.sub("attention_other_setting")
         if other is not None:
             heads = other.count("num_attention_heads", default=heads)
             kv_heads = other.count("num_attention_groups", "num_key_value_heads", default=kv_heads)
         heads = c.count("swa_num_attention_heads", default=heads)
-        kv_heads = c.count("swa_num_key_value_heads", default=kv_heads)
+        kv_heads = c.count("swa_num_key_value_heads", default=kv_heads * family.window_kv_heads)
         head_dim, v_dim = c.count("swa_head_dim", default=head_dim), c.count("swa_v_head_dim", default=v_dim)
     elif c.has("global_head_dim") and kind == "full":
         head_dim = v_dim = c.count("global_head_dim")
         kv_heads = c.count("num_global_key_value_heads", default=kv_heads)
-        k_is_v = c.flag("attention_k_eq_v")
     if heads % kv_heads:
         raise InputError(f"{kv_heads} does not divide {heads} attention heads", c.at(c.value(*KV_HEADS)[0]))
     indexer = _block_indexer(c, layer)

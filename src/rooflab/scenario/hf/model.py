@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from reprlib import repr as shown
 from typing import Any, Final
 
 from rooflab.errors import InputError
 from rooflab.scenario.hf.config import HEADS, HIDDEN, LAYERS, VOCAB, Config
 from rooflab.scenario.hf.decoder import read_decoder
 from rooflab.scenario.hf.encoders import read_bart, read_bert, read_t5, read_vit, read_whisper
-from rooflab.scenario.hf.family import FAMILIES, Family
+from rooflab.scenario.hf.family import FAMILIES, NOT_READ, Family
 from rooflab.scenario.hf.formats import Formats, read_formats
 from rooflab.scenario.hf.stored import KEPT, settled
 from rooflab.scenario.hf.towers import tower_parameters
@@ -89,9 +90,11 @@ def model_from_config(config: Mapping[str, Any], name: str, where: str) -> Model
     # encoders are read without an order of their layers: all in the format of the rest
     rest = formats.listing.rest if formats.listing and model_type in _ENCODERS else KEPT
     model = settled(model, formats.base if rest == KEPT else rest)
-    towers = tower_parameters(outer)
+    towers, uncounted = tower_parameters(outer, text)
     if towers:
         notes.append(f"its image and audio parts, about {towers / 1e9:.2g} billion weights, share the memory")
+    if uncounted:
+        notes.append(f"weights of {' and '.join(uncounted)} are not counted")
     return replace(model, kv_dtype=formats.kv, head_dtype=formats.head, tower_parameters=towers, sources=tuple(notes))
 
 
@@ -121,8 +124,19 @@ def _family_name(model_type: str) -> str:
 
 
 def _require_llama_keys(c: Config, model_type: str) -> None:
+    """InputError where a model of unknown type says less or something else than a Llama."""
+    if why := NOT_READ.get(model_type):
+        raise InputError(f"{model_type!r} is not read: {why}", c.at("model_type"))
     if not model_type and not c.has(*HIDDEN):
         raise InputError("missing; it says which family the model is of", c.at("model_type"))
     for keys in (HIDDEN, LAYERS, HEADS, VOCAB):
         if not c.has(*keys):
             raise InputError(f"missing; needed to read a model of unknown type {model_type!r}", c.at(keys[0]))
+    key, activation = c.value("hidden_act", "hidden_activation", "activation_function")
+    if activation not in (None, "silu", "swish", "swiglu"):
+        raise InputError(
+            f"{shown(activation)} in a model of unknown type {model_type!r}: its feed-forward may have a gate or not",
+            c.at(key),
+        )
+    if c.has("type_vocab_size"):
+        raise InputError(f"an encoder of unknown type {model_type!r} is not read", c.at("type_vocab_size"))

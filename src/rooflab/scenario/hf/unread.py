@@ -37,7 +37,7 @@ _SAID_ELSEWHERE: Final = frozenset(
         "num_attention_heads", "attn_type_list", "num_hash_layers", "index_skip_topk_offset", "index_topk_freq",
         "experts_per_token", "attention_types", "attention_layers", "moe_layer_end_index",
         "use_bidirectional_attention", "n_routed_experts", "num_experts", "num_local_experts", "conv_L_cache",
-        "encoder_no_repeat_ngram_size", "attn_res_block_size", "word_embed_proj_dim", "per_layer_config",
+        "encoder_no_repeat_ngram_size", "attn_res_block_size", "word_embed_proj_dim",
         "attention_probs_dropout_prob", "attn_scale", "embedding_size", "num_kv_heads", "mlp_hidden_act",
         "attention_type", "block_multiple_of", "block_size", "full_attn_idxs", "dense_intermediate_size",
         "mamba_d_ssm", "vocab_size_per_layer_input", "hybrid_override_pattern", "swa_attention_sink_bias",
