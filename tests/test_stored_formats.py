@@ -164,3 +164,62 @@ def test_a_gguf_file_too_large_for_three_cards_is_refused() -> None:
     # ggml-org/llama.cpp 6668: 66.86 GiB of weights on 3 x 24 GB
     with pytest.raises(rl.Infeasible, match=r"q5_k_s needs 7\d\.\d GB of weights"):
         weights_gb("CohereForAI/c4ai-command-r-plus", "3 x rtx-3090", engine="llamacpp", pp=3, weights="q5_k_s")
+
+
+DENSE = {
+    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "torch_dtype": "bfloat16",
+}  # fmt: skip
+FOUR = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}
+
+
+@pytest.mark.parametrize(
+    ("stated", "model", "mixer", "feed_forward"),
+    [
+        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, "int4", None, None),
+        ({"quant_method": "gptq", "bits": 8, "group_size": -1}, "int8", None, None),
+        ({"quant_method": "gptq", "bits": 4, "dynamic": {"-:.*self_attn.*": {}}}, "int4", "bf16", None),
+        ({"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*self_attn.*": {"bits": 8}}}, "int4", "int8", None),
+        ({"quant_method": "auto-round", "bits": 4, "group_size": 128}, "int4", None, None),
+        ({"quant_method": "auto-round", "bits": 4, "extra_config": {".*self_attn.*": {"bits": 16}}}, "int4", "bf16",
+         None),
+        ({"load_in_4bit": True}, "int4", None, None),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True, "llm_int8_skip_modules": ["self_attn"]}, "int8", "bf16",
+         None),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": False}, "bf16", None, None),
+        ({"quant_method": "fp8", "weight_block_size": [1, 32]}, "mxfp8", None, None),
+        ({"quant_method": "compressed-tensors",
+          "config_groups": {"group_0": {"targets": ["re:.*mlp.*"], "weights": FOUR}}}, "int4", "bf16", None),
+        ({"quant_method": "compressed-tensors", "format": "dense"}, "bf16", None, None),
+        ({"quant_method": "quark", "global_quant_config": {"weight": [{"dtype": "fp8_e4m3"}, {"dtype": "int4"}]}},
+         "int4", None, None),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4"}},
+          "layer_quant_config": {"*self_attn*": {"weight": {"dtype": "fp8_e4m3"}}}}, "mxfp4", "fp8", None),
+    ],
+)  # fmt: skip
+def test_formats_of_a_dense_model(
+    stated: dict[str, Any], model: str, mixer: str | None, feed_forward: str | None
+) -> None:
+    m = model_from_config({**DENSE, "quantization_config": stated}, "x", "config.json")
+    stored = m.runs[0].block.stored
+    assert (m.dtype, stored and stored.mixer, stored and stored.ffn) == (model, mixer, feed_forward)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp6_e2m3"}}}, "called 'fp6_e2m3'"),
+        ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, "quantized_layers: missing"),
+        ({"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-24-bitmask"}}, "are not read"),
+        ({"quant_method": "compressed-tensors", "format": "mystery"}, "format without config_groups called 'mystery'"),
+        ({"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*mlp.*": 8}}, "is not a group of fields"),
+    ],
+)
+def test_a_format_that_is_not_known_is_no_16_bits(stated: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model_from_config({**DENSE, "quantization_config": stated}, "x", "config.json")
+
+
+def test_an_output_projection_may_be_quantised_like_the_rest() -> None:
+    stated = {"quant_method": "gptq", "bits": 4, "group_size": 128, "lm_head": True}
+    assert model_from_config({**DENSE, "quantization_config": stated}, "x", "").head_dtype == "int4"

@@ -38,8 +38,12 @@ _METHODS: Final = (
     "bitsandbytes",
     "quark",
     "nvfp4",
+    "auto-round",
 )
-_KEPT_LISTS: Final = ("modules_to_not_convert", "exclude_modules", "ignore", "exclude", "ignored_layers")
+_KEPT_LISTS: Final = (
+    "modules_to_not_convert", "exclude_modules", "ignore", "exclude", "ignored_layers", "llm_int8_skip_modules",
+)  # fmt: skip
+_QUARK: Final = {"fp8_e4m3": "fp8", "fp4": "mxfp4", "int8": "int8", "int4": "int4", "uint4": "int4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ def read_formats(outer: Config, text: Config) -> Formats:
     if listing is None:
         return Formats(base, kv=kv)
     head = next((name for modules, name in listing.named if "lm_head" in modules), None)
+    if head is None and quantised.data.get("lm_head") is True:
+        head = listing.rest
     return Formats(base, listing, head, kv)
 
 
@@ -82,15 +88,19 @@ def quantisation(outer: Config, text: Config) -> Config | None:
 def _listing(q: Config, expert_dtype: str) -> Listing | None:
     """Formats by module; None where the checkpoint leaves weights as they are."""
     kept = [str(n) for key in _KEPT_LISTS for n in _names(q, key)]
-    named = _named(q)
+    named, apart = _named(q), _apart(q)
+    kept += [path for path, name in apart if name == KEPT]
+    named += [(Modules.of([path]), name) for path, name in apart if name != KEPT]
+    if (sparse := q.sub("sparsity_config")) and sparse.text("format", "dense") != "dense":
+        raise InputError(f"{sparse.text('format')!r} weights are not read", sparse.at("format"))
     if q.text("quant_algo").upper() == "MIXED_PRECISION":
         # a checkpoint that was in fp8 before some modules went to fewer bits: the list of kept ones is of the second
         again = q.text("quant_method").lower() == "fp8"
         rest, kept = (_format(q, "fp8") or KEPT, []) if again else (KEPT, kept)
         if not named:
-            return None
+            raise InputError("missing; MIXED_PRECISION says nothing without it", q.at("quantized_layers"))
     else:
-        name = None if named and not q.has("bits") else _format(q)
+        name = None if named and not apart and not q.has("bits") else _format(q)
         if name is None and not named:
             return None
         rest = name or KEPT
@@ -122,7 +132,7 @@ def _named(q: Config) -> list[tuple[Modules, str]]:
     if not q.text("quant_method") and q.has("bits"):
         return _mlx_modules(q)
     groups = q.sub("config_groups")
-    if groups is None or len(groups.data) < 2:
+    if groups is None or (len(groups.data) < 2 and _of_all(groups)):
         return []
     found = []
     for key in groups.data:
@@ -132,6 +142,44 @@ def _named(q: Config) -> list[tuple[Modules, str]]:
             found.append((Modules.of("re:.*" if t == "Linear" else t for t in _names(group, "targets")), name))
     # a group of all linear layers takes what no other names
     return sorted(found, key=lambda one: any(p.pattern == ".*" for p in one[0].patterns))
+
+
+def _of_all(groups: Config) -> bool:
+    """Whether the only group of `groups` is of all linear layers."""
+    only = groups.sub(next(iter(groups.data))) if groups.data else None
+    return only is None or set(_names(only, "targets")) <= {"Linear"}
+
+
+def _apart(q: Config) -> list[tuple[str, str]]:
+    """Paths with a format of their own: GPTQModel's `dynamic` (``-:`` leaves one as it is, ``+:`` changes it),
+    AutoRound's `extra_config`, Quark's `layer_quant_config`; later ones of a list have had their turn."""
+    found: list[tuple[str, str]] = []
+    for key in ("dynamic", "extra_config", "layer_quant_config"):
+        if not isinstance(q.data.get(key), Mapping):
+            continue
+        listed = Config(q.data[key], q.at(key))
+        for path in listed.data:
+            facts = listed.sub(path)
+            if path.startswith("-:"):
+                found.append((f"re:{path[2:]}", KEPT))
+            elif facts is None:
+                continue
+            elif key == "layer_quant_config":
+                found.append((path, _quark_format(facts) or KEPT))
+            elif facts.has("bits"):
+                bits, expression = facts.count("bits"), path.startswith("+:") or any(s in path for s in "*\\^$|[(")
+                name = KEPT if bits >= 16 else _integers(bits, _group_size(facts, q), facts.at("bits"))
+                found.append((f"re:{path.removeprefix('+:')}" if expression else path, name))
+    return found
+
+
+def _group_size(*parts: Config) -> int:
+    """The first group that one of `parts` states; a group of -1, the whole row, has as few scales as the largest."""
+    for q in parts:
+        for key in ("group_size", "q_group_size"):
+            if (size := q.data.get(key)) is not None:
+                return 128 if size == -1 else q.count(key)
+    return 128
 
 
 def _mlx_modules(q: Config) -> list[tuple[Modules, str]]:
@@ -174,16 +222,18 @@ def _format(q: Config, method: str = "") -> str | None:
     method = method or q.text("quant_method").lower()
     if not method and q.has("bits"):
         return _mlx(q)
+    if not method and q.has("load_in_4bit", "load_in_8bit"):
+        method = "bitsandbytes"  # before transformers wrote which method it was
     if method in ("fp8", "fbgemm_fp8"):
+        if q.numbers("weight_block_size") == [1, 32]:
+            return "mxfp8"
         return "fp8-block" if q.has("weight_block_size") else "fp8"
     if method in ("mxfp4", "nvfp4"):
         return method
-    if method in ("awq", "gptq"):
-        return _integers(
-            q.count("bits", "w_bit", default=4), q.maybe("group_size", "q_group_size") or 128, q.at("bits")
-        )
+    if method in ("awq", "gptq", "auto-round", "intel/auto-round"):
+        return _integers(q.count("bits", "w_bit", default=4), _group_size(q), q.at("bits"))
     if method == "bitsandbytes":
-        return "int4" if q.flag("load_in_4bit") else "int8"
+        return "int4" if q.flag("load_in_4bit") else "int8" if q.flag("load_in_8bit") else None
     if method in ("compressed-tensors", "modelopt"):
         return _groups(q)
     if method == "quark":
@@ -201,12 +251,14 @@ def _integers(bits: int, group: int, where: str) -> str:
 def _groups(q: Config) -> str | None:
     groups = q.sub("config_groups")
     if groups is None or not groups.data:
-        return {
-            "float-quantized": "fp8",
-            "int-quantized": "int8",
-            "pack-quantized": "int4",
-            "nvfp4-pack-quantized": "nvfp4",
-        }.get(q.text("format"), "fp8")
+        known = {
+            "float-quantized": "fp8", "int-quantized": "int8", "pack-quantized": "int4",
+            "nvfp4-pack-quantized": "nvfp4", "mxfp4-pack-quantized": "mxfp4",
+        }  # fmt: skip
+        form = q.text("format", "dense")
+        if form not in known and form != "dense":
+            raise unknown("format without config_groups", form, known, q.at("format"))
+        return known.get(form)
     first = groups.sub(next(iter(groups.data)))
     return _group(first) if first else None
 
@@ -225,9 +277,20 @@ def _group(group: Config) -> str | None:
 
 def _quark(q: Config) -> str | None:
     outer = q.sub("global_quant_config")
-    weight = outer.sub("weight") if outer else None
+    return _quark_format(outer) if outer else None
+
+
+def _quark_format(group: Config) -> str | None:
+    """The format of a group of Quark; of weights quantised in two steps the last one is stored."""
+    stated = group.data.get("weight")
+    steps = Config({"weight": stated[-1]}, group.where) if isinstance(stated, list) and stated else group
+    weight = steps.sub("weight")
     name = weight.text("dtype") if weight else ""
-    return {"fp8_e4m3": "fp8", "fp4": "mxfp4", "int8": "int8", "int4": "int4", "uint4": "int4"}.get(name)
+    if weight is None or name in ("", "bfloat16", "float16"):
+        return None
+    if name not in _QUARK:
+        raise unknown("number format", name, _QUARK, weight.at("dtype"))
+    return _QUARK[name]
 
 
 def _kv(q: Config) -> str | None:
