@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from toy_paper import toy, verdict
 
+from rooflab import api
 from rooflab.errors import InputError
+from rooflab.evidence.claims.figures import Labs
 from rooflab.evidence.claims.printed import answers_in_code, sources_of
 
 CLAIM = '@paper.claim("c")\ndef figure(lab):\n'
@@ -57,6 +59,30 @@ def test_what_no_lab_hands_over_is_not_asked_for(tmp_path: Path, asked: str, fou
     claim = paper.find("c")
     assert paper.file is not None
     assert found in answers_in_code(claim.expect.telling(), sources_of(paper.file))
+
+
+AROUND_ITS_LAB = {
+    "what estimates anything": ("import rooflab\n", "1.0", "imports 'rooflab'"),
+    "what loads scenarios": ("from rooflab import load\n", "1.0", "imports 'rooflab'"),
+    "a room by its full name": ("import rooflab.papers\n", "1.0", "imports 'rooflab'"),
+    "how many papers there are": (
+        "from rooflab.papers.registry import keys\n", "len(keys()) / 2.0", "imports 'rooflab.papers.registry'"
+    ),
+    "memory of a device that no lab handed over": (
+        "from rooflab.catalogue.hardware import hardware\n", "hardware('a10').device.memory_bytes / 1e9", "no source"
+    ),
+    "layers of a model that no lab handed over": (
+        "from rooflab.catalogue.models import model\n", "model('Qwen/Qwen3-32B').layers", "no source"
+    ),
+    "how many metrics there are": ("from rooflab.metrics.registry import METRICS\n", "len(METRICS)", "no source"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "number", "found"), AROUND_ITS_LAB.values(), ids=AROUND_ITS_LAB)
+def test_facts_of_rooflab_are_handed_over_by_a_lab(tmp_path: Path, before: str, number: str, found: str) -> None:
+    code = f"{before}{CLAIM}{RATIO}    return {number} * ratio\n"
+    got = 1.0 if "imports" in found else toy(tmp_path, code).find("c").function(Labs(api.engines()).get())
+    assert found in verdict(toy(tmp_path, code, expect=got)).reason
 
 
 WITH_AN_ENGINE = {

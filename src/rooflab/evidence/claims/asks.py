@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from rooflab.evidence.claims.folded import folded
@@ -50,6 +52,9 @@ _OUTSIDE: Final = (
     ".".join(__name__.split(".")[:2]),
 )  # fmt: skip
 """Modules by which code gets around its lab: draws, machines, the interpreter, and the audit itself."""
+_FACE: Final = __name__.partition(".")[0]
+_FACES: Final = (f"{_FACE}.api", f"{_FACE}.cli", f"{_FACE}.papers.registry", f"{_FACE}.papers.cards")
+"""What loads scenarios and papers for those who use Rooflab: by it code comes by inputs that no lab changed."""
 _BY_TEXT: Final = ("getattr", "attrgetter", "methodcaller")
 _REGISTERS: Final = ("technique", "method", "claim", "setup", "draws")
 """What code does with its paper."""
@@ -66,7 +71,7 @@ def asks_for(module: ast.Module, file: str) -> str:
             return f"{where} asks for {name!r}: {_WHY[name]}"
         if _is_paper(node) and id(node) not in registers:
             return f"{where} asks for 'paper', which is there to register with: it holds what KEY.yaml states"
-        outside = next((m for m in _modules(node) if any(m == o or m.startswith(f"{o}.") for o in _OUTSIDE)), "")
+        outside = next(filter(_is_outside, _modules(node)), "")
         if outside:
             return f"{where} imports {outside!r}: what a claim follows is handed over by its lab"
         if isinstance(node, ast.Attribute) and (getattr(node.value, "id", ""), node.attr) == ("sys", "modules"):
@@ -96,12 +101,26 @@ def _is_inner(name: str) -> bool:
     return name.startswith("_") or name in _OF_LAB
 
 
+def _is_outside(module: str) -> bool:
+    return module == _FACE or any(module == o or module.startswith(f"{o}.") for o in (*_OUTSIDE, *_FACES))
+
+
 def _modules(node: ast.AST) -> list[str]:
+    """What a statement imports; a module of Rooflab without a name of its own is its face, too."""
     if isinstance(node, ast.Import):
-        return [a.name for a in node.names]
+        faces = [_FACE for a in node.names if a.name.startswith(f"{_FACE}.") and not a.asname]
+        return [*(a.name for a in node.names), *faces]
+    if isinstance(node, ast.ImportFrom) and node.module == _FACE:
+        return [f"{_FACE}.{a.name}" if a.name in _rooms() else _FACE for a in node.names]
     if isinstance(node, ast.ImportFrom) and not node.level:
         return [str(node.module), *(f"{node.module}.{a.name}" for a in node.names)]
     return []
+
+
+@cache
+def _rooms() -> frozenset[str]:
+    """Rooms and modules beside Rooflab's face."""
+    return frozenset(path.stem for path in Path(__file__).parents[2].iterdir())
 
 
 def _imported(module: ast.Module) -> Iterator[str]:

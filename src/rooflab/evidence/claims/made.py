@@ -34,6 +34,8 @@ _MAKES_NONE: Final = (
 """What is no number by itself; what stands in it may be."""
 _READERS: Final = ("float", "int", "len", "ord", "complex", "sum", "Decimal", "Fraction")
 _READING: Final = ("count", "index", "find", "rfind", "numeric", "digit", "decimal", "from_bytes", "frombuffer")
+_SAME_EVERYWHERE: Final = {"library", "domains", "catalogue", "metrics"}
+"""Rooms of papers' own code, and of facts that are the same whatever a lab hands over."""
 
 applied: dict[str, float] = {}
 """By how much what was made has been changed in the last run, as a logarithm, by place."""
@@ -319,7 +321,7 @@ def _modules_names(file: Path) -> dict[str, bool]:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             source = str(getattr(node, "module", "") or node.names[0].name)
             rooms = source.split(".")
-            ours = rooms[0] == "rooflab" and not {"library", "domains"} & set(rooms[1:2])
+            ours = rooms[0] == "rooflab" and not _SAME_EVERYWHERE & set(rooms[1:2])
             names |= {(a.asname or a.name).partition(".")[0]: not ours for a in node.names}
     for node in tree(file).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
