@@ -238,6 +238,15 @@ def test_catalogue_kinds_are_the_listings() -> None:
     assert tuple(LISTINGS) == KINDS
 
 
+def test_catalogue_shows_a_model_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "vocab_size": 1000}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    for path in (tmp_path, tmp_path / "config.json"):
+        status, out, _ = ask(capsys, "catalogue", "models", str(path), "--json")
+        assert (status, [row["params"] for row in json.loads(out)]) == (0, [210_240])
+
+
 def test_catalogue_words_filter(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = ask(capsys, "catalogue", "hardware", "NVIDIA", "hopper", "--quiet")
     assert "h200-sxm" in out

@@ -26,7 +26,7 @@ from rooflab.scenario.gguf.model import model_from_gguf
 from rooflab.scenario.hf.model import model_from_config
 from rooflab.scenario.model import Model, Run
 
-__all__ = ["entry", "list_models", "model", "resolve"]
+__all__ = ["entry", "list_file", "list_models", "model", "resolve"]
 
 # a format at the end of a name, and what it is here
 _GGUF: Final = sorted((name for name, one in DTYPES.items() if one.everywhere), key=len, reverse=True)
@@ -269,21 +269,30 @@ def _truncate(found: Model, layers: int, label: str) -> Model:
 def list_models() -> list[dict[str, Any]]:
     """Every model of the catalogue: key, params, active, layers, hidden, heads, kv, dtype, source; in the order of the
     data file."""
-    listing = []
-    for key in load("models"):
-        found = _named(key, "model")
-        mixers = [m for run in found.runs for m in run.block.mixers]
-        listing.append(
-            {
-                "key": key,
-                "params": found.parameters,
-                "active": found.active_parameters,
-                "layers": found.layers,
-                "hidden": found.hidden,
-                "heads": max((getattr(m, "heads", 0) for m in mixers), default=0),
-                "kv": found.kv_elements_per_token,
-                "dtype": found.dtype if found.expert_dtype is None else f"{found.dtype}/{found.expert_dtype}",
-                "source": entry(key)["source"],
-            }
-        )
-    return listing
+    return [_row(key, _named(key, "model"), entry(key)["source"]) for key in load("models")]
+
+
+def list_file(label: str) -> list[dict[str, Any]] | None:
+    """The model in the file or folder `label` as `list_models` lists one; None where `label` names no path.
+
+    Raises InputError where it cannot be read.
+    """
+    if _path(label) is None:
+        return None
+    found = model(label)
+    return [_row(found.name, found, "; ".join(found.sources))]
+
+
+def _row(key: str, found: Model, source: str) -> dict[str, Any]:
+    mixers = [m for run in found.runs for m in run.block.mixers]
+    return {
+        "key": key,
+        "params": found.parameters,
+        "active": found.active_parameters,
+        "layers": found.layers,
+        "hidden": found.hidden,
+        "heads": max((getattr(m, "heads", 0) for m in mixers), default=0),
+        "kv": found.kv_elements_per_token,
+        "dtype": found.dtype if found.expert_dtype is None else f"{found.dtype}/{found.expert_dtype}",
+        "source": source,
+    }

@@ -20,7 +20,8 @@ KINDS = ("models", "hardware", "links", "hosts", "prices", "grid", "pue", "workl
 def command(kind: str, words: tuple[str, ...], sources: bool, as_json: bool, quiet: bool) -> int:
     """List one KIND of facts: models, hardware, links, hosts, prices, grid, pue, workloads, engines or metrics.
 
-    WORDs keep the rows that contain all of them. Exit status 1 when none is left.
+    WORDs keep the rows that contain all of them; one that is a path to a config.json, its folder or a .gguf file shows
+    that model. Exit status 1 when none is left.
     """
     from rooflab.cli.listings import LISTINGS
     from rooflab.errors import unknown
@@ -28,7 +29,9 @@ def command(kind: str, words: tuple[str, ...], sources: bool, as_json: bool, qui
     listing = LISTINGS.get(kind)
     if listing is None:
         raise unknown("kind of facts", kind, LISTINGS)
-    rows = [row for row in listing.rows() if _matches(row, words)]
+    rows = (_file(words[0]) if kind == "models" and len(words) == 1 else None) or [
+        row for row in listing.rows() if _matches(row, words)
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     elif quiet:
@@ -48,6 +51,12 @@ def command(kind: str, words: tuple[str, ...], sources: bool, as_json: bool, qui
     if not rows:
         click.echo(f"no {kind} with {' '.join(words)}", err=True)
     return 0 if rows else 1
+
+
+def _file(label: str) -> list[dict[str, object]] | None:
+    from rooflab.catalogue.models import list_file
+
+    return list_file(label)
 
 
 def _matches(row: dict[str, object], words: tuple[str, ...]) -> bool:

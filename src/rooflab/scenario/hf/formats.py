@@ -124,7 +124,7 @@ def _named(q: Config) -> list[tuple[Modules, str]]:
     by_format: dict[str, list[str]] = {}
     if isinstance(layers, Mapping):
         for path, facts in layers.items():
-            algorithm = str(facts.get("quant_algo", "") if isinstance(facts, Mapping) else facts).upper()
+            algorithm = str(facts.get("quant_algo", "") if isinstance(facts, Mapping) else facts)[:60].upper()
             if algorithm not in _MODELOPT:
                 raise unknown("quantisation", algorithm, _MODELOPT, f"{q.at('quantized_layers')}.{path}")
             by_format.setdefault(_MODELOPT[algorithm], []).append(str(path))
