@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,17 @@ def test_known_inputs_lower_the_error_of_the_outputs() -> None:
     blind = run({"w": weights})
     assert not [f for f in blind.figures if f.name == "error of the outputs"]
     assert any("NAME.inputs" in note for note in blind.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "said"),
+    [("a.inputs", 256, "are they a.weight.inputs?"), ("b.inputs", 256, "no matrix 'b'"),
+     ("a.weight.inputs", 255, "holds 64 × 255 numbers; samples × 256 inputs")],
+)  # fmt: skip
+def test_inputs_of_no_matrix_are_not_passed_over(name: str, width: int, said: str) -> None:
+    rng = np.random.default_rng(5)
+    with pytest.raises(InputError, match=re.escape(said)):
+        run({"a.weight": rng.normal(size=(64, 256)), name: rng.normal(size=(64, width))})
 
 
 def test_keys_are_smoothed_in_pairs_that_a_rotary_embedding_turns() -> None:

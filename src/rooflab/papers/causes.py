@@ -37,6 +37,8 @@ _TOGETHER: Final = (
 and what is no share of the devices with one split is none with another."""
 _LEAST: Final = 0.01
 """Share of a token's time below which a change of a part of it is not worth a word."""
+_ROUNDING: Final = 1e-9
+"""Share of a token's time that sums of its parts are off by without any of them being hidden."""
 
 
 def when_full(before: Sides, after: Sides) -> tuple[Reason, ...]:
@@ -101,7 +103,8 @@ def _times(s: Steady, scale: float) -> dict[str, float]:
     times = {name: scale * float(getattr(s.parts, of)[0]) for name, of in _PARTS}
     whole = scale * float(s.step_s[0])
     times["waits for streamed weights"] = max(whole - times["host"] - sum(times[n] for n in _ON_DEVICE), 0.0)
-    times[HIDDEN] = max(sum(times.values()) - whole, 0.0)
+    hidden = sum(times.values()) - whole
+    times[HIDDEN] = hidden if hidden > _ROUNDING * whole else 0.0
     return {"": whole} | times
 
 

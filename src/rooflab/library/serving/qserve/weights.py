@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from rooflab.errors import InputError
 from rooflab.inputs.arrays import npz_bytes
 from rooflab.inputs.row_files import csv_bytes
 from rooflab.inputs.weights import Weights
@@ -70,6 +71,20 @@ class _Matrix:
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
+def _fitting_inputs(given: Weights) -> None:
+    """Raises InputError where inputs are of no matrix, or not as wide as theirs: they would be passed over."""
+    for name in (n for n in given.arrays if n.endswith(INPUTS)):
+        of, held = name.removesuffix(INPUTS), given[name]
+        if of not in given.matrices:
+            near = next((m for m in given.matrices if m.startswith(f"{of}.")), "")
+            hint = f"; are they {near}{INPUTS}?" if near else ""
+            raise InputError(f"there is no matrix {of!r} whose inputs these are{hint}", name)
+        width = given[of].shape[1]
+        if held.ndim != 2 or held.shape[1] != width:
+            shape = " × ".join(map(str, held.shape))
+            raise InputError(f"holds {shape} numbers; samples × {width} inputs of {of!r} are expected", name)
+
+
 class PackWeights(Method[Weights]):
     """Quantise the matrices of a network to 4 bits on two levels and pack them for int8 tensor cores (sections 4, 5.2).
 
@@ -95,6 +110,7 @@ class PackWeights(Method[Weights]):
         """Pack every matrix that fits, unpack it again, and count."""
         require(self.group % TILE == 0, f"groups of {self.group} are not whole tiles of {TILE} inputs")
         require(self.protective <= INT8, f"a protective range of {self.protective} is not within int8 ({INT8})")
+        _fitting_inputs(given)
         names, left = self._chosen(given)
         require(bool(names), f"no matrix can be packed: {'; '.join(left)}")
         smoothed, keys = self._keys(given, names)
