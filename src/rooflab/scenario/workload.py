@@ -171,10 +171,21 @@ class Workload:
         )
 
     def spread(self, name: Literal["isl", "osl"]) -> float:
-        """Coefficient of variation of a length, the jitter (uniform, independent) included."""
+        """Coefficient of variation of a length over all classes, the jitter (uniform, independent) included."""
         jitter = self.length_jitter / 12**0.5 / (1.0 - self.length_jitter / 2)
-        own: float = (self.isl if name == "isl" else self.osl).cv
-        return math.sqrt((1.0 + own**2) * (1.0 + jitter**2) - 1.0)
+        parts = [(share, x if name == "isl" else y) for share, x, y in self.kinds]
+        mean = sum(share * lengths.mean for share, lengths in parts)
+        square = sum(share * lengths.mean**2 * (1.0 + lengths.cv**2) for share, lengths in parts)
+        over = square / mean**2 if mean else 1.0
+        return math.sqrt(max(over * (1.0 + jitter**2) - 1.0, 0.0))
+
+    @property
+    def kinds(self) -> tuple[tuple[float, Lengths, Lengths], ...]:
+        """Share of the requests, prompts and answers of each class; of all of them where there are no classes."""
+        if not self.classes:
+            return ((1.0, self.isl, self.osl),)
+        total = sum(c.share for c in self.classes)
+        return tuple((c.share / total, c.isl or self.isl, c.osl or self.osl) for c in self.classes)
 
 
 def _signed_fraction(value: Any, where: str) -> float:

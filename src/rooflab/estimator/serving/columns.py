@@ -13,7 +13,7 @@ from rooflab.deploy.rules import EngineRules, engine_rules, scheduler_of
 from rooflab.deploy.stack import EngineStack, representatives
 from rooflab.estimator.serving.burst_sent import Sent, answers
 from rooflab.estimator.serving.first_token import Admission
-from rooflab.estimator.serving.lengths import shape
+from rooflab.estimator.serving.lengths import decoded, shape
 from rooflab.estimator.serving.load import NO_BUDGET
 from rooflab.memory.account import MemoryAccount
 from rooflab.scenario.deployment import Deployment
@@ -65,13 +65,16 @@ class Table:
         self._limits(distinct, which, by_deployment)
         cross = prompt if model.kind == "encoder-decoder" else np.zeros_like(prompt)
         self.length = self.prompt + self.osl * self.beams
+        more, written = (column(x) for x in zip(*(decoded(x) for x in w), strict=True))
+        self.standing = np.maximum(self.prompt + (more if model.kind == "decoder" else 0.0), 0.0)
+        self.written = self.osl / 2 * written
         self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
         # a running engine holds sequences at all stages of their growth: on average half the output is there, unless
-        # admission reserves room for the whole answer
+        # admission reserves room for the whole answer; and those with long answers for longer
         whole = by_deployment([self.rules(d).reserve == "whole" for d in distinct]) > 0
-        held = np.where(whole, 1.0, 0.5)
+        held = np.where(whole, 2.0, 1.0)
         self.capacity_steady = np.where(
-            memory.fits, np.minimum(memory.sequences(self.prompt + self.osl * self.beams * held, cross), 1e9), 0.0
+            memory.fits, np.minimum(memory.sequences(self.standing + self.written * self.beams * held, cross), 1e9), 0.0
         )
         self.growing = ~whole & (self.capacity_steady < self.max_seqs)
         self.causal = np.full(len(scenarios), model.kind == "decoder")

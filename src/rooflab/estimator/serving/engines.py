@@ -150,7 +150,8 @@ def mean_step(engine: Engine, workload: Workload, running: float, flow: float | 
 def _case(t: Table, encoder: StepCosts | None, which: npt.NDArray[np.intp]) -> Case:
     """What loads the engine of each row."""
     return Case(
-        which=which, isl=t.isl, prompt=t.prompt, osl=np.maximum(t.osl, 1.0), chunk=t.chunk, mixed=t.mixed,
+        which=which, isl=t.isl, prompt=t.prompt, standing=t.standing, osl=np.maximum(t.osl, 1.0),
+        written=np.maximum(t.written, 0.5), chunk=t.chunk, mixed=t.mixed,
         lanes=t.lanes, stage_balance=t.balance, yields=t.yields, causal=t.causal, beams=t.beams, isl_cv=t.isl_cv,
         isl_shape=t.isl_shape, osl_shape=t.osl_shape, relay=t.relay, encoder=encoder,
     )  # fmt: skip

@@ -1,7 +1,11 @@
-"""How lengths differ, as a few lengths that stand for all: bins of a distribution, closer together where it is long."""
+"""How lengths differ, as a few lengths that stand for all: bins of a distribution, closer together where it is long;
+and how long are those that an engine is with, which it is for as long as their answers take."""
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+from statistics import NormalDist
 from typing import Final, Literal
 
 import numpy as np
@@ -10,7 +14,7 @@ import numpy.typing as npt
 from rooflab.scenario.lengths import Lengths, value_at
 from rooflab.scenario.workload import Workload
 
-__all__ = ["WEIGHTS", "shape"]
+__all__ = ["WEIGHTS", "decoded", "shape"]
 
 Array = npt.NDArray[np.float64]
 
@@ -39,3 +43,30 @@ def shape(workload: Workload, name: Literal["isl", "osl"]) -> Array:
     so_far = np.concatenate(([0.0], np.cumsum(values * weights)))
     means: Array = np.diff(np.interp(_EDGES, below / below[-1], so_far)) / WEIGHTS
     return means / float(so_far[-1]) if so_far[-1] else _ALIKE
+
+
+def decoded(workload: Workload) -> tuple[float, float]:
+    """What a sequence has in the cache that a decode step meets: how many more tokens than a mean prompt, and tokens
+    written over half of a mean answer.
+
+    A step meets a request as often as it has tokens to answer: E[I O] / E[O] of prompts and E[O²] / 2 E[O] of answers.
+    """
+    kinds = workload.kinds
+    isl, osl = sum(share * x.mean for share, x, _ in kinds), sum(share * y.mean for share, _, y in kinds)
+    if not osl:
+        return 0.0, 1.0
+    both = sum(share * x.mean * y.mean * _together(x, y, workload.correlation) for share, x, y in kinds)
+    return (both / osl - isl) * (1 - workload.length_jitter / 2), 1 + workload.spread("osl") ** 2
+
+
+@lru_cache(maxsize=1024)
+def _together(isl: Lengths, osl: Lengths, correlation: float) -> float:
+    """E[I O] / E[I] E[O] of lengths with a rank correlation (a Gaussian copula, as they are drawn)."""
+    if not correlation or not isl.cv or not osl.cv:
+        return 1.0
+    depth = (np.arange(_FINE) + 0.5) / _FINE
+    normal = np.array([NormalDist().inv_cdf(u) for u in depth])
+    x, y = (np.array([value_at(lengths, u) for u in depth]) for lengths in (isl, osl))
+    r = 2 * math.sin(math.pi * correlation / 6)
+    beside = np.interp(r * normal[:, None] + math.sqrt(max(1 - r * r, 0.0)) * normal[None, :], normal, y)
+    return float((x[:, None] * beside).mean() / (x.mean() * beside.mean()))

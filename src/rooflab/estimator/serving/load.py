@@ -54,6 +54,7 @@ class Case:
 
     `mixed`: prompts and decodes share a step (otherwise a step with prompts stops the decodes).  `isl`: prompt tokens
     to compute, `prompt`: prompt tokens in the decoder's cache (more with a prefix cache, none behind an encoder).
+    `standing`: those of a sequence that a decode step meets, and `written` tokens of its answer (see `lengths`).
     `lanes`: batches in flight at once (pipeline stages), `stage_balance`: mean stage over the longest one; `yields`:
     tokens a sequence gains a step (speculation); `beams`: beams it decodes.  `isl_cv`: how much prompts differ;
     `isl_shape`, `osl_shape` (R, bins): lengths by bin over their mean (see `lengths`).  `relay`: stages that the chunks
@@ -64,7 +65,9 @@ class Case:
     which: Index
     isl: Array
     prompt: Array
+    standing: Array
     osl: Array
+    written: Array
     chunk: Array
     mixed: npt.NDArray[np.bool_]
     lanes: Array
@@ -87,8 +90,8 @@ class Case:
 
     @property
     def mean_context(self) -> Array:
-        """Cached tokens that a step reads for one sequence, half of its answer written: those of all its beams."""
-        return self.prompt + self.beams * self.osl / 2
+        """Cached tokens that a step reads for one sequence: those of all its beams."""
+        return self.standing + self.beams * self.written
 
 
 class Steady(NamedTuple):
