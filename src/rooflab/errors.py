@@ -18,7 +18,7 @@ from typing import Final
 __all__ = ["Fault", "Infeasible", "InputError", "RooflabError", "nearest", "no_column", "unknown"]
 
 
-_FEW: Final = 12
+_FEW: Final = 16
 """Names that a line lists."""
 
 
@@ -62,16 +62,14 @@ def nearest(name: str, known: Iterable[str], n: int = 3, *, alike: float = 0.4) 
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> InputError:
-    """The error for a name that is not in a closed list: the nearest ones, or all of a few where none is near."""
+    """The error for a name that is not in a closed list: the nearest ones, or a few of all where none is near."""
     options = list(known)
-    few = len(options) <= _FEW
-    close = nearest(name, options, alike=0.6 if few else 0.4)
-    if not close and few:
-        hint = f" Known: {', '.join(options)}."
-    elif close:
+    close = nearest(name, options, alike=0.6 if len(options) <= _FEW else 0.4)
+    if close:
         hint = f" Did you mean {', '.join(close)}?"
     else:
-        hint = ""
+        more = f" and {len(options) - _FEW} more" if len(options) > _FEW else ""
+        hint = f" Known: {', '.join(options[:_FEW])}{more}." if options else ""
     return InputError(f"no {what} called {name!r}.{hint}", where)
 
 
