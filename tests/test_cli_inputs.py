@@ -88,7 +88,7 @@ def test_the_kind_of_a_file_is_guessed(tmp_path: Path, capsys: pytest.CaptureFix
     ("arguments", "message"),
     [
         (("vectros",), "no kind of input called 'vectros'. Did you mean vectors"),
-        (("qqqq",), "no kind of input called 'qqqq'. Known: scenario, network, weights, text, images, predictions, table,"),
+        (("qqqq",), "no kind of input called 'qqqq'. Known: scenario, network, weights, text, images,"),
         (("vectors", "digit"), "no file or sample of vectors called 'digit'. Did you mean digits?"),
         (("vectors", "mine.npz"), "mine.npz: no such file"),
         (("vectors", "mine.txt"), "mine.txt: vectors is read from .npz, .csv, .fvecs; this is '.txt'"),

@@ -195,8 +195,10 @@ def test_what_pays_only_when_full_is_said_to() -> None:
     assert only.verdict.startswith("pays only if engines are kept full: throughput when full 1.04 ×")
     assert only.verdict.endswith("; under this load worse: TPOT mean 0.667 ×")
     both = replace(c, capacity=full, changes=(worse, better))
-    assert both.verdict.startswith("pays here: ")
+    assert both.verdict.startswith("pays here, for more than it gains: throughput when full 1.04 ×")
     assert both.verdict.endswith("; better: TTFT p99 2.00 ×; worse: TPOT mean 0.667 ×")
+    much = replace(both, capacity=Change(RATE, 100.0, 160.0))
+    assert much.verdict.startswith("pays here: throughput when full 1.60 ×")
 
 
 def test_a_model_is_refused_for_what_it_is() -> None:

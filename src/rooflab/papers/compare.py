@@ -121,7 +121,8 @@ class Comparison:
         if same(gain, 1.0):
             said = f"changes nothing here in what it is about ({of})"
         else:
-            pays = "pays only if engines are kept full" if self.only_full else "pays here"
+            pays = "pays here, for more than it gains" if self.costs_more else "pays here"
+            pays = "pays only if engines are kept full" if self.only_full else pays
             pays = "pays with more devices" if now > was else pays
             said = f"{pays + asks if gain > 1 else 'does not pay here'}: {of} {significant(gain)} ×"
         said += f" (on {now:,.0f} devices instead of {was:,.0f})" if was != now else ""
@@ -130,6 +131,12 @@ class Comparison:
             listed = [_listed(c) for c in self.changes if c.way == direction]
             said += f"; {words}: {', '.join(listed)}" if listed else ""
         return said
+
+    @property
+    def costs_more(self) -> bool:
+        """Whether something under the load gets worse by a larger factor than that by which what it is about gains."""
+        gain, _ = self.headline
+        return any(c.gain * gain < 1 for c in self.changes if c.way == -1)
 
     @property
     def only_full(self) -> bool:
