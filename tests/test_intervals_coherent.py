@@ -67,6 +67,11 @@ def test_intervals_agree(seed: int, found: Estimate) -> None:
         if {f"ttft_s_{stat}", f"e2e_s_{stat}"} <= every.keys():
             assert every[f"ttft_s_{stat}"].low <= every[f"e2e_s_{stat}"].low * slack
     m, w = found.metrics, found.scenario.workload
+    if {"ttft_s_mean", "tpot_s_mean", "e2e_s_mean"} <= every.keys():
+        first, token, whole = (every[f"{name}_mean"] for name in ("ttft_s", "tpot_s", "e2e_s"))
+        tokens = (whole.value - first.value) / token.value
+        assert whole.high <= (first.high + tokens * token.high) * 1.01
+        assert whole.low >= (first.low + tokens * token.low) * 0.99
     if "tpot_s_mean" in every and m["limit_ratio"] <= 1:
         assert every["tpot_s_mean"].low * slack >= every["tpot_s_mean"].value * m["limit_ratio"]
     if w.rate is not None and "requests_per_s" in every:

@@ -266,7 +266,8 @@ def coherent(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]
     """Intervals that agree with each other, each around its value.
 
     A mean and a median of one thing are as sure as the less sure of the two; a percentile is nowhere below a lower one,
-    an answer's time nowhere below its first token's; what a token costs is a price over the tokens made.
+    an answer's time nowhere below its first token's, and on average no longer than its first token and its others at
+    their longest; what a token costs is a price over the tokens made.
     """
     out = dict(ends)
     for name in ("ttft_s", "tpot_s", "itl_s", "e2e_s"):
@@ -274,6 +275,9 @@ def coherent(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]
         if mean in out and median in out:
             low = min(out[m][0] / values[m] for m in (mean, median))
             high = max(out[m][1] / values[m] for m in (mean, median))
+            if name == "e2e_s" and {"ttft_s_mean", "tpot_s_mean"} <= out.keys():
+                shortest, longest = _together(values, out)
+                low, high = min(max(low, shortest), 1.0), max(min(high, longest), 1.0)
             out |= {m: (low * values[m], high * values[m]) for m in (mean, median)}
         ranks = [m for m in (f"{name}_p50", f"{name}_p90", f"{name}_p99") if m in out]
         for lower, upper in pairwise(ranks):
@@ -289,6 +293,14 @@ def coherent(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]
         rate, usd = values["output_tokens_per_s"], values["usd_per_mtok"]
         out["usd_per_mtok"] = (usd * rate / high, usd * rate / low)
     return out
+
+
+def _together(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    """The shortest and the longest mean answer over its value that first tokens and times per token allow."""
+    first, token, whole = (values[f"{name}_mean"] for name in ("ttft_s", "tpot_s", "e2e_s"))
+    rest = max(whole - first, 0.0) / token
+    low, high = (ends["ttft_s_mean"][i] + rest * ends["tpot_s_mean"][i] for i in (0, 1))
+    return low / whole, high / whole
 
 
 _WIDEST: Final = 1.9
