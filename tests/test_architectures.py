@@ -201,6 +201,34 @@ def test_counts_are_those_of_the_class(model_type: str, beside: dict[str, Any], 
     assert read(config).parameters == pytest.approx(billions * 1e9, rel=0.0001)
 
 
+@pytest.mark.parametrize(
+    ("config", "billions", "cache"),
+    [
+        # Command A, Hunyuan-A13B, MiniCPM3 and Granite 4.0 H Small as their repositories write them
+        ({"model_type": "cohere2", "hidden_size": 12288, "intermediate_size": 36864, "num_hidden_layers": 64,
+          "num_attention_heads": 96, "num_key_value_heads": 8, "vocab_size": 256000, "sliding_window": 4096,
+          "layer_switch": 4, "order_of_interleaved_layers": "local_attn_first"}, 111.1, 262_144),
+        ({"model_type": "hunyuan_v1_moe", "hidden_size": 4096, "intermediate_size": 3072, "num_hidden_layers": 32,
+          "num_attention_heads": 32, "num_key_value_heads": 8, "attention_head_dim": 128, "head_dim": 128,
+          "vocab_size": 128167, "num_experts": 64, "num_shared_expert": [1] * 32, "moe_topk": [8] * 32,
+          "moe_intermediate_size": [3072] * 32, "use_cla": False, "cla_share_factor": 2}, 80.4, 131_072),
+        ({"model_type": "minicpm3", "hidden_size": 2560, "intermediate_size": 6400, "num_hidden_layers": 62,
+          "num_attention_heads": 40, "num_key_value_heads": 40, "vocab_size": 73448, "q_lora_rank": 768,
+          "kv_lora_rank": 256, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64, "scale_emb": 12,
+          "dim_model_base": 256, "scale_depth": 1.4}, 4.074, 62 * 288 * 2),
+        ({"model_type": "granitemoehybrid", "hidden_size": 4096, "intermediate_size": 768, "num_hidden_layers": 40,
+          "shared_intermediate_size": 1536, "num_local_experts": 72, "num_experts_per_tok": 10, "vocab_size": 100352,
+          "num_attention_heads": 32, "num_key_value_heads": 8, "mamba_n_heads": 128, "mamba_d_head": "auto",
+          "layer_types": ["attention" if i in (5, 15, 25, 35) else "mamba" for i in range(40)], "mamba_d_state": 128,
+          "tie_word_embeddings": True}, 32.2, 16_384),
+    ],
+)  # fmt: skip
+def test_real_files_with_keys_of_their_own(config: dict[str, Any], billions: float, cache: int) -> None:
+    m = read(config)
+    assert m.parameters == pytest.approx(billions * 1e9, rel=0.002)
+    assert (2 * m.kv_elements_per_token, m.tower_parameters) == (cache, 0)
+
+
 def test_sliding_layers_of_mimo_have_twice_the_heads_where_nothing_else_is_said() -> None:
     kinds = ["full_attention" if i == 0 or (i + 1) % 6 == 0 else "sliding_attention" for i in range(48)]
     mimo = {
@@ -218,6 +246,9 @@ def test_sliding_layers_of_mimo_have_twice_the_heads_where_nothing_else_is_said(
         ({**LLAMA, "model_type": "newest", "lru_width": 2560}, "config.json.lru_width: describes layers, and 'newest'"),
         ({**LLAMA, "model_type": "gemma3n", "altup_num_inputs": 4}, "altup_num_inputs: describes layers"),
         ({**LLAMA, "intermediate_size": [14336, 4096]}, "intermediate_size: one for each layer, and they differ"),
+        ({**LLAMA, "model_type": "ouro", "total_ut_steps": 4}, "total_ut_steps: describes layers"),
+        ({**LLAMA, "ffn_expansion_factor": 3}, "ffn_expansion_factor: describes layers"),
+        ({**LLAMA, "model_type": "hunyuan", "use_cla": True, "cla_share_factor": 2}, "use_cla: layers that share"),
         ({**LLAMA, "model_type": "newest", "hidden_act": "relu2"}, "hidden_act: 'relu2' in a model of unknown type"),
         ({**LLAMA, "model_type": "newbert", "type_vocab_size": 2}, "type_vocab_size: an encoder of unknown type"),
         ({**LLAMA, "model_type": "jetmoe"}, "model_type: 'jetmoe' is not read: its attention has experts"),

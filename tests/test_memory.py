@@ -28,6 +28,7 @@ def one(name: str, machine=H100, **fields: object):
         ("Llama-3.1-70B", {"tp": 8}, 141.1 / 8),
         ("Llama-3.1-70B", {"tp": 4, "weights": "fp8"}, (68.5 + 2 * 2.1) / 4),
         ("Mixtral-8x7B-v0.1", {"tp": 2}, 93.4 / 2),
+        ("openai/whisper-large-v3", {}, 3.09),  # as stored in 16 bits
         ("DeepSeek-V3", {"tp": 8}, 675 / 8),
         ("gpt-oss-120b", {}, 64.38 * 1.0737),  # logged on an H100 (vllm-project/vllm 33155); the checkpoint has 65.3
     ],

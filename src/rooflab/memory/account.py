@@ -257,6 +257,19 @@ def _weights_bytes(
         stored = formats.weights if formats.weights.everywhere else formats.plain
         table += (model.embedding_parameters * stored.bytes + model.tower_parameters * formats.plain.bytes) / tp
     encoder = float(sum(r.count * r.block.parameters(model.hidden) for r in model.encoder)) * formats.weights.bytes / tp
+    layers += _encoder_keys(model) * formats.weights.bytes / tp
     depth = _stage_layers(model.layers, pp) / model.layers
     ends = min(pp, 2)  # embedding and head sit on different stages
     return float((layers + encoder) * depth), float(experts * depth), float(table / ends), float(head / ends)
+
+
+def _encoder_keys(model: Model) -> float:
+    """Weights of the projections that make keys and values of an encoder's output: once a request, in no step."""
+    return float(
+        sum(
+            run.count * model.hidden * mixer.kv_width
+            for run in model.runs
+            for mixer in run.block.mixers
+            if isinstance(mixer, Attention) and mixer.cross
+        )
+    )

@@ -89,6 +89,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "granite": Family(tied=True),
     "granitemoe": Family(tied=True),
     "granitemoeshared": Family(tied=True),
+    "minicpm3": Family(tied=True, window="none"),
     "smollm3": Family(tied=True, window="flag"),
     "arcee": Family(gated=False),
     "apertus": Family(gated=False, qk_norm="head"),

@@ -126,6 +126,7 @@ def _sliding_kinds(c: Config, family: Family, layers: int) -> list[str]:
     every = c.count(
         "sliding_window_pattern",
         "_sliding_window_pattern",
+        "layer_switch",
         default=family.window if isinstance(family.window, int) else layers + 1,
     )
     return ["full" if (i + 1) % every == 0 else "sliding" for i in range(layers)]
@@ -323,10 +324,14 @@ def _linear(c: Config) -> LinearAttention:
 
 def mamba2(c: Config) -> StateSpace:
     """A Mamba-2 mixer under the key names of Nemotron-H, Mamba-2, Bamba and Falcon-H1."""
-    heads = c.count("mamba_num_heads", "mamba_n_heads", "num_heads", default=0 or None)
+    heads = c.count("mamba_num_heads", "mamba_n_heads", "num_heads")
+    if c.data.get("mamba_d_head") == "auto":
+        head_dim = c.count("mamba_expand", default=2) * c.count(*HIDDEN) // heads
+    else:
+        head_dim = c.count("mamba_head_dim", "mamba_d_head", "head_dim")
     return StateSpace(
         heads=heads,
-        head_dim=c.count("mamba_head_dim", "mamba_d_head", "head_dim"),
+        head_dim=head_dim,
         state=c.count("ssm_state_size", "mamba_d_state", "state_size"),
         groups=c.count("n_groups", "mamba_n_groups", default=1),
         conv=c.count("conv_kernel", "mamba_d_conv", default=4),

@@ -41,7 +41,7 @@ def tower_parameters(outer: Config, text: Config) -> tuple[int, tuple[str, ...]]
 
 def _image_experts(c: Config) -> int:
     """Weights of experts in a second list (ERNIE 4.5 VL): tokens of text go to those of the first."""
-    if not isinstance(c.data.get("moe_intermediate_size"), list):
+    if not c.text("model_type").startswith("ernie4_5_vl") or not isinstance(c.data.get("moe_intermediate_size"), list):
         return 0
     widths = c.numbers("moe_intermediate_size")
     counts = c.numbers("moe_num_experts") if isinstance(c.data.get("moe_num_experts"), list) else []

@@ -17,13 +17,14 @@ __all__ = ["refuse_unread"]
 
 _LAYERS: Final = re.compile(
     r"layer|block|attn|attention|mamba|ssm|conv|window|expert|moe|ffn|mlp|linear|rank|head|altup|laurel|width|cross"
-    r"|memory|recurrent|lru|stack|depth|stream|loop|_kv_|^kv_|index|router|intermediate|latent|(?:^|_)dim(?:$|_)"
+    r"|memory|recurr|ut_steps|lru|stack|depth|stream|loop|_kv_|^kv_|index|router|intermediate|latent|(?:^|_)dim(?:$|_)"
 )
 _NUMERICS: Final = re.compile(
-    r"(?:eps|epsilon|dropout|drop|pdrop|prob|coef|coeff|dtype|act|act_fn|activation|activation_func|func|fn|scale|scaling"
-    r"|factor|capping|multiplier|multipliers|noise|theta|beta|scalar|strategy|method|impl|implementation|bias|init|std"
+    r"(?:(?:^|_)eps|epsilon|dropout|drop|pdrop|prob|coef|coeff|dtype|act|act_fn|activation|activation_func|func|fn|scale"
+    r"|scaling|(?<!expansion_)(?<!expand_)(?<!share_)factor|capping|multiplier|multipliers|noise|theta|beta|scalar"
+    r"|strategy|method|impl|implementation|bias|init|std"
     r"|log_max|dt_min|dt_max|dt_floor|init_floor|jitter|alpha|norm_min|freeze|checkpointing)$"
-    r"|^rope|^initializer|^output_|^use_cache|rope|_init_|^pretraining|^residual"
+    r"|^rope|^scale_|^dim_model_base$|^initializer|^output_|^use_cache|rope|_init_|^pretraining|^residual"
 )
 _SAID_ELSEWHERE: Final = frozenset(
     (
@@ -39,7 +40,7 @@ _SAID_ELSEWHERE: Final = frozenset(
         "use_bidirectional_attention", "n_routed_experts", "num_experts", "num_local_experts", "conv_L_cache",
         "encoder_no_repeat_ngram_size", "attn_res_block_size", "word_embed_proj_dim",
         "attention_probs_dropout_prob", "attn_scale", "embedding_size", "num_kv_heads", "mlp_hidden_act",
-        "attention_type", "block_multiple_of", "block_size", "full_attn_idxs", "dense_intermediate_size",
+        "attention_type", "attention_head_dim", "layer_switch", "cla_share_factor", "block_multiple_of", "block_size", "full_attn_idxs", "dense_intermediate_size",
         "mamba_d_ssm", "vocab_size_per_layer_input", "hybrid_override_pattern", "swa_attention_sink_bias",
         "attn_rotary_emb", "attention_window_size", "layer_rope_theta", "kv_channels", "multi_query_attention",
         "num_nextn_predict_layers", "mtp_layer_types", "mtp_num_hidden_layers", "moe_capacity", "moe_use_aux_free",
@@ -54,6 +55,8 @@ def refuse_unread(c: Config, family: str, known: bool) -> None:
 
     `known`: whether the model type has a reader; where it has not, keys that another one says elsewhere count, too.
     """
+    if c.flag("use_cla"):
+        raise InputError("layers that share a cache with their neighbours are not read", c.at("use_cla"))
     for key, value in c.data.unread().items():
         if _harmless(key, value) or (known and key in _SAID_ELSEWHERE):
             continue
