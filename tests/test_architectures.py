@@ -204,7 +204,15 @@ def test_counts_are_those_of_the_class(model_type: str, beside: dict[str, Any], 
 @pytest.mark.parametrize(
     ("config", "billions", "cache"),
     [
-        # Command A, Hunyuan-A13B, MiniCPM3 and Granite 4.0 H Small as their repositories write them
+        # LFM2, Falcon-H1, Command A, Hunyuan-A13B, MiniCPM3 and Granite 4.0 H Small as their repositories write them
+        ({"model_type": "lfm2", "hidden_size": 2048, "block_dim": 2048, "block_ff_dim": 12288, "conv_L_cache": 3,
+          "block_auto_adjust_ff_dim": True, "block_multiple_of": 256, "block_ffn_dim_multiplier": 1.0, "conv_dim": 2048,
+          "conv_dim_out": 2048, "full_attn_idxs": [2, 5, 8, 10, 12, 14], "num_attention_heads": 32, "num_heads": 32,
+          "num_hidden_layers": 16, "num_key_value_heads": 8, "vocab_size": 65536}, 1.170, 12_288),
+        ({"model_type": "falcon_h1", "hidden_size": 5120, "intermediate_size": 21504, "num_hidden_layers": 72,
+          "num_attention_heads": 20, "num_key_value_heads": 4, "head_dim": 128, "vocab_size": 261120,
+          "mamba_n_heads": 32, "mamba_d_head": 128, "mamba_d_state": 256, "mamba_n_groups": 2, "mamba_d_ssm": 4096,
+          "mamba_rms_norm": False, "mlp_expansion_factor": 8}, 33.64, 147_456),
         ({"model_type": "cohere2", "hidden_size": 12288, "intermediate_size": 36864, "num_hidden_layers": 64,
           "num_attention_heads": 96, "num_key_value_heads": 8, "vocab_size": 256000, "sliding_window": 4096,
           "layer_switch": 4, "order_of_interleaved_layers": "local_attn_first"}, 111.1, 262_144),
@@ -258,7 +266,7 @@ def test_sliding_layers_of_mimo_have_twice_the_heads_where_nothing_else_is_said(
 def test_layers_that_no_reader_knows_are_refused_in_a_line(config: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as refused:
         read(config)
-    assert len(str(refused.value)) < 200
+    assert len(str(refused.value)) < 400
 
 
 def test_what_training_and_numerics_add_is_no_layer() -> None:

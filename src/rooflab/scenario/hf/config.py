@@ -23,6 +23,7 @@ FFN: Final = (
     "d_ff",
     "hidden_dim",
     "ff_intermediate_size",
+    "block_ff_dim",
     "encoder_ffn_dim",
 )
 VOCAB: Final = ("vocab_size", "padded_vocab_size")
