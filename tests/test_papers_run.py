@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from shelf import computed
 
+from rooflab.charts.palette import BAD, GOOD, GREY, Colour
 from rooflab.cli.main import run
+from rooflab.papers.outcome import Figure
+from rooflab.report.pages.paper import bar
 
 ROOT = Path(__file__).parents[1]
 CHAT = str(ROOT / "examples" / "chat-70b.yaml")
@@ -231,3 +234,10 @@ def test_what_a_paper_cannot_read_is_said_with_what_it_reads(cli) -> None:
     )
     assert cli("cellular", "")[::2] == (2, "INPUT: is empty: a file or a name belongs there\n")
     assert cli("cellular", "--method", "small", "chat")[0] == 0, "a sample of scenarios is one, too"
+
+
+@pytest.mark.parametrize(("value", "colours"), [(99.7, [GREY]), (100.3, [GREY]), (90.0, [BAD]), (110.0, [GREY, GOOD])])
+def test_a_bar_says_what_its_label_says(value: float, colours: list[Colour]) -> None:
+    """A gain that is called the same is neither lost nor gained on the chart."""
+    parts = bar(Figure(name="x", value=value, how="modelled", baseline=100.0, better="higher"))
+    assert [p.colour for p in parts] == colours

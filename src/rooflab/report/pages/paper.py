@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rooflab.papers.execute import Ran, Refused
     from rooflab.papers.outcome import Figure
 
-__all__ = ["paper_page", "write_paper_page"]
+__all__ = ["bar", "paper_page", "write_paper_page"]
 
 _TILES: Final = 4
 _FEWEST_GAINS: Final = 3
@@ -132,15 +132,17 @@ def _cards(ran: Ran) -> list[Card]:
     cards = [] if ran.outcome.plot is None else [Card(charts=[ran.outcome.plot.svg()], wide=True)]
     gains = [f for f in ran.outcome.figures if math.isfinite(f.gain)]
     if len(gains) >= _FEWEST_GAINS:
-        rows = [Stack(f"{label(f)}  {gain_words(f.gain)}", _bar(f)) for f in gains]
+        rows = [Stack(f"{label(f)}  {gain_words(f.gain)}", bar(f)) for f in gains]
         drawn = stacks(rows, total=max(1.0, *(f.gain for f in gains)), unit="×", label="gains", width=_WIDE)
         cards.append(Card(charts=[drawn], heading="How many times better", aside="1 × is no change", wide=True))
     return cards
 
 
-def _bar(f: Figure) -> list[Part]:
-    """A gain as a bar: grey up to no change, then what is gained; less than that in red."""
+def bar(f: Figure) -> list[Part]:
+    """A gain as a bar: grey up to no change, then what is gained; less than that in red. What is the same is grey."""
     words = f"{label(f)}: {gain_words(f.gain)}"
+    if gain_words(f.gain) == "same":
+        return [Part(1.0, words, GREY)]
     if f.gain < 1:
         return [Part(f.gain, words, BAD)]
     return [Part(1.0, words, GREY), Part(f.gain - 1.0, words, GOOD)]
