@@ -389,6 +389,7 @@ def test_an_unknown_type_with_llama_keys_is_read_and_says_so() -> None:
         ({"model_type": "new", "num_attention_heads": None}, "model.num_attention_heads"),
         ({"model_type": "mixtral", "num_local_experts": 8, "num_experts_per_tok": 9}, "model.num_experts_per_tok"),
         ({"intermediate_size": 1e308}, "model.intermediate_size"),
+        ({"sliding_window": 4096, "sliding_window_pattern": ""}, "model.sliding_window_pattern"),
         ({"num_attention_heads": 10**400}, "model.num_attention_heads"),
         ({"tie_word_embeddings": 10**400}, "model.tie_word_embeddings"),
         ({"torch_dtype": 10**400}, "model.torch_dtype"),

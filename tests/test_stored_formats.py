@@ -223,3 +223,8 @@ def test_a_format_that_is_not_known_is_no_16_bits(stated: dict[str, Any], messag
 def test_an_output_projection_may_be_quantised_like_the_rest() -> None:
     stated = {"quant_method": "gptq", "bits": 4, "group_size": 128, "lm_head": True}
     assert model_from_config({**DENSE, "quantization_config": stated}, "x", "").head_dtype == "int4"
+
+
+def test_a_file_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(DENSE), encoding="utf-8-sig")
+    assert model(str(tmp_path)).parameters == 8_030_261_248

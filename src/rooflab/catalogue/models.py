@@ -187,7 +187,7 @@ def _from_file(path: Path) -> Model:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot be read as JSON ({error})", str(path)) from error
     if not isinstance(config, dict):

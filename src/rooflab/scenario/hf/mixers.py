@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from reprlib import repr as shown
 from typing import Final, Literal
 
 from rooflab.errors import InputError, unknown
@@ -122,6 +123,8 @@ def _sliding_kinds(c: Config, family: Family, layers: int) -> list[str]:
         return ["full" if i < first else "sliding" for i in range(layers)]
     pattern = c.data.get("sliding_window_pattern")
     if isinstance(pattern, str):
+        if not pattern or set(pattern) - set("LlGg"):
+            raise InputError(f"{shown(pattern)} is not a pattern of L and G", c.at("sliding_window_pattern"))
         return ["sliding" if pattern[i % len(pattern)] in "Ll" else "full" for i in range(layers)]
     every = c.count(
         "sliding_window_pattern",
