@@ -176,3 +176,17 @@ def test_who_finds_no_place_does_not_stretch_the_answers_of_the_first() -> None:
     )  # fmt: skip
     assert many.metrics["tpot_s_p99"] == pytest.approx(full.metrics["tpot_s_p99"], rel=0.05)
     assert many.metrics["tpot_s_mean"] == pytest.approx(full.metrics["tpot_s_mean"], rel=0.05)
+
+
+@pytest.mark.parametrize("engine", ["transformers", "pytorch", "fastertransformer"])
+@pytest.mark.parametrize(("users", "osl"), [(16, 256), (16, "50..150"), (600, 100)])
+def test_engines_that_run_a_batch_to_its_end_answer_users_in_batches(engine: str, users: int, osl: Any) -> None:
+    """Who asks while a batch runs waits for its end: first tokens of 16 users came out five times too fast."""
+    asked = {
+        "model": "Llama-3.1-8B", "hardware": "h100-sxm", "workload": {"isl": 500, "osl": osl, "concurrency": users},
+        "deployment": {"engine": engine, "max_num_seqs": 64},
+    }  # fmt: skip
+    told, seen = rl.estimate(asked), rl.simulate(asked)
+    for metric in ("output_tokens_per_s", "ttft_s_mean", "e2e_s_mean"):
+        assert told.metrics[metric] == pytest.approx(seen.metrics[metric], rel=0.15), metric
+    assert told.requests_per_s * told.metrics["e2e_s_mean"] == pytest.approx(users, rel=0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,9 +12,18 @@ from rooflab.estimator.serving.burst_sent import SAMPLES, SHARES, Sent, weighted
 from rooflab.estimator.serving.load import Case, decode_step, prefill_seconds
 from rooflab.estimator.serving.outcome import Outcome
 
-__all__ = ["batches"]
+__all__ = ["batch_after_batch", "batches"]
 
 Array = npt.NDArray[np.float64]
+
+
+def batch_after_batch(costs: StepCosts, case: Case, sent: Sent) -> Outcome:
+    """Users of a closed loop before such engines: a batch of those who wait, again and again; who finds no place waits
+    for as long as keeps them all busy (Little's law)."""
+    out = batches(costs, case, sent)
+    more_s = np.maximum(sent.mean / out.requests_per_s - out.e2e_s["mean"], 0.0)
+    ttft_s, e2e_s = ({name: v + more_s for name, v in of.items()} for of in (out.ttft_s, out.e2e_s))
+    return replace(out, ttft_s=ttft_s, e2e_s=e2e_s)
 
 
 def batches(costs: StepCosts, case: Case, sent: Sent) -> Outcome:

@@ -145,15 +145,22 @@ class Table:
             [d.runtime.speculation.tokens_per_step if d.runtime.speculation else 1.0 for d in distinct]
         )
 
+    @property
+    def gated(self) -> npt.NDArray[np.bool_]:
+        """Whether an engine runs a batch to its end before the next one."""
+        rules = np.array([self.rules(d).gated for d in self._distinct])
+        return rules[self._which]
+
     def sent(self, rows: npt.NDArray[np.bool_]) -> Sent:
-        """The bursts of `rows`, before each of the engines that are in use."""
+        """The bursts of `rows`, before each of the engines that are in use; the users of a closed loop are one."""
         rules = [self.rules(self._distinct[i]) for i in self._which[rows]]
         estimate = np.array([r.estimate for r in rules])
         engines, users = self.in_use[rows], self.users[rows]
         held = np.where(users > 0, users, np.inf)
-        flight = np.minimum(held, self.burst_size[rows])
+        size = np.where(self.burst_size[rows] > 0, self.burst_size[rows], users)
+        flight = np.minimum(held, size)
         return Sent(
-            count=np.ceil(self.burst_size[rows] / engines), mean=self.burst_size[rows] / engines, engines=engines,
+            count=np.ceil(size / engines), mean=size / engines, engines=engines,
             flight=np.where(users > 0, np.maximum(np.floor(held / engines), 1.0), np.inf),
             frontend_s=self.frontend_s[rows]
             + self.frontend_user_s[rows] * np.where(users > 0, flight, 0.0) / engines,

@@ -19,6 +19,7 @@ from rooflab.deploy.stack import EngineStack, stack
 from rooflab.errors import Infeasible, RooflabError
 from rooflab.estimator.serving.answer import Estimate, ValueOf
 from rooflab.estimator.serving.arrivals import Arrivals
+from rooflab.estimator.serving.burst_batches import batch_after_batch
 from rooflab.estimator.serving.bursts import burst
 from rooflab.estimator.serving.columns import Table
 from rooflab.estimator.serving.first_token import Client
@@ -169,10 +170,13 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
         capacity = np.maximum(np.floor(t.capacity[static]), 1.0)
         parts.append((static, static_batch(costs, c, batch, capacity)))
     endless = closed & (t.users == 0)
-    together = endless | (closed & t.lockstep)
+    gated = closed & t.gated & t.causal & ~endless
+    together = endless | (closed & t.lockstep & ~gated)
+    if gated.any():
+        parts.append((gated, batch_after_batch(costs, case.take(gated), t.sent(gated))))
     if together.any():
         parts.append((together, _together(t, costs, case, together, limit)))
-    apart = closed & ~together
+    apart = closed & ~together & ~gated
     if apart.any():
         users = t.users[apart] / t.in_use[apart]
         count = Users(
