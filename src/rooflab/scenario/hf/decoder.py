@@ -10,7 +10,8 @@ from rooflab.scenario.hf.config import HIDDEN, POSITIONS, VOCAB, Config
 from rooflab.scenario.hf.family import Family
 from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
 from rooflab.scenario.hf.formats import Formats
-from rooflab.scenario.hf.mixers import layer_kinds, mamba1, mamba2, mixer, softmax
+from rooflab.scenario.hf.mixers import layer_kinds, mixer, softmax
+from rooflab.scenario.hf.states import mamba1, mamba2
 from rooflab.scenario.hf.stored import stored_as
 from rooflab.scenario.model import Block, Experts, LatentAttention, Mixer, Model, Run
 

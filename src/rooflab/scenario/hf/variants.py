@@ -13,7 +13,8 @@ from rooflab.scenario.hf.decoder import assemble, runs
 from rooflab.scenario.hf.family import Family
 from rooflab.scenario.hf.feedforward import dense, experts, sparse_layers
 from rooflab.scenario.hf.formats import Formats
-from rooflab.scenario.hf.mixers import mamba1, mamba2, mixer, softmax
+from rooflab.scenario.hf.mixers import mixer, softmax
+from rooflab.scenario.hf.states import mamba1, mamba2
 from rooflab.scenario.model import Attention, Block, Dense, Experts, FeedForward, Mixer, Model
 
 __all__ = ["read_deci", "read_jamba", "read_longcat", "read_mamba", "read_nas", "read_nemotron_h"]
