@@ -119,6 +119,8 @@ def test_what_the_closed_form_does_not_see_is_said(capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["simulated_only"] == ["buffers"]
     assert run([*asked, "--rate", "1", "--buffers", "compacted"]) == 0
     assert "buffers is not in the closed form" in capsys.readouterr().out
+    assert run([*asked, "--rate", "1", "--arrivals", "diurnal"]) == 0
+    assert "diurnal is not in the closed form" in capsys.readouterr().out
     assert run([*asked, "--rate", "1"]) == 0
     assert "not in the closed form" not in capsys.readouterr().out
 

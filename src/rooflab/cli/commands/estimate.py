@@ -71,7 +71,7 @@ def _record(estimate: Estimate, engine: str, breakdown: bool) -> dict[str, objec
     from rooflab.deploy.simulated import simulated_only
     from rooflab.evidence.intervals.intervals import intervals
 
-    out["simulated_only"] = list(simulated_only(estimate.scenario.deployment))
+    out["simulated_only"] = list(simulated_only(estimate.scenario))
     out["intervals"] = {name: one.record() for name, one in intervals(estimate).items()}
     if breakdown:
         from dataclasses import asdict

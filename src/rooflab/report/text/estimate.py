@@ -152,7 +152,7 @@ def _account(estimate: Estimate) -> Iterable[tuple[str, str]]:
     )
     yield "Memory", _memory(estimate)
     yield "Cost", _cost(estimate)
-    if names := simulated_only(s.deployment):
+    if names := simulated_only(s):
         one = len(names) == 1
         yield (
             "Note",
