@@ -17,8 +17,8 @@ SIMULATED_ONLY: Final = (
 
 
 def simulated_only(scenario: Scenario) -> tuple[str, ...]:
-    """Those of `SIMULATED_ONLY` that a scenario's deployment sets to anything but their defaults, and what of its load no
-    closed form reads: a rate that goes up and down, and adapters."""
+    """Those of `SIMULATED_ONLY` that a scenario's deployment sets to anything but their defaults, and what no closed
+    form reads of its load: a rate that goes up and down, and adapters."""
     own, usual = scenario.deployment.flat(), Deployment().flat()
     load = scenario.workload
     unseen = {"diurnal": load.mode == "open" and load.arrivals == "diurnal", "adapters": load.adapters is not None}
