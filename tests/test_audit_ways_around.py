@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy_paper import toy, verdict
+import yaml
+from toy_paper import loaded, toy, verdict
 
 from rooflab import api
 from rooflab.errors import InputError
+from rooflab.evidence.claims.check import check_claims
 from rooflab.evidence.claims.figures import Labs
 from rooflab.evidence.claims.printed import answers_in_code, sources_of
 
@@ -121,3 +123,18 @@ def test_files_are_not_opened_when_the_code_is_loaded_either(tmp_path: Path) -> 
 def test_a_tolerance_within_which_anything_holds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not a share up to 0\.5"):
         toy(tmp_path, CLAIM + "    return 1.0\n", tolerance=0.99, wider="a reason")
+
+
+def test_a_figure_is_counted_once(tmp_path: Path) -> None:
+    """A second claim that gives the same figure for the same published one would make one finding two."""
+    again = '\n\n@paper.claim("d")\ndef other(lab):\n    return figure(lab)\n'
+    toy(tmp_path, f"{CLAIM}{RATIO}    return ratio\n", expect=0.739)
+    facts = yaml.safe_load((tmp_path / "toy.yaml").read_text())
+    facts["claims"].append(facts["claims"][0] | {"id": "d", "text": "the same figure"})
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(facts))
+    (tmp_path / "toy.py").write_text((tmp_path / "toy.py").read_text() + again)
+    once, twice = check_claims(loaded(tmp_path / "toy.py"), api.engines())
+    assert once.status == "reproduced"
+    assert (once.first, once.got) == (None, twice.got), "no ledger, no first value"
+    assert twice.status == "failing"
+    assert "is the figure of 'c' once more" in twice.reason

@@ -53,8 +53,13 @@ def toy(folder: Path, code: str, constants: list[dict[str, Any]] | None = None, 
     facts["constants"] = constants or []
     (folder / "toy.yaml").write_text(yaml.safe_dump(facts))
     (folder / "toy.py").write_text(HEAD + code)
+    return loaded(folder / "toy.py")
+
+
+def loaded(file: Path) -> Paper:
+    """The paper of a module, whatever was there before under its name."""
     forget()
-    spec = importlib.util.spec_from_file_location("toy", folder / "toy.py")
+    spec = importlib.util.spec_from_file_location("toy", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

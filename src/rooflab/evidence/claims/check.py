@@ -154,13 +154,25 @@ def check_claims(p: Paper, engines: Engines, *, audited: bool = True) -> list[Ro
     with pricing_once():
         for c in p.claims:
             history = History() if ledger is None else ledger.history(p.key, c.id)
-            rows.append(_claim(p, c, labs, history, code))
+            rows.append(_repeating(_claim(p, c, labs, history, code), rows))
     changed = altered(code.files) if code is not None else ""
     if changed:
         reason = f"audit: {changed} is no longer as it was written: a paper changes nothing but what is its own"
         rows = [replace(row, status="failing", audited=False, reason=reason) for row in rows]
     rows += [_left_out(p, left) for left in p.left_out]
     return [replace(row, unsourced=len(code.unsourced())) for row in rows] if code is not None else rows
+
+
+def _repeating(row: Row, before: Iterable[Row]) -> Row:
+    """The row, failing where it is an earlier one's figure to the last digit, set against the same published one: it
+    would be counted twice. Whole numbers may be the same by chance."""
+    telling = isinstance(row.got, float) and not row.got.is_integer()
+    same = (r.claim for r in before if (r.got, r.expected, r.unit) == (row.got, row.expected, row.unit))
+    other = next(same, "") if telling else ""
+    if not other:
+        return row
+    reason = f"audit: is the figure of {other!r} once more, which is counted there"
+    return replace(row, status="failing", audited=False, reason=reason)
 
 
 def known(name: str, kept: Kept | None = None) -> list[Row]:
@@ -275,7 +287,7 @@ def _row(
     value = None if got is None else plain(got)
     return Row(
         paper=p.key, seed=p.seed, claim=c.id, role=c.role, group=c.group, text=c.text, expected=c.expect.record(),
-        unit=c.unit, first=history.first if history.entries else value, revised=history.revisions, got=value,
+        unit=c.unit, first=history.first if history.entries else None, revised=history.revisions, got=value,
         error=error if error is not None and math.isfinite(error) else None, tolerance=c.tolerance, status=status,
         kind=c.kind, assumptions=tuple(asdict(a) for a in assumed), flips=flips, audited=audited, source=c.source,
         reason=reason, moved_by=moved, spread=None if got is None else spread(got, seeds),
