@@ -150,7 +150,8 @@ def check_paper(name: str, engines: Engines, *, audited: bool = True) -> list[Ro
 def check_claims(p: Paper, engines: Engines, *, audited: bool = True) -> list[Row]:
     """The same of a paper that is at hand."""
     labs, ledger = Labs(engines), ledger_near(None if p.file is None else p.file.parent)
-    code, rows = Code(p) if audited else None, []
+    code = Code(p) if audited else None
+    rows: list[Row] = []
     with pricing_once():
         for c in p.claims:
             history = History() if ledger is None else ledger.history(p.key, c.id)
