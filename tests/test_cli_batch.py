@@ -25,7 +25,9 @@ def answers(source: list[str], reader: ScenarioReader | None = None) -> list[dic
 def varied() -> list[dict[str, object]]:
     out: list[dict[str, object]] = []
     for i, model in enumerate(("Llama-3.1-8B", "Qwen3-30B-A3B", "t5-large", "bert-large", "Llama-3.1-70B")):
-        for workload in ({"rate": 2}, {"concurrency": 16}, {"batch": 4}, {"scenario": "max-throughput"}, {"rate": 500}):
+        for workload in (
+            {"rate": 2}, {"concurrency": 16}, {"batch": 4}, {"scenario": "max-throughput"}, {"rate": 500}, {"burst": 9},
+        ):  # fmt: skip
             out.append(
                 {"model": model, "hardware": "2 x h100-sxm", "workload": {"isl": 300 + i, "osl": 100, **workload}}
             )

@@ -93,8 +93,9 @@ def test_what_numbers_stand_for(tmp_path: Path) -> None:
         "policy.days": [42.0], "figure.source": [7], "figure": [6, 13, 14],
     }  # fmt: skip
     assert owners(tmp_path, "handed over") == {
-        "RATE": [19.5], "figure.size": [33], "figure": [512, 64, 32, 11], "figure.x": [10.5, 20.5],
+        "RATE": [19.5], "figure.size": [33], "figure": [11], "figure.x": [10.5, 20.5],
     }  # fmt: skip
+    assert owners(tmp_path, "set-up") == {"figure": [512, 64, 32]}
     assert owners(tmp_path, "setting") == {"Kept.bits": [4]}
     assert owners(tmp_path, "structure") == {"HALF": [0.5], "Growth.pages": [1024], "policy": [100, 8, 3600]}
     assert owners(tmp_path, "index") == {"policy": [5, 1, 3]}

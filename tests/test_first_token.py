@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,12 @@ def test_recipes_follow_the_published_scripts():
     assert recipe({**sglang, "gpu": "H200-SXM-141GB"}, "sglang")["admit_every"] == 1
     assert recipe(_row(source="NVIDIA AIC gap-analysis"), "trtllm") == {}
     assert is_inferencex(_row(source="NVIDIA AIC gap-analysis", source_url_or_path="id=kimi_gap_analysis_b200"))
+
+
+def test_company_hides_no_more_of_a_short_prompt_than_it_makes_it_wait() -> None:
+    # launches of an uncaptured prompt hide behind the step that it waits for
+    load = {"isl": 64, "osl": 256}
+    where = {"model": "Llama-3.1-8B", "hardware": "h100-sxm", "deployment": {"engine": "sglang"}}
+    found = [rl.estimate({**where, "workload": {**load, "rate": rate}}).ttft_s_mean for rate in (0.001, 0.5, 2, 8)]
+    assert all(later > before * (1 - 1e-9) for before, later in pairwise(found))
+    assert found[-1] < 1.1 * found[0]

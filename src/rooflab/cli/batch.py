@@ -115,8 +115,10 @@ def _reasons(group: Group, columns: Columns, rows: list[int]) -> Iterator[str]:
 
 def _answers(columns: Columns) -> list[str]:
     """The rows as JSON objects with the keys of `Estimate.record`, six significant digits; what is not finite is
-    null."""
-    names = [name for name in columns.metrics if name != "bottleneck_index"]
+    null. Only a burst has a duration."""
+    ends_at = columns.metrics["duration_s"]
+    left_out = ("bottleneck_index",) if np.isfinite(ends_at).any() else ("bottleneck_index", "duration_s")
+    names = [name for name in columns.metrics if name not in left_out]
     table = np.array([columns.metrics[name] for name in names]).T
     plain = np.isfinite(table).all(axis=1).tolist()
     form = "{" + ", ".join(f'"{name}": %.6g' for name in names)
@@ -126,6 +128,7 @@ def _answers(columns: Columns) -> list[str]:
     for row, finite, end in zip(table.tolist(), plain, ends, strict=True):
         text = form % tuple(row)
         if not finite:
+            text = text.replace('"duration_s": nan, ', "")
             text = text.replace(": nan", ": null").replace(": inf", ": null").replace(": -inf", ": null")
         out.append(text + tails[end])
     return out

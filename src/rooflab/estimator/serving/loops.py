@@ -95,7 +95,7 @@ def open_loop(
     steady = _steady(costs, case, settled, places, pace)
     waiting_s, waiting = _place(pace, settled, arrivals.rate / filled, places, arrivals)
     first = _first_tokens(costs, case, pace, settled, frontend_s + _held_s(case, steady, settled, admission))
-    first = _also(first, waiting_s, waiting)
+    first = _no_sooner(_also(first, waiting_s, waiting), _own_s(costs, case, np.zeros_like(places)))
     first = replace(first, first=np.zeros_like(places), opening_s=(np.zeros_like(places), np.zeros_like(places)))
     ttft = {name: np.where(saturated, np.inf, values) for name, values in first.statistics().items()}
     tokens = _tokens(costs, pace, settled, steady, None)
@@ -182,6 +182,13 @@ def _first_tokens(costs: StepCosts, case: Case, pace: Pace, settled: Settled, ba
         plain_s=wait.plain_s / np.maximum(decoding, 1e-12), met=wait.met, met_s=wait.met_s, met_cv=wait.met_cv,
         first=zero, opening_s=(zero, zero),
     )  # fmt: skip
+
+
+def _no_sooner(first: FirstTokens, idle_s: Array) -> FirstTokens:
+    """First tokens that take no less than those of a prompt that finds nobody, `idle_s` (R, bins): launches hide behind
+    the step that a prompt waits for, and for no longer than it waits."""
+    waits_s = first.plain * first.plain_s / 2 + first.met * first.met_s
+    return replace(first, own_s=np.maximum(first.own_s, idle_s - waits_s[:, None]))
 
 
 def _own_s(costs: StepCosts, case: Case, n: Array) -> Array:
