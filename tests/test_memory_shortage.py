@@ -125,3 +125,15 @@ def test_a_host_that_is_too_small_is_named() -> None:
     assert "GB to dram, which holds 128 GB" in line
     assert "inf" not in line
     assert " 0 B" not in line
+
+
+def test_macos_lends_the_gpu_three_quarters_unless_told_otherwise() -> None:
+    # ggml-org/llama.cpp 3213: recommendedMaxWorkingSetSize 73,728 MB on an M2 Max of 96 GB
+    s = {
+        "model": "zai-org/GLM-4.5-Air", "hardware": "apple-m3-max", "workload": {"isl": 512, "osl": 128, "batch": 1},
+        "deployment": {"weights": "q8_0"},
+    }  # fmt: skip
+    with pytest.raises(rl.Infeasible, match=r"1 x m3-max hold 137 GB, of which the engine gets 103 GB"):
+        rl.estimate(s)
+    more = {**s, "deployment": {"weights": "q8_0", "gpu_memory_utilization": 0.95}}  # iogpu.wired_limit_mb
+    assert rl.estimate(more).weights_bytes > 110e9

@@ -20,6 +20,10 @@ _LLAMACPP_TOKENS: Final = 512
 """``n_ubatch`` of llama.cpp: positions whose activations and logits live at once."""
 _SHARES: Final = {"llamacpp": 0.98, "sglang": _SGLANG_SHARE}
 """llama.cpp takes what is free; driver and display keep the rest. Assumed."""
+_APPLE_SHARE: Final = 0.75
+"""What macOS lends the GPU unless `iogpu.wired_limit_mb` says more: Metal's recommendedMaxWorkingSetSize is 73,728 MB
+of 96 GB and 11.84 of 16 GB (ggml-org/llama.cpp 3213, AlexsJones/llmfit 754); older systems gave two thirds of 32 GB and
+less (llama.cpp 2011)."""
 _TRTLLM_SEQUENCES: Final = 2048
 """`max_batch_size` where none is asked of TensorRT-LLM, which memory undercuts. Assumed: the default of BuildConfig was
 not looked up, and a guide to trtllm-serve says 256."""
@@ -40,7 +44,8 @@ def with_engine_limits(deployment: Deployment, device: Device, users: int) -> De
     llama.cpp has a slot for each of the `users`, micro-batches of 512 tokens, and all free memory. vLLM holds 1,024
     sequences on devices of 70 GiB and more, but for A100s (EngineArgs of vLLM since 0.8.4), 256 on others; TensorRT-LLM
     2,048.  Other servers are given 256, too, and 8,192 tokens and nine tenths of the memory (TensorRT-LLM: of what the
-    weights leave free; SGLang's share is of weights and cache alone).
+    weights leave free; SGLang's share is of weights and cache alone). A GPU of Apple's has three
+    quarters in any engine.
     """
     limits, engine = deployment.limits, deployment.runtime.engine
     if limits.max_num_seqs and limits.max_num_batched_tokens and limits.gpu_memory_utilization:
@@ -49,8 +54,9 @@ def with_engine_limits(deployment: Deployment, device: Device, users: int) -> De
     wide = engine == "vllm" and device.memory_bytes >= _LARGE_BYTES and device.family != "ampere"
     sequences = (users or _LLAMACPP_SLOTS) if desktop else 1024 if wide else _SEQUENCES
     sequences = _TRTLLM_SEQUENCES if engine == "trtllm" else sequences
+    share = _APPLE_SHARE if device.kind == "apple" else _SHARES.get(engine, _SHARE)
     return deployment.changed(
         max_num_seqs=limits.max_num_seqs or sequences,
         max_num_batched_tokens=limits.max_num_batched_tokens or (_LLAMACPP_TOKENS if desktop else _TOKENS),
-        gpu_memory_utilization=limits.gpu_memory_utilization or _SHARES.get(engine, _SHARE),
+        gpu_memory_utilization=limits.gpu_memory_utilization or share,
     )

@@ -47,6 +47,9 @@ class Misfit:
             return format_quantity(per_device * devices, "B")
 
         held = f"{devices} x {hardware.device.key} hold {size(hardware.device.memory_bytes)}"
+        given = float(memory.capacity_bytes[0])
+        if given < weights <= hardware.device.memory_bytes:
+            held += f", of which the engine gets {size(given)}"
         need = f"{model.name} {name} needs {size(weights)} of weights, {held}"
         if deployment.runtime.offload is not None and (
             tier := deployment.runtime.offload.weights or deployment.runtime.offload.kv
@@ -58,7 +61,7 @@ class Misfit:
             )
         if short := self._behind(size):
             need = f"{model.name} {name} {short}"
-        elif weights < float(memory.capacity_bytes[0]):
+        elif weights < given:
             left = size(max(float(memory.free_bytes[0]), 0.0))
             wanted = size(float(memory.sequence_bytes(np.array([length]))[0]))
             need += (

@@ -20,6 +20,7 @@ from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.context import beyond_context
 from rooflab.deploy.host_split import chooses_by_itself, with_host_split
+from rooflab.deploy.runs_on import runs_elsewhere
 from rooflab.errors import Infeasible, InputError, RooflabError
 from rooflab.estimator.serving.engines import evaluate
 from rooflab.launch.label import deployment_label, sentence, slo_label
@@ -242,6 +243,8 @@ def _check(scenario: Scenario) -> None:
         raise InputError("a plan needs the trace's mean rate; add rate", "workload")
     if too_long := beyond_context(scenario):
         raise Infeasible(too_long)
+    if why := runs_elsewhere(scenario.deployment.runtime.engine, scenario.hardware.device):
+        raise InputError(why, "deployment.engine")
     if scenario.deployment.cluster.pools:
         raise InputError("a plan chooses engines of one kind; leave pools out, or simulate them", "deployment.pools")
     for key, _ in scenario.slo:

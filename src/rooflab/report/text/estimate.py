@@ -13,6 +13,7 @@ from rooflab.costs.engine_constants import engine_overhead
 from rooflab.deploy.bill import bill
 from rooflab.deploy.complete import resident_tokens
 from rooflab.deploy.context import beyond_context, longest_sequence
+from rooflab.deploy.runs_on import runs_elsewhere
 from rooflab.deploy.simulated import simulated_only
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.memory.account import MemoryAccount, account
@@ -159,6 +160,8 @@ def _account(estimate: Estimate) -> Iterable[tuple[str, str]]:
             f"{', '.join(names)} {'is' if one else 'are'} not in the closed form: these figures are without "
             f"{'it' if one else 'them'}; rooflab simulate has {'it' if one else 'them'}",
         )
+    if why := runs_elsewhere(s.deployment.runtime.engine, s.hardware.device):
+        yield "Note", f"{why}: these figures are of an engine like it"
     yield "Trust", trust_words(estimate)
     yield "", _constants(estimate)
 
