@@ -21,9 +21,7 @@ LOAD = {"isl": 512, "osl": 128, "concurrency": 4}
 )
 def test_a_plan_refuses_an_engine_that_the_device_does_not_run(engine: str, device: str, words: str) -> None:
     with pytest.raises(rl.InputError, match=words):
-        rl.plan(
-            {"model": "Llama-3.1-8B", "hardware": device, "workload": LOAD, "deployment": {"engine": engine}}
-        )  # fmt: skip
+        rl.plan({"model": "Llama-3.1-8B", "hardware": device, "workload": LOAD, "deployment": {"engine": engine}})
 
 
 def test_engines_of_several_makers_are_left_alone() -> None:

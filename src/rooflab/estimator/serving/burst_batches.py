@@ -65,9 +65,7 @@ def batches(costs: StepCosts, case: Case, sent: Sent) -> Outcome:
     )  # fmt: skip
 
 
-def _one_batch(
-    costs: StepCosts, case: Case, sent: Sent, n: Array
-) -> tuple[Array, Array, StepResult, Array, Array]:  # fmt: skip
+def _one_batch(costs: StepCosts, case: Case, sent: Sent, n: Array) -> tuple[Array, Array, StepResult, Array, Array]:
     """A batch of `n`: seconds of its prompts and of all of it, its work, the bound of that, and its decode steps."""
     fill_s, fill = prefill_seconds(costs, case, n)
     # the longest of n answers: P(max <= x) is that of one to the n

@@ -79,9 +79,7 @@ def line_of(costs: StepCosts, case: Case, sent: Sent) -> Line:
         estimate=sent.estimate,
         spare=sent.spare,
     )
-    return Line(
-        costs=costs, case=case, sent=sent, queue=queue, lanes=lanes, full=full, skipped=skipped, held=held
-    )  # fmt: skip
+    return Line(costs=costs, case=case, sent=sent, queue=queue, lanes=lanes, full=full, skipped=skipped, held=held)
 
 
 def thought_span(line: Line) -> Array:

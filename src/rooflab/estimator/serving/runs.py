@@ -37,7 +37,8 @@ _LUMPS: Final = 12
 """Parts of a run that fills its steps."""
 _CALM: Final = 0.7
 _WILD: Final = 1.3
-"""Loads r below which prompts hardly make waves, and beyond which all of them do."""
+"""Loads r below which prompts hardly make waves, and beyond which all of them do. This and the next two are modelling
+choices, read off runs of the simulator and of no measurement; `tests/test_closed_loops.py` holds what they give."""
 _DRIFT: Final = 0.5
 """Steps a round by which convoys come nearer to each other: long ones leave fewer to decode, so that more steps fit
 their δ."""

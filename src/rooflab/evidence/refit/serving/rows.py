@@ -46,10 +46,10 @@ cards are as fast on both."""
 _INFERRED: Final = 0.25
 """Weight of a row whose deployment is inferred, beside one whose deployment is stated; assumed."""
 _ONE_PROMPT: Final = (("Argonne LLM-Inference-Bench", "deepspeed"), ("Argonne LLM-Inference-Bench", "trtllm"))
-"""Source and engine of clients that repeat one prompt and decode greedily: "France France ..." under DeepSpeed, one
-sentence under TensorRT-LLM's run.py (github.com/argonne-lcf/LLM-Inference-Bench, Deepspeed-MII/A100/pipeline.py and
-TensorRT-LLM); its vLLM client draws tokens at random and samples.  A batch of 16 takes 11 ms a token where reading all
-experts of Mixtral over 4 A100 takes 15."""
+"""Source and engine of clients that repeat one prompt and decode greedily: "France France ..." under DeepSpeed, as its
+code says (github.com/argonne-lcf/LLM-Inference-Bench, Deepspeed-MII/A100/pipeline.py). Under TensorRT-LLM it is
+inferred: its run.py has one sentence unless told otherwise, and a batch of 16 takes 11 ms a token where reading all
+experts of Mixtral over 4 A100 takes 15.  Its vLLM client draws tokens at random and samples."""
 
 
 def read_rows(path: Path) -> list[FitRow]:
