@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from rooflab.evidence.claims.kept import Kept
 from rooflab.evidence.claims.row import Row
 from rooflab.papers import registry
 from rooflab.scenario.hardware import Hardware
+
+# a suite that a shell started in the background ignores interrupts, and so would the processes that it interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # random runs use every feature sooner or later: one loop with all of them is compiled
 os.environ.setdefault("ROOFLAB_WHOLE_SIMULATOR", "1")
