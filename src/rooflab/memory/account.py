@@ -93,12 +93,20 @@ class MemoryAccount:
             out = out + bytes_per_token * np.minimum(length, window) / self.cp
         return out
 
-    def sequences(self, length: Array, cross: Array | float = 0.0) -> Array:
+    def sequences(
+        self, length: Array, cross: Array | float = 0.0, shared: Array | float = 0.0, once: Array | float = 0.0
+    ) -> Array:
         """How many sequences of `length` tokens an engine holds at once (a real number; its floor is what runs); none
-        where it does not start."""
-        size = self.sequence_bytes(length, cross)
+        where it does not start.
+
+        `shared` tokens of a sequence (its beginning) are others', too: instead of them `once` tokens lie in the cache
+        of each rank. Layers with a sliding window have left a beginning behind and share nothing.
+        """
+        each = self.kv_bytes_per_token
+        size = self.sequence_bytes(length, cross) - each * shared
+        room = np.maximum(self.free_bytes - each * once, 0.0)
         with np.errstate(divide="ignore"):
-            held = np.where(size > 0, np.maximum(self.free_bytes, 0.0) / np.maximum(size, 1e-9), np.inf) * self.dp
+            held = np.where(size > 0, room / np.maximum(size, 1e-9), np.inf) * self.dp
         return np.where(self.starts & (self.free_bytes >= 0), held, 0.0)
 
     @property

@@ -139,6 +139,13 @@ class Workload:
         return first * shared + (1 - first) * self._class_mean("isl")
 
     @property
+    def shared(self) -> Prefixes | None:
+        """Beginnings that prompts of different requests have in common, None where there are none."""
+        if self.prefixes is None:
+            return Prefixes(self.shared_prefix) if self.shared_prefix else None
+        return self.prefixes
+
+    @property
     def mean_output_tokens(self) -> float:
         """Mean tokens of an answer, over the classes."""
         return self._class_mean("osl")

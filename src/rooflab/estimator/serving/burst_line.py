@@ -48,14 +48,15 @@ def line_of(costs: StepCosts, case: Case, sent: Sent) -> Line:
     steps = np.maximum(sent.answers - 1, 0.0) / case.yields[:, None]
     gain = case.beams * case.yields
     answer = gain * (steps @ SHARES + 1)
-    size = case.standing + answer
+    kept = np.maximum(case.standing - sent.shared, 0.0)
+    size = kept + answer
     alike = (steps[:, -1] - steps[:, 0] < 1e-6) & (case.isl_cv == 0)
     room = sent.room / lanes
     # where lengths differ the next in line does not fit into what is left: half of it on average
     whole = np.where(alike, np.floor(room / np.maximum(size, 1e-9) + 1e-9) * size, room - size / 2)
     room = np.where(sent.whole, np.maximum(whole, size * (1 + 1e-9)), np.maximum(room, size))
     places = np.maximum(np.floor(flight / lanes), 1.0)
-    reach = room / np.maximum(np.where(sent.whole, size, case.mean_context), 1e-9)
+    reach = room / np.maximum(np.where(sent.whole, size, case.mean_context - sent.shared), 1e-9)
     count = sent.count / lanes
     full = np.maximum(np.minimum(np.minimum(places, reach), count), 1.0)
     skipped = ALIKE * np.maximum(np.floor((count / full - 2 * SETTLED - ALIKE) / ALIKE), 0.0)
@@ -66,7 +67,8 @@ def line_of(costs: StepCosts, case: Case, sent: Sent) -> Line:
         places=places,
         room=room,
         prompt=case.isl,
-        kept=case.standing,
+        kept=kept,
+        met=case.standing,
         steps=steps,
         weights=SHARES,
         gain=gain,

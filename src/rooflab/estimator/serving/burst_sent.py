@@ -29,8 +29,8 @@ SAMPLES: Final = 96
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
     """What is sent to each engine, (R,): `count` requests at most and `mean` on average, at most `flight` of them in
-    flight, through a frontend of `frontend_s`; `places` and `room` tokens of cache; and rules of the engine, as `Queue`
-    has them (`gated`: it has no queue). `answers` (R, len(SHARES)): tokens of an answer.
+    flight, through a frontend of `frontend_s`; `places` and `room` tokens of cache beside the `shared` ones of each
+    sequence that lie there once for all; and rules of the engine, as `Queue` has them (`gated`: it has no queue). `answers` (R, len(SHARES)): tokens of an answer.
     """
 
     count: Array
@@ -40,6 +40,7 @@ class Sent:
     frontend_s: Array
     places: Array
     room: Array
+    shared: Array
     answers: Array
     whole: Flags
     gated: Flags

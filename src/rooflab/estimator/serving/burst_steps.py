@@ -46,7 +46,8 @@ class Queue:
     """A burst before each of R engines.
 
     `count` requests before each of `engines`, `places` sequences at once, `room` tokens of cache; `prompt` tokens to
-    compute and `kept` tokens in the cache of each; `steps` (R, K) of an answer after its first token, not decreasing
+    compute and `kept` tokens in the cache of each, `met` those that a decode reads (more, where beginnings lie there once
+    for all); `steps` (R, K) of an answer after its first token, not decreasing
     along K, with `weights` (K,); a step adds `gain` tokens to a sequence's cache and takes `feeds` of the `budget`
     (inf) of a step; `mixed`, `whole` as the engine's rules have them; `alike`: answers end together; `lag` steps before
     a place is taken again; `estimate` (start, least, fall a step) of what answers are taken to need, each (R,), start
@@ -59,6 +60,7 @@ class Queue:
     room: Array
     prompt: Array
     kept: Array
+    met: Array
     steps: Array
     weights: Array
     gain: Array
@@ -303,7 +305,7 @@ def unfold(q: Queue, span: Array) -> Unfolded:
         )
         inner = np.where(q.clumped, 0.0, (width - 1) / (2 * np.maximum(width, 1.0)))
         mean = decoding + (then - decoding) * inner
-        context = q.kept * mean + written + (wrote - written) * inner
+        context = q.met * mean + written + (wrote - written) * inner
         columns.append((
             width, run.begun.copy(), value @ w, tokens, mean, context, going + (left - going) * inner,
             lasting + (any_left - lasting) * inner,

@@ -15,6 +15,7 @@ from rooflab.estimator.serving.burst_sent import Sent, answers
 from rooflab.estimator.serving.first_token import Admission
 from rooflab.estimator.serving.lengths import decoded, shape
 from rooflab.estimator.serving.load import NO_BUDGET
+from rooflab.estimator.serving.shared import held, once, shared_tokens
 from rooflab.memory.account import MemoryAccount
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
@@ -56,6 +57,8 @@ class Table:
         prompt = column([x.mean_prompt_tokens for x in w])
         reused = column([x.mean_reused_tokens for x in w]) * by_deployment([d.limits.prefix_caching for d in distinct])
         self.isl = np.maximum(prompt - reused, 1.0)
+        self.shared = column([shared_tokens(x) for x in w]) * by_deployment([d.limits.prefix_caching for d in distinct])
+        self.shared *= model.kind == "decoder"
         # what an encoder reads never enters the decoder's own cache
         self.prompt = prompt if model.kind == "decoder" else np.zeros_like(prompt)
         self.osl = column([x.mean_output_tokens for x in w]) * (model.kind not in ("encoder", "vision"))
@@ -68,14 +71,16 @@ class Table:
         more, written = (column(x) for x in zip(*(decoded(x) for x in w), strict=True))
         self.standing = np.maximum(self.prompt + (more if model.kind == "decoder" else 0.0), 0.0)
         self.written = self.osl / 2 * written
-        self.capacity = np.where(memory.fits, np.minimum(memory.sequences(self.length, cross), 1e9), 0.0)
+        self._workloads = [s.workload for s in scenarios]
+
+        def fitting(length: Array) -> Array:
+            return np.where(memory.fits, held(memory, length, cross, self._workloads, self.shared, 1e9), 0.0)
+
+        self.capacity = fitting(self.length)
         # a running engine holds sequences at all stages of their growth: on average half the output is there, unless
         # admission reserves room for the whole answer; and those with long answers for longer
         whole = by_deployment([self.rules(d).reserve == "whole" for d in distinct]) > 0
-        held = np.where(whole, 2.0, 1.0)
-        self.capacity_steady = np.where(
-            memory.fits, np.minimum(memory.sequences(self.standing + self.written * self.beams * held, cross), 1e9), 0.0
-        )
+        self.capacity_steady = fitting(self.standing + self.written * self.beams * np.where(whole, 2.0, 1.0))
         self.growing = ~whole & (self.capacity_steady < self.max_seqs)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
@@ -151,6 +156,10 @@ class Table:
         rules = np.array([self.rules(d).gated for d in self._distinct])
         return rules[self._which]
 
+    def shared_twice(self, running: Array) -> Array:
+        """Tokens of `running` sequences of a rank that lie in its cache once for several of them."""
+        return running * self.shared - once(self._workloads, self.shared, running)
+
     def sent(self, rows: npt.NDArray[np.bool_]) -> Sent:
         """The bursts of `rows`, before each of the engines that are in use; the users of a closed loop are one."""
         rules = [self.rules(self._distinct[i]) for i in self._which[rows]]
@@ -165,7 +174,8 @@ class Table:
             frontend_s=self.frontend_s[rows]
             + self.frontend_user_s[rows] * np.where(users > 0, flight, 0.0) / engines,
             places=self.max_seqs[rows],
-            room=np.where(self.length[rows] > 0, self.capacity[rows] * self.length[rows], np.inf),
+            room=np.where(self.length[rows] > 0, self.capacity[rows] * (self.length - self.shared)[rows], np.inf),
+            shared=self.shared[rows],
             answers=self._answers(rows), whole=np.array([r.reserve == "whole" for r in rules]),
             gated=np.array([r.gated for r in rules]) | ~self.causal[rows],
             estimate=(estimate[:, 0], estimate[:, 1], estimate[:, 2]),
