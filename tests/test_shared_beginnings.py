@@ -39,9 +39,7 @@ def test_engines_full_of_prompts_that_begin_alike_run_as_the_simulator_runs_them
         assert known[name] == pytest.approx(simulated[name], rel=0.06), name
 
 
-@given(
-    count=st.integers(1, 10**6), skew=st.floats(0.0, 3.0), share=st.floats(0.01, 1.0), sequences=st.floats(0.0, 1e5)
-)
+@given(count=st.integers(1, 10**6), skew=st.floats(0.0, 3.0), share=st.floats(0.01, 1.0), sequences=st.floats(0.0, 1e5))
 def test_prefixes_in_use_are_no_more_than_there_are_nor_than_ask_for_them(
     count: int, skew: float, share: float, sequences: float
 ) -> None:

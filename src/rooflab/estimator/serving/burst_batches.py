@@ -28,8 +28,8 @@ def batch_after_batch(costs: StepCosts, case: Case, sent: Sent) -> Outcome:
 
 def batches(costs: StepCosts, case: Case, sent: Sent) -> Outcome:
     """Bursts before engines that run a batch to its end before the next one: as long as its longest answer."""
-    most = np.maximum(np.minimum(np.minimum(sent.places, sent.flight), np.floor(
-        sent.room / np.maximum(case.prompt - sent.shared + case.beams * (sent.answers @ SHARES), 1e-9) + 1e-9)), 1.0)  # fmt: skip
+    size = np.maximum(case.prompt - sent.shared + case.beams * (sent.answers @ SHARES), 1e-9)
+    most = np.maximum(np.minimum(np.minimum(sent.places, sent.flight), np.floor(sent.room / size + 1e-9)), 1.0)
     full = np.floor(sent.count / most)
     parts = [_one_batch(costs, case, sent, np.minimum(most, sent.count)), _one_batch(
         costs, case, sent, np.maximum(sent.count - full * most, 1e-9))]  # fmt: skip

@@ -30,7 +30,8 @@ SAMPLES: Final = 96
 class Sent:
     """What is sent to each engine, (R,): `count` requests at most and `mean` on average, at most `flight` of them in
     flight, through a frontend of `frontend_s`; `places` and `room` tokens of cache beside the `shared` ones of each
-    sequence that lie there once for all; and rules of the engine, as `Queue` has them (`gated`: it has no queue). `answers` (R, len(SHARES)): tokens of an answer.
+    sequence that lie there once for all; and rules of the engine, as `Queue` has them (`gated`: it has no queue).
+    `answers` (R, len(SHARES)): tokens of an answer.
     """
 
     count: Array

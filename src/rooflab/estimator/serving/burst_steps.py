@@ -46,12 +46,12 @@ class Queue:
     """A burst before each of R engines.
 
     `count` requests before each of `engines`, `places` sequences at once, `room` tokens of cache; `prompt` tokens to
-    compute and `kept` tokens in the cache of each, `met` those that a decode reads (more, where beginnings lie there once
-    for all); `steps` (R, K) of an answer after its first token, not decreasing
-    along K, with `weights` (K,); a step adds `gain` tokens to a sequence's cache and takes `feeds` of the `budget`
-    (inf) of a step; `mixed`, `whole` as the engine's rules have them; `alike`: answers end together; `lag` steps before
-    a place is taken again; `estimate` (start, least, fall a step) of what answers are taken to need, each (R,), start
-    0: none; `spare` share of the cache that admission leaves free.
+    compute and `kept` tokens in the cache of each, `met` those that a decode reads (more, where beginnings lie there
+    once for all); `steps` (R, K) of an answer after its first token, not decreasing along K, with `weights` (K,); a
+    step adds `gain` tokens to a sequence's cache and takes `feeds` of the `budget` (inf) of a step; `mixed`, `whole` as
+    the engine's rules have them; `alike`: answers end together; `lag` steps before a place is taken again; `estimate`
+    (start, least, fall a step) of what answers are taken to need, each (R,), start 0: none; `spare` share of the cache
+    that admission leaves free.
     """
 
     count: Array

@@ -74,7 +74,7 @@ class Table:
         self._workloads = [s.workload for s in scenarios]
 
         def fitting(length: Array) -> Array:
-            return np.where(memory.fits, held(memory, length, cross, self._workloads, self.shared, 1e9), 0.0)
+            return np.where(memory.fits, held(memory, length, cross, self._workloads, self.shared), 0.0)
 
         self.capacity = fitting(self.length)
         # a running engine holds sequences at all stages of their growth: on average half the output is there, unless

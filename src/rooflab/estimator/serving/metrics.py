@@ -44,10 +44,9 @@ def metrics_of(t: Table, o: Outcome, costs: StepCosts, which: npt.NDArray[np.int
     m["running"] = o.running * t.in_use
     m["max_running"] = np.minimum(t.capacity_steady, t.max_seqs) * (t.in_use + t.idle)
     m["weights_bytes"] = memory.weights_bytes
-    m["kv_bytes"] = (
-        memory.sequence_bytes(t.standing + t.written) * o.running / memory.dp
-        - memory.kv_bytes_per_token * t.shared_twice(o.running / memory.dp)
-    )
+    m["kv_bytes"] = memory.sequence_bytes(
+        t.standing + t.written
+    ) * o.running / memory.dp - memory.kv_bytes_per_token * t.shared_twice(o.running / memory.dp)
     m["free_bytes"] = memory.free_bytes - m["kv_bytes"]
     m["utilisation"] = o.utilisation
     power = o.power_w * t.in_use + costs.scalar("idle_w", which) * t.idle

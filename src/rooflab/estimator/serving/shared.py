@@ -25,6 +25,7 @@ __all__ = ["held", "in_use", "once", "shared_tokens"]
 Array = npt.NDArray[np.float64]
 
 _HALVINGS: Final = 40
+_MOST: Final = 1e9
 _RANKS: Final = 512
 """Prefixes up to this rank are counted each, those behind by groups of like rank."""
 
@@ -57,14 +58,12 @@ def once(workloads: Sequence[Workload], shared: Array, sequences: Array) -> Arra
     return out
 
 
-def held(
-    memory: MemoryAccount, length: Array, cross: Array, workloads: Sequence[Workload], shared: Array, most: float
-) -> Array:
-    """Sequences of `length` tokens (R,), at most `most`, that engines of `memory` hold; `shared` tokens of each are
+def held(memory: MemoryAccount, length: Array, cross: Array, workloads: Sequence[Workload], shared: Array) -> Array:
+    """Sequences of `length` tokens (R,), a billion at most, that engines of `memory` hold; `shared` tokens of each are
     others', too (0 where an engine keeps no prefixes)."""
-    out: Array = np.minimum(memory.sequences(length, cross, shared, shared), most)
+    out: Array = np.minimum(memory.sequences(length, cross, shared, shared), _MOST)
     for prefixes, rows in _several(workloads, shared).items():
-        low, high = np.zeros(len(rows)), np.minimum(memory.sequences(length, cross, shared), most)[rows]
+        low, high = np.zeros(len(rows)), np.minimum(memory.sequences(length, cross, shared), _MOST)[rows]
         each = np.zeros_like(out)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
