@@ -53,6 +53,9 @@ def show_list(found: Sequence[Card], *, quiet: bool = False) -> None:
             table.add_row(day if i == 0 else "", e.key, mark, e.kind, ", ".join(e.saves), literal(e.title))
     out.print(table)
     if not quiet:
+        months = sum(len(e.date) == len("2024-08") for e in found)
+        if months:
+            out.print(f"\nA month stands where the day is not known ({months} of {len(found)}).")
         runnable = sum(e.runnable for e in found)
         out.print(
             f"\n{len(found)} papers, {runnable} runnable (▶). Next: rooflab papers show KEY · rooflab papers rank "
