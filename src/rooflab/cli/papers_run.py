@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from rooflab.cli.saving import Saver
 from rooflab.cli.scenario_options import Given
 from rooflab.cli.status_line import StatusLine, budget_seconds
 from rooflab.errors import Infeasible, InputError
@@ -41,7 +42,7 @@ class Wish:
     quiet: bool
 
 
-def run_paper_on(key: str, given: Sequence[Given], wish: Wish) -> int:
+def run_paper_on(key: str, given: Sequence[Given], wish: Wish, saver: Saver) -> int:
     """Run a paper on what was given; the exit status."""
     from rooflab.feed.listing import entry
     from rooflab.papers.registry import keys, paper
@@ -53,6 +54,7 @@ def run_paper_on(key: str, given: Sequence[Given], wish: Wish) -> int:
         click.echo(f"{card.key}: {card.status} (rooflab papers list --runnable)", err=True)
         return 1
     _vacant(wish.out, wish.html)
+    _begin(card.key, given, saver)
     progress = _Progress(StatusLine(not wish.quiet and sys.stderr.isatty()))
     try:
         ran, refused = _every(card.key, given, wish, progress)
@@ -61,12 +63,9 @@ def run_paper_on(key: str, given: Sequence[Given], wish: Wish) -> int:
         click.echo(progress.interrupted(), err=True)
         return 130
     progress.line.clear()
+    records = [*(one.record() for one in ran), *(no.record() for no in refused)]
     if wish.as_json:
-        click.echo(
-            json.dumps(
-                [*(one.record() for one in ran), *(no.record() for no in refused)], ensure_ascii=False, allow_nan=False
-            )
-        )
+        click.echo(json.dumps(records, ensure_ascii=False, allow_nan=False))
     else:
         from rooflab.report.text.ran import show_run
 
@@ -80,7 +79,20 @@ def run_paper_on(key: str, given: Sequence[Given], wish: Wish) -> int:
         click.echo(_written(ran, wish.out, partial=stopped), err=True)
     if stopped:
         click.echo(progress.interrupted(), err=True)
-    return 130 if stopped else int(bool(refused))
+        return 130
+    return saver.end(lambda: records, int(bool(refused)))
+
+
+def _begin(key: str, given: Sequence[Given], saver: Saver) -> None:
+    """What is asked of a paper: its own code, and what its inputs hold."""
+    if not saver.name:
+        return
+    from rooflab.papers.reach import sources
+    from rooflab.store.code import file_digest
+
+    fields = dict(given[0].fields)
+    inputs = {one.path: file_digest(one.path) for one in given if one.path}
+    saver.begin("paper", seed=_seed(given[0]), paper=key, code_of_paper=sources(key)[:16], fields=fields, data=inputs)
 
 
 def _every(key: str, given: Sequence[Given], wish: Wish, progress: _Progress) -> tuple[list[Ran], list[Refused]]:

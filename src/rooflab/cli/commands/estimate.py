@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from rooflab.cli.saving import Saver, save_options
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("estimate", cls=ScenarioCommand)
+@save_options
 @scenario_options(many=True)
 @click.option("--breakdown", is_flag=True, help="Where a step's time goes, operator by operator.")
 @click.option(
@@ -24,31 +27,35 @@ __all__ = ["command"]
     help="Scenarios as JSON lines ('-' for stdin); JSON lines out, an error per line that fails.",
 )
 @output_options
-def command(given: list[Given], breakdown: bool, batch: str | None, as_json: bool, quiet: bool) -> int:
+def command(*, given: list[Given], saver: Saver, breakdown: bool, batch: str | None, as_json: bool, quiet: bool) -> int:
     """Closed-form metrics of each SCENARIO: throughput, latency, memory, cost, energy, and the physical limit.
 
     Exit status 1 when a scenario does not fit or misses its service levels.
     """
+    if batch is not None or len(given) > 1:
+        saver.refuse("it takes one scenario")
     if batch is not None:
         from rooflab.cli.batch import estimate_file
 
         return estimate_file(batch, given, quiet=quiet)
     status = 0
     for i, one in enumerate(given):
-        estimate, engine = _solve(one)
+        estimate, engine = _solve(one, saver)
         status = max(status, int(bool(estimate.meets()) or estimate.saturated))
         if as_json:
             click.echo(json.dumps(_record(estimate, engine, breakdown), allow_nan=False))
         else:
             _show(estimate, engine, breakdown, first=i == 0)
+        saver.end(partial(_record, estimate, engine, breakdown), status)
     return status
 
 
-def _solve(one: Given) -> tuple[Estimate, str]:
+def _solve(one: Given, saver: Saver) -> tuple[Estimate, str]:
     """The estimate, and the engine that was asked for ("" where none was)."""
     from rooflab.api import estimate
 
     scenario = one.scenario()
+    saver.begin("estimate", scenario)
     with one.located():
         return estimate(scenario), scenario.deployment.runtime.engine
 

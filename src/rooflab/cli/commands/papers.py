@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rooflab.cli.saving import Saver, save_options
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _show_card(found: Card, as_json: bool) -> int:
 
 
 @command.command("run", cls=ScenarioCommand)
+@save_options
 @click.argument("key")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
 @click.option("--method", default="", metavar="NAME", help="Which technique or method, where a paper has several.")
@@ -138,7 +140,7 @@ def _show_card(found: Card, as_json: bool) -> int:
 @output_options
 def run(
     *, key: str, settings: tuple[str, ...], method: str, budget: str, seeds: int, no_cache: bool, out: str, html: str,
-    given: list[Given], as_json: bool, quiet: bool,
+    given: list[Given], saver: Saver, as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """A paper's technique or method on inputs of yours, or on a sample or setup of its own: before, after, and why.
 
@@ -153,10 +155,11 @@ def run(
         settings=settings, method=method, budget=budget, seeds=seeds, keep=not no_cache, out=out, html=html,
         as_json=as_json, quiet=quiet,
     )  # fmt: skip
-    return run_paper_on(key, given, wish)
+    return run_paper_on(key, given, wish, saver)
 
 
 @command.command("check")
+@save_options
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option("--workers", type=click.IntRange(1), default=None, help="Processes (default: one a core).")
 @click.option("--no-cache", is_flag=True, help="Compute what was computed from the same sources before, too.")
@@ -191,6 +194,7 @@ def run(
 def check_claims(
     *,
     keys: tuple[str, ...],
+    saver: Saver,
     workers: int | None,
     no_cache: bool,
     reason: str | None,
@@ -212,6 +216,7 @@ def check_claims(
     from rooflab.evidence.claims.kept import Kept
     from rooflab.papers.registry import keys as every
 
+    saver.begin("check", papers=sorted(set(keys)))
     shown, n = not quiet and sys.stderr.isatty(), len(set(keys)) or len(every())
     done = count(1)
 
@@ -236,11 +241,11 @@ def check_claims(
     failed = int(any(r.status == "failing" for r in rows) or bool(missing))
     if as_json:
         _json([r.record() for r in rows])
-        return failed
-    from rooflab.report.text.claims import show_claims
+    else:
+        from rooflab.report.text.claims import show_claims
 
-    show_claims(rows)
-    return failed
+        show_claims(rows)
+    return saver.end(lambda: [r.record() for r in rows], failed)
 
 
 def _record(rows: list[Row], reason: str, event: str, independent: str, claims: tuple[str, ...]) -> None:

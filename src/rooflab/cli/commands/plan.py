@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rooflab.cli.saving import Saver, save_options
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 from rooflab.errors import InputError
 
@@ -21,6 +22,7 @@ __all__ = ["command"]
 
 
 @click.command("plan", cls=ScenarioCommand)
+@save_options
 @scenario_options(plans=True)
 @click.option(
     "--minimise",
@@ -76,6 +78,7 @@ __all__ = ["command"]
 def command(
     *,
     given: Given,
+    saver: Saver,
     minimise: str | None,
     maximise: str | None,
     fixed: tuple[str, ...],
@@ -103,9 +106,11 @@ def command(
 
     _check(out, emit)
     if emit is not None and _kept(given):
+        saver.refuse("a plan's file is read and nothing is planned")
         click.echo(_launch(_completed(replace(given, choice=choice)), emit))
         return 0
     scenario = _in_space(given.scenario(), space)
+    saver.begin("plan", scenario)
     with given.located():
         plan: Plan = search(
             scenario,
@@ -124,12 +129,16 @@ def command(
     if emit is not None and plan.best is not None:
         click.echo(_launch(_chosen(plan, choice).scenario, emit))
     elif as_json:
-        more = {"techniques": [o.record() for o in options]} if options else {}
-        beside = {} if pools is None else {"pools": [p.record() for p in pools]}
-        click.echo(json.dumps(plan.file(scenario) | more | beside, allow_nan=False))
+        click.echo(json.dumps(_record(plan, scenario, options, pools), allow_nan=False))
     else:
         _show(plan, out, options, pools, quiet=quiet)
-    return 0 if plan.best is not None else 1
+    return saver.end(lambda: _record(plan, scenario, options, pools), int(plan.best is None))
+
+
+def _record(plan: Plan, scenario: Scenario, options: list[Option], pools: list[Pooled] | None) -> dict[str, object]:
+    more = {"techniques": [o.record() for o in options]} if options else {}
+    beside = {} if pools is None else {"pools": [p.record() for p in pools]}
+    return plan.file(scenario) | more | beside
 
 
 def _check(out: str | None, emit: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rooflab.cli.saving import Saver, save_options
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 from rooflab.errors import InputError
 
@@ -20,6 +21,7 @@ __all__ = ["command"]
 
 
 @click.command("simulate", cls=ScenarioCommand)
+@save_options
 @scenario_options()
 @click.option(
     "--saturation",
@@ -33,6 +35,7 @@ __all__ = ["command"]
 def command(
     *,
     given: Given,
+    saver: Saver,
     saturation: bool,
     records: str | None,
     timeline: str | None,
@@ -47,8 +50,9 @@ def command(
     Exit status 1 when a service level is missed, or when requests would wait for ever.
     """
     scenario = given.scenario()
+    saver.begin("saturation" if saturation else "simulation", scenario)
     if saturation:
-        return _saturation(given, scenario, as_json=as_json, quiet=quiet)
+        return _saturation(given, scenario, saver, as_json=as_json, quiet=quiet)
     from rooflab.api import simulate
 
     with given.located():
@@ -56,7 +60,7 @@ def command(
     _clear(quiet)
     _write(scenario, result, records, timeline, html)
     if as_json:
-        click.echo(json.dumps({"metrics": result.record(), "missed": _missed(result)}, allow_nan=False))
+        click.echo(json.dumps(_record(result), allow_nan=False))
     else:
         _show(scenario, result)
     if result.run.stranded:
@@ -65,10 +69,14 @@ def command(
         return 1
     if not result.run.complete:
         return 130
-    return int(bool(result.broken()))
+    return saver.end(lambda: _record(result), int(bool(result.broken())))
 
 
-def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool) -> int:
+def _record(result: ServingResult) -> dict[str, object]:
+    return {"metrics": result.record(), "missed": _missed(result)}
+
+
+def _saturation(given: Given, scenario: Scenario, saver: Saver, *, as_json: bool, quiet: bool) -> int:
     from rooflab.simulator.serving.capacity import capacity
     from rooflab.units import significant
 
@@ -80,10 +88,10 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
         found = capacity(scenario, progress=show, tell=_tell(quiet))
     if as_json:
         click.echo(json.dumps(found.record(), allow_nan=False))
-        return 0 if found.result is not None else 1
+        return saver.end(found.record, int(found.result is None))
     if found.result is None:
         click.echo("no rate will do: not even 0.01 requests/s meets every target (rooflab simulate shows which)")
-        return 1
+        return saver.end(found.record, 1)
     click.echo(
         f"{significant(found.rate)} requests/s is the highest rate at which "
         f"{'every target holds' if scenario.slo else 'it keeps up'} in the steady state "
@@ -95,7 +103,7 @@ def _saturation(given: Given, scenario: Scenario, *, as_json: bool, quiet: bool)
     _show(
         scenario.with_workload(rate=found.rate, concurrency=None, batch=None, burst=None, scenario=None), found.result
     )
-    return 0
+    return saver.end(found.record, 0)
 
 
 def _tell(quiet: bool) -> Callable[[str], None] | None:
