@@ -49,7 +49,7 @@ class Saver:
         from rooflab.store.opening import Store
         from rooflab.store.runs import Asked, check_free
 
-        unset = (None, False, "", (), [], {})
+        unset: tuple[Any, ...] = (None, False, "", (), [], {})
         inputs = {name: value for name, value in (self.options | more).items() if value not in unset}
         if self.calibration is not None:
             inputs["calibration"] = file_digest(self.calibration)
