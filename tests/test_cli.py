@@ -14,9 +14,9 @@ import pytest
 
 from rooflab.catalogue.hardware import KEYS
 from rooflab.cli.commands.catalogue import KINDS
-from rooflab.cli.listings import LISTINGS
 from rooflab.cli.main import COMMANDS, run
 from rooflab.cli.scenario_flags import FLAGS
+from rooflab.report.listings import LISTINGS
 from rooflab.scenario.deployment import DEPLOYMENT_READERS
 from rooflab.scenario.slo import SLO_KEYS
 from rooflab.scenario.workload import WORKLOAD_READERS

@@ -13,6 +13,7 @@ __all__ = ["REQUIREMENTS", "MissingExtra", "needed"]
 
 REQUIREMENTS: Final = {
     "onnx": "onnx>=1.16,<2", "pillow": "pillow>=10,<14", "pyarrow": "pyarrow>=15,<27", "scipy": "scipy>=1.13,<2",
+    "starlette": "starlette>=1.0,<2", "uvicorn": "uvicorn>=0.34,<1",
 }  # fmt: skip
 """Library -> the versions that pip is asked for, as in the extras of the package."""
 

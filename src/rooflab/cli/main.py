@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "papers": "Papers you can run: list, show, run on a scenario, check, rank, search.",
     "runs": "Answers kept with --save: list, show, compare two, export, remove.",
     "inputs": "Kinds of data that papers run on: list, show, an example to start from, check a file.",
+    "web": "Papers, plans and simulations as pages for a browser on this machine.",
     "traces": "Public traces: list them, download them, fit your own.",
 }
 """Commands with their summaries, so that the overview needs no command's imports; the command NAME lives in

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import click
 
-from rooflab.cli.listings import LISTINGS
 from rooflab.cli.main import cli
 from rooflab.cli.scenario_flags import FLAGS
 from rooflab.files import write_text
+from rooflab.report.listings import LISTINGS
 
 __all__ = ["main", "pages", "stale", "write"]
 

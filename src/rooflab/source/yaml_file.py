@@ -10,7 +10,7 @@ from typing import Any, Final
 from rooflab.errors import InputError
 from rooflab.source.text import DEEPEST, MOST_DIGITS, text
 
-__all__ = ["in_line", "yaml_value"]
+__all__ = ["in_line", "parse_yaml", "yaml_value"]
 
 LARGEST_YAML_BYTES: Final = 8 << 20
 MOST_VALUES: Final = 200_000
@@ -22,20 +22,24 @@ def yaml_value(path: Path) -> Any:
 
     Raises InputError for other tags, a key that stands twice, deep nesting, and aliases that make it large.
     """
+    return parse_yaml(text(path, LARGEST_YAML_BYTES), str(path))
+
+
+def parse_yaml(held: str, where: str) -> Any:
+    """`held` as YAML, as `yaml_value` reads a file; `where` is what errors call it."""
     import yaml
 
-    held = text(path, LARGEST_YAML_BYTES)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _check_nesting(yaml.parse(held, Loader=loader), str(path))
+        _check_nesting(yaml.parse(held, Loader=loader), where)
         node = yaml.compose(held, Loader=loader)
-        return None if node is None else _Yaml(path).value(node)
+        return None if node is None else _Yaml(where).value(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(str(error.problem or error.context).split())
-        raise InputError(f"not valid YAML ({problem})", f"{path}:{mark.line + 1}" if mark else str(path)) from None
+        raise InputError(f"not valid YAML ({problem})", f"{where}:{mark.line + 1}" if mark else where) from None
     except yaml.YAMLError as error:
-        raise InputError(f"not valid YAML ({' '.join(str(error).split())})", str(path)) from None
+        raise InputError(f"not valid YAML ({' '.join(str(error).split())})", where) from None
 
 
 def _check_nesting(events: Any, where: str) -> None:
@@ -54,10 +58,10 @@ def _check_nesting(events: Any, where: str) -> None:
 class _Yaml:
     """Values of nodes, counted: aliases may repeat a node, and may even stand inside what they name."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, where: str) -> None:
         import yaml
 
-        self.path = path
+        self.where = where
         self.count = 0
         self.scalars = yaml.constructor.SafeConstructor()
         self.readers = self.scalars.yaml_constructors
@@ -110,7 +114,7 @@ class _Yaml:
         return merged | own
 
     def wrong(self, node: Any, message: str) -> InputError:
-        return InputError(message, f"{self.path}:{node.start_mark.line + 1}")
+        return InputError(message, f"{self.where}:{node.start_mark.line + 1}")
 
 
 def in_line(value: Any) -> str:

@@ -23,8 +23,8 @@ def command(kind: str, words: tuple[str, ...], sources: bool, as_json: bool, qui
     WORDs keep the rows that contain all of them; one that is a path to a config.json, its folder or a .gguf file shows
     that model. Exit status 1 when none is left.
     """
-    from rooflab.cli.listings import LISTINGS
     from rooflab.errors import unknown
+    from rooflab.report.listings import LISTINGS
 
     listing = LISTINGS.get(kind)
     if listing is None:

@@ -59,7 +59,7 @@ def plan_page(plan: Plan) -> str:
         of_best = {
             "tiles": _tiles(best, generates=_generates(plan)),
             "why": [*best.why, *best.change],
-            "step": [step_card(best), roofline_card(best)],
+            "step": [step_card(best.estimate), roofline_card(best.estimate)],
             "memory": memory_card(plan),
             "choices": _choices(plan),
             "commands": list(_commands(best)),

@@ -12,6 +12,7 @@ from rooflab.charts.chart import chart
 from rooflab.charts.marks import Dot, Key, Mark, Series
 from rooflab.charts.palette import BLUE, FREE, GOLD, GREY, ORANGE, PURPLE, SOFT, TEAL, series_colour
 from rooflab.charts.scale import Axis, spread
+from rooflab.estimator.serving.answer import Estimate
 from rooflab.estimator.serving.breakdown import breakdown
 from rooflab.launch.label import bound_name, formats_label, split_label
 from rooflab.memory.account import account
@@ -140,10 +141,10 @@ def _brief(c: Choice) -> str:
     return f"{formats_label(c.scenario)} {split_label(c.deployment)}"
 
 
-def roofline_card(choice: Choice) -> Card:
+def roofline_card(estimate: Estimate) -> Card:
     """Operators of a decode step and of a prompt under the device's roofs; a dot's area is its time."""
-    device = choice.scenario.hardware.device
-    rows = [r for r in breakdown(choice.estimate) if r.intensity > 0 and r.achieved_flops > 0]
+    device = estimate.scenario.hardware.device
+    rows = [r for r in breakdown(estimate) if r.intensity > 0 and r.achieved_flops > 0]
     phases = list(dict.fromkeys(r.phase for r in rows))
     longest = max((r.share for r in rows), default=1.0)
     dots = [
@@ -210,10 +211,10 @@ def _part(r: OperatorRow) -> str:
     return "weights and products"
 
 
-def step_card(choice: Choice) -> Card:
+def step_card(estimate: Estimate) -> Card:
     """The mean step laid end to end by what it is spent on; the solid part of a bar is the physical limit of that
     work."""
-    rows = breakdown(choice.estimate)
+    rows = breakdown(estimate)
     phase = "decode" if any(r.phase == "decode" for r in rows) else "prefill"
     rows = [r for r in rows if r.phase == phase]
     steps = []

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,23 +22,47 @@ from rooflab.charts.tree import clean
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render"]
+__all__ = ["dressed", "render", "script", "style"]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _SCRIPT: Final = "sort.js"
 
 
+_dress: ContextVar[tuple[Path, ...]] = ContextVar("_dress", default=())
+
+
 def render(template: str, **values: object) -> str:
     """The page of `template` with `values`, as text."""
-    return f"{_environment().get_template(template).render(values)}\n"
+    return f"{_environment(_dress.get()).get_template(template).render(values)}\n"
+
+
+@contextmanager
+def dressed(folder: Path) -> Iterator[None]:
+    """Pages that are rendered in this block take templates of `folder` before those of this one: another
+    ``base.html.j2`` puts the same page into a site."""
+    before = _dress.set((folder,))
+    try:
+        yield
+    finally:
+        _dress.reset(before)
+
+
+def style() -> str:
+    """The style sheet of all pages, with the colours of the chart kit."""
+    return _environment(()).get_template("house.css.j2").render()
+
+
+def script() -> str:
+    """The script that sorts tables."""
+    return _environment(()).get_template(_SCRIPT).render()
 
 
 @cache
-def _environment() -> Environment:
+def _environment(first: tuple[Path, ...]) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader([*first, _TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_storable,
@@ -43,8 +70,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["colours"] = EVERY
-    script = made.get_template(_SCRIPT).render().encode()
-    made.globals["script_digest"] = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    sorts = made.get_template(_SCRIPT).render().encode()
+    made.globals["script_digest"] = base64.b64encode(hashlib.sha256(sorts).digest()).decode()
     return made
 
 

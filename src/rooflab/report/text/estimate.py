@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rooflab.estimator.serving.breakdown import OperatorRow
 
-__all__ = ["show_breakdown", "show_estimate"]
+__all__ = ["account_lines", "show_breakdown", "show_estimate"]
 
 _PARTS = ("weights_bandwidth", "arithmetic", "attention", "communication", "host", "offload")
 _MEANING = {
@@ -58,7 +58,7 @@ def show_estimate(estimate: Estimate, out: Console, *, engine_given: bool = True
     if not estimate.saturated:
         out.print(_latencies(estimate))
     out.print()
-    for name, text in _account(estimate):
+    for name, text in account_lines(estimate):
         out.print(labelled(name, text, out.width), soft_wrap=True)
         if name == "Trust" and not engine_given:
             usual = ENGINES[s.deployment.runtime.engine]
@@ -134,8 +134,8 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _account(estimate: Estimate) -> Iterable[tuple[str, str]]:
-    """The lines below the table: name and text."""
+def account_lines(estimate: Estimate) -> Iterable[tuple[str, str]]:
+    """What stands below the figures, by name: why, limit, memory, cost, notes, trust."""
     m, s = estimate.metrics, estimate.scenario
     shares = sorted(((m[f"share_{part}"], _MEANING[part]) for part in _PARTS), reverse=True)
     spent = ", ".join(f"{significant(100 * share, 2)} % {name}" for share, name in shares if share >= 0.01)

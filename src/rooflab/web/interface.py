@@ -1,0 +1,240 @@
+"""The same answers as JSON, under ``/api``, with an OpenAPI document made from the same routes.
+
+Records are those that the commands print with ``--json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from rooflab import __version__
+from rooflab.errors import InputError
+from rooflab.evidence.claims.check import known
+from rooflab.feed.listing import entries, entry, select
+from rooflab.feed.search import search
+from rooflab.papers.cards import KINDS, RESOURCES
+from rooflab.source.text import parse_json
+from rooflab.web.computed import WORKS, client_of, jobs_of
+from rooflab.web.jobs import Job
+from rooflab.web.seal import inline
+
+__all__ = ["routes"]
+
+_STATUS: Final = {"input": 422, "infeasible": 422, "memory": 503, "time": 503, "fault": 500}
+_MOST: Final = 200
+_SUMMARIES: Final = {
+    "plan": "The best deployments for a scenario.",
+    "estimate": "Closed-form metrics of a scenario.",
+    "simulate": "Event-by-event metrics of a scenario.",
+}
+
+
+def routes() -> list[Route]:
+    """The addresses of the interface."""
+    return [
+        Route("/api/openapi.json", _document, methods=["GET"]),
+        Route("/api/papers", _papers, methods=["GET"]),
+        Route("/api/papers/{key}", _paper, methods=["GET"]),
+        Route("/api/jobs/{key}", _job, methods=["GET"]),
+        *(Route(f"/api/{work}", _compute, methods=["POST"]) for work in WORKS),
+    ]
+
+
+async def _papers(request: Request) -> Response:
+    asked = {name: request.query_params.get(name, "") for name in ("q", "kind", "saves", "day")}
+    found = select(entries(), kind=asked["kind"], saves=asked["saves"], day=asked["day"])
+    if asked["q"].strip():
+        found = [e for _, e in search(asked["q"][:200], found, _MOST)]
+    return JSONResponse([e.record() for e in found])
+
+
+async def _paper(request: Request) -> Response:
+    card = entry(request.path_params["key"])
+    claims = [r.record() for r in known(card.key)] if card.runnable else []
+    return JSONResponse(card.record() | {"claims": claims})
+
+
+async def _compute(request: Request) -> Response:
+    """Start work; its record if it is done within the time of ``?wait=``, else where to look for it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        return JSONResponse({"error": "send application/json", "where": "content-type"}, status_code=415)
+    held = await request.body()
+    try:
+        given = parse_json(held.decode(), "body")
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8", "body") from None
+    if not isinstance(given, Mapping):
+        raise InputError("expected an object: the fields of a scenario", "body")
+    inline(given)
+    wait = _seconds(request.query_params.get("wait", "30"))
+    text = json.dumps(given, sort_keys=True)
+    job = jobs_of(request).ask(request.url.path.rpartition("/")[2], {"yaml": text}, client_of(request))
+    await job.settled(wait)
+    return _answered(job)
+
+
+async def _job(request: Request) -> Response:
+    job = jobs_of(request).find(request.path_params["key"])
+    if job is None:
+        return JSONResponse({"error": "no such job", "where": "key"}, status_code=404)
+    return _answered(job)
+
+
+def _answered(job: Job) -> Response:
+    if job.state == "done":
+        return JSONResponse(job.done.get("record", {}))
+    if job.state == "failed":
+        e = job.error
+        return JSONResponse({"error": e["error"], "where": e["where"]}, status_code=_STATUS[e["kind"]])
+    if job.state == "cancelled":
+        return JSONResponse({"error": "cancelled", "where": ""}, status_code=410)
+    held = {"job": job.key, "state": job.state, "share": job.share, "at": f"/api/jobs/{job.key}"}
+    return JSONResponse(held, status_code=202, headers={"location": f"/api/jobs/{job.key}"})
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 120:
+        raise InputError(f"{text[:40]!r} is no time from 0 to 120 s", "wait")
+    return value
+
+
+async def _document(request: Request) -> Response:
+    return JSONResponse(_openapi())
+
+
+def _openapi() -> dict[str, Any]:
+    error = {
+        "description": "what is wrong and where",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+
+    def told(schema: dict[str, Any], words: str) -> dict[str, Any]:
+        return {"description": words, "content": {"application/json": {"schema": schema}}}
+
+    def query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+        return {"name": name, "in": "query", "required": False, "schema": schema}
+
+    def key(words: str) -> dict[str, Any]:
+        return {"name": "key", "in": "path", "required": True, "description": words, "schema": {"type": "string"}}
+
+    paths: dict[str, Any] = {
+        "/api/papers": {
+            "get": {
+                "summary": "Papers of the feed, newest first.",
+                "parameters": [
+                    query("q", {"type": "string"}),
+                    query("kind", {"type": "string", "enum": list(KINDS)}),
+                    query("saves", {"type": "string", "enum": list(RESOURCES)}),
+                    query("day", {"type": "string"}),
+                ],
+                "responses": {
+                    "200": told({"type": "array", "items": {"$ref": "#/components/schemas/Card"}}, "papers"),
+                    "422": error,
+                },
+            }
+        },
+        "/api/papers/{key}": {
+            "get": {
+                "summary": "A paper with its claims.",
+                "parameters": [key("a paper's key")],
+                "responses": {"200": told({"$ref": "#/components/schemas/Card"}, "the paper"), "422": error},
+            }
+        },
+        "/api/jobs/{key}": {
+            "get": {
+                "summary": "What became of a job.",
+                "parameters": [key("as the 202 said")],
+                "responses": {
+                    "200": told({"type": "object"}, "its record"),
+                    "202": told({"$ref": "#/components/schemas/Job"}, "not done yet"),
+                    "404": error,
+                    "410": error,
+                    "422": error,
+                    "503": error,
+                },
+            }
+        },
+    }
+    for work in WORKS:
+        paths[f"/api/{work}"] = {
+            "post": {
+                "summary": _SUMMARIES[work],
+                "parameters": [query("wait", {"type": "number", "minimum": 0, "maximum": 120, "default": 30})],
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Scenario"}}},
+                },
+                "responses": {
+                    "200": told({"type": "object"}, "the record that the command prints with --json"),
+                    "202": told({"$ref": "#/components/schemas/Job"}, "not done yet"),
+                    "413": error,
+                    "415": error,
+                    "422": error,
+                    "503": error,
+                },
+            }
+        }
+    text = {"type": "string"}
+    field = {"type": ["string", "object"]}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Rooflab",
+            "version": __version__,
+            "description": "Records are those of the commands' --json.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "required": ["error", "where"],
+                    "properties": {"error": text, "where": text},
+                },
+                "Job": {
+                    "type": "object",
+                    "required": ["job", "state", "share", "at"],
+                    "properties": {
+                        "job": text,
+                        "state": {"enum": ["waiting", "running"]},
+                        "share": {"type": "number"},
+                        "at": text,
+                    },
+                },
+                "Scenario": {
+                    "type": "object",
+                    "required": ["model", "hardware"],
+                    "properties": {
+                        "model": field,
+                        "hardware": field,
+                        "workload": {"type": "object"},
+                        "deployment": {"type": "object"},
+                        "slo": {"type": "object"},
+                        "techniques": {"type": "array"},
+                    },
+                },
+                "Card": {
+                    "type": "object",
+                    "required": ["key", "title", "kind", "saves"],
+                    "properties": {
+                        "key": text,
+                        "title": text,
+                        "kind": text,
+                        "saves": {"type": "array", "items": text},
+                        "date": text,
+                        "url": text,
+                    },
+                },
+            }
+        },
+    }
