@@ -56,7 +56,7 @@ def _values(card: Card) -> dict[str, Any]:
         methods.append(
             {
                 "key": key,
-                "does": " ".join((cls.__doc__ or "").split("\n\n", maxsplit=1)[0].split()),
+                "does": " ".join((cls.__doc__ or "").split("\n\n", maxsplit=1)[0].replace("`", "").split()),
                 "reads": "a scenario" if kind is None else kind.name,
                 "scenario": kind is None,
                 "parameters": [(d.name, d.usual, d.allowed) for d in described(cls)],

@@ -98,7 +98,7 @@ def _sample(name: str) -> str:
 
 @cache
 def _models() -> list[str]:
-    return sorted(str(m["name"]) for m in list_models())
+    return sorted(str(m["key"]) for m in list_models())
 
 
 @cache
@@ -130,24 +130,32 @@ def _part(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _yaml(fields: Mapping[str, str]) -> str:
-    """The form as a scenario's text; `config` is a config.json pasted in, instead of a model's name."""
-
-    def held(*names: str) -> dict[str, Any]:
-        return {n: _plain(fields[n]) for n in names if fields.get(n, "").strip()}
-
-    config = fields.get("config", "").strip()
-    model: Any = parse_json(config, "config.json") if config else fields.get("model", "").strip()
-    workload = held("isl", "osl")
-    if fields.get("load") in _LOADS and fields.get("amount", "").strip():
-        workload[fields["load"]] = _plain(fields["amount"])
-    parts = {
-        "model": model,
-        "hardware": f"{fields.get('count', '').strip() or '1'} x {fields.get('device', '').strip()}",
-        "workload": workload,
-        "deployment": held("engine", "tp"),
-        "slo": held("ttft_p99", "tpot_p99"),
-    }
-    return "".join(f"{name}: {in_line(value)}\n" for name, value in parts.items() if value)
+    """The form as a scenario's text: what the text beside it says, with the form's fields put in. `config` is a
+    config.json pasted in, instead of a model's name."""
+    try:
+        parts = {k: dict(v) if isinstance(v, Mapping) else v for k, v in fields_of(fields.get("yaml", "")).items()}
+    except InputError:
+        parts = {}
+    config, device = fields.get("config", "").strip(), fields.get("device", "").strip()
+    parts["model"] = parse_json(config, "config.json") if config else fields.get("model", "").strip()
+    if device:
+        parts["hardware"] = f"{fields.get('count', '').strip() or '1'} x {device}"
+    for name, own in (
+        ("workload", ("isl", "osl")),
+        ("deployment", ("engine", "tp")),
+        ("slo", ("ttft_p99", "tpot_p99")),
+    ):
+        part = parts[name] if isinstance(parts.get(name), dict) else {}
+        part = {k: v for k, v in part.items() if k not in own}
+        part |= {n: _plain(fields[n]) for n in own if fields.get(n, "").strip()}
+        parts[name] = part
+    load = fields.get("load", "")
+    if load in _LOADS and fields.get("amount", "").strip():
+        rest = {k: v for k, v in parts["workload"].items() if k not in _LOADS}
+        parts["workload"] = rest | {load: _plain(fields["amount"])}
+    first = [n for n in ("model", "hardware", "workload", "deployment", "slo") if n in parts]
+    order = [*first, *(n for n in parts if n not in first)]
+    return "".join(f"{name}: {in_line(parts[name])}\n" for name in order if parts[name])
 
 
 def _plain(text: str) -> Any:
