@@ -24,6 +24,8 @@ __all__ = ["Busy", "Job", "Jobs"]
 
 _KEPT_BYTES: Final = 64_000_000
 _WAITING: Final = 32
+_MOST_STILLBORN: Final = 5
+"""Processes that end before they could answer, one after the other, until no more are started."""
 _EACH_WAITING: Final = 6
 """Jobs of one client that wait or run at a time."""
 
@@ -112,6 +114,7 @@ class Jobs:
         self._waiting: deque[Job] = deque()
         self._known: OrderedDict[str, Job] = OrderedDict()
         self._open = False
+        self._stillborn = 0
 
     def start(self) -> None:
         """Start the workers, in the loop that is running."""
@@ -142,6 +145,8 @@ class Jobs:
             self._known.move_to_end(key)
             return job
         mine = sum(j.client == client for j in self._known.values() if not j.over)
+        if self._open and not self._processes:
+            raise Busy
         if len(self._waiting) >= _WAITING or (client and mine >= _EACH_WAITING):
             raise Busy
         job = Job(key, work, given, client)
@@ -200,8 +205,13 @@ class Jobs:
                     "the process that computed this ended; it may have wanted more memory than it may have",
                     "memory",
                 )
-            if self._open:
+            self._stillborn = 0 if p.ready else self._stillborn + 1
+            if self._open and self._stillborn < _MOST_STILLBORN:
                 self._hire()
+            elif self._open and not self._processes:
+                for waiting in self._waiting:
+                    self._fail(waiting, "no process that computes could be started; the server's log says why", "fault")
+                self._waiting.clear()
         elif "ready" in said:
             p.ready = True
         elif job is not None and "share" in said:

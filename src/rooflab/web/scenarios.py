@@ -146,7 +146,8 @@ def _yaml(fields: Mapping[str, str]) -> str:
         ("slo", ("ttft_p99", "tpot_p99")),
     ):
         part = parts[name] if isinstance(parts.get(name), dict) else {}
-        part = {k: v for k, v in part.items() if k not in own}
+        # what no field of the form can show (lengths with a distribution) stays as it is
+        part = {k: v for k, v in part.items() if k not in own or isinstance(v, (Mapping, list))}
         part |= {n: _plain(fields[n]) for n in own if fields.get(n, "").strip()}
         parts[name] = part
     load = fields.get("load", "")
