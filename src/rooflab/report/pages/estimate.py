@@ -63,7 +63,8 @@ def _answer(e: Estimate) -> Answer:
     tokens = m.get("output_tokens_per_s", 0.0)
     unit = "images" if s.model.vision else "requests"
     text = f"{significant(tokens)} output tokens/s, " if tokens > 0 else ""
-    text += f"{significant(m['requests_per_s'])} {unit}/s on {round(float(m['devices']))} {'device' if m['devices'] == 1 else 'devices'}."
+    devices = round(float(m["devices"]))
+    text += f"{significant(m['requests_per_s'])} {unit}/s on {devices} {'device' if devices == 1 else 'devices'}."
     if e.saturated:
         return Answer(text, "More arrives than can be served: waits grow without end.", good=False)
     if not s.slo:
