@@ -12,6 +12,7 @@ from rooflab.errors import InputError
 __all__ = ["REQUIREMENTS", "MissingExtra", "needed"]
 
 REQUIREMENTS: Final = {
+    "feedparser": "feedparser>=6.0.11,<7", "httpx": "httpx>=0.28,<1",
     "onnx": "onnx>=1.16,<2", "pillow": "pillow>=10,<14", "pyarrow": "pyarrow>=15,<27", "scipy": "scipy>=1.13,<2",
     "starlette": "starlette>=1.0,<2", "uvicorn": "uvicorn>=0.34,<1",
 }  # fmt: skip

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "validate": "Predicted against measured: errors by metric, source, engine, accelerator, model.",
     "calibrate": "Fit the cost model to rows of your own cluster, or to reports of load generators.",
     "papers": "Papers you can run: list, show, run on a scenario, check, rank, search.",
+    "feed": "New papers: fetch them into the store, say what they are about.",
     "runs": "Answers kept with --save: list, show, compare two, export, remove.",
     "inputs": "Kinds of data that papers run on: list, show, an example to start from, check a file.",
     "web": "Papers, plans and simulations as pages for a browser on this machine.",
