@@ -35,7 +35,7 @@ class Unreachable(Failed):
     """Nobody answers: no network, no such host, nothing listens."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long is waited and how much is read: times in seconds, size in bytes.
 
