@@ -23,6 +23,7 @@ _FEW: Final = 5
 
 def fetch_papers(words: Sequence[str], *, limit: int, store: str | None, as_json: bool, quiet: bool) -> int:
     """Fetch the sources that `words` name; the exit status."""
+    from rooflab import __version__
     from rooflab.feed.download import Downloader
     from rooflab.feed.fetch import fetch_all
     from rooflab.feed.sources import USUAL, read_sources
@@ -35,7 +36,7 @@ def fetch_papers(words: Sequence[str], *, limit: int, store: str | None, as_json
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
-    with Store.open(store) as held, Downloader(told=told) as downloader:
+    with Store.open(store) as held, Downloader(agent=f"rooflab/{__version__}", told=told) as downloader:
         found = fetch_all(held, sources, downloader, _as_they_are, limit=limit)
         total = count_papers(held)
     if not any(one.reached for one in found):

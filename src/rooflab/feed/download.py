@@ -69,6 +69,7 @@ class Downloader:
     """What asks; use as a context. `sleep`, `jitter` (0 to 1) and `told` (a line about a wait) may be replaced."""
 
     patience: Patience = field(default_factory=Patience)
+    agent: str = "rooflab"
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = field(default_factory=lambda: random.Random().random)
     told: Callable[[str], None] = lambda _: None
@@ -78,14 +79,12 @@ class Downloader:
     def __enter__(self) -> Downloader:
         with needed("httpx", "fetching papers"):
             import httpx
-        from rooflab import __version__
-
         p = self.patience
         self._client = httpx.Client(
             timeout=httpx.Timeout(p.read_s, connect=p.connect_s),
             follow_redirects=True,
             max_redirects=_REDIRECTS,
-            headers={"User-Agent": f"rooflab/{__version__} (feed)", "Accept-Encoding": "gzip"},
+            headers={"User-Agent": self.agent, "Accept-Encoding": "gzip"},
         )
         return self
 
