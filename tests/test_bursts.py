@@ -14,6 +14,7 @@ from scenarios import with_device
 import rooflab as rl
 from rooflab.errors import InputError
 from rooflab.estimator.serving.answer import Estimate
+from rooflab.estimator.serving.burst_steps import Queue, unfold
 from rooflab.estimator.serving.front import estimate_many
 from rooflab.evidence.rows.serving import question
 from rooflab.scenario.scenario import Scenario
@@ -225,3 +226,15 @@ def test_a_measured_run_whose_client_holds_back() -> None:
     notes = "ShareGPT 3000 prompts (means derived); request-throughput benchmark"
     load = question(ROW | {"metric": "req_s", "batch_or_concurrency": "256", "notes": notes}).scenarios[0].workload
     assert (load.burst, load.concurrency, load.batch) == (3000, 256, None)
+
+
+def test_a_burst_without_a_number_is_said_to_be_amiss() -> None:
+    """Answers whose steps are no number are told, not counted as through."""
+    one, no = np.ones(1), np.zeros(1, dtype=bool)
+    queue = Queue(
+        count=4 * one, engines=one, places=2 * one, room=np.inf * one, prompt=one, kept=one, met=one,
+        steps=np.full((1, 1), np.nan), weights=one, gain=one, budget=np.inf * one, feeds=one, mixed=no, whole=no,
+        alike=no, lag=0 * one, estimate=(0 * one, one, 0 * one), spare=0 * one,
+    )  # fmt: skip
+    with np.errstate(all="ignore"), pytest.raises(AssertionError, match="no numbers"):
+        unfold(queue, 10 * one)

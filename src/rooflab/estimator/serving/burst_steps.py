@@ -35,6 +35,8 @@ _CELLS: Final = 200
 _MOST_CELLS: Final = 900
 _LONGER: Final = 3.0
 """A run that does not end within the grid is looked at anew on one that reaches so much farther."""
+_LOOKS: Final = 24
+"""Looks after which something is amiss: the last grid reaches 3²³ times as far as the run was thought to."""
 _OVER: Final = 1e-4
 """Chance that anything is left below which a run is over."""
 _SURE: Final = -40.0
@@ -274,6 +276,17 @@ class _Run:
 
 def unfold(q: Queue, span: Array) -> Unfolded:
     """The bursts `q`, which are thought to take `span` steps each."""
+    for _ in range(_LOOKS):
+        found, left = _looked_at(q, span)
+        assert not np.isnan(found.ended).any(), "a burst of no numbers"
+        if (left <= 0).all():
+            return found
+        span = np.where(left > 0, _LONGER * span, span)
+    raise AssertionError("a burst that nothing keeps from ending does not end")
+
+
+def _looked_at(q: Queue, span: Array) -> tuple[Unfolded, Array]:
+    """What a grid that reaches about `span` steps shows, and the chance that anything is left beyond it."""
     grid = _Grid(span, np.where(q.clumped, q.steps[:, 0] + q.lag, 0.0))
     run = _Run(q, grid)
     rows, w = len(q.count), q.weights
@@ -313,12 +326,11 @@ def unfold(q: Queue, span: Array) -> Unfolded:
         decoding, going, lasting, written = then, left, any_left, wrote
         if (any_left <= 0).all():
             break
-    else:
-        return unfold(q, np.where(any_left > 0, _LONGER * span, span))
     width, out, ended, tokens, mean, context, going_on, lasting_on = (
         np.stack(values, axis=1) for values in zip(*columns, strict=True)
     )
-    return Unfolded(
+    found = Unfolded(
         width=width, out=out, ended=ended, tokens=tokens, decoding=mean, context=context, going=going_on,
         lasting=lasting_on, at=grid.at[:, : len(columns) + 1], opened=opened,
     )  # fmt: skip
+    return found, any_left

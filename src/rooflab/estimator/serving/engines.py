@@ -173,7 +173,7 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
     gated = closed & t.gated & t.causal & ~endless
     together = endless | (closed & t.lockstep & ~gated)
     if gated.any():
-        parts.append((gated, batch_after_batch(costs, case.take(gated), t.sent(gated))))
+        parts.append((gated, batch_after_batch(costs, case.take(gated), t.sent(gated), t.rounds[gated])))
     if together.any():
         parts.append((together, _together(t, costs, case, together, limit)))
     apart = closed & ~together & ~gated
