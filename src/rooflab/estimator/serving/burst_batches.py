@@ -57,7 +57,7 @@ def batches(costs: StepCosts, case: Case, sent: Sent, rounds: Array | float = 1.
     ttft = weighted(waits, np.broadcast_to(WEIGHTS / SAMPLES, waits.shape), seen)
     steps = np.stack((longest, rest_longest), axis=1)
     step_s = np.stack((wave_s - fill_s, rest_s - rest_fill_s), axis=1) / np.maximum(steps, 1e-9)
-    tpot = _per_token(case, sent, sizes, waves, step_s, sent.count * sent.engines * rounds)
+    tpot = _per_token(case, sent, (sizes, waves, step_s), sent.count * sent.engines * rounds)
     none = np.isnan(tpot["mean"])
     itl = {k: np.where(none, np.nan, v) for k, v in weighted(step_s, waves, many).items()}
     # how long the batch of the request of each rank decodes
@@ -111,9 +111,11 @@ def _longest(n: Array) -> Array:
     return out
 
 
-def _per_token(case: Case, sent: Sent, sizes: Array, waves: Array, step_s: Array, draws: Array) -> dict[str, Array]:
-    """Times per token over `draws` (R,) requests in batches of `sizes`, of which `waves` have a share each (R, 2) and
-    steps of `step_s`: an answer waits for the longest of its batch, which is its own or one of the others'."""
+def _per_token(case: Case, sent: Sent, batches: tuple[Array, Array, Array], draws: Array) -> dict[str, Array]:
+    """Times per token over `draws` (R,) requests in two kinds of `batches`, (R, 2) each: their size, the share of all
+    that is in them, and seconds of a step; an answer waits for the longest of its batch, its own or one of the
+    others'."""
+    sizes, waves, step_s = batches
     own, steps = np.maximum(sent.answers - 1, 0.0), _steps(case, sent)
     below = np.cumsum(SHARES) ** np.maximum(sizes - 1, 0.0)[:, :, None]
     others = np.diff(below, axis=2, prepend=0.0)
