@@ -33,8 +33,8 @@ def batches(costs: StepCosts, case: Case, sent: Sent, rounds: Array | float = 1.
     size = np.maximum(case.prompt - sent.shared + case.beams * (sent.answers @ SHARES), 1e-9)
     most = np.maximum(np.minimum(np.minimum(sent.places, sent.flight), np.floor(sent.room / size + 1e-9)), 1.0)
     full = np.floor(sent.count / most)
-    parts = [_one_batch(costs, case, sent, np.minimum(most, sent.count)), _one_batch(
-        costs, case, sent, np.maximum(sent.count - full * most, 1e-9))]  # fmt: skip
+    sizes = np.stack((np.minimum(most, sent.count), np.maximum(sent.count - full * most, 1e-9)), axis=1)
+    parts = [_one_batch(costs, case, sent, n) for n in sizes.T]
     rest = sent.count - full * most > 1e-9
     (fill_s, wave_s, work, bound_s, longest), (rest_fill_s, rest_s, rest_work, rest_bound_s, rest_longest) = parts
     total_s = full * wave_s + rest * rest_s + sent.frontend_s
@@ -42,17 +42,15 @@ def batches(costs: StepCosts, case: Case, sent: Sent, rounds: Array | float = 1.
     wave = np.floor((rank - 1) / most[:, None])
     last = wave >= full[:, None]
     behind_s = wave * wave_s[:, None] * (sent.flight >= sent.count)[:, None]
-    sizes = np.stack((np.minimum(most, sent.count), np.maximum(sent.count - full * most, 1e-9)), axis=1)
     waves = np.stack((full, rest), axis=1) * sizes / sent.count[:, None]
     sort = last.astype(int)
     # within one burst all see the same batches, one behind the other; else each sees its own
     many = np.full(len(rank), np.inf)
     own = (sent.flight < sent.count) | (rounds > np.ones(len(rank)))
-    own_s, mean_s = (
-        np.take_along_axis(of, sort[:, :, None], axis=1)
-        for of in (_filled_s(costs, case, sizes), np.stack((fill_s, rest_fill_s), axis=1)[:, :, None])
+    filled_s = np.where(
+        own[:, None, None], _filled_s(costs, case, sizes), np.stack((fill_s, rest_fill_s), axis=1)[:, :, None]
     )
-    waits = (sent.frontend_s[:, None] + behind_s)[:, :, None] + np.where(own[:, None, None], own_s, mean_s)
+    waits = (sent.frontend_s[:, None] + behind_s)[:, :, None] + np.take_along_axis(filled_s, sort[:, :, None], axis=1)
     seen = np.where(own, (full + rest) * sent.engines * rounds, many)
     ttft = weighted(waits, np.broadcast_to(WEIGHTS / SAMPLES, waits.shape), seen)
     steps = np.stack((longest, rest_longest), axis=1)
@@ -63,13 +61,13 @@ def batches(costs: StepCosts, case: Case, sent: Sent, rounds: Array | float = 1.
     # how long the batch of the request of each rank decodes
     chance = np.take_along_axis(_longest(sizes), sort[:, :, None], axis=1)
     tail_s = np.take_along_axis(step_s, sort, axis=1)[:, :, None] * _steps(case, sent)[:, None, :]
+    e2e = weighted((waits @ WEIGHTS)[:, :, None] + tail_s, chance / SAMPLES, many)
     work = StepResult(*(full * a + rest * b for a, b in zip(work, rest_work, strict=True)))
     busy_s = total_s - sent.frontend_s
     idle_w = costs.scalar("idle_w", case.which)
     return Outcome(
-        running=np.minimum(most, sent.count), requests_per_s=sent.mean / total_s, ttft_s=ttft, tpot_s=tpot,
-        e2e_s=weighted((waits @ WEIGHTS)[:, :, None] + tail_s, chance / SAMPLES, many), itl_s=itl,
-        power_w=(work.joules + idle_w * sent.frontend_s) / total_s, parts=work, step_s=busy_s,
+        running=np.minimum(most, sent.count), requests_per_s=sent.mean / total_s, ttft_s=ttft, tpot_s=tpot, e2e_s=e2e,
+        itl_s=itl, power_w=(work.joules + idle_w * sent.frontend_s) / total_s, parts=work, step_s=busy_s,
         bound_s=full * bound_s + rest * rest_bound_s, utilisation=np.ones_like(total_s),
         saturated=np.zeros(len(total_s), dtype=bool), waves=full + rest,
     )  # fmt: skip
