@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rooflab import papers
-    from rooflab.api import estimate, estimate_many, load, plan, simulate, write
+    from rooflab.api import ceiling, estimate, estimate_many, load, plan, simulate, write
     from rooflab.errors import Infeasible, InputError, RooflabError
     from rooflab.scenario.scenario import Scenario
 
@@ -25,6 +25,7 @@ __all__ = [
     "RooflabError",
     "Scenario",
     "__version__",
+    "ceiling",
     "estimate",
     "estimate_many",
     "load",
@@ -41,6 +42,7 @@ _HOMES: Final = {
     "InputError": "rooflab.errors",
     "RooflabError": "rooflab.errors",
     "Scenario": "rooflab.scenario.scenario",
+    "ceiling": "rooflab.api",
     "estimate": "rooflab.api",
     "estimate_many": "rooflab.api",
     "load": "rooflab.api",

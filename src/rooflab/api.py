@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from rooflab.estimator.serving.answer import Estimate
     from rooflab.metrics.value import Value
     from rooflab.papers.lab import Engines
+    from rooflab.planner.ceiling import Ceiling
     from rooflab.planner.result import Choice, Plan
     from rooflab.simulator.results.serving import ServingResult
 
-__all__ = ["engines", "estimate", "estimate_many", "load", "plan", "read", "simulate", "write"]
+__all__ = ["ceiling", "engines", "estimate", "estimate_many", "load", "plan", "read", "simulate", "write"]
 
 
 def estimate(scenario: str | Path | Mapping[str, Any] | Scenario) -> Estimate:
@@ -61,6 +62,16 @@ def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) ->
 
     found = solve(load(scenario), **({"prove": True} | options))
     return replace(found, choices=_told(found.choices), by_devices=_told(found.by_devices), front=_told(found.front))
+
+
+def ceiling(
+    scenario: str | Path | Mapping[str, Any] | Scenario, objective: str = "", *, simulated: bool = False
+) -> Ceiling:
+    """What a scenario could gain at the most in `objective` ("cost", "throughput", "ttft", "tpot", "joules", "grams")
+    if one kind of work were free, or halved; see `rooflab.planner.ceiling`."""
+    from rooflab.planner.ceiling import ceiling as solve
+
+    return solve(load(scenario), objective, simulated=simulated)
 
 
 def _told(choices: Iterable[Choice]) -> tuple[Choice, ...]:

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "plan": "The best deployments for a scenario, why, and how to launch them.",
     "estimate": "Closed-form metrics, operator breakdown and physical limit.",
     "simulate": "Event-by-event metrics, latency distributions, timeline, saturation.",
+    "ceiling": "What any paper could give a scenario at the most: each kind of work free, or halved.",
     "catalogue": "Models, hardware, links, hosts, prices, grids, workloads, engines, metrics.",
     "validate": "Predicted against measured: errors by metric, source, engine, accelerator, model.",
     "calibrate": "Fit the cost model to rows of your own cluster, or to reports of load generators.",

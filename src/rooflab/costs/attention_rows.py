@@ -14,6 +14,7 @@ from rooflab.costs.price import Bench
 from rooflab.costs.step import ATTENTION_FIELDS
 from rooflab.operators.formats import StepFormats
 from rooflab.operators.ops import AttentionOp, Real, RecurrentOp
+from rooflab.scenario.paid import paid
 
 __all__ = ["attention_row"]
 
@@ -62,6 +63,8 @@ def _at_clock(
 ) -> dict[str, Real]:
     row: dict[str, Real] = dict.fromkeys(ATTENTION_FIELDS, 0.0)
     row |= _recurrent(op, bench) if isinstance(op, RecurrentOp) else _attention(op, bench, formats)
+    for unit in ("dec", "pre"):
+        row[f"{unit}_launch_s"] = row[f"{unit}_launch_s"] * paid().host
     for unit in _TIMED:
         row[f"{unit}_j"] = row[f"{unit}_j"] + bench.active_w * row[f"{unit}_s"]
     if op.name.startswith("cross"):
@@ -80,7 +83,10 @@ def _attention(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str,
     device, kernels = bench.device, bench.kernels
     cache = "bf16" if op.kv.element_bits >= 16 else "fp8"
     compute = "fp32" if formats.plain.name == "fp32" else "bf16"
-    peak, bandwidth = bench.peak(compute), device.memory_bytes_per_s
+    share = paid()
+    peak, bandwidth = (
+        share.rate("attention", bench.peak(compute)), share.rate("kv_reads", device.memory_bytes_per_s)
+    )  # fmt: skip
     terms: DecodeTerms
     if op.latent:
         rank, rope = op.latent
@@ -111,8 +117,9 @@ def _attention(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str,
     repeats = 1.0 if op.latent else 1.0 + apart * (group - 1.0)
     sequence_s, token_s = terms.memory_per_sequence_s * repeats, terms.memory_per_token_s * repeats
     seq_share, ctx_share = op.count * op.share, op.count * op.share * op.context_share
-    ctx_bytes = ctx_share * op.cache_elements * op.kv.bytes
-    ctx_flops, area_flops = ctx_share * op.decode_flops_per_pair, ctx_share * op.prefill_flops_per_pair
+    ctx_bytes = ctx_share * op.cache_elements * op.kv.bytes * share.kv_reads
+    ctx_flops = ctx_share * op.decode_flops_per_pair * share.attention
+    area_flops = ctx_share * op.prefill_flops_per_pair
     # queries read and outputs written, and this token's own keys and values
     token_bytes = seq_share * (op.q_elements * 2.0 + op.cache_elements * op.kv.bytes)
     joule_flop, joule_byte = bench.j_per_flop(compute), bench.j_per_byte
@@ -128,11 +135,11 @@ def _attention(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str,
         "pre_area_s": area_flops / (peak * prefill.reached(op.head_dim)),
         "dec_seq_j": 0.0,
         "dec_ctx_j": ctx_flops * joule_flop + ctx_bytes * joule_byte,
-        "pre_token_j": token_bytes * joule_byte,
-        "pre_area_j": area_flops * joule_flop,
+        "pre_token_j": token_bytes * share.kv_reads * joule_byte,
+        "pre_area_j": area_flops * share.attention * joule_flop,
         "dec_ctx_bytes": ctx_bytes,
         "dec_ctx_flops": ctx_flops,
-        "pre_area_flops": area_flops,
+        "pre_area_flops": area_flops * share.attention,
     }
 
 
@@ -144,8 +151,9 @@ def _on_host(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str, R
     """
     hardware = bench.hardware
     row = _attention(replace(op, on_host=False), bench, formats)
-    share, link = op.count * op.share, next(t for t in hardware.tiers if t.name == "dram").bytes_per_s
-    reads = HOST_READS * hardware.host_memory_bytes_per_s / hardware.devices_per_host
+    share, dram = op.count * op.share, next(t for t in hardware.tiers if t.name == "dram")
+    link = paid().rate("kv_reads", dram.bytes_per_s)
+    reads = paid().rate("kv_reads", HOST_READS * hardware.host_memory_bytes_per_s / hardware.devices_per_host)
     cached = op.cache_elements * op.kv.bytes
     return row | {
         "dec_launch_s": 0.0,
@@ -154,13 +162,13 @@ def _on_host(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str, R
         "pre_token_s": row["pre_token_s"] + share * cached / link,
         "dec_ctx_bytes": 0.0,
         "dec_ctx_flops": 0.0,
-        "dec_ctx_j": share * op.context_share * cached * bench.j_per_byte,
+        "dec_ctx_j": share * op.context_share * cached * paid().kv_reads * bench.j_per_byte,
     }
 
 
 def _vector_s(op: AttentionOp, bench: Bench) -> Real:
     """Seconds a cached token of a layer takes outside the matrix units; it runs beside the reads."""
-    return op.vector_ops * op.heads * (op.head_dim + op.v_head_dim) / bench.peak("fp32")
+    return op.vector_ops * op.heads * (op.head_dim + op.v_head_dim) / paid().rate("attention", bench.peak("fp32"))
 
 
 def _recurrent(op: RecurrentOp, bench: Bench) -> dict[str, Real]:
@@ -170,19 +178,19 @@ def _recurrent(op: RecurrentOp, bench: Bench) -> dict[str, Real]:
         if op.kind == "gdn"
         else (kernels.mamba2_decode, kernels.mamba2_prefill)
     )
-    share = op.count * op.share
-    state_bytes = 2.0 * op.state_elements * _STATE_BYTES
-    decode_flops = share * 6.0 * op.state_elements
+    share, reads = op.count * op.share, paid().kv_reads
+    state_bytes = 2.0 * op.state_elements * _STATE_BYTES * reads
+    token_bytes, flops = op.token_bytes * reads, op.flops_per_token * paid().attention
+    decode_flops = share * 6.0 * op.state_elements * paid().attention
     return {
         "window": float("inf"),
         "dec_launch_s": op.count * decode.t0_s,
-        "dec_seq_s": share * (state_bytes + op.token_bytes) / (bandwidth * decode.em),
+        "dec_seq_s": share * (state_bytes + token_bytes) / (bandwidth * decode.em),
         "pre_launch_s": op.count * prefill.t0_s,
-        "pre_token_s": share
-        * (op.flops_per_token / (bench.peak("bf16") * prefill.ec) + op.token_bytes / (bandwidth * prefill.em)),
+        "pre_token_s": share * (flops / (bench.peak("bf16") * prefill.ec) + token_bytes / (bandwidth * prefill.em)),
         "dec_seq_j": decode_flops * bench.j_per_flop("bf16") + share * state_bytes * bench.j_per_byte,
-        "pre_token_j": share * (op.flops_per_token * bench.j_per_flop("bf16") + op.token_bytes * bench.j_per_byte),
+        "pre_token_j": share * (flops * bench.j_per_flop("bf16") + token_bytes * bench.j_per_byte),
         "dec_seq_bytes": share * state_bytes,
         "dec_seq_flops": decode_flops,
-        "pre_token_flops": share * op.flops_per_token,
+        "pre_token_flops": share * flops,
     }

@@ -27,6 +27,7 @@ from rooflab.operators.step import step_operators
 from rooflab.scenario.deployment import Priced
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import Model
+from rooflab.scenario.paid import paid
 from rooflab.scenario.runtime import Overlap, Speculation
 
 __all__ = ["Rewrite", "compile_steps", "price_operators"]
@@ -174,7 +175,7 @@ def _scalars(
     scalars[:, _S["overlap_attention"]], scalars[:, _S["overlap_comm"]] = overlap.attention, overlap.comm
     scalars[:, _S["attention_beside"]] = runtime.offload is not None and runtime.offload.attention == "cpu"
     scalars[:, _S["stream_s"]], scalars[:, _S["stream_j"]] = streams[:, 0], streams[:, 1]
-    scalars[:, _S["idle_w"]] = devices * idle_w
+    scalars[:, _S["idle_w"]] = devices * idle_w * paid().idle_power
     scalars[:, _S["dynamic_limit_w"]] = devices * max(limit_w(hardware) - idle_w, 0.0)
     scalars[:, _S["tokens_per_decode"]] = 1.0 + (runtime.speculation.tokens if runtime.speculation else 0)
     scalars[:, _S["peak_flops"]] = devices * max(bench.datasheet(compute_of(w, a)) for w, a in pairs)

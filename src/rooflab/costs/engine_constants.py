@@ -33,7 +33,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -45,6 +45,7 @@ from rooflab.costs.user_kernels import UserKernels, using_kernels
 from rooflab.costs.user_kernels_file import check_parts, checked, read_kernels, read_power
 from rooflab.errors import InputError
 from rooflab.scenario.hardware import Device
+from rooflab.scenario.paid import paid
 from rooflab.scenario.runtime import Runtime
 
 __all__ = [
@@ -351,7 +352,7 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
         own = f"{runtime.engine}@{generation}/{kind}:slow host"
         slow = table.engines.get(f"{own}:{family}") or table.engines.get(own)
         if slow is not None:
-            return replace(slow, **known)
+            return _as_paid(replace(slow, **known))
     found = table.engine(runtime.engine, generation, kind, family, borrows=not tuned)
     more = {"slow": table.slow_host, "contended": table.contended_host}.get(runtime.host)
     fixed_s = found.fixed_s + (more.fixed_s if more else 0.0)
@@ -360,7 +361,16 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
     # a request that comes back a rounding error later is none that comes into the step after
     for name in ("frontend_s", "frontend_user_s"):
         known[name] = seconds if (seconds := getattr(found, name)) >= _NOTHING_S else 0.0
-    return replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, **known)
+    return _as_paid(replace(found, fixed_s=fixed_s, layer_s=layer_s, sequence_s=sequence_s, **known))
+
+
+def _as_paid(overhead: EngineOverhead) -> EngineOverhead:
+    """The share of all seconds of the host that is paid for."""
+    share = paid().host
+    if share == 1.0:
+        return overhead
+    seconds = [f.name for f in fields(EngineOverhead) if f.name.endswith("_s")]
+    return replace(overhead, **{name: share * getattr(overhead, name) for name in seconds})
 
 
 def _captures_prompts(runtime: Runtime) -> bool:

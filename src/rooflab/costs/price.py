@@ -19,6 +19,7 @@ from rooflab.costs.user_kernels import user_kernels
 from rooflab.operators.ops import Collective, Elementwise, ExpertGemm, Gemm, Handover, Real, Transfer
 from rooflab.scenario.dtype import DType
 from rooflab.scenario.hardware import Device, Hardware
+from rooflab.scenario.paid import paid
 
 __all__ = ["Bench", "Price", "bench_for", "compute_of", "format_key", "price"]
 
@@ -183,7 +184,7 @@ def _at_clock(operator: Timed, bench: Bench) -> Price:
     if isinstance(operator, Transfer):
         return _transfer(operator, bench)
     if isinstance(operator, Handover):
-        seconds = handover_s(operator.moved_bytes, bench.device.host_link.bytes_per_s, operator.times)
+        seconds = paid().host * handover_s(operator.moved_bytes, bench.device.host_link.bytes_per_s, operator.times)
         zero = operator.moved_bytes * 0.0
         return Price(operator.count * seconds, zero, zero, zero, zero)
     if isinstance(operator, (Gemm, ExpertGemm)) and operator.on_host:
@@ -206,7 +207,7 @@ def _on_host(operator: Gemm | ExpertGemm, bench: Bench) -> Price:
     here = replace(operator, on_host=False)
     cpu = _at_clock(here, bench.host)
     slower = bench.device.memory_bytes_per_s / bench.host.device.memory_bytes_per_s
-    copied = operator.count * operator.weight_bytes / bench.device.host_link.bytes_per_s
+    copied = operator.count * paid().weight_reads * operator.weight_bytes / bench.device.host_link.bytes_per_s
     seconds = np.minimum(cpu.seconds, copied + _at_clock(here, bench).seconds)
     # the processor's energy is not the device's to draw
     read, least = cpu.bytes * slower, cpu.least_bytes * slower
@@ -218,9 +219,9 @@ def _transfer(operator: Transfer, bench: Bench) -> Price:
     assert tier is not None, f"no tier {operator.tier}"
     link = bench.device.host_link.bytes_per_s
     rate = min(tier.bytes_per_s, link) if operator.tier == "dram" and link > 0 else tier.bytes_per_s
-    seconds = operator.count * operator.bytes / rate
+    moved = operator.count * paid().weight_reads * operator.bytes
     zero = operator.bytes * 0.0
-    return Price(seconds, operator.count * operator.bytes * bench.j_per_byte, zero, zero, zero)
+    return Price(moved / rate, moved * bench.j_per_byte, zero, zero, zero)
 
 
 def _peak(weight: DType, act: DType, bench: Bench) -> tuple[float, str]:
@@ -238,24 +239,28 @@ def _peak(weight: DType, act: DType, bench: Bench) -> tuple[float, str]:
 
 def _gemm(op: Gemm, bench: Bench) -> Price:
     peak, compute = _peak(op.weight, op.act, bench)
+    share, curve = paid(), bench.kernels.gemm[format_key(op.weight, op.act)]
     seconds = batched_gemm_s(
         op.batch,
         op.m,
         op.n,
         op.k,
-        weight_bytes=op.weight.bytes,
-        act_bytes=op.act.bytes,
-        peak_flops=peak,
+        weight_bytes=op.weight.bytes * share.weight_reads,
+        act_bytes=op.act.bytes * share.products,
+        out_bytes=2.0 * share.products,
+        peak_flops=share.rate("products", peak),
         bytes_per_s=bench.device.memory_bytes_per_s,
-        curve=bench.kernels.gemm[format_key(op.weight, op.act)],
+        curve=replace(curve, t0_s=curve.t0_s * share.host, a=curve.a * share.products),
     )
-    joules = op.flops * bench.j_per_flop(compute) + op.memory_bytes * bench.j_per_byte
-    return Price(op.count * seconds, op.count * joules, op.count * op.flops, op.count * op.weight_bytes, op.m * 0.0)
+    flops, weights = op.flops * share.products, op.weight_bytes * share.weight_reads
+    moved = weights + (op.memory_bytes - op.weight_bytes) * share.products
+    joules = flops * bench.j_per_flop(compute) + moved * bench.j_per_byte
+    return Price(op.count * seconds, op.count * joules, op.count * flops, op.count * weights, op.m * 0.0)
 
 
 def _experts(op: ExpertGemm, bench: Bench) -> Price:
     peak, compute = _peak(op.weight, op.act, bench)
-    curve = bench.kernels.moe[format_key(op.weight, op.act)]
+    share, curve = paid(), bench.kernels.moe[format_key(op.weight, op.act)]
     seconds = moe_s(
         op.tokens,
         hidden=op.hidden,
@@ -264,34 +269,39 @@ def _experts(op: ExpertGemm, bench: Bench) -> Price:
         top_k=op.top_k,
         ep=op.ep,
         matrices=op.matrices,
-        weight_bytes=op.weight.bytes,
-        peak_flops=peak,
+        weight_bytes=op.weight.bytes * share.weight_reads,
+        peak_flops=share.rate("products", peak),
         bytes_per_s=bench.device.memory_bytes_per_s,
-        curve=curve,
+        curve=replace(
+            curve, t0_s=curve.t0_s * share.host, a=curve.a * share.products, remote=curve.remote * share.products
+        ),
         imbalance=np.asarray(op.ep, dtype=np.float64) ** (_SERVED_HEAT * curve.heat),
         gathered=op.gathered,
     )
     touched = experts_touched(op.assignments, op.experts / op.ep, curve.alpha)
-    expert_bytes = op.matrices * op.hidden * op.width * op.weight.bytes
+    expert_bytes = op.matrices * op.hidden * op.width * op.weight.bytes * share.weight_reads
     weights = touched * expert_bytes
     # equal tokens have the same experts: the fewest that can be read are one token's
     least = np.minimum(touched, np.minimum(op.assignments, op.top_k / op.ep)) * expert_bytes
-    moved = weights + op.assignments * 4.0 * op.hidden
-    joules = op.flops * bench.j_per_flop(compute) + moved * bench.j_per_byte
+    moved, flops = weights + op.assignments * 4.0 * op.hidden * share.products, op.flops * share.products
+    joules = flops * bench.j_per_flop(compute) + moved * bench.j_per_byte
     return Price(
-        op.count * seconds, op.count * joules, op.count * op.flops, op.count * weights, op.tokens * 0.0,
+        op.count * seconds, op.count * joules, op.count * flops, op.count * weights, op.tokens * 0.0,
         op.count * least,
     )  # fmt: skip
 
 
 def _elementwise(op: Elementwise, bench: Bench) -> Price:
     # launches of small kernels are part of the engine's time a layer, but for those that a plain block does not have
-    launches = op.launches * bench.overhead.launch
+    launches, moved = op.launches * bench.overhead.launch * paid().host, op.moved_bytes * paid().products
     seconds = elementwise_s(
-        op.moved_bytes, bytes_per_s=bench.device.memory_bytes_per_s, curve=bench.kernels.elementwise, kernels=launches
+        op.moved_bytes,
+        bytes_per_s=paid().rate("products", bench.device.memory_bytes_per_s),
+        curve=bench.kernels.elementwise,
+        kernels=launches,
     )
     zero = op.moved_bytes * 0.0
-    return Price(op.count * seconds, op.count * op.moved_bytes * bench.j_per_byte, zero, zero, zero)
+    return Price(op.count * seconds, op.count * moved * bench.j_per_byte, zero, zero, zero)
 
 
 def _collective(op: Collective, bench: Bench) -> Price:
@@ -331,6 +341,6 @@ def _collective(op: Collective, bench: Bench) -> Price:
             size * (1.0 - near) * (hosts > 1), hosts, link_bytes_per_s=remote, curve=across.all_to_all
         )
         seconds = np.maximum(local_s, remote_s)
-    link = op.link_bytes
+    seconds, link = seconds * paid().communication, op.link_bytes * paid().communication
     zero = link * 0.0
     return Price(op.count * seconds, op.count * link * bench.j_per_link_byte, zero, zero, op.count * link)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rooflab.catalogue.prices import price
 from rooflab.errors import InputError
 from rooflab.scenario.hardware import Hardware
+from rooflab.scenario.paid import paid
 
 __all__ = ["Bill", "Upkeep", "bill", "upkeep"]
 
@@ -33,7 +34,8 @@ def bill(hardware: Hardware) -> Bill:
         except InputError:  # a device written out in the scenario has no entry in the catalogue
             found = None
         usd, source = (found.usd_per_device_hour, found.source) if found else (float("nan"), "no price known")
-    return Bill(usd, hardware.host_power_w / hardware.devices_per_host, hardware.pue, hardware.gco2e_per_kwh, source)
+    host_w = hardware.host_power_w / hardware.devices_per_host * paid().idle_power
+    return Bill(usd, host_w, hardware.pue, hardware.gco2e_per_kwh, source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ Arrays run over deployments of one model on one hardware.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -32,6 +32,7 @@ from rooflab.scenario.attention import Attention, LatentAttention
 from rooflab.scenario.deployment import Held
 from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.model import LinearAttention, Model, ShortConvolution, StateSpace
+from rooflab.scenario.paid import LEAST_MEMORY, paid
 from rooflab.scenario.split import Split
 
 __all__ = ["MemoryAccount", "account"]
@@ -117,12 +118,23 @@ class MemoryAccount:
 
 def account(model: Model, hardware: Hardware, deployments: Sequence[Held]) -> MemoryAccount:
     """The memory account of `deployments` (with `tp` chosen)."""
+    hardware = _as_large_as_paid(hardware)
     parts = [_one(model, hardware, d, formats_of(model, hardware.device, d)) for d in deployments]
     columns = {name: np.array([p[name] for p in parts], dtype=np.float64) for name in parts[0]}
     windows = [_window(m) for r in model.runs for m in r.block.mixers]
     distinct = list(dict.fromkeys(w for w in windows if w is not None))
     kinds = tuple((columns.pop(f"kind {w}"), w) for w in distinct)
     return MemoryAccount(kinds=kinds, **columns)
+
+
+def _as_large_as_paid(hardware: Hardware) -> Hardware:
+    """The hardware with memories in which data takes the share of its size that is paid for."""
+    share = max(paid().memory, LEAST_MEMORY)
+    if share == 1.0:
+        return hardware
+    device = replace(hardware.device, memory_bytes=hardware.device.memory_bytes / share)
+    tiers = tuple(replace(t, bytes=t.bytes / share) for t in hardware.tiers)
+    return replace(hardware, device=device, tiers=tiers)
 
 
 def _window(mixer: object) -> float | None:

@@ -3,18 +3,19 @@ miss."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from rooflab.estimator.serving.engines import evaluate_columns
+from rooflab.estimator.serving.engines import Columns, evaluate_columns
 from rooflab.planner.result import Violation
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.slo import SLO
 
-__all__ = ["Judged", "judge", "judge_rows", "means_meet", "violations"]
+__all__ = ["Judged", "judge", "judge_columns", "judge_rows", "means_meet", "violations"]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -51,7 +52,11 @@ def judge(scenario: Scenario, deployments: list[Deployment]) -> Judged:
 
 def judge_rows(scenarios: list[Scenario], deployments: list[Deployment]) -> Judged:
     """As `judge`, a scenario a row; they share model, hardware and targets."""
-    columns = evaluate_columns(scenarios, deployments)
+    return judge_columns(scenarios, deployments, evaluate_columns(scenarios, deployments))
+
+
+def judge_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deployment], columns: Columns) -> Judged:
+    """What `judge_rows` says of metrics that are known."""
     opened = np.array([s.workload.mode in ("open", "trace") for s in scenarios])
     rate = np.array([s.workload.rate or 0.0 for s in scenarios])
     overloaded = columns.saturated & opened

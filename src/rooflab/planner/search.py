@@ -41,7 +41,7 @@ from rooflab.scenario.offload import Offload
 from rooflab.scenario.scenario import Scenario
 from rooflab.units import significant
 
-__all__ = ["plan"]
+__all__ = ["Field", "check", "judged_field", "plan"]
 
 
 def plan(
@@ -66,14 +66,14 @@ def plan(
     (`rooflab.planner.proof`).  Raises InputError for impossible fields; a plan that nothing
     meets has no choices and says why.
     """
-    _check(scenario)
+    check(scenario)
     money = bill(scenario.hardware)
     target = objective(minimise, maximise, priced=money.usd_per_device_hour > 0, generates=_generates(scenario))
     options: dict[str, Any] = {"fixed": fixed, "quantise": quantise, "formats": formats, "limit": limit}
-    field = _field(scenario, target, options)
+    field = judged_field(scenario, target, options)
     if not field.judged.fits.any() and (desktop := _with_the_host(scenario)) is not None:
         # nobody leaves half of a model to the CPU where four bits of it fit: what that costs in quality is said
-        field = _field(desktop, target, options | {"quantise": True})
+        field = judged_field(desktop, target, options | {"quantise": True})
     base, judged = field.base, field.judged
     order = rank(base, judged, target)
     shapes = best_of_each_shape(judged, order)
@@ -104,24 +104,25 @@ def plan(
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
     """What was priced: a scenario whose engine is the usual one, the candidates of all engines, how many there are."""
 
     base: Scenario
     judged: Judged
     considered: int
 
-    def joined(self, other: _Field) -> _Field:
-        return _Field(self.base, self.judged.joined(other.judged), self.considered + other.considered)
+    def joined(self, other: Field) -> Field:
+        """Both sets of candidates."""
+        return Field(self.base, self.judged.joined(other.judged), self.considered + other.considered)
 
 
-def _field(scenario: Scenario, target: Objective, options: dict[str, Any]) -> _Field:
+def judged_field(scenario: Scenario, target: Objective, options: dict[str, Any]) -> Field:
     """The candidates of the scenario's engine, or else of each that serves it, judged. Raises the first error where no
     engine has any."""
     named = scenario.deployment.runtime.engine
     engines = (named,) if named else engines_for(scenario.model, scenario.hardware)
     most = max(options["limit"] // len(engines), 1)
-    found: list[_Field] = []
+    found: list[Field] = []
     errors: list[RooflabError] = []
     for engine in engines:
         try:
@@ -130,15 +131,15 @@ def _field(scenario: Scenario, target: Objective, options: dict[str, Any]) -> _F
             errors.append(error)
     if not found:
         raise errors[0]
-    return reduce(_Field.joined, found)
+    return reduce(Field.joined, found)
 
 
-def _of_one(scenario: Scenario, target: Objective, options: dict[str, Any]) -> _Field:
+def _of_one(scenario: Scenario, target: Objective, options: dict[str, Any]) -> Field:
     base = _steady(scenario)
     space = space_of(base, **options)
     base = replace(base, deployment=space.base)
     judged = judge(base, _with_host_splits(base, _worth_pricing(base, space)))
-    return _Field(base, _between(base, judged, target, space), len(space))
+    return Field(base, _between(base, judged, target, space), len(space))
 
 
 def _simulated(base: Scenario) -> bool:
@@ -238,7 +239,8 @@ def _generates(scenario: Scenario) -> bool:
     return scenario.model.kind in ("decoder", "encoder-decoder") and scenario.workload.mean_output_tokens > 1
 
 
-def _check(scenario: Scenario) -> None:
+def check(scenario: Scenario) -> None:
+    """Refuse what no plan can be made for. Raises InputError, Infeasible for requests beyond the model's context."""
     if scenario.workload.mode == "trace" and not scenario.workload.rate:
         raise InputError("a plan needs the trace's mean rate; add rate", "workload")
     if too_long := beyond_context(scenario):

@@ -18,6 +18,7 @@ from rooflab.estimator.serving.load import NO_BUDGET
 from rooflab.estimator.serving.shared import held, once, shared_tokens
 from rooflab.memory.account import MemoryAccount
 from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.paid import paid
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
@@ -55,7 +56,8 @@ class Table:
             return out
 
         prompt = column([x.mean_prompt_tokens for x in w])
-        reused = column([x.mean_reused_tokens for x in w]) * by_deployment([d.limits.prefix_caching for d in distinct])
+        kept = by_deployment([max(d.limits.prefix_caching, 1.0 - paid().recomputation) for d in distinct])
+        reused = column([x.mean_reused_tokens for x in w]) * kept
         self.isl = np.maximum(prompt - reused, 1.0)
         self.shared = column([shared_tokens(x) for x in w]) * by_deployment([d.limits.prefix_caching for d in distinct])
         self.shared *= model.kind == "decoder"

@@ -29,12 +29,16 @@ from rooflab.estimator.serving.loops import Users, closed_loop, open_loop
 from rooflab.estimator.serving.metrics import metrics_of
 from rooflab.estimator.serving.modes import in_step, static_batch
 from rooflab.estimator.serving.outcome import Outcome, joined
+from rooflab.estimator.serving.unhindered import unhindered
 from rooflab.memory.explain import Misfit
 from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.paid import paid
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.workload import Workload
 
-__all__ = ["Columns", "estimate_alike", "evaluate", "evaluate_columns", "evaluate_engine", "mean_step"]
+__all__ = [
+    "Columns", "estimate_alike", "evaluate", "evaluate_columns", "evaluate_engine", "evaluate_stack", "mean_step",
+]  # fmt: skip
 
 Array = npt.NDArray[np.float64]
 
@@ -85,6 +89,11 @@ def evaluate_columns(scenarios: Sequence[Scenario], deployments: Sequence[Deploy
     which = np.array([seen[id(d)] for d in deployments], dtype=np.intp)
     _, cross = resident_tokens(first.model, first.workload)
     return _columns(scenarios, stack(first.model, first.hardware, list(place), first.rewrites, cross), which)
+
+
+def evaluate_stack(scenarios: Sequence[Scenario], engines: EngineStack, which: npt.NDArray[np.intp]) -> Columns:
+    """What `evaluate_columns` computes, of `engines` that are priced already; `which` of them serves each scenario."""
+    return _columns(scenarios, engines, which)
 
 
 def evaluate_engine(engine: Engine, workloads: Sequence[Workload]) -> list[Estimate | RooflabError]:
@@ -201,7 +210,9 @@ def _solve(t: Table, costs: StepCosts, encoder: StepCosts | None, which: npt.NDA
         parts.append((opened, found))
     if bursts.any():
         parts.append((bursts, burst(costs, case.take(bursts), t.sent(bursts))))
-    return joined(parts, len(t.isl))
+    found = joined(parts, len(t.isl))
+    share = paid().waiting
+    return found if share == 1.0 else unhindered(costs, case, t.frontend_s, found, share)
 
 
 def _together(t: Table, costs: StepCosts, case: Case, rows: npt.NDArray[np.bool_], limit: Array) -> Outcome:

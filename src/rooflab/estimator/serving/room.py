@@ -25,6 +25,7 @@ import numpy.typing as npt
 from rooflab.costs.step import StepCosts
 from rooflab.estimator.serving.load import Case
 from rooflab.estimator.serving.pace import Pace
+from rooflab.scenario.paid import paid
 
 __all__ = ["computed_anew", "most_rates"]
 
@@ -75,7 +76,7 @@ def computed_anew(costs: StepCosts, case: Case, users: Array, places: Array, gro
 
 def _anew(case: Case, part: Array | float) -> Case:
     """`case` of which a `part` of all answers' tokens is computed anew."""
-    return replace(case, isl=case.isl + part * case.osl)
+    return replace(case, isl=case.isl + part * paid().recomputation * case.osl)
 
 
 def _calm(case: Case, places: Array, variation: Array) -> Array:
