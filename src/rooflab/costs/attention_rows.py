@@ -91,14 +91,9 @@ def _attention(op: AttentionOp, bench: Bench, formats: StepFormats) -> dict[str,
     if op.latent:
         rank, rope = op.latent
         terms = mla_decode_terms(
-            heads=op.heads,
-            kv_rank=rank,
-            rope_dim=rope,
-            kv_bytes=op.kv.bytes,
-            peak_flops=peak,
-            bytes_per_s=bandwidth,
+            heads=op.heads, kv_rank=rank, rope_dim=rope, kv_bytes=op.kv.bytes, peak_flops=peak, bytes_per_s=bandwidth,
             curve=kernels.mla_decode[cache],
-        )
+        )  # fmt: skip
     else:
         terms = decode_terms(
             heads=op.heads,
