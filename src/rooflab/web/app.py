@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from rooflab.errors import RooflabError
@@ -95,7 +95,9 @@ async def _none(request: Request, error: Exception) -> Response:
 
 
 def _plainly(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    if request.url.path.startswith(("/api/", "/static/")) or request.headers.get("hx-request"):
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": message, "where": ""}, status_code=status, headers=headers)
+    if request.url.path.startswith("/static/") or request.headers.get("hx-request"):
         return PlainTextResponse(f"{message}\n", status_code=status, headers=headers)
     out = answers.show(request, "wrong.html.j2", status, message=message)
     out.headers.update(headers or {})

@@ -29,7 +29,7 @@ HEADERS: Final = {
     "'unsafe-inline'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
@@ -125,6 +125,9 @@ def _bounded(receive: Receive) -> Receive:
 
 
 async def _plain(send: Send, status: int, text: str) -> None:
-    headers = [(k.encode(), v.encode()) for k, v in {**HEADERS, "content-type": "text/plain; charset=utf-8"}.items()]
+    own = {**HEADERS, "content-type": "text/plain; charset=utf-8"} | (
+        {"allow": "GET, HEAD, POST"} if status == 405 else {}
+    )
+    headers = [(k.encode(), v.encode()) for k, v in own.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})

@@ -16,12 +16,13 @@ from starlette.routing import Route
 from rooflab import __version__
 from rooflab.errors import InputError
 from rooflab.evidence.claims.check import known
-from rooflab.feed.listing import entries, entry, select
+from rooflab.feed.listing import entries, select
 from rooflab.feed.search import search
 from rooflab.papers.cards import KINDS, RESOURCES
 from rooflab.source.text import parse_json
 from rooflab.web.computed import WORKS, client_of, jobs_of
 from rooflab.web.jobs import Job
+from rooflab.web.papers import found
 from rooflab.web.seal import inline
 
 __all__ = ["routes"]
@@ -48,14 +49,14 @@ def routes() -> list[Route]:
 
 async def _papers(request: Request) -> Response:
     asked = {name: request.query_params.get(name, "") for name in ("q", "kind", "saves", "day")}
-    found = select(entries(), kind=asked["kind"], saves=asked["saves"], day=asked["day"])
+    cards = select(entries(), kind=asked["kind"], saves=asked["saves"], day=asked["day"])
     if asked["q"].strip():
-        found = [e for _, e in search(asked["q"][:200], found, _MOST)]
-    return JSONResponse([e.record() for e in found])
+        cards = [e for _, e in search(asked["q"][:200], cards, _MOST)]
+    return JSONResponse([e.record() for e in cards])
 
 
 async def _paper(request: Request) -> Response:
-    card = entry(request.path_params["key"])
+    card = found(request.path_params["key"])
     claims = [r.record() for r in known(card.key)] if card.runnable else []
     return JSONResponse(card.record() | {"claims": claims})
 
@@ -147,7 +148,7 @@ def _openapi() -> dict[str, Any]:
             "get": {
                 "summary": "A paper with its claims.",
                 "parameters": [key("a paper's key")],
-                "responses": {"200": told({"$ref": "#/components/schemas/Card"}, "the paper"), "422": error},
+                "responses": {"200": told({"$ref": "#/components/schemas/Card"}, "the paper"), "404": error},
             }
         },
         "/api/jobs/{key}": {

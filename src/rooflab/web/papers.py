@@ -8,33 +8,43 @@ from urllib.parse import urlencode
 
 import yaml
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from rooflab.errors import InputError
 from rooflab.evidence.claims.check import known
 from rooflab.evidence.claims.row import Row
-from rooflab.evidence.claims.words import expected, figure, tally
+from rooflab.evidence.claims.words import tally
 from rooflab.feed.listing import entry
 from rooflab.papers.cards import Card
 from rooflab.papers.execute import Chosen, kind_read
 from rooflab.papers.parameters import described
 from rooflab.papers.registry import paper
 from rooflab.report.pages.parts import Cell, Column, Table, table
+from rooflab.report.text.claims import got_words, published_words
 from rooflab.web.answers import show
 from rooflab.web.computed import client_of, jobs_of, waited
 from rooflab.web.forms import form
 from rooflab.web.given import fields_of, packed, unpacked
 
-__all__ = ["go", "page", "run"]
+__all__ = ["found", "go", "page", "run"]
 
 _BUDGET_S: Final = 60.0
 _TONES: Final = {"reproduced": "good", "failing": "bad"}
 
 
+def found(key: str) -> Card:
+    """The card of a key. Raises HTTPException 404 with the nearest keys."""
+    try:
+        return entry(key[:100])
+    except InputError as error:
+        raise HTTPException(404, str(error)) from None
+
+
 async def page(request: Request) -> Response:
     """The paper of a key."""
-    card = entry(request.path_params["key"])
+    card = found(request.path_params["key"])
     text = unpacked(request.query_params["s"]) if request.query_params.get("s") else ""
     values = await run_in_threadpool(_values, card)
     return show(request, "card.html.j2", card=card, scenario=text, **values)
@@ -82,9 +92,9 @@ def _claims(rows: list[Row]) -> Table:
                 Cell(r.text, hover=r.source),
                 r.role,
                 r.kind,
-                str(expected(r.expected, r.unit)),
-                str(figure(r.first, r.unit)),
-                str(figure(r.got, r.unit)),
+                published_words(r.expected, r.unit),
+                got_words(r.first, r.unit),
+                got_words(r.got, r.unit),
                 Cell(r.status, hover=r.reason, tone=_TONES.get(r.status, "")),
             ]
             for r in rows
@@ -107,7 +117,7 @@ async def go(request: Request) -> Response:
 
 async def run(request: Request) -> Response:
     """A paper on the scenario in the address, or on samples of its own."""
-    card, asked = entry(request.path_params["key"]), request.query_params
+    card, asked = found(request.path_params["key"]), request.query_params
     given: dict[str, Any] = {
         "key": card.key,
         "method": asked.get("method", ""),

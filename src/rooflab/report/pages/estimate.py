@@ -107,7 +107,7 @@ def _latencies(e: Estimate, found: dict[str, Interval]) -> Table:
         names = [f"{key}_{stat}" for stat in _STATS]
         if all(math.isfinite(float(e.metrics.get(n, math.nan))) for n in names):
             rows.append([Cell(words), *(_latency(e, n, found) for n in names)])
-    return table(["", *_STATS], rows)
+    return table(["latency", *_STATS], rows)
 
 
 def _latency(e: Estimate, name: str, found: dict[str, Interval]) -> Cell:

@@ -16,7 +16,7 @@ from rooflab.units import significant
 if TYPE_CHECKING:
     from rooflab.evidence.claims.row import Row
 
-__all__ = ["show_claims"]
+__all__ = ["got_words", "published_words", "show_claims"]
 
 _PREFIXED: Final = ("s", "B", "FLOP", "FLOP/s", "B/s", "W", "J")
 """Units that stand with every value, since their prefixes differ."""
@@ -61,8 +61,8 @@ def _short(rows: Sequence[Row]) -> str:
 def _line(r: Row, *, texts: bool) -> Line:
     mark = _MARKS.get(r.status, " ")
     cells = (
-        r.claim, r.role, r.kind, f"{mark} {r.status}", _published(r.expected, r.unit), _got(r.first, r.unit),
-        _got(r.got, r.unit), "" if r.error is None else f"{100 * r.error:+.1f} %",
+        r.claim, r.role, r.kind, f"{mark} {r.status}", published_words(r.expected, r.unit), got_words(r.first, r.unit),
+        got_words(r.got, r.unit), "" if r.error is None else f"{100 * r.error:+.1f} %",
         f"{r.revised} x" if r.revised else "", "" if texts else r.text,
     )  # fmt: skip
     styles = ["", "bold" if r.role == "headline" else "", "", _STYLES.get(r.status, "dim"), "", "", "bold"]
@@ -80,11 +80,11 @@ def _beneath(r: Row, *, texts: bool) -> list[str]:
         ends = [f"{a['name']} {_plain(a['value'])} ({_plain(a['low'])} to {_plain(a['high'])})" for a in turning]
         said.append(f"turned by an end of: {'; '.join(ends)}")
     if said and isinstance(r.spread, list) and r.spread and not isinstance(r.spread[0], list):
-        said.append(f"over seeds: {_got(r.spread[0], r.unit)} to {_got(r.spread[1], r.unit)}")
+        said.append(f"over seeds: {got_words(r.spread[0], r.unit)} to {got_words(r.spread[1], r.unit)}")
     return said
 
 
-def _published(stated: Any, unit: str) -> str:
+def published_words(stated: Any, unit: str) -> str:
     """A published statement as it stands in print: no digits that were not published."""
     if unit in _PREFIXED:
         return _TRAILING.sub(r"\1\2", expected(stated, unit))
@@ -97,7 +97,7 @@ def _published(stated: Any, unit: str) -> str:
     return f"{_plain(stated)} {unit}".strip() if isinstance(stated, (int, float)) else expected(stated, unit)
 
 
-def _got(got: Any, unit: str) -> str:
+def got_words(got: Any, unit: str) -> str:
     """What was computed; its unit stands with what was expected."""
     own = unit if unit in _PREFIXED else ""
     if isinstance(got, list):

@@ -7,7 +7,12 @@ if (job) {
     document.getElementById("said").textContent = told.said || (told.state === "running" ? "computing" : "waiting for a worker");
     job.querySelector("progress").value = 100 * told.share;
   });
-  events.addEventListener("over", () => { events.close(); location.reload(); });
+  events.addEventListener("over", (event) => {
+    events.close();
+    // who cancelled is on the way to another page already
+    if (JSON.parse(event.data).state === "cancelled") document.getElementById("said").textContent = "cancelled";
+    else location.reload();
+  });
 }
 document.querySelectorAll("main table").forEach((table, i) => {
   const address = new URL(location.href), link = document.createElement("a");
