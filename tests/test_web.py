@@ -132,6 +132,11 @@ class TestComputing:
         assert answer.status_code == 303
         assert "Figures" in finished(site, answer.headers["location"])
 
+    def test_a_ceiling_is_the_commands(self, site: TestClient) -> None:
+        assert "What could any paper give you?" in finished(site, f"/ceiling?s={packed(SMALL)}")
+        record = site.get("/ceiling", params={"s": packed(SMALL), "as": "json"}).json()
+        assert record == json.loads(json.dumps(rl.ceiling(rl.load(fields_of(SMALL))).record()))
+
     def test_what_does_not_fit_is_said_as_the_command_says_it(self, site: TestClient) -> None:
         text = SMALL.replace("8B", "405B")
         answer = site.get("/estimate", params={"s": packed(text), "as": "json"})
@@ -311,7 +316,7 @@ class TestInterface:
     def test_the_document_names_every_address(self, site: TestClient) -> None:
         paths = site.get("/api/openapi.json").json()["paths"]
         assert set(paths) == {"/api/papers", "/api/papers/{key}", "/api/jobs/{key}", "/api/plan", "/api/estimate",
-                              "/api/simulate"}  # fmt: skip
+                              "/api/simulate", "/api/ceiling"}  # fmt: skip
 
     def test_records_are_the_commands(self, site: TestClient) -> None:
         answer = site.post("/api/estimate", json=dict(fields_of(SMALL)))

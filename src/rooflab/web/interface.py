@@ -33,6 +33,7 @@ _SUMMARIES: Final = {
     "plan": "The best deployments for a scenario.",
     "estimate": "Closed-form metrics of a scenario.",
     "simulate": "Event-by-event metrics of a scenario.",
+    "ceiling": "What any paper could give a scenario at the most.",
 }
 
 

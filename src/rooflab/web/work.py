@@ -62,6 +62,18 @@ def _simulate(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     return {"html": html, "record": found.record()}
 
 
+def _ceiling(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    from rooflab.api import ceiling
+    from rooflab.report.pages.ceiling import ceiling_page
+    from rooflab.report.pages.render import dressed
+
+    scenario = _scenario(given)
+    tell(0.0, "asking the engine again with each kind of work free, and halved")
+    found = ceiling(scenario)
+    with dressed(TEMPLATES):
+        return {"html": ceiling_page(found), "record": found.record()}
+
+
 def _check(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """What a scenario says, in words."""
     from rooflab.report.text.headline import load_words, targets_words, title
@@ -121,6 +133,7 @@ WORK: Final[Mapping[str, Callable[[Mapping[str, Any], Tell], dict[str, Any]]]] =
     "plan": _plan,
     "estimate": _estimate,
     "simulate": _simulate,
+    "ceiling": _ceiling,
     "check": _check,
     "paper": _paper,
 }

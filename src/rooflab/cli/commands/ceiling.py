@@ -20,8 +20,9 @@ __all__ = ["command"]
     help="cost (default, where a price is known), throughput, ttft, tpot, joules, grams, or a metric of plans.",
 )
 @click.option("--simulate", "simulated", is_flag=True, help="Event by event instead of in closed form (not for cost).")
+@click.option("--html", metavar="FILE", help="Also write one page with a chart.")
 @output_options
-def command(*, given: Given, objective: str, simulated: bool, as_json: bool, quiet: bool) -> int:
+def command(*, given: Given, objective: str, simulated: bool, html: str | None, as_json: bool, quiet: bool) -> int:
     """What SCENARIO could gain at the most if one kind of work were free, or halved: reads of weights and cache,
     arithmetic, communication, the host, memory, waiting.
 
@@ -33,6 +34,10 @@ def command(*, given: Given, objective: str, simulated: bool, as_json: bool, qui
     scenario = given.scenario()
     with given.located():
         found = ceiling(scenario, objective, simulated=simulated)
+    if html is not None:
+        from rooflab.report.pages.ceiling import write_ceiling_page
+
+        write_ceiling_page(found, html)
     if as_json:
         click.echo(json.dumps(found.record(), allow_nan=False))
     else:

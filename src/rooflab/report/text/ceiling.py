@@ -13,7 +13,7 @@ from rooflab.units import format_seconds, significant
 if TYPE_CHECKING:
     from rooflab.planner.ceiling import Ceiling, Headroom
 
-__all__ = ["WORK_WORDS", "at_most_words", "show_ceiling"]
+__all__ = ["WORK_WORDS", "at_most_words", "now_words", "show_ceiling", "value_words"]
 
 WORK_WORDS: Final = {
     "weight_reads": "weight reads", "kv_reads": "KV reads", "attention": "attention arithmetic",
@@ -45,7 +45,7 @@ def show_ceiling(found: Ceiling, path: str, *, quiet: bool = False) -> None:
     rest = [WORK_WORDS[w.work] for w in found.works if w.free < _NOTHING]
     if rest:
         out.print(literal(f"{gap}Nothing to gain from {_listed(rest)}."), soft_wrap=True)
-    out.print(literal(f"All of it free: {at_most_words(found.together)}.  {_now(found)}"), soft_wrap=True)
+    out.print(literal(f"All of it free: {at_most_words(found.together)}.  {now_words(found)}"), soft_wrap=True)
     if not quiet:
         promise = _so(found)
         if promise:
@@ -67,13 +67,19 @@ def _named(found: Ceiling) -> list[Column]:
 
 
 def _line(w: Headroom, found: Ceiling) -> Line:
-    cells = [WORK_WORDS[w.work], at_most_words(w.free), at_most_words(w.halved), _value(w.value, found.objective.unit)]
+    cells = [
+        WORK_WORDS[w.work],
+        at_most_words(w.free),
+        at_most_words(w.halved),
+        value_words(w.value, found.objective.unit),
+    ]
     if found.how == "plan":
         cells += [_count(w.devices), w.label]
     return Line(cells, ["", "bold"])
 
 
-def _value(value: float, unit: str) -> str:
+def value_words(value: float, unit: str) -> str:
+    """A value of an objective; a dash for none."""
     if not math.isfinite(value):
         return "–"
     return format_seconds(value, 3) if unit == "s" else significant(value)
@@ -92,10 +98,11 @@ def _question(found: Ceiling) -> str:
     return f"What could any paper give you? Times better {what}{within}{how}, if this were free (halved):"
 
 
-def _now(found: Ceiling) -> str:
+def now_words(found: Ceiling) -> str:
+    """What the objective is now, and of which deployment."""
     if found.why:
         return f"Now: {found.why.removesuffix('.')}."
-    said = f"Now {_value(found.value, found.objective.unit)} {found.objective.unit}".removesuffix(" s")
+    said = f"Now {value_words(found.value, found.objective.unit)} {found.objective.unit}".removesuffix(" s")
     said += f": {found.label}"
     if math.isfinite(found.load):
         asked = found.scenario.workload.rate or 0.0
