@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,7 +13,6 @@ from rooflab.errors import InputError
 
 if TYPE_CHECKING:
     from rooflab.feed.fetch import Fetched
-    from rooflab.store.papers import Paper
 
 __all__ = ["fetch_papers"]
 
@@ -24,6 +23,7 @@ _FEW: Final = 5
 def fetch_papers(words: Sequence[str], *, limit: int, store: str | None, as_json: bool, quiet: bool) -> int:
     """Fetch the sources that `words` name; the exit status."""
     from rooflab import __version__
+    from rooflab.cli.feed_papers import classifier
     from rooflab.feed.download import Downloader
     from rooflab.feed.fetch import fetch_all
     from rooflab.feed.sources import USUAL, read_sources
@@ -36,8 +36,9 @@ def fetch_papers(words: Sequence[str], *, limit: int, store: str | None, as_json
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
+    rules = classifier()
     with Store.open(store) as held, Downloader(agent=f"rooflab/{__version__}", told=told) as downloader:
-        found = fetch_all(held, sources, downloader, _as_they_are, limit=limit)
+        found = fetch_all(held, sources, downloader, rules.prepared, limit=limit)
         total = count_papers(held)
     if not any(one.reached for one in found):
         hosts = "; ".join(f"{one.source}: {one.error}" for one in found)
@@ -51,10 +52,6 @@ def fetch_papers(words: Sequence[str], *, limit: int, store: str | None, as_json
             click.echo(_line(one))
         click.echo(f"{total:,} papers are kept")
     return int(any(one.error for one in found))
-
-
-def _as_they_are(papers: Iterable[Paper]) -> list[Paper]:
-    return list(papers)
 
 
 def _line(one: Fetched) -> str:

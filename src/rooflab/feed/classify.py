@@ -20,11 +20,12 @@ import json
 import math
 import re
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +47,8 @@ _LEAST_SAVES: Final = 1.5
 _NEXT_SAVES: Final = 0.4
 """A second or third resource has this share of the first's score at least."""
 _MOST_SAVES: Final = 3
+_CLAIMED: Final = 1.0
+"""What a figure that is claimed of a resource adds to it."""
 _VOTERS: Final = 5
 _NEAREST: Final = 3
 _TERMS: Final = 40
@@ -59,9 +62,9 @@ _ELSEWHERE: Final = 10.0
 """Figures that speak for relevance at most; the score of words of computing below which a text is about another field,
 and what that takes from its relevance."""
 _PARTS: Final = ("kinds", "saves", "efficiency", "computing")
-_COMMON: Final = frozenset(
-    "we our the a an of to and in is for that with by on are this as it be can which from at or their these have has than "
-    "using use such into not also more its paper show propose results based while both between they how each when".split()  # noqa: SIM905
+_COMMON: Final = re.compile(
+    r"(we|our|the|a|an|of|to|and|in|is|for|that|with|by|on|are|this|as|it|be|can|which|from|at|or|their|these|have|has|than|"
+    r"using|use|such|into|not|also|more|its|paper|show|propose|results|based|while|both|between|they|how|each|when)"
 )
 
 
@@ -102,7 +105,10 @@ class Classifier:
             return Classified(kind="other", saves=(), figures=claimed, nearest=(), relevance=relevance)
         alike = self._alike(title, abstract, without)
         kind = self._kind(_scores("kinds", head, body), alike)
-        saves = self._saves(_scores("saves", head, body), alike, kind, without)
+        told = _scores("saves", head, body)
+        for resource in {one.saves for one in claimed if one.saves}:
+            told[resource] += _CLAIMED
+        saves = self._saves(told, alike, kind, without)
         nearest = tuple(card.key for card, _ in alike if card.key in self._runnable)[:_NEAREST]
         return Classified(kind=kind, saves=saves, figures=claimed, nearest=nearest, relevance=relevance)
 
@@ -121,15 +127,18 @@ class Classifier:
 
     def _alike(self, title: str, abstract: str, without: str) -> list[tuple[Card, float]]:
         """Cards by BM25, the most alike first."""
-        every = Counter(w for w in re.findall(r"\w+", f"{title} {abstract}".lower()) if len(w) > 1 and w not in _COMMON)
+        found = re.findall(r"\w\w+", f"{title} {abstract}".lower())
+        every = Counter(word for word in found if not _COMMON.fullmatch(word))
         asked = " OR ".join(f'"{word}"' for word, _ in every.most_common(_TERMS))
         if not asked:
             return []
-        rows = self._db.execute("SELECT key, bm25(c, 0, 2, 1) AS s FROM c WHERE c MATCH ? ORDER BY s LIMIT 40", (asked,))
+        rows = self._db.execute(
+            "SELECT key, bm25(c, 0, 2, 1) AS s FROM c WHERE c MATCH ? ORDER BY s LIMIT 40", (asked,)
+        )
         return [(self._cards[key], -score) for key, score in rows if key != without]
 
     @staticmethod
-    def _kind(score: Counter[str], alike: Sequence[tuple[Card, float]]) -> str:
+    def _kind(score: defaultdict[str, float], alike: Sequence[tuple[Card, float]]) -> str:
         voters = alike[:_VOTERS]
         total = sum(weight for _, weight in voters)
         for card, weight in voters:
@@ -137,7 +146,7 @@ class Classifier:
         return max(KINDS, key=lambda kind: score[kind])
 
     def _saves(
-        self, score: Counter[str], alike: Sequence[tuple[Card, float]], kind: str, without: str
+        self, score: defaultdict[str, float], alike: Sequence[tuple[Card, float]], kind: str, without: str
     ) -> tuple[str, ...]:
         voters = alike[:_VOTERS]
         total = sum(weight for _, weight in voters)
@@ -167,13 +176,13 @@ def _relevance(head: Mapping[str, int], body: Mapping[str, int], claims: int) ->
 def _grams(stems: Sequence[str]) -> Counter[str]:
     """Words and groups of two and three."""
     found = Counter(stems)
-    found.update(map(" ".join, zip(stems, stems[1:], strict=False)))
+    found.update(map(" ".join, pairwise(stems)))
     found.update(map(" ".join, zip(stems, stems[1:], stems[2:], strict=False)))
     return found
 
 
-def _scores(part: str, head: Mapping[str, int], body: Mapping[str, int]) -> Counter[str]:
-    out: Counter[str] = Counter()
+def _scores(part: str, head: Mapping[str, int], body: Mapping[str, int]) -> defaultdict[str, float]:
+    out: defaultdict[str, float] = defaultdict(float)
     table = _terms()[part]
     for term in table.keys() & (head.keys() | body.keys()):
         much = math.log1p(body.get(term, 0)) + _TITLE * (term in head)

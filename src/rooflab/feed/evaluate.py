@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -66,7 +66,7 @@ class Scores:
 
 def read_labelled(folder: str | Path, cards: Sequence[Card]) -> list[Labelled]:
     """Papers of a folder that have a card. Raises InputError where there are none, or a file is none."""
-    by = {card.seed: card for card in cards}
+    by: dict[object, Card] = {card.seed: card for card in cards}
     found = []
     paths = sorted(Path(folder).glob("*.yaml")) if Path(folder).is_dir() else []
     for path in paths:
@@ -101,14 +101,9 @@ def _numbers(value: Any) -> frozenset[float]:
     return frozenset(float(text.replace(",", "")) for text in _NUMBER.findall(str(value)))
 
 
-def evaluate(
-    labelled: Sequence[Labelled], classifier: Classifier, each: Callable[[str], None] = lambda _: None
-) -> Scores:
-    """Classify each paper without its card and compare; `each` hears the key of every paper."""
-    answers = []
-    for one in labelled:
-        each(one.card.key)
-        answers.append((one, classifier.classify(one.title, one.abstract, without=one.card.key)))
+def evaluate(labelled: Sequence[Labelled], classifier: Classifier) -> Scores:
+    """Classify each paper without its card and compare."""
+    answers = [(one, classifier.classify(one.title, one.abstract, without=one.card.key)) for one in labelled]
     n = len(answers)
     kinds = Counter(one.card.kind for one in labelled)
     right = sum(one.card.kind == got.kind for one, got in answers)

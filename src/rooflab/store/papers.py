@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from rooflab.errors import InputError
 from rooflab.store.opening import Store
 
-__all__ = ["Kept", "Paper", "Wanted", "count_papers", "list_papers", "put_papers", "search_papers"]
+__all__ = [
+    "Kept",
+    "Paper",
+    "Wanted",
+    "classify_anew",
+    "count_papers",
+    "find_paper",
+    "list_papers",
+    "put_papers",
+    "search_papers",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +104,24 @@ def put_papers(db: sqlite3.Connection, papers: Iterable[Paper], source: str, now
 
 
 def _values(paper: Paper) -> list[Any]:
-    return [
-        json.dumps(getattr(paper, n), ensure_ascii=False, separators=(",", ":")) if n in _LISTS else getattr(paper, n)
-        for n in _FIELDS
-    ]
+    return [_value(paper, name) for name in _FIELDS]
+
+
+def _value(paper: Paper, name: str) -> Any:
+    value = getattr(paper, name)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if name in _LISTS else value
 
 
 _INSERT: Final = (
     f"INSERT INTO papers ({', '.join(_FIELDS)}, seen_at) VALUES ({', '.join('?' * (len(_FIELDS) + 1))}) RETURNING id"
 )
 _UPDATE: Final = f"UPDATE papers SET {', '.join(f'{n} = ?' for n in _FIELDS)}, seen_at = ? WHERE id = ?"
+
+_OF_RULES: Final = ("kind", "saves", "figures", "nearest", "relevance", "classified")
+_RECLASSIFY: Final = (
+    f"UPDATE papers SET {', '.join(f'{n} = ?' for n in _OF_RULES)} WHERE id = ? AND version = ? AND updated = ?"
+)
+_LOT: Final = 500
 
 
 def _insert(db: sqlite3.Connection, paper: Paper, now: str) -> int:
@@ -166,6 +185,17 @@ def count_papers(store: Store) -> int:
     return int(row[0])
 
 
+def find_paper(store: Store, word: str) -> Paper:
+    """The paper with an identity, an id of arXiv or an address. Raises InputError."""
+    row = store.row(
+        f"SELECT {_COLUMNS} FROM papers p WHERE p.identity IN (?, 'arxiv:' || ?, 'url:' || ?) OR p.link = ?",
+        (word,) * 4,
+    )
+    if row is None:
+        raise InputError("is no paper that is kept (rooflab feed search WORDS; rooflab feed fetch)", word or "''")
+    return _paper(row)
+
+
 _WORD: Final = re.compile(r"\w+")
 _TITLE_WEIGHT: Final = 3.0
 _DEEP: Final = 2_000
@@ -202,3 +232,22 @@ def _matching(store: Store, query: str, wanted: Wanted) -> list[tuple[float, Pap
 def _paper(row: sqlite3.Row) -> Paper:
     values: dict[str, Any] = {n: tuple(json.loads(row[n])) if n in _LISTS else row[n] for n in _FIELDS}
     return Paper(**values)
+
+
+def classify_anew(store: Store, prepare: Callable[[list[Paper]], list[Paper]], digest: str, *, every: bool) -> int:
+    """Classify papers that other rules than `digest` classified (or `every`), some at a time, each lot in a transaction
+    of its own; how many."""
+    done, last = 0, 0
+    while True:
+        rows = store.rows(
+            f"SELECT p.id, {_COLUMNS} FROM papers p WHERE p.id > ? AND (? OR p.classified <> ?) ORDER BY p.id LIMIT ?",
+            (last, every, digest, _LOT),
+        )
+        if not rows:
+            return done
+        found = prepare([_paper(row) for row in rows])
+        with store.change() as db:
+            for row, one in zip(rows, found, strict=True):
+                # a version that came meanwhile has words of its own, and was classified with them
+                db.execute(_RECLASSIFY, (*(_value(one, n) for n in _OF_RULES), row["id"], one.version, one.updated))
+        done, last = done + len(rows), rows[-1]["id"]

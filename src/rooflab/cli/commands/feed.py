@@ -38,3 +38,61 @@ def fetch(*, sources: tuple[str, ...], limit: int, store: str | None, as_json: b
     from rooflab.cli.feed_fetch import fetch_papers
 
     return fetch_papers(sources, limit=limit, store=store, as_json=as_json, quiet=quiet)
+
+
+@command.command("search")
+@click.argument("words", nargs=-1)
+@click.option("--kind", default="", metavar="KIND", help="Of a kind: serving, quantization, training, ...")
+@click.option("--saves", default="", metavar="RESOURCE", help="That save a resource: memory, energy, money, ...")
+@click.option("--day", default="", metavar="DATE", help="Of a day, or the beginning of one: 2026-11.")
+@click.option("--all", "everything", is_flag=True, help="Also papers that are not about efficiency.")
+@click.option("-n", "limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+@store_option
+@output_options
+def search(
+    *, words: tuple[str, ...], kind: str, saves: str, day: str, everything: bool, limit: int, store: str | None,
+    as_json: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """Papers that were fetched, about WORDS, best match first; without words the newest.
+
+    Exit status 1 when there are none.
+    """
+    from rooflab.cli.feed_papers import search_kept
+
+    asked = {"kind": kind, "saves": saves, "day": day, "limit": limit, "everything": everything}
+    return search_kept(" ".join(words), asked, store=store, as_json=as_json, quiet=quiet)
+
+
+@command.command("show")
+@click.argument("paper")
+@store_option
+@output_options
+def show(paper: str, store: str | None, as_json: bool, quiet: bool) -> int:
+    """A PAPER that was fetched (2408.12757, or its address): what it is about, what it claims, what runs near it."""
+    from rooflab.cli.feed_papers import show_kept
+
+    return show_kept(paper, store=store, as_json=as_json)
+
+
+@command.command("classify")
+@click.option("--all", "everything", is_flag=True, help="Also papers that these rules have classified before.")
+@store_option
+@output_options
+def classify(*, everything: bool, store: str | None, as_json: bool, quiet: bool) -> int:
+    """Classify papers that were fetched under other rules: kind, resources, figures, nearest papers, relevance."""
+    from rooflab.cli.feed_papers import classify_kept
+
+    return classify_kept(everything=everything, store=store, as_json=as_json, quiet=quiet)
+
+
+@command.command("evaluate")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@output_options
+def evaluate(folder: str, as_json: bool, quiet: bool) -> int:
+    """How good the classification is, over a FOLDER of labelled abstracts, each as if its card did not exist.
+
+    The folder holds a YAML file a paper: n (the number of its card), title, abstract, claims (value, source).
+    """
+    from rooflab.cli.feed_papers import evaluate_folder
+
+    return evaluate_folder(folder, as_json=as_json, quiet=quiet)
