@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rooflab as rl
+from rooflab.estimator.serving.arrivals import chains
 
 SMALL, LARGE = "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-70B-Instruct"
 LENGTHS = {"isl": 1024, "osl": 512}
@@ -108,3 +110,38 @@ def test_answers_of_many_lengths_are_met_while_they_are_long() -> None:
     }  # fmt: skip
     told, seen = rl.estimate(asked), rl.simulate(asked)
     assert told.metrics["tpot_s_mean"] == pytest.approx(seen.metrics["tpot_s_mean"], rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("cv", "takes_s", "rate"), [(1.0, 0.1, 5.0), (2.0, 0.02, 2.0), (4.0, 0.35, 1.0), (8.0, 0.03, 1.0), (13.0, 0.03, 0.1)]
+)
+def test_work_before_a_request_is_that_of_the_queue(cv: float, takes_s: float, rate: float) -> None:
+    """Lindley's recursion over gaps that are drawn."""
+    gaps = np.random.default_rng(3).gamma(1 / cv**2, cv**2 / rate, 200_000)
+    work = np.empty(len(gaps))
+    now = 0.0
+    for i, gap in enumerate(gaps.tolist()):
+        now = max(now + takes_s - gap, 0.0)
+        work[i] = now
+    met = work > 0
+    each = np.full((1, 1), takes_s)
+    found = chains(np.array([1 / cv**2]), np.array([rate]), (each, each, each))
+    assert found.ahead[0] == pytest.approx(work.mean() / takes_s, rel=0.1)
+    assert found.met[0] == pytest.approx(met.mean(), rel=0.02)
+    assert found.met_cv[0] == pytest.approx(work[met].std() / work[met].mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("cv", [2, 4, 8])
+def test_bursty_arrivals_wait_as_in_the_simulator(engine: str, cv: float) -> None:
+    """First tokens came out up to twice as late as the simulator's, their tail up to three times."""
+    scenario = rl.load({
+        "model": "Llama-3.1-8B", "hardware": "h100-sxm", "deployment": {"engine": engine},
+        "workload": {
+            "isl": 1000, "osl": 100, "rate": 4, "arrivals": "gamma", "arrivals_cv": cv, "requests": 3000,
+        },
+    })  # fmt: skip
+    told, runs = rl.estimate(scenario), [rl.simulate(scenario, seed=k) for k in range(4)]
+    for metric, within in (("ttft_s_mean", 0.25), ("tpot_s_mean", 0.25), ("ttft_s_p50", 0.3), ("ttft_s_p99", 0.45)):
+        seen = np.mean([run.metrics[metric] for run in runs])
+        assert told.metrics[metric] == pytest.approx(seen, rel=within), metric

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts
-from rooflab.estimator.serving.arrivals import Arrivals
+from rooflab.estimator.serving.arrivals import Arrivals, Company
 from rooflab.estimator.serving.first_token import Admission, held_steps
 from rooflab.estimator.serving.gaps import gaps
 from rooflab.estimator.serving.lengths import WEIGHTS
@@ -82,9 +82,8 @@ def open_loop(
     alone_s, _ = prefill_seconds(costs, case, np.ones_like(places))
     pace = Pace.of(costs, case, places, np.ones_like(places))
     stay_s = alone_s + np.maximum(case.osl - 1, 0.0) * pace.tpot_s[:, 0]
-    company = arrivals.company(stay_s)
-    company = arrivals.company(stay_s + company * alone_s)  # who is in line stays for longer
-    pace = pace.coming(arrivals.gaps, company)
+    company, beside_s = _company(costs, pace, arrivals, alone_s, stay_s)
+    pace = pace.coming(arrivals.gaps, company, beside_s)
     most, filled = (
         np.where(case.osl <= 1, 1.0 / alone_s, rate)
         for rate in most_rates(costs, pace, places, arrivals.variation, growing)
@@ -101,6 +100,25 @@ def open_loop(
     tokens = _tokens(costs, pace, settled, steady, None)
     answer = _Answer(ttft_s=ttft, tokens=tokens, saturated=saturated, load=np.minimum(load, 1.0))
     return _outcome(costs, pace, settled, steady, answer, open=True)
+
+
+def _company(
+    costs: StepCosts, pace: Pace, arrivals: Arrivals, alone_s: Array, stay_s: Array
+) -> tuple[Company, Array]:  # fmt: skip
+    """Requests that come right before and behind one that takes `alone_s` and stays for `stay_s` when it is alone, and
+    what each of them adds: the more they are the less, as far as a step has room for them."""
+    case, company, beside_s = pace.case, pace.company, alone_s
+    one = np.ones_like(alone_s)
+    plain_s = pace.plain(one)
+    for _ in range(2):
+        share = np.clip(case.chunk / case.isl, 1.0, 1 + company.ahead)
+        each_s = beside_s + np.where(case.mixed, plain_s / share, 0.0)
+        company = arrivals.company(each_s, alone_s, stay_s + company.ahead * each_s)
+        share = np.clip(case.chunk / case.isl, 1.0, 1 + company.ahead)
+        joined_s = mixed_step(costs, case, one, np.minimum(share * case.isl, case.chunk)).seconds - plain_s
+        steps = np.maximum(case.isl / case.chunk, 1.0)
+        beside_s = np.where(case.mixed, steps * joined_s, prefill_seconds(costs, case, share)[0]) / share
+    return company, beside_s
 
 
 def closed_loop(
@@ -273,7 +291,7 @@ def _tokens(costs: StepCosts, pace: Pace, settled: Settled, steady: Steady, even
     met = ((steady.tpot_s - plain_s)[:, None] * answers + brought_s) / added_s[:, None]
     if even is None:
         load = np.minimum(settled.rate / lanes_in_use(case, np.maximum(settled.decoding, 1.0)) * added_s, 0.9)
-        behind = np.minimum(pace.company, met.min(axis=1))
+        behind = np.minimum(pace.company.behind, met.min(axis=1))
         clumped = 1 / (1 - load) ** 2 + behind * (1 + behind) / np.maximum(met @ share, 1e-12)
     mean_s = steady.tpot_s + (brought_s / answers) @ share
     return Tokens(

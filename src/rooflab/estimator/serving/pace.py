@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rooflab.costs.step import StepCosts
+from rooflab.estimator.serving.arrivals import Company
 from rooflab.estimator.serving.lengths import WEIGHTS
 from rooflab.estimator.serving.load import (
     Case,
@@ -30,7 +31,7 @@ from rooflab.estimator.serving.load import (
     steady_state,
 )
 from rooflab.estimator.serving.runs import Loop, Prompts, Runs, runs
-from rooflab.estimator.serving.waits import Steps, Wait, at_random, by_turns
+from rooflab.estimator.serving.waits import Line, Steps, Wait, at_random, by_turns
 
 __all__ = ["Pace", "Settled"]
 
@@ -52,7 +53,7 @@ _GIVE: Final = 0.1
 """Least share by which more sequences serve more: an engine at its limit serves no more with more of them."""
 
 
-_OF_ROWS: Final = ("case", "runs")
+_OF_ROWS: Final = ("case", "runs", "company")
 """Fields of a pace that are not an array a row."""
 
 
@@ -70,14 +71,15 @@ class Pace:
     """Paces of engines by sequences that decode, `at` (R, _POINTS): `tpot_s`, plain step and what a prompt adds to one
     (`plain_s`, `added_s`), prompts that fit a step (`fit`), all (R, _POINTS); `most` sequences that can decode.
 
-    `gaps`: variance of the gaps between requests over that of Poisson arrivals, where it is less; `company`: requests
-    that come right behind another one, on average.
+    `gaps`: variance of the gaps between requests over that of Poisson arrivals, where it is less; `company`:
+    requests that come right before and behind another one, and what each of them adds (`beside_s`).
     """
 
     case: Case
     others: Array
     gaps: Array
-    company: Array
+    company: Company
+    beside_s: Array
     at: Array
     tpot_s: Array
     plain_s: Array
@@ -122,22 +124,23 @@ class Pace:
             turning = turning * (1 - found.mates / np.maximum(loop.users[rows], 1.0))
         steady = steady_state(costs, c, running, turning, together)
         added, fit = _prompt(c, steady)
-        shape = at.shape
+        shape, none = at.shape, np.zeros_like(most)
         tpot_s = steady.tpot_s if found is None else steady.tpot_s + found.rest_s / tail[rows]
         return cls(
-            case=case, others=others, gaps=np.ones_like(most), company=np.zeros_like(most), at=at, most=most,
+            case=case, others=others, gaps=np.ones_like(most), beside_s=none, company=Company(none, none, none, none, none), at=at, most=most,
             tpot_s=tpot_s.reshape(shape), plain_s=steady.plain_s.reshape(shape), added_s=added.reshape(shape),
             fit=fit.reshape(shape), runs=found,
         )  # fmt: skip
 
-    def coming(self, gaps: Array, company: Array) -> Pace:
-        """The same engines under requests that come otherwise."""
-        return replace(self, gaps=gaps, company=company)
+    def coming(self, gaps: Array, company: Company, beside_s: Array) -> Pace:
+        """The same engines under requests that come otherwise, and add `beside_s` where many share a step."""
+        return replace(self, gaps=gaps, company=company, beside_s=beside_s)
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Pace:
         """The paces of `rows`."""
         columns = {name: getattr(self, name)[rows] for name in Pace.__dataclass_fields__ if name not in _OF_ROWS}
-        return Pace(case=self.case.take(rows), **columns)
+        company = Company(*(values[rows] for values in self.company))
+        return Pace(case=self.case.take(rows), company=company, **columns)
 
     def give(self, n: Array) -> Array:
         """How much more is served with more sequences: d ln rate / d ln n at `n`."""
@@ -153,7 +156,12 @@ class Pace:
     def wait(self, n: Array, rate: Array) -> Wait:
         """The wait of prompts that come at `rate`, whatever becomes of them, while `n` sequences decode."""
         flow = rate / lanes_in_use(self.case, np.maximum(n, 1.0))
-        return at_random(self._steps(n), flow, self.gaps, self.company)
+        line = Line(self.company, self.joining(n), self.beside_s)
+        return at_random(self._steps(n), flow, self.gaps, line)
+
+    def joining(self, n: Array) -> Array:
+        """Requests behind one that share its own step beside `n` sequences: half of those that fit, if so many come."""
+        return _at_most(self.company.joining, (np.maximum(self._read(self.fit, n), 1.0) - 1) / 2)
 
     def turn(self, n: Array, frontend_s: Array, even: Array) -> Wait:
         """The wait of prompts that come when an answer has ended, while `n` sequences decode."""
@@ -196,15 +204,16 @@ class Pace:
         after = np.where(wide(case.mixed), 1 - wide(rho) ** steps, 1.0)
         # a full batch takes as many prompts as it lets go
         out = wide(s * differ / (1 - rho**2) * rho / (1 - rho) * (1 - n / self.most)) * after
-        if self.company.any():
+        if self.company.behind.any():
             p, b = self._read(self.plain_s, n), np.maximum(self._read(self.fit, n), 1.0)
-            company = np.minimum(self.company, self.most)
-            # prompts behind it that come while it is written, some a step; half of those that fit its own are in time
-            behind = wide(company - np.minimum(company, (b - 1) / 2) / 2)
-            hit = np.where(wide(case.mixed), np.minimum(behind, steps * wide(b)), behind)
-            together = 2 * company / (1 + company * s / np.maximum(np.maximum(case.osl - 1, 1.0) * p, 1e-12))
-            beside_s = self._read(self.plain_s, np.minimum(n + together, self.most)) - p
-            out = out + hit * wide(s) + steps * wide(beside_s)
+            behind = _at_most(self.company.behind, self.most)
+            # where decodes go on, only so many come while it is written
+            later = np.maximum(behind - self.joining(n), 0.0)
+            met = _at_most(wide(later), steps * wide(b))
+            together = self.company.ahead + self.company.behind
+            together = together / (1 + self.company.behind * self.beside_s / np.maximum(np.maximum(case.osl - 1, 1.0) * p, 1e-12))
+            more_s = self._read(self.plain_s, np.minimum(n + together, self.most)) - p
+            out = out + np.where(wide(case.mixed), met, wide(later)) * wide(self.beside_s) + steps * wide(more_s)
         # no step is longer than one whose token budget is full
         fullest_s = self._read(self.plain_s, self.most) + s * self._read(self.fit, n)
         spare_s = np.maximum(fullest_s / case.yields - self._read(self.tpot_s, n) * case.stage_balance, 0.0)
@@ -254,6 +263,12 @@ class Pace:
         low = values.take(flat)
         out: Array = low + (values.take(flat + 1) - low) * f
         return out
+
+
+def _at_most(mean: Array, most: Array) -> Array:
+    """Mean of a number that is geometrically distributed, with `mean`, and cut at `most`."""
+    out: Array = mean * (1 - (mean / (1 + mean)) ** most)
+    return out
 
 
 def _prompt(case: Case, steady: Steady) -> tuple[Array, Array]:

@@ -26,7 +26,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Steps", "Wait", "at_random", "by_turns"]
+from rooflab.estimator.serving.arrivals import Company
+
+__all__ = ["Line", "Steps", "Wait", "at_random", "by_turns"]
 
 Array = npt.NDArray[np.float64]
 
@@ -64,9 +66,18 @@ class Steps:
         return out
 
 
-def at_random(steps: Steps, flow: Array, gaps: Array, company: Array) -> Wait:
+class Line(NamedTuple):
+    """Prompts beyond those at random: the `company` of one, and those `joining` its step behind it, each of which adds
+    `each_s`."""
+
+    company: Company
+    joining: Array
+    each_s: Array
+
+
+def at_random(steps: Steps, flow: Array, gaps: Array, line: Line) -> Wait:
     """The wait of prompts that come at `flow` a second; `gaps`: variance of the gaps over that of Poisson arrivals,
-    where it is less; `company`: those that come right behind another one."""
+    where it is less; `line`: those that come right behind each other."""
     p, s, b = steps.beside, steps.added_s, np.maximum(steps.fit, 1.0)
     rho = np.minimum(flow * s, _FULL)
     full = np.minimum(flow * (s + np.where(steps.mixed, p / steps.fit, 0.0)), _FULL)
@@ -78,12 +89,13 @@ def at_random(steps: Steps, flow: Array, gaps: Array, company: Array) -> Wait:
     even_s = (1 - gaps) * s * np.minimum(flow * steps_s, 1.0)
     mixed_s = np.maximum(steps_s * together - even_s, steps_s / 2) * squeezed
     apart_s = (1 - rho) * p / 2 + prompts_s * together * squeezed
-    line_s = (company + np.minimum(company, (b - 1) / 2)) * s
+    others_s = line.each_s + np.where(steps.mixed, p / np.minimum(b, 1 + line.company.ahead), 0.0)
+    line_s = (line.company.ahead + line.joining) * others_s
     mean_s = np.where(steps.mixed, mixed_s, apart_s) + line_s
     busy = np.minimum(flow * (s + np.where(steps.mixed, p, 0.0)), 1.0)
-    met = 1 - (1 - busy) / (1 + company)
+    met = 1 - (1 - busy) * (1 - line.company.met)
     met_s = np.maximum(mean_s - (1 - met) * p / 2, 0.0) / np.maximum(met, 1e-12)
-    spread = np.where(line_s > mean_s / 2, 1.0, (1 + 2 * rho * gaps) / 3 * steps.differ)
+    spread = np.where(line_s > mean_s / 2, line.company.met_cv**2, (1 + 2 * rho * gaps) / 3 * steps.differ)
     return Wait(met, p, mean_s, met_s, np.sqrt(np.minimum(spread, 1.0)))
 
 
