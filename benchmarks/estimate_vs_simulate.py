@@ -43,7 +43,7 @@ AIMS = {
 """Median errors aimed at."""
 WILD = 3.0
 WILD_RUNS = 6
-"""Runs of gaps whose coefficient of variation is beyond `WILD`: one of 2,000 requests has a few dozen clumps of them."""
+"""Runs of gaps whose coefficient of variation is beyond `WILD`: one of 2,000 requests has a few dozen clumps."""
 BURST_AIMS = {
     "output_tokens_per_s": 0.05, "duration_s": 0.05, "ttft_s_p50": 0.10, "ttft_s_p99": 0.20, "tpot_s_mean": 0.05,
 }  # fmt: skip

@@ -113,7 +113,8 @@ def test_answers_of_many_lengths_are_met_while_they_are_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cv", "takes_s", "rate"), [(1.0, 0.1, 5.0), (2.0, 0.02, 2.0), (4.0, 0.35, 1.0), (8.0, 0.03, 1.0), (13.0, 0.03, 0.1)]
+    ("cv", "takes_s", "rate"),
+    [(1.0, 0.1, 5.0), (2.0, 0.02, 2.0), (4.0, 0.35, 1.0), (8.0, 0.03, 1.0), (13.0, 0.03, 0.1)],
 )
 def test_work_before_a_request_is_that_of_the_queue(cv: float, takes_s: float, rate: float) -> None:
     """Lindley's recursion over gaps that are drawn."""

@@ -127,7 +127,8 @@ class Pace:
         shape, none = at.shape, np.zeros_like(most)
         tpot_s = steady.tpot_s if found is None else steady.tpot_s + found.rest_s / tail[rows]
         return cls(
-            case=case, others=others, gaps=np.ones_like(most), beside_s=none, company=Company(none, none, none, none, none), at=at, most=most,
+            case=case, others=others, gaps=np.ones_like(most), beside_s=none,
+            company=Company(none, none, none, none, none), at=at, most=most,
             tpot_s=tpot_s.reshape(shape), plain_s=steady.plain_s.reshape(shape), added_s=added.reshape(shape),
             fit=fit.reshape(shape), runs=found,
         )  # fmt: skip
@@ -211,7 +212,8 @@ class Pace:
             later = np.maximum(behind - self.joining(n), 0.0)
             met = _at_most(wide(later), steps * wide(b))
             together = self.company.ahead + self.company.behind
-            together = together / (1 + self.company.behind * self.beside_s / np.maximum(np.maximum(case.osl - 1, 1.0) * p, 1e-12))
+            longer = self.company.behind * self.beside_s / np.maximum(np.maximum(case.osl - 1, 1.0) * p, 1e-12)
+            together = together / (1 + longer)
             more_s = self._read(self.plain_s, np.minimum(n + together, self.most)) - p
             out = out + np.where(wide(case.mixed), met, wide(later)) * wide(self.beside_s) + steps * wide(more_s)
         # no step is longer than one whose token budget is full
