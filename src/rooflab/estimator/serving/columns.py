@@ -83,7 +83,9 @@ class Table:
         # admission reserves room for the whole answer; and those with long answers for longer
         whole = by_deployment([self.rules(d).reserve == "whole" for d in distinct]) > 0
         self.capacity_steady = fitting(self.standing + self.written * self.beams * np.where(whole, 2.0, 1.0))
-        self.growing = ~whole & (self.capacity_steady < self.max_seqs)
+        # who takes in as many as are thought to grow up throws out few
+        guarded = by_deployment([self.rules(d).estimate[0] for d in distinct]) > 0
+        self.growing = ~whole & ~guarded & (self.capacity_steady < self.max_seqs)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
     def _loads(self, w: list[Workload], column: Callable[[Sequence[Any]], Array]) -> None:
