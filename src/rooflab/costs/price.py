@@ -119,6 +119,7 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
     device, curve, law, clock = hardware.device, power_curve(hardware), clock_law(hardware.device), hardware.clock
     idle_w, energy = loaded_idle_w(hardware), float(law.energy(clock))
     room_w, factors = device.tdp_w - idle_w, device_factors(device, overhead.generation)
+    drawn_w = room_w * paid().joules
     behind = engine == "llamacpp" and device.kind == "gpu" and host_bytes_per_s(hardware) > 0
     return Bench(
         hardware=hardware,
@@ -127,10 +128,10 @@ def bench_for(hardware: Hardware, engine: str, overhead: EngineOverhead) -> Benc
         kernels=engine_kernels(device, engine, overhead, factors, user_kernels(device.key)),
         overhead=overhead,
         clock=clock,
-        j_per_tdp_flop=curve.compute * room_w * energy,
-        j_per_byte=curve.memory * room_w / device.memory_bytes_per_s,
-        j_per_link_byte=curve.link * room_w / max(device.scale_up.bytes_per_s, 1e9),
-        active_w=curve.active * room_w * clock * energy,
+        j_per_tdp_flop=curve.compute * drawn_w * energy,
+        j_per_byte=curve.memory * drawn_w / device.memory_bytes_per_s,
+        j_per_link_byte=curve.link * drawn_w / max(device.scale_up.bytes_per_s, 1e9),
+        active_w=curve.active * drawn_w * clock * energy,
         room_w=limit_w(hardware) - idle_w,
         full_room_w=room_w,
         law=law,

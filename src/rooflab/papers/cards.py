@@ -25,19 +25,22 @@ RESOURCES: Final = (
     "storage",
     "latency",
     "energy",
+    "power",
     "money",
     "tokens",
     "labour",
 )
-"""What a paper may save; "labour" is people's time and the effort of tuning or evaluating."""
+"""What a paper may save; "power" is what a site has to provide, "labour" people's time and the effort of tuning or
+evaluating."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """A paper of the feed: `date` of the first version (``2024-08-22``, or the month where the day is not known).
 
-    `terms` are words that people search it by and that stand nowhere else on the card. `runnable`: some package offers
-    it as a paper that runs, which `rooflab.feed.listing` finds out.
+    `claimed`: how many times better the abstract of the first version says it is, `claimed_of` what; a share that is
+    saved is one over what is left. `terms` are words that people search it by and that stand nowhere else on the card.
+    `runnable`: some package offers it as a paper that runs, which `rooflab.feed.listing` finds out.
     """
 
     key: str
@@ -50,6 +53,8 @@ class Card:
     saves: tuple[str, ...]
     does: str
     terms: str = ""
+    claimed: float | None = None
+    claimed_of: str = ""
     runnable: bool = False
 
     @property

@@ -19,7 +19,9 @@ from rooflab.papers.registry import module_of, paper, source_of
 
 __all__ = ["shelved"]
 
-_FACTS: Final = tuple(f.name for f in fields(Card) if f.name not in ("key", "terms", "runnable"))
+_FACTS: Final = tuple(
+    f.name for f in fields(Card) if f.name not in ("key", "terms", "claimed", "claimed_of", "runnable")
+)
 
 
 def shelved(keys: Iterable[str]) -> list[Card]:

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -55,7 +56,8 @@ _REQUESTS: Final = 500
 _HALF: Final = 0.5
 FREE: Final = 1e-6
 """Share of a kind of work that is free: a millionth, so that what is left when all of it is free has a size."""
-_UNPAID: Final = ("idle_power",)
+_SEVERAL: Final = 2
+_UNPAID: Final = ("joules", "idle_power")
 """Work that a plan's objective, money by the device-hour, is no part of."""
 
 
@@ -82,7 +84,8 @@ class Headroom:
 class Ceiling:
     """What `scenario` could gain in `objective`: `value` of it now (infinite: not possible now, `why` says why), each
     kind of work, and all of them `together`; `label` is the deployment. Of cost under a rate also `load`, the rate that
-    one engine carries within the targets, and the fewest `devices` for the scenario's (NaN elsewhere)."""
+    one engine carries within the targets, and the fewest `devices` for the scenario's (NaN elsewhere). `asked` is how
+    `bound` asks for several kinds of work free together."""
 
     scenario: Scenario
     objective: Objective
@@ -94,6 +97,17 @@ class Ceiling:
     load: float = math.nan
     devices: float = math.nan
     why: str = ""
+    asked: Callable[[tuple[str, ...], float], float] = field(default=lambda *_: 1.0, repr=False, compare=False)
+
+    def bound(self, works: Iterable[str]) -> tuple[float, float]:
+        """Times better at the most with all of `works` free together, and halved: at least what each gives alone."""
+        every = tuple(sorted(set(works)))
+        if len(every) < _SEVERAL:
+            return (self[every[0]].free, self[every[0]].halved) if every else (1.0, 1.0)
+        # nobody has to take the room that there would be
+        taken = [every, *([rest] if "memory" in every and (rest := tuple(w for w in every if w != "memory")) else [])]
+        halved = max(*(self.asked(t, _HALF) for t in taken), *(self[w].halved for w in every))
+        return max(*(self.asked(t, FREE) for t in taken), halved, *(self[w].free for w in every)), halved
 
     def __getitem__(self, work: str) -> Headroom:
         for w in self.works:
@@ -129,7 +143,7 @@ def ceiling(scenario: Scenario, goal: str = "", *, simulated: bool = False) -> C
     return _of_metric(scenario, target, simulated=simulated)
 
 
-def bestgain_of(read: Read, works: Iterable[str], now: float, *, more: bool) -> float:
+def best_gain(read: Read, works: Iterable[str], now: float, *, more: bool) -> float:
     """Times that an objective gets better with all of `works` free: the best of paying all, half and nothing."""
     every = tuple(works)
     return max(gain_of(now, read(dict.fromkeys(every, share)), more=more) for share in (_HALF, FREE))
@@ -148,12 +162,6 @@ def _target(scenario: Scenario, goal: str) -> Objective:
 
 def _priced(scenario: Scenario) -> bool:
     return bill(scenario.hardware).usd_per_device_hour > 0
-
-
-def best_gain(read: Read, works: Iterable[str], now: float, *, more: bool) -> float:
-    """Times that an objective gets better with all of `works` free: the best of paying all, half and nothing."""
-    every = tuple(works)
-    return max(gain_of(now, read(dict.fromkeys(every, share)), more=more) for share in (_HALF, FREE))
 
 
 def gain_of(before: float, after: float, *, more: bool) -> float:
@@ -196,12 +204,16 @@ def _moved(base: Scenario, target: Objective, found: Callable[..., Found]) -> Ce
         )
 
     works = tuple(one(w) for w in WORK)
-    together = gain_of(now.cost, found(dict.fromkeys(WORK, FREE)).cost, more=False)
+
+    @cache
+    def asked(every: tuple[str, ...], share: float) -> float:
+        return gain_of(now.cost, found(dict.fromkeys(every, share)).cost, more=False)
+
     chosen = base if now.engine is None else _with(base, now.engine)
     return Ceiling(
         scenario=chosen, objective=target, how="plan", value=now.cost, works=works, load=now.rate, devices=now.devices,
         label="" if now.engine is None else deployment_label(chosen),
-        together=max(together, *(w.free for w in works)),
+        together=max(asked(WORK, FREE), *(w.free for w in works)), asked=asked,
         why="" if now.engine is not None else "nothing meets the targets, whatever the load",
     )  # fmt: skip
 
@@ -222,10 +234,15 @@ def _of_metric(scenario: Scenario, target: Objective, *, simulated: bool) -> Cei
 
     now = read({})
     works = tuple(_headroom(work, read, now, more=more) for work in WORK)
+
+    @cache
+    def bound(every: tuple[str, ...], share: float) -> float:
+        return gain_of(now, read(dict.fromkeys(every, share)), more=more)
+
     return Ceiling(
         scenario=asked, objective=target, how="simulation" if simulated else "estimate", value=now,
         label=deployment_label(asked), works=works, why=_why(asked, now),
-        together=max(bestgain_of(read, WORK, now, more=more), *(w.free for w in works)),
+        together=max(bound(WORK, FREE), *(w.free for w in works)), asked=bound,
     )  # fmt: skip
 
 

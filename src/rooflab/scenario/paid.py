@@ -36,8 +36,8 @@ class Paid:
     launches of kernels, frontends, changes of side.  `recomputation`: prompt tokens that were computed
     before, whatever the prefix cache, and what is computed anew after a preemption.  `memory`: the size of weights,
     caches and buffers against the device's memory and the tiers behind it.  `waiting`: seconds that a request waits
-    for others, before its first token and while prompts of others stop its tokens.  `idle_power`: what devices draw
-    at rest, and their hosts.
+    for others, before its first token and while prompts of others stop its tokens.  `joules`: what work draws beyond
+    rest, its time as it is.  `idle_power`: what devices draw at rest, and their hosts.
     """
 
     weight_reads: float = 1.0
@@ -49,6 +49,7 @@ class Paid:
     recomputation: float = 1.0
     memory: float = 1.0
     waiting: float = 1.0
+    joules: float = 1.0
     idle_power: float = 1.0
 
     def __post_init__(self) -> None:

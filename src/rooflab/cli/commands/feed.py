@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from rooflab.cli.paper_filters import filters
 from rooflab.cli.saving import store_option
 from rooflab.cli.scenario_options import output_options
 
@@ -12,7 +13,34 @@ __all__ = ["command"]
 
 @click.group("feed")
 def command() -> None:
-    """New papers: fetch them into the store, say what they are about."""
+    """Papers by day, or by what they could give you; fetch new ones into the store."""
+
+
+@command.command("list")
+@click.option("--for", "scenario", default="", metavar="SCENARIO", help="By what each could give this at the most.")
+@click.option(
+    "--objective", default="", metavar="NAME", help="With --for: cost, throughput, ttft, tpot, joules, grams."
+)
+@click.option("--budget", default="5s", show_default=True, metavar="TIME", help="With --for: to try those that run.")
+@click.option("-n", "limit", default=25, show_default=True, type=click.IntRange(1), help="With --for: at most so many.")
+@filters
+@output_options
+def list_papers(
+    *, scenario: str, objective: str, budget: str, limit: int, kind: str, saves: str, day: str, runnable: bool,
+    as_json: bool, quiet: bool,
+) -> int:  # fmt: skip
+    """All papers by day, newest first; with --for by what they could give SCENARIO.
+
+    At most is the ceiling of what a paper spares (rooflab ceiling), all of it free. Beside it stands what the technique
+    gives where it runs, and what the abstract says, with a sentence where that is more than you could get.
+    """
+    from rooflab.cli.feed_list import list_by_day, list_for
+    from rooflab.feed.listing import entries, select
+
+    found = select(entries(), kind=kind, saves=saves, day=day, runnable=runnable)
+    if not scenario:
+        return list_by_day(found, as_json=as_json, quiet=quiet)
+    return list_for(found, scenario, objective, budget, limit, as_json=as_json, quiet=quiet)
 
 
 @command.command("fetch")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rooflab.cli.paper_filters import filters
 from rooflab.cli.saving import Saver, save_options
 from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options, scenario_options
 
@@ -26,21 +27,8 @@ def command() -> None:
     """Papers about efficiency, as things you can run: list them, try one on your scenario, recompute what it claims."""
 
 
-def _filters(function: Any) -> Any:
-    function = click.option("--runnable", is_flag=True, help="Only papers that can be run.")(function)
-    function = click.option("--day", default="", metavar="DATE", help="Of a day, or the beginning of one: 2024-08.")(
-        function
-    )
-    function = click.option(
-        "--saves", default="", metavar="RESOURCE", help="That save a resource: memory, energy, money, ..."
-    )(function)
-    return click.option("--kind", default="", metavar="KIND", help="Of a kind: serving, quantization, training, ...")(
-        function
-    )
-
-
 @command.command("list")
-@_filters
+@filters
 @output_options
 def list_papers(*, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool) -> int:
     """All papers by day, newest first."""
@@ -61,7 +49,7 @@ def list_papers(*, kind: str, saves: str, day: str, runnable: bool, as_json: boo
 @command.command("search")
 @click.argument("words", nargs=-1, required=True)
 @click.option("-n", "limit", default=10, show_default=True, help="At most so many.")
-@_filters
+@filters
 @output_options
 def search_papers(
     *, words: tuple[str, ...], limit: int, kind: str, saves: str, day: str, runnable: bool, as_json: bool, quiet: bool

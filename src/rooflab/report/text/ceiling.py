@@ -19,7 +19,7 @@ WORK_WORDS: Final = {
     "weight_reads": "weight reads", "kv_reads": "KV reads", "attention": "attention arithmetic",
     "products": "products", "communication": "communication", "host": "host and launches",
     "recomputation": "prompt recomputation", "memory": "memory capacity", "waiting": "waiting for others",
-    "idle_power": "idle power",
+    "joules": "joules of the work", "idle_power": "idle power",
 }  # fmt: skip
 _COLUMNS: Final = (
     Column(name="work"), Column(name="free", right=True), Column(name="halved", right=True),
