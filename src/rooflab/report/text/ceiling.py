@@ -50,7 +50,7 @@ def show_ceiling(found: Ceiling, path: str, *, quiet: bool = False) -> None:
         promise = _so(found)
         if promise:
             out.print(literal(promise), soft_wrap=True)
-        out.print(literal(f"\nNext    rooflab papers rank {path}".rstrip()), soft_wrap=True)
+        out.print(literal(f"\nNext    rooflab feed list --for {path}".rstrip()), soft_wrap=True)
 
 
 def at_most_words(gain: float) -> str:
