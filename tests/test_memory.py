@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rooflab as rl
 from rooflab.catalogue.hardware import hardware
 from rooflab.catalogue.models import model
 from rooflab.memory.account import account
@@ -86,3 +87,39 @@ def test_nothing_exceeds_the_device(name: str, tp: int, length: int) -> None:
         + held * memory.sequence_bytes(np.array([float(length)]))
     )
     assert used[0] <= H100.device.memory_bytes * 0.9 * (1 + 1e-9)
+
+
+class TestLlamacpp:
+    """What llama.cpp's files hold, and where the cache of layers on the CPU lies."""
+
+    @staticmethod
+    def account_of(model: str, **deployment: object) -> rl.Scenario:
+        asked = {"engine": "llamacpp", **deployment}
+        one = {"isl": 512, "osl": 128, "concurrency": 1}
+        return rl.load({"model": model, "hardware": "1 x rtx-4090", "workload": one, "deployment": asked})
+
+    def test_formats_that_its_files_have_not_are_those_that_they_are_converted_to(self) -> None:
+        of = {f: rl.estimate(self.account_of("Qwen/Qwen3-8B", weights=f)).metrics for f in ("fp8", "int8", "q8_0")}
+        assert of["fp8"]["weights_bytes"] == of["int8"]["weights_bytes"] == of["q8_0"]["weights_bytes"]
+        kv = {f: rl.estimate(self.account_of("Qwen/Qwen3-8B", weights="q8_0", kv=f)).metrics for f in ("fp8", "q8_0")}
+        assert kv["fp8"]["kv_bytes"] == kv["q8_0"]["kv_bytes"]
+
+    def test_the_cache_follows_the_layers(self) -> None:
+        def held(layers: int) -> float:
+            split = {"gpu_layers": layers}
+            asked = self.account_of("meta-llama/Llama-3.1-8B-Instruct", weights="q4_k_m", offload=split)
+            return float(rl.estimate(asked).metrics["kv_bytes"])
+
+        whole = held(32)
+        assert held(16) == pytest.approx(whole / 2)
+        assert held(0) == pytest.approx(whole)  # all of it on the host, where it is what is counted
+
+    def test_a_host_without_room_for_its_layers_cache_bounds_the_sequences(self) -> None:
+        def most(host: float) -> float:
+            asked = self.account_of("meta-llama/Llama-3.1-8B-Instruct", weights="q4_k_m", max_num_seqs=4096,
+                                    offload={"gpu_layers": 8})  # fmt: skip
+            tiers = tuple(replace(t, bytes=host) if t.name == "dram" else t for t in asked.hardware.tiers)
+            smaller = replace(asked, hardware=replace(asked.hardware, tiers=tiers))
+            return float(rl.estimate(smaller).metrics["max_running"])
+
+        assert most(6e9) < most(16e9) < most(64e9)

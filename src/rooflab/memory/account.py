@@ -176,7 +176,7 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
         "weights_bytes": weights,
         "activations_bytes": activations,
         "reserve_bytes": reserve,
-        "free_bytes": _free_bytes(hardware, d, left, behind),
+        "free_bytes": _free_bytes(hardware, d, left, behind, whole),
         "dp": float(d.split.dp),
         "cp": float(d.split.cp),
         "least_length": float(d.limits.max_model_len or 0) if d.runtime.engine == "vllm" else 0.0,
@@ -185,7 +185,8 @@ def _one(model: Model, hardware: Hardware, d: Held, formats: StepFormats) -> dic
         "cross_bytes": 0.0,
     }
     for run in model.runs:
-        layers = _stage_layers(run.count, d.split.pp) * (1.0 - whole)
+        # where all layers are on the host their cache is what is counted
+        layers = _stage_layers(run.count, d.split.pp) * (1.0 - whole if whole < 1.0 else 1.0)
         for mixer in run.block.mixers:
             if isinstance(mixer, Attention):
                 here = max(mixer.kv_heads / tp, 1.0) / mixer.kv_heads
@@ -234,9 +235,13 @@ def _left_bytes(
     return left * share if left > 0 else left
 
 
-def _free_bytes(hardware: Hardware, d: Held, on_device: float, layers: float) -> float:
+def _free_bytes(hardware: Hardware, d: Held, on_device: float, layers: float, whole: float) -> float:
     """Bytes left for cache and states of `on_device` on the device and in the tiers; negative where something does not
-    fit."""
+    fit.
+
+    The cache of the share `whole` of the layers that the CPU computes lies in the host's memory: the device has no use
+    for more than what goes with it.
+    """
     if d.runtime.offload is None:
         return on_device
     left = {t.name: t.bytes for t in hardware.tiers}
@@ -246,7 +251,10 @@ def _free_bytes(hardware: Hardware, d: Held, on_device: float, layers: float) ->
     missing = min([on_device, *left.values(), 0.0])
     if missing < 0.0:
         return missing
-    return left.get("dram", 0.0) if d.runtime.offload.kv else on_device
+    host = left.get("dram", 0.0)
+    if d.runtime.offload.kv or whole >= 1.0:
+        return host
+    return min(on_device, host * (1.0 - whole) / whole) if whole > 0.0 else on_device
 
 
 def _stage_layers(count: int, pp: int) -> float:

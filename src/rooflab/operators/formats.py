@@ -84,6 +84,8 @@ def _formats(model: Model, device: Device, asked: Formats, engine: str) -> StepF
     weights = dtype(stored) if split_checkpoint else named
     if engine == "llamacpp" and split_checkpoint and experts.name == "mxfp4" and weights.bits >= 16:
         weights = dtype("q8_0")  # files of llama.cpp keep the rest so (gpt-oss-20b-mxfp4.gguf: 12.1 GB)
+    if engine == "llamacpp":
+        weights, experts = _in_gguf(weights), _in_gguf(experts)
     given = dtype(asked.activations) if asked.activations else None
 
     def fed(one: DType) -> DType:
@@ -95,6 +97,8 @@ def _formats(model: Model, device: Device, asked: Formats, engine: str) -> StepF
         kv = dtype("fp8")
     else:
         kv = dtype(model.kv_dtype) if model.kv_dtype else plain
+    if engine == "llamacpp":
+        kv = _in_gguf(kv)
     return StepFormats(
         weights=weights,
         activations=fed(weights),
@@ -105,6 +109,14 @@ def _formats(model: Model, device: Device, asked: Formats, engine: str) -> StepF
         head=weights if weights.everywhere else dtype(model.head_dtype) if model.head_dtype and as_stored else plain,
         others=tuple((name, dtype(name), fed(dtype(name))) for name in _others(model)) if as_stored else (),
     )
+
+
+def _in_gguf(one: DType) -> DType:
+    """The format that llama.cpp converts one to which its files do not have: 8 bits with a scale for each 32 elements,
+    or 4 bits (Q4_K_M)."""
+    if one.everywhere or one.bits >= 16 or one.name == "mxfp4":
+        return one
+    return dtype("q4_k_m" if one.element_bits <= 4 else "q8_0")
 
 
 def _others(model: Model) -> list[str]:

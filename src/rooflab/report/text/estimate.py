@@ -186,7 +186,10 @@ def _memory(estimate: Estimate) -> str:
     length, cross = resident_tokens(s.model, s.workload)
     one = size(memory.sequence_bytes(np.array([length]), cross))
     unused = size(total - float(memory.capacity_bytes[0]))
-    parts += [f"{size(used)} cache in use ({one} a sequence of {length:,.0f})", f"{size(room - used)} free for more"]
+    off = s.deployment.runtime.offload
+    there = " in the host's memory" if off is not None and (off.kv or off.gpu_layers == 0) else ""
+    parts += [f"{size(used)} cache in use{there} ({one} a sequence of {length:,.0f})"]
+    parts += [f"{size(room - used)} free for more"]
     return (
         f"per device {size(total)}: "
         + ", ".join(parts)
