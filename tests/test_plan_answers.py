@@ -135,10 +135,10 @@ def test_a_card_at_home_runs_four_bits_before_half_on_the_cpu() -> None:
 
 
 def test_a_first_choice_in_doubt_is_simulated_until_there_is_none() -> None:
-    assert not Proof(10, 10, {}, {}, over=0.7, farthest=0.8).doubtful
-    assert Proof(10, 10, {}, {}, over=0.8, farthest=0.95).doubtful
-    assert Proof(10, 9, {}, {}, over=0.5, farthest=1.2).doubtful
-    assert not Proof(10, 8, {}, {}, over=0.5, farthest=1.2).doubtful
+    assert not Proof(10, 10, {}, {}, over=0.7, reach=0.9).doubtful
+    assert Proof(10, 10, {}, {}, over=0.8, reach=1.1).doubtful
+    assert Proof(10, 9, {}, {}, over=0.5, reach=1.9).doubtful
+    assert not Proof(10, 8, {}, {}, over=0.5, reach=1.9).doubtful
     assert Proof(30, 29, {}, {}).holds
     assert not Proof(30, 28, {}, {}).holds
     close = rl.plan(replace(CHAT_SLOW, slo=rl.load({**CHAT, "slo": {"tpot_p99": "26 ms"}}).slo), top=1)

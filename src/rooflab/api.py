@@ -57,10 +57,20 @@ def simulate(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any
 def plan(scenario: str | Path | Mapping[str, Any] | Scenario, **options: Any) -> Plan:
     """The best deployments for a scenario, of every engine that serves it where it names none, each simulated before it
     is called a choice (`prove=False`: by the closed form alone); options are those of `rooflab.planner.search.plan`.
+
+    `space` names what is tried beside them, of "pools", "speculation", "offload" and "all": what holds is in `beside`.
     """
     from rooflab.planner.search import plan as solve
 
-    found = solve(load(scenario), **({"prove": True} | options))
+    asked, names = load(scenario), tuple(options.pop("space", ()))
+    if names:
+        from rooflab.planner.beside import plan_beside, spaces_of
+
+        names = spaces_of(names, asked)
+        found = plan_beside(asked, solve(asked, **({"prove": True} | options)), names)
+        found = replace(found, beside=_told(found.beside))
+    else:
+        found = solve(asked, **({"prove": True} | options))
     return replace(found, choices=_told(found.choices), by_devices=_told(found.by_devices), front=_told(found.front))
 
 

@@ -7,12 +7,14 @@ arguments"; llama.cpp "llama-server".  A command starts one engine; lines that b
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Callable
 from typing import Final
 
 from rooflab.errors import InputError, unknown
 from rooflab.launch.label import split_label
+from rooflab.launch.pools import BOOTSTRAP, members, router, started
 from rooflab.memory.account import account
 from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.scenario.deployment import Deployment
@@ -22,6 +24,8 @@ from rooflab.scenario.scenario import Scenario
 __all__ = ["EMITTERS", "arguments", "context_length", "hosts_per_engine", "launch_command"]
 
 _PORT: Final = 8000
+_DRAFT: Final = "DRAFT-MODEL"
+_DRAFT_NOTE: Final = f"put the draft head's name (EAGLE-3, trained for this model) in place of {_DRAFT}"
 
 
 def launch_command(scenario: Scenario, engine: str | None = None) -> str:
@@ -30,11 +34,38 @@ def launch_command(scenario: Scenario, engine: str | None = None) -> str:
     `engine`: "vllm", "sglang", "trtllm" or "llamacpp"; the deployment's own by default.  Raises InputError for others.
     """
     engine = _engine(scenario, engine)
+    if scenario.deployment.cluster.pools:
+        return _pools_command(scenario, engine)
     words, files, notes = EMITTERS[engine](scenario)
     lines = [f"# {note}" for note in _notes(scenario, engine) + notes]
     for name, content in files.items():
         lines += [f"cat > {name} <<'EOF'", content.rstrip(), "EOF"]
     return "\n".join([*lines, _wrapped(words)])
+
+
+def _pools_command(scenario: Scenario, engine: str) -> str:
+    """A script that starts every engine of the pools in the background, and what clients talk to."""
+    if engine != scenario.deployment.runtime.engine:
+        raise InputError(f"these pools are of {ENGINES[scenario.deployment.runtime.engine]}", "--emit")
+    placed = members(scenario)
+    alone = placed[-1].host == 0
+    lines = [] if alone else ["# run each on its host, and put the hosts' names in place of HOST0, HOST1, ..."]
+    for member in placed:
+        words, _, notes = EMITTERS[engine](member.scenario)
+        environment, words = started(member, words, alone=alone)
+        where = "" if alone else f" of {member.address}"
+        lines += [f"# {note}" for note in (f"{member.words}{where}", *notes)]
+        before = [f"{key}={value} \\" for key, value in environment.items()]
+        lines += [*before, f"{_wrapped(words)} &"]
+    hosts = [(m, "127.0.0.1" if alone else m.address) for m in placed]
+    front = router(
+        engine,
+        [(host, m.port, BOOTSTRAP + m.number) for m, host in hosts if m.role == "prefill"],
+        [(host, m.port) for m, host in hosts if m.role == "decode"],
+        port=_PORT,
+    )
+    lines.append(f"# clients talk to port {_PORT}" + ("; in a clone of vLLM" if engine == "vllm" else ""))
+    return "\n".join([*lines, _wrapped(front)])
 
 
 def arguments(scenario: Scenario, engine: str | None = None) -> tuple[list[str], dict[str, str]]:
@@ -138,12 +169,42 @@ def _vllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     words += [] if d.limits.prefix_caching else ["--no-enable-prefix-caching"]
     words += [] if d.runtime.cuda_graphs else ["--enforce-eager"]
     if d.runtime.speculation is not None:
-        draft = {"method": "mtp"} if s.model.mtp_layers else {"model": "DRAFT-MODEL"}
-        notes += [] if s.model.mtp_layers else ["put the draft model's name in place of DRAFT-MODEL"]
+        draft, more = _vllm_drafts(s)
+        notes += more
         words += ["--speculative-config", json.dumps(draft | {"num_speculative_tokens": d.runtime.speculation.tokens})]
+    words += _vllm_host_memory(s)
     if hosts_per_engine(s) > 1:
         words += ["--distributed-executor-backend", "ray"] if d.split.dp == 1 else ["--data-parallel-backend", "ray"]
     return words, {}, notes
+
+
+def _vllm_drafts(s: Scenario) -> tuple[dict[str, object], list[str]]:
+    """Who drafts, for ``--speculative-config``, and what is left to fill in."""
+    if _by_ngrams(s.deployment):
+        return {"method": "ngram", "prompt_lookup_max": 4}, []
+    if s.model.mtp_layers:
+        return {"method": "mtp"}, []
+    return {"model": _DRAFT}, [_DRAFT_NOTE]
+
+
+def _vllm_host_memory(s: Scenario) -> list[str]:
+    """Flags for what lies in the host's memory, in GiB: evicted cache of all ranks, weights of each."""
+    d = s.deployment
+    words = []
+    if d.cluster.kv_tiers.host_bytes:
+        words += ["--kv-offloading-backend", "native", "--kv-offloading-size", _gib(d.cluster.kv_tiers.host_bytes)]
+    if d.runtime.offload is not None and d.runtime.offload.weights is not None:
+        resident = account(s.model, s.hardware, [d.changed(offload=None)])
+        words += ["--cpu-offload-gb", _gib(float(resident.weights_bytes[0]))]
+    return words
+
+
+def _gib(size_bytes: float) -> str:
+    return str(max(math.ceil(size_bytes / 2**30), 1))
+
+
+def _by_ngrams(d: Deployment) -> bool:
+    return d.runtime.speculation is not None and d.runtime.speculation.method == "ngram"
 
 
 def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
@@ -162,24 +223,30 @@ def _sglang(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
     words += [*_given("--context-length", context_length(s)), "--mem-fraction-static", f"{_static_fraction(s):.2f}"]
     words += [] if d.limits.prefix_caching else ["--disable-radix-cache"]
     words += [] if d.runtime.cuda_graphs else ["--disable-cuda-graph"]
-    if d.runtime.speculation is not None:
-        k = d.runtime.speculation.tokens
-        words += [
-            "--speculative-algorithm",
-            "EAGLE",
-            "--speculative-num-steps",
-            str(k),
-            "--speculative-eagle-topk",
-            "1",
-        ]
-        words += ["--speculative-num-draft-tokens", str(k + 1)]
-        if not s.model.mtp_layers:
-            words += ["--speculative-draft-model-path", "DRAFT-MODEL"]
-            notes.append("put the draft model's name in place of DRAFT-MODEL")
+    drafts, more = _sglang_drafts(s)
+    words, notes = words + drafts, notes + more
+    if d.cluster.kv_tiers.host_bytes:
+        each = d.cluster.kv_tiers.host_bytes / d.split.devices_per_replica  # of a rank, in GB
+        words += ["--enable-hierarchical-cache", "--hicache-size", str(max(int(each / 1e9), 1))]
     if hosts_per_engine(s) > 1:
         words += ["--nnodes", str(hosts_per_engine(s)), "--node-rank", "0", "--dist-init-addr", "HOST0:5000"]
         notes.append("run it on every host with its own --node-rank; HOST0 is the first one's address")
     return words, {}, notes
+
+
+def _sglang_drafts(s: Scenario) -> tuple[list[str], list[str]]:
+    """Flags for who drafts, and what is left to fill in."""
+    if s.deployment.runtime.speculation is None:
+        return [], []
+    k = s.deployment.runtime.speculation.tokens
+    if _by_ngrams(s.deployment):
+        return ["--speculative-algorithm", "NGRAM", "--speculative-num-draft-tokens", str(k + 1)], []
+    words = ["--speculative-algorithm", "EAGLE" if s.model.mtp_layers else "EAGLE3"]
+    words += ["--speculative-num-steps", str(k), "--speculative-eagle-topk", "1"]
+    words += ["--speculative-num-draft-tokens", str(k + 1)]
+    if s.model.mtp_layers:
+        return words, []
+    return [*words, "--speculative-draft-model-path", _DRAFT], [_DRAFT_NOTE]
 
 
 def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
@@ -209,20 +276,22 @@ def _trtllm(s: Scenario) -> tuple[list[str], dict[str, str], list[str]]:
         options |= {"batch_wait_timeout_iters": d.limits.batch_wait_steps, "batch_wait_max_tokens_ratio": 0.9}
     notes = []
     if d.runtime.speculation is not None:
-        options["speculative_config"] = {
-            "decoding_type": "MTP",
-            "num_nextn_predict_layers": d.runtime.speculation.tokens,
-        }
-        notes += (
-            []
-            if s.model.mtp_layers
-            else ["the model has no multi-token-prediction layers; give a draft model in speculative_config"]
-        )
+        options["speculative_config"], more = _trtllm_drafts(s, d.runtime.speculation.tokens)
+        notes += more
     asked = _asked_weights(s)
     if asked is not None:
         notes.append(f"needs a checkpoint of {s.model.served_name} quantised to {asked}; put its name in place")
     words += ["--extra_llm_api_options", "trtllm.yaml"]
     return words, {"trtllm.yaml": yaml.safe_dump(options, sort_keys=False)}, notes
+
+
+def _trtllm_drafts(s: Scenario, tokens: int) -> tuple[dict[str, object], list[str]]:
+    """Who drafts, as ``speculative_config`` says it, and what is left to fill in."""
+    if _by_ngrams(s.deployment):
+        return {"decoding_type": "NGram", "max_draft_len": tokens, "max_matching_ngram_size": 4}, []
+    if s.model.mtp_layers:
+        return {"decoding_type": "MTP", "num_nextn_predict_layers": tokens}, []
+    return {"decoding_type": "Eagle3", "max_draft_len": tokens, "speculative_model": _DRAFT}, [_DRAFT_NOTE]
 
 
 _GGUF: Final = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rooflab.errors import InputError
 from rooflab.launch.command import arguments, hosts_per_engine
+from rooflab.launch.pools import BOOTSTRAP, PROXY, members, role_flags, router
 from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 
@@ -38,10 +39,13 @@ def kubernetes(scenario: Scenario) -> str:
     """The manifest (YAML documents) that runs every replica of a completed scenario.
 
     A Deployment with `replicas` pods of one engine each and a Service on port 8000; where an engine spans hosts, a
-    LeaderWorkerSet (vLLM only).  Raises InputError for devices without a device plugin.
+    LeaderWorkerSet (vLLM only); for pools a StatefulSet each and a router.  Raises InputError for devices without a
+    device plugin.
     """
     import yaml
 
+    if scenario.deployment.cluster.pools:
+        return yaml.safe_dump_all(json.loads(json.dumps(_pools(scenario))), sort_keys=False, width=1000)
     engine = scenario.deployment.runtime.engine
     words, files = arguments(scenario)
     name = _name(scenario)
@@ -74,16 +78,65 @@ def kubernetes(scenario: Scenario) -> str:
             }
         )
     selector = labels | ({"role": "leader"} if hosts > 1 else {})
-    documents.append(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": name, "labels": labels},
-            "spec": {"selector": selector, "ports": [{"name": "http", "port": _PORT, "targetPort": _PORT}]},
-        }
-    )
+    documents.append(_service(name, labels, selector, headless=False))
     copies = json.loads(json.dumps(documents))  # shared parts would come out as YAML anchors
     return yaml.safe_dump_all(copies, sort_keys=False, width=1000)
+
+
+def _pools(scenario: Scenario) -> list[dict[str, Any]]:
+    """A StatefulSet for each pool, whose pods have names that a router can list, and the router with its Service."""
+    engine, name = scenario.deployment.runtime.engine, _name(scenario)
+    placed = members(scenario)
+    documents: list[dict[str, Any]] = []
+    pods: dict[str, list[str]] = {"prefill": [], "decode": []}
+    for role in pods:
+        own = [m for m in placed if m.role == role]
+        labels, pool = {"app": name, "role": role}, f"{name}-{role}"
+        words, _ = arguments(own[0].scenario)
+        words += role_flags(engine, role)
+        words += ["--disaggregation-bootstrap-port", str(BOOTSTRAP)] if engine == "sglang" and role == "prefill" else []
+        pod = _pod(own[0].scenario, pool, words, {}, own[0].scenario.deployment.split.devices_per_replica)
+        if engine == "vllm":
+            address = {"name": "VLLM_NIXL_SIDE_CHANNEL_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+            pod["containers"][0]["env"].append(address)
+        spec = {
+            "serviceName": pool, "replicas": len(own), "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod},
+        }  # fmt: skip
+        documents.append(
+            {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": pool, "labels": labels}, "spec": spec}
+        )
+        documents.append(_service(pool, labels, labels, headless=True))
+        pods[role] = [f"{pool}-{i}.{pool}" for i in range(len(own))]
+    return [*documents, *_router(scenario, name, pods)]
+
+
+def _router(scenario: Scenario, name: str, pods: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """What clients talk to: a Deployment of one pod without a device, and its Service."""
+    engine, labels = scenario.deployment.runtime.engine, {"app": name, "role": "router"}
+    prefill = [(host, _PORT, BOOTSTRAP) for host in pods["prefill"]]
+    words = router(engine, prefill, [(host, _PORT) for host in pods["decode"]], port=_PORT)
+    if engine == "vllm":
+        script = "https://raw.githubusercontent.com/vllm-project/vllm/main/" + PROXY
+        words = ["sh", "-c", f"curl -sSLo proxy.py {script} && python3 proxy.py {shlex.join(words[2:])}"]
+    container = {
+        "name": "router", "image": _image(scenario), "command": words, "ports": [{"containerPort": _PORT}],
+    }  # fmt: skip
+    spec = {
+        "replicas": 1, "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+    }  # fmt: skip
+    deployment = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"{name}-router", "labels": labels},
+        "spec": spec,
+    }  # fmt: skip
+    return [deployment, _service(name, {"app": name}, labels, headless=False)]
+
+
+def _service(name: str, labels: dict[str, str], selector: dict[str, str], *, headless: bool) -> dict[str, Any]:
+    spec: dict[str, Any] = {"clusterIP": "None", "publishNotReadyAddresses": True} if headless else {}
+    spec |= {"selector": selector, "ports": [{"name": "http", "port": _PORT, "targetPort": _PORT}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
 def _name(scenario: Scenario) -> str:
@@ -106,11 +159,10 @@ def _resource(scenario: Scenario) -> str | None:
 
 def _pod(scenario: Scenario, name: str, words: list[str], files: dict[str, str], devices: int) -> dict[str, Any]:
     engine = scenario.deployment.runtime.engine
-    images = _ROCM_IMAGES if scenario.hardware.device.vendor.lower() == "amd" and engine in _ROCM_IMAGES else _IMAGES
     where = {f: f"/etc/rooflab/{f}" for f in files}
     container: dict[str, Any] = {
         "name": engine,
-        "image": images[engine],
+        "image": _image(scenario),
         "command": [where.get(word, word) for word in _listening(engine, words)],
         "ports": [{"containerPort": _PORT}],
         "env": [
@@ -127,6 +179,12 @@ def _pod(scenario: Scenario, name: str, words: list[str], files: dict[str, str],
         container["volumeMounts"].append({"name": "config", "mountPath": "/etc/rooflab"})
         volumes.append({"name": "config", "configMap": {"name": name}})
     return {"containers": [container], "volumes": volumes}
+
+
+def _image(scenario: Scenario) -> str:
+    engine = scenario.deployment.runtime.engine
+    images = _ROCM_IMAGES if scenario.hardware.device.vendor.lower() == "amd" and engine in _ROCM_IMAGES else _IMAGES
+    return images[engine]
 
 
 def _listening(engine: str, words: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.model import Model
 from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
-from rooflab.units import format_seconds, significant
+from rooflab.units import format_quantity, format_seconds, significant
 
 __all__ = [
     "SCHEDULING",
@@ -40,18 +40,26 @@ SEARCHED: Final = (
 def deployment_label(scenario: Scenario) -> str:
     """Engine, formats, split, replicas and limits: ``vLLM fp8 TP4 × 2  256 seqs  chunk 2k``."""
     d = scenario.deployment
+    if d.cluster.pools:
+        return pools_label(scenario)
     parts = [f"{ENGINES.get(d.runtime.engine, d.runtime.engine)} {formats_label(scenario)} {split_label(d)}"]
     if scenario.model.kind == "decoder":
         parts.append(f"{d.limits.max_num_seqs} {'seq' if d.limits.max_num_seqs == 1 else 'seqs'}")
     if scenario.model.kind == "decoder" and d.runtime.engine in SCHEDULING:
         parts.append(f"chunk {_kilo(d.limits.max_num_batched_tokens)}" if d.limits.chunked_prefill else "whole prompts")
     parts += [words] if (words := host_words(d, scenario.model)) else []
+    if (drafts := d.runtime.speculation) is not None:
+        parts.append(f"{drafts.tokens} {'n-gram' if drafts.method == 'ngram' else 'drafted'}")
+    if d.cluster.kv_tiers.host_bytes:
+        parts.append(f"{format_quantity(d.cluster.kv_tiers.host_bytes, 'B')} of cache in host memory")
     return "  ".join(parts)
 
 
 def host_words(d: Deployment, model: Model) -> str:
     """What the CPU computes: ``experts of 24 of 36 layers on the CPU``; empty where it computes nothing."""
     offload = d.runtime.offload
+    if offload is not None and offload.weights is not None:
+        return f"weights in {offload.weights}"
     if offload is None or not offload.computes:
         return ""
     words = []

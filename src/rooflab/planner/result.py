@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rooflab.deploy.pools import pool_parts
 from rooflab.estimator.serving.answer import Estimate
 from rooflab.launch.label import SEARCHED, deployment_label
 from rooflab.planner.objective import Objective
@@ -15,7 +16,7 @@ from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 from rooflab.scenario.write import written, written_deployment
 
-__all__ = ["Choice", "Limit", "Plan", "Point", "Rejected", "Shift", "Violation"]
+__all__ = ["Assumed", "Beside", "Choice", "Limit", "Plan", "Point", "Proposed", "Rejected", "Shift", "Violation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,65 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumed:
+    """What a choice rests on that nobody has measured here: a value with its range and source, the same deployment at
+    both ends of the range, and what simulations say there (NaN: not tried)."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    source: str
+    low_deployment: Deployment
+    high_deployment: Deployment
+    objective_low: float = math.nan
+    objective_high: float = math.nan
+    holds_low: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "name": self.name, "value": self.value, "low": self.low, "high": self.high, "source": self.source,
+            "objective_low": _plain(self.objective_low), "objective_high": _plain(self.objective_high),
+            "holds_low": self.holds_low,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A deployment of another space in closed form, with what it assumes; of each `kind` the best one that holds is
+    kept (empty: the best few of all such)."""
+
+    estimate: Estimate
+    assumed: Assumed | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Why a choice stands behind a plan's own: the `space` that it is of, the `gain` in the objective over the first
+    choice (above 1: better; NaN without one), and what it assumes."""
+
+    space: str
+    gain: float
+    assumed: Assumed | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "space": self.space,
+            "gain": _plain(self.gain),
+            "assumed": None if self.assumed is None else self.assumed.record(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """A deployment that meets the targets, with its metrics.
 
     `rank` from 1; `quality` says whether the model's answers are the checkpoint's; `why` holds computed comparisons,
     `change` what would have to change for it to break or to win; `proof` what simulations of it say (None: none were
-    run).
+    run); `beside` the other space that it is of (None: the plan's own).
     """
 
     rank: int
@@ -46,6 +100,7 @@ class Choice:
     why: tuple[str, ...] = ()
     change: tuple[str, ...] = ()
     proof: Proof | None = None
+    beside: Beside | None = None
 
     @property
     def scenario(self) -> Scenario:
@@ -77,7 +132,9 @@ class Choice:
 
     @property
     def devices(self) -> int:
-        """Devices in use."""
+        """Devices in use, those of all pools."""
+        if self.deployment.cluster.pools:
+            return sum(d.devices for _, _, d in pool_parts(self.scenario))
         return self.deployment.devices
 
     @property
@@ -100,7 +157,8 @@ class Choice:
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""
         own = self.deployment.flat()
-        chosen = {name: own[name] for name in SEARCHED if own[name] is not None}
+        searched = () if self.deployment.cluster.pools else SEARCHED
+        chosen = {name: own[name] for name in searched if own[name] is not None}
         return {
             "rank": self.rank,
             "label": self.label,
@@ -111,7 +169,7 @@ class Choice:
             "change": list(self.change),
             "metrics": self.estimate.record(),
             "proof": None if self.proof is None else self.proof.record(),
-        }
+        } | ({} if self.beside is None else self.beside.record())
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +222,8 @@ class Plan:
     """Ranked `choices` (best first; empty when nothing meets the targets), and everything that explains them.
 
     `by_devices`: the best choice for each number of devices; `front`: choices that no other beats in both cost and
-    latency; `latency_metric` is the latency of front and `points`; `message` is the answer in a sentence.
+    latency; `latency_metric` is the latency of front and `points`; `message` is the answer in a sentence. `beside`:
+    what holds of the other `spaces` that were asked for, numbered behind the choices.
     """
 
     scenario: Scenario
@@ -181,6 +240,13 @@ class Plan:
     feasible: int
     message: str
     price_source: str
+    beside: tuple[Choice, ...] = ()
+    spaces: tuple[str, ...] = ()
+
+    @property
+    def ranked(self) -> tuple[Choice, ...]:
+        """The choices and what stands beside them, by number."""
+        return self.choices + self.beside
 
     @property
     def best(self) -> Choice | None:
@@ -194,7 +260,7 @@ class Plan:
             "objective": self.objective.metric,
             "considered": self.considered,
             "feasible": self.feasible,
-            "choices": [c.record() for c in self.choices],
+            "choices": [c.record() for c in self.ranked],
             "by_devices": [c.record() for c in self.by_devices],
             "front": [c.record() for c in self.front],
             "rejected": [_rejected(r) for r in self.rejected],

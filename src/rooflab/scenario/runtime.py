@@ -42,12 +42,14 @@ class Speculation:
     """Speculative decoding: `tokens` drafted a step, each accepted with probability `acceptance` while all before it
     were.
 
-    `draft_share`: time of drafting one token over a plain decode step of the target.
+    `draft_share`: time of drafting one token over a plain decode step of the target. `method`: a "model" drafts (the
+    target's own layers for further tokens where it has them), or "ngram": what followed the same words before.
     """
 
     tokens: int
     acceptance: float
     draft_share: float = 0.05
+    method: Literal["model", "ngram"] = "model"
 
     @property
     def tokens_per_step(self) -> float:
@@ -103,6 +105,7 @@ def _speculation(value: Any, where: str) -> Speculation:
         "tokens": fields.at_least(1),
         "acceptance": fields.number(0, 1),
         "draft_share": fields.number(0),
+        "method": fields.choice("model", "ngram"),
     }
     for key in ("tokens", "acceptance"):
         if not isinstance(value, Mapping) or key not in value:

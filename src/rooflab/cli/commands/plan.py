@@ -13,7 +13,6 @@ from rooflab.cli.scenario_options import Given, ScenarioCommand, output_options,
 from rooflab.errors import InputError
 
 if TYPE_CHECKING:
-    from rooflab.planner.pools import Pooled
     from rooflab.planner.result import Choice, Plan
     from rooflab.planner.techniques import Option
     from rooflab.scenario.scenario import Scenario
@@ -51,7 +50,7 @@ __all__ = ["command"]
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Which ranked choice --emit writes; of a plan's file without a search.",
+    help="Which numbered row --emit and --html launch; of a plan's file without a search.",
 )
 @click.option("--out", metavar="FILE.json", help="Keep the plan: every command takes it, with --choice N.")
 @click.option(
@@ -71,7 +70,8 @@ __all__ = ["command"]
     "--space",
     metavar="NAME",
     multiple=True,
-    help="Also plan with: pools (prompts and answers on engines of their own).",
+    help="Also plan with: pools (prompts and answers on engines of their own), speculation (drafted tokens), "
+    "offload (memory of the host), all.",
 )
 @click.option("--html", metavar="FILE", help="Also write the plan as one page with charts.")
 @output_options
@@ -109,7 +109,8 @@ def command(
         saver.refuse("a plan's file is read and nothing is planned")
         click.echo(_launch(_completed(replace(given, choice=choice)), emit))
         return 0
-    scenario = _in_space(given.scenario(), space)
+    scenario = given.scenario()
+    space = _spaces(scenario, space)
     saver.begin("plan", scenario)
     with given.located():
         plan: Plan = search(
@@ -122,23 +123,23 @@ def command(
             top=top,
             limit=limit,
             prove=prove,
+            space=space,
         )
     options = _options(plan, scenario, max_quality_loss) if techniques or max_quality_loss is not None else []
-    pools = _pools(plan, scenario) if space else None
-    _write(plan, scenario, html, out)
-    if emit is not None and plan.best is not None:
-        click.echo(_launch(_chosen(plan, choice).scenario, emit))
+    chosen = _chosen(plan, choice) if plan.ranked else None
+    _write(plan, scenario, html, out, chosen)
+    if emit is not None and chosen is not None:
+        click.echo(_launch(chosen.scenario, emit))
     elif as_json:
-        click.echo(json.dumps(_record(plan, scenario, options, pools), allow_nan=False))
+        click.echo(json.dumps(_record(plan, scenario, options), allow_nan=False))
     else:
-        _show(plan, out, options, pools, quiet=quiet)
-    return saver.end(lambda: _record(plan, scenario, options, pools), int(plan.best is None))
+        _show(plan, scenario, out, options, chosen, quiet=quiet)
+    return saver.end(lambda: _record(plan, scenario, options), int(chosen is None))
 
 
-def _record(plan: Plan, scenario: Scenario, options: list[Option], pools: list[Pooled] | None) -> dict[str, object]:
+def _record(plan: Plan, scenario: Scenario, options: list[Option]) -> dict[str, object]:
     more = {"techniques": [o.record() for o in options]} if options else {}
-    beside = {} if pools is None else {"pools": [p.record() for p in pools]}
-    return plan.file(scenario) | more | beside
+    return plan.file(scenario) | more
 
 
 def _check(out: str | None, emit: str | None) -> None:
@@ -153,19 +154,13 @@ def _check(out: str | None, emit: str | None) -> None:
             raise unknown("engine with a launch command", emit, [*EMITTERS, "kubernetes"], "--emit")
 
 
-def _in_space(scenario: Scenario, space: tuple[str, ...]) -> Scenario:
-    """The scenario, if it can be planned with what is asked for beside the plan's own dimensions."""
-    if space:
-        from rooflab.planner.pools import check_space
+def _spaces(scenario: Scenario, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The spaces that are asked for, refused before a plan is made where they are of no use to the scenario."""
+    if not names:
+        return ()
+    from rooflab.planner.beside import spaces_of
 
-        check_space(space, scenario)
-    return scenario
-
-
-def _pools(plan: Plan, scenario: Scenario) -> list[Pooled]:
-    from rooflab.planner.pools import plan_with_pools
-
-    return plan_with_pools(scenario, plan)
+    return spaces_of(names, scenario)
 
 
 def _options(plan: Plan, scenario: Scenario, most: float | None) -> list[Option]:
@@ -176,12 +171,12 @@ def _options(plan: Plan, scenario: Scenario, most: float | None) -> list[Option]
     return plan_with_techniques(scenario, max_quality_loss=most, **{direction: plan.objective.metric})
 
 
-def _write(plan: Plan, scenario: Scenario, html: str | None, out: str | None) -> None:
+def _write(plan: Plan, scenario: Scenario, html: str | None, out: str | None, chosen: Choice | None) -> None:
     """The files that were asked for."""
     if html is not None:
         from rooflab.report.pages.plan import write_plan_page
 
-        write_plan_page(plan, html)
+        write_plan_page(plan, html, chosen)
     if out is not None:
         from rooflab.files import write_text
 
@@ -189,9 +184,9 @@ def _write(plan: Plan, scenario: Scenario, html: str | None, out: str | None) ->
 
 
 def _chosen(plan: Plan, rank: int) -> Choice:
-    if rank > len(plan.choices):
-        raise InputError(f"{rank} is not among the {len(plan.choices)} ranked choices", "--choice")
-    return plan.choices[rank - 1]
+    if rank > len(plan.ranked):
+        raise InputError(f"{rank} is not among the {len(plan.ranked)} ranked choices", "--choice")
+    return plan.ranked[rank - 1]
 
 
 def _kept(given: Given) -> bool:
@@ -225,37 +220,44 @@ def _launch(scenario: Scenario, engine: str) -> str:
 
 
 def _show(
-    plan: Plan, out: str | None, options: list[Option], pools: list[Pooled] | None, *, quiet: bool
-) -> None:  # fmt: skip
+    plan: Plan, scenario: Scenario, out: str | None, options: list[Option], chosen: Choice | None, *, quiet: bool
+) -> None:
     from rooflab.report.text.console import console
-    from rooflab.report.text.plan import show_plan
+    from rooflab.report.text.plan import show_beside, show_plan
 
     show_plan(plan, console())
-    if plan.best is not None and not quiet:
+    if plan.spaces:
+        show_beside(plan, console())
+    if chosen is not None and not quiet:
         from rooflab.launch.command import EMITTERS
 
-        if plan.best.deployment.runtime.engine in EMITTERS:
+        if chosen.deployment.runtime.engine in EMITTERS:
             click.echo()
-            click.echo(plan.best.launch_command())
+            click.echo(chosen.launch_command())
         click.echo()
-        click.echo(f"Next    {_next(out)}")
+        click.echo(f"Next    {_next(out, chosen.rank)}")
+    if chosen is None and (untried := _untried(plan, scenario)):
+        click.echo(f"\nNot tried: {', '.join(untried)} (--space {untried[0] if len(untried) == 1 else 'all'})")
     if options:
         from rooflab.report.text.papers import show_options
 
         show_options(options)
-    if pools is not None:
-        from rooflab.report.text.plan import show_pools
-
-        show_pools(pools, plan, console())
 
 
-def _next(out: str | None) -> str:
+def _untried(plan: Plan, scenario: Scenario) -> tuple[str, ...]:
+    """Spaces that the scenario can be planned in and was not."""
+    from rooflab.planner.beside import check_spaces
+
+    return tuple(name for name in check_spaces(scenario) if name not in plan.spaces)
+
+
+def _next(out: str | None, rank: int) -> str:
     if out is None:
         return (
-            "the same with --out plan.json, then rooflab simulate plan.json --choice 1     --emit kubernetes     "
+            f"the same with --out plan.json, then rooflab simulate plan.json --choice {rank}     --emit kubernetes     "
             "--html plan.html"
         )
     return (
-        f"rooflab simulate {out} --choice 1     rooflab estimate {out} --choice 1 --breakdown     "
-        f"rooflab plan {out} --choice 1 --emit kubernetes"
+        f"rooflab simulate {out} --choice {rank}     rooflab estimate {out} --choice {rank} --breakdown     "
+        f"rooflab plan {out} --choice {rank} --emit kubernetes"
     )

@@ -13,7 +13,7 @@ from rooflab.costs.engine_constants import engine_overhead
 from rooflab.errors import RooflabError
 from rooflab.evidence.intervals.intervals import intervals
 from rooflab.files import write_text
-from rooflab.launch.label import bound_name, sentence, split_label
+from rooflab.launch.label import bound_name, sentence
 from rooflab.metrics.registry import METRICS
 from rooflab.planner.result import Choice, Plan, Shift
 from rooflab.report.pages.parts import Answer, Cell, Column, Row, Table, Tile, table
@@ -45,14 +45,15 @@ _TRAFFIC: Final = {
 }
 
 
-def write_plan_page(plan: Plan, path: str | Path) -> None:
-    """Write the page to `path`, whole or not at all."""
-    write_text(path, plan_page(plan))
+def write_plan_page(plan: Plan, path: str | Path, chosen: Choice | None = None) -> None:
+    """Write the page to `path`, whole or not at all; it launches `chosen` (None: the first)."""
+    write_text(path, plan_page(plan, chosen))
 
 
-def plan_page(plan: Plan) -> str:
+def plan_page(plan: Plan, chosen: Choice | None = None) -> str:
     """The page as text."""
     s, best = plan.scenario, plan.best
+    launched = chosen or best
     wanted = targets_words(s)
     of_best: dict[str, Any] = dict.fromkeys(("tiles", "why", "step", "memory", "choices", "commands", "launched"))
     if best is not None:
@@ -61,9 +62,12 @@ def plan_page(plan: Plan) -> str:
             "why": [*best.why, *best.change],
             "step": [step_card(best.estimate), roofline_card(best.estimate)],
             "memory": memory_card(plan),
+        }
+    if launched is not None:
+        of_best |= {
             "choices": _choices(plan),
-            "commands": list(_commands(best)),
-            "launched": split_label(best.deployment),
+            "commands": list(_commands(launched)),
+            "launched": f"{launched.rank}: {sentence(launched.label)}",
         }
     return render(
         "plan.html.j2",
@@ -141,13 +145,13 @@ def _choices(plan: Plan) -> Table:
     columns = [(n, t) for n, t in _COLUMNS if n not in hidden]
     source = {name: _source(plan, name) for name, _ in columns}
     seen: dict[object, Choice] = {}
-    for c in (*plan.choices, *plan.by_devices, *plan.front):
+    for c in (*plan.ranked, *plan.by_devices, *plan.front):
         seen.setdefault(c.deployment, c)
     rows = []
     for c in seen.values():
         figures = [(name, float(c.seen[name])) for name, _ in columns]
         cells = [
-            Cell(_short(c)),
+            Cell(sentence(c.label) if c.beside is None else f"{sentence(c.label)} ({c.beside.space})"),
             Cell(str(c.devices), c.devices),
             *(Cell(_text(name, value), value, source[name]) for name, value in figures),
             Cell(c.estimate.bottleneck),
@@ -156,12 +160,6 @@ def _choices(plan: Plan) -> Table:
         rows.append(Row(cells, strong=plan.best is not None and c.deployment == plan.best.deployment))
     names = [Column("deployment"), Column("GPUs"), *(Column(text) for _, text in columns)]
     return Table([*names, Column("bound by", text=True), Column("quality", text=True)], rows, dense=True)
-
-
-def _short(c: Choice) -> str:
-    """The label without the engine, which all choices share."""
-    engine = ENGINES.get(c.deployment.runtime.engine, c.deployment.runtime.engine)
-    return sentence(c.label.removeprefix(engine).strip())
 
 
 def _source(plan: Plan, name: str) -> str:

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from rooflab.planner.pools import Pooled
 
-__all__ = ["show_plan", "show_pools"]
+__all__ = ["show_beside", "show_plan"]
 
 _LEFT_OUT = 4
 
@@ -97,29 +96,60 @@ def _ranking(plan: Plan) -> Table:
     return table
 
 
-def show_pools(pools: Sequence[Pooled], plan: Plan, out: Console) -> None:
-    """Print pools for prompts and for answers that hold, beside the plan's first choice."""
+_SPACES = {
+    "pools": "prompts and answers on engines of their own",
+    "speculation": "drafted tokens, of which a share is assumed to be accepted",
+    "offload": "memory of the host",
+}
+
+
+def show_beside(plan: Plan, out: Console) -> None:
+    """Print what holds of the other spaces that were asked for, numbered behind the choices."""
     from rich.table import Table
 
-    if not pools:
-        out.print(
-            "\nPools   none of vLLM or SGLang holds in nine of ten simulated runs within these targets", highlight=False
-        )
-        return
-    o = plan.objective
-    out.print(f"\n[bold]Pools[/bold]   prompts and answers on engines of their own, by {o.title}", highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    for i, name in enumerate(("deployment", "TTFT p99", "TPOT p99", o.unit, "holds", "against 1")):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i != 0)
-    for p in pools:
-        held = "–" if p.proof is None else f"{p.proof.met}/{p.proof.runs}"
-        value = float(p.seen[o.metric])
-        table.add_row(
-            literal(p.label), _time(p.seen["ttft_s_p99"]), _time(p.seen["tpot_s_p99"]),
-            _time(value) if o.unit == "s" else significant(value), held,
-            f"{p.gain:.2f}x" if math.isfinite(p.gain) else "–",
-        )  # fmt: skip
-    out.print(table)
+    for name in plan.spaces:
+        rows = [c for c in plan.beside if c.beside is not None and c.beside.space == name]
+        if not rows:
+            out.print(
+                f"\n{name.capitalize()}   none of {_SPACES[name]} holds in nine of ten simulated runs", highlight=False
+            )
+            continue
+        o = plan.objective
+        out.print(f"\n[bold]{name.capitalize()}[/bold]   {_SPACES[name]}, by {o.title}", highlight=False)
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+        heads = ("", "deployment", "TTFT p99", "TPOT p99", o.unit, "GPUs", "holds", "against 1")
+        for i, head in enumerate(heads):
+            table.add_column(head, justify="left" if i == 1 else "right", no_wrap=i != 1)
+        for c in rows:
+            table.add_row(*_beside(plan, c))
+        out.print(table)
+        for words in _assumptions(plan, rows):
+            out.print(labelled("Assumed", words, out.width), soft_wrap=True, highlight=False)
+
+
+def _beside(plan: Plan, c: Choice) -> list[str]:
+    """The cells of a row."""
+    gain = c.beside.gain if c.beside is not None else math.nan
+    value = float(c.seen[plan.objective.metric])
+    return [
+        str(c.rank), literal(c.label), _time(c.seen["ttft_s_p99"]), _time(c.seen["tpot_s_p99"]),
+        _time(value) if plan.objective.unit == "s" else significant(value), str(c.devices),
+        "–" if c.proof is None else f"{c.proof.met}/{c.proof.runs}", f"{gain:.2f}x" if math.isfinite(gain) else "–",
+    ]  # fmt: skip
+
+
+def _assumptions(plan: Plan, rows: Sequence[Choice]) -> Iterable[str]:
+    """What rows assume, each assumption once, and what becomes of each row at the ends of it."""
+    found: dict[tuple[str, str], list[Choice]] = {}
+    for c in rows:
+        if c.beside is not None and (a := c.beside.assumed) is not None:
+            said = f"{a.name} is {a.value:.0%} ({a.low:.0%} to {a.high:.0%}; {a.source}). Measure it on your traffic"
+            found.setdefault((said, f"at {a.low:.0%}"), []).append(c)
+    for (said, at), members in found.items():
+        holds = [str(c.rank) for c in members if c.beside and c.beside.assumed and c.beside.assumed.holds_low]
+        misses = [str(c.rank) for c in members if str(c.rank) not in holds]
+        ends = [f"{' and '.join(n)} {what}" for n, what in ((holds, "within the targets"), (misses, "not")) if n]
+        yield f"{said}: {at} {', '.join(ends)}"
 
 
 def _time(seconds: float) -> str:
