@@ -12,6 +12,8 @@ import yaml
 
 import rooflab as rl
 from rooflab.cli.main import run
+from rooflab.deploy.pools import pool_parts
+from rooflab.launch.command import launch_command
 from rooflab.planner.result import Plan
 from rooflab.scenario.slo import SLO
 
@@ -93,9 +95,7 @@ def test_a_page_lists_and_launches_what_stands_beside(planned: Plan) -> None:
 def test_sglang_pools_have_a_bootstrap_port_each() -> None:
     pools = [{"role": "prefill", "replicas": 2, "tp": 1}, {"role": "decode", "replicas": 1, "tp": 2}]
     scenario = rl.load({**ASKED, "deployment": {"engine": "sglang", "pools": pools}})
-    from rooflab.launch.command import launch_command
-
-    said = launch_command(scenario)
+    said = launch_command(scenario, parts=pool_parts(scenario))
     assert "--disaggregation-mode prefill" in said.replace("\n", " ")
     assert "8998 &" in said
     assert "8999 &" in said

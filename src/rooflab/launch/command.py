@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rooflab.errors import InputError, unknown
 from rooflab.launch.label import split_label
-from rooflab.launch.pools import BOOTSTRAP, members, router, started
+from rooflab.launch.pools import BOOTSTRAP, Part, members, router, started
 from rooflab.memory.account import account
 from rooflab.operators.formats import StepFormats, formats_of
 from rooflab.scenario.deployment import Deployment
@@ -28,14 +28,15 @@ _DRAFT: Final = "DRAFT-MODEL"
 _DRAFT_NOTE: Final = f"put the draft head's name (EAGLE-3, trained for this model) in place of {_DRAFT}"
 
 
-def launch_command(scenario: Scenario, engine: str | None = None) -> str:
-    """The command that starts one engine of a completed scenario, one flag a line, comments first.
+def launch_command(scenario: Scenario, engine: str | None = None, parts: Sequence[Part] = ()) -> str:
+    """The command that starts one engine of a completed scenario, one flag a line, comments first; of a scenario with
+    pools, whose `parts` (`rooflab.deploy.pools`) go with it, a script that starts all of them.
 
     `engine`: "vllm", "sglang", "trtllm" or "llamacpp"; the deployment's own by default.  Raises InputError for others.
     """
     engine = _engine(scenario, engine)
     if scenario.deployment.cluster.pools:
-        return _pools_command(scenario, engine)
+        return _pools_command(scenario, engine, parts)
     words, files, notes = EMITTERS[engine](scenario)
     lines = [f"# {note}" for note in _notes(scenario, engine) + notes]
     for name, content in files.items():
@@ -43,11 +44,11 @@ def launch_command(scenario: Scenario, engine: str | None = None) -> str:
     return "\n".join([*lines, _wrapped(words)])
 
 
-def _pools_command(scenario: Scenario, engine: str) -> str:
+def _pools_command(scenario: Scenario, engine: str, parts: Sequence[Part]) -> str:
     """A script that starts every engine of the pools in the background, and what clients talk to."""
     if engine != scenario.deployment.runtime.engine:
         raise InputError(f"these pools are of {ENGINES[scenario.deployment.runtime.engine]}", "--emit")
-    placed = members(scenario)
+    placed = members(scenario, parts)
     alone = placed[-1].host == 0
     lines = [] if alone else ["# run each on its host, and put the hosts' names in place of HOST0, HOST1, ..."]
     for member in placed:

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rooflab.errors import InputError
 from rooflab.launch.command import arguments, hosts_per_engine
-from rooflab.launch.pools import BOOTSTRAP, PROXY, members, role_flags, router
+from rooflab.launch.pools import BOOTSTRAP, PROXY, Part, members, role_flags, router
 from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 
@@ -35,17 +36,17 @@ _PORT: Final = 8000
 _RAY: Final = "/vllm-workspace/examples/online_serving/multi-node-serving.sh"
 
 
-def kubernetes(scenario: Scenario) -> str:
+def kubernetes(scenario: Scenario, parts: Sequence[Part] = ()) -> str:
     """The manifest (YAML documents) that runs every replica of a completed scenario.
 
     A Deployment with `replicas` pods of one engine each and a Service on port 8000; where an engine spans hosts, a
-    LeaderWorkerSet (vLLM only); for pools a StatefulSet each and a router.  Raises InputError for devices without a
-    device plugin.
+    LeaderWorkerSet (vLLM only); for pools (`parts` of the scenario, `rooflab.deploy.pools`) a StatefulSet each and a
+    router.  Raises InputError for devices without a device plugin.
     """
     import yaml
 
     if scenario.deployment.cluster.pools:
-        return yaml.safe_dump_all(json.loads(json.dumps(_pools(scenario))), sort_keys=False, width=1000)
+        return yaml.safe_dump_all(json.loads(json.dumps(_pools(scenario, parts))), sort_keys=False, width=1000)
     engine = scenario.deployment.runtime.engine
     words, files = arguments(scenario)
     name = _name(scenario)
@@ -83,10 +84,10 @@ def kubernetes(scenario: Scenario) -> str:
     return yaml.safe_dump_all(copies, sort_keys=False, width=1000)
 
 
-def _pools(scenario: Scenario) -> list[dict[str, Any]]:
+def _pools(scenario: Scenario, parts: Sequence[Part]) -> list[dict[str, Any]]:
     """A StatefulSet for each pool, whose pods have names that a router can list, and the router with its Service."""
     engine, name = scenario.deployment.runtime.engine, _name(scenario)
-    placed = members(scenario)
+    placed = members(scenario, parts)
     documents: list[dict[str, Any]] = []
     pods: dict[str, list[str]] = {"prefill": [], "decode": []}
     for role in pods:

@@ -7,18 +7,22 @@ SGLang "PD disaggregation" (``--disaggregation-mode``, transfer backend, ``sglan
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rooflab.deploy.pools import pool_parts
 from rooflab.errors import InputError
 from rooflab.launch.label import split_label
+from rooflab.scenario.cluster import Pool
+from rooflab.scenario.deployment import Deployment
+from rooflab.scenario.hardware import Hardware
 from rooflab.scenario.runtime import ENGINES
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["BOOTSTRAP", "PROXY", "Member", "members", "role_flags", "router", "started"]
+__all__ = ["BOOTSTRAP", "PROXY", "Member", "Part", "members", "role_flags", "router", "started"]
 
+Part = tuple[Pool, Hardware, Deployment]
+"""A pool with its hardware and completed deployment, as `rooflab.deploy.pools` makes them."""
 PROXY: Final = "tests/v1/kv_connector/nixl_integration/toy_proxy_server.py"
 """The proxy of vLLM's repository that hands a prompt's cache from one engine to the other."""
 BOOTSTRAP: Final = 8998
@@ -67,18 +71,20 @@ class Member:
         return f"{self.role} engine {split_label(self.scenario.deployment.changed(replicas=1))}, devices {self.devices}"
 
 
-def members(scenario: Scenario) -> list[Member]:
-    """The engines of all pools, placed one after the other, none over the end of a host. Raises InputError for engines
-    that are wider than a host, and for those without pools."""
+def members(scenario: Scenario, parts: Sequence[Part]) -> list[Member]:
+    """The engines of all pools (`parts` of the scenario), placed one after the other, none over the end of a host.
+
+    Raises InputError for engines that are wider than a host, on hardware of their own, or without a command for pools.
+    """
     engine = scenario.deployment.runtime.engine
     if engine not in ("vllm", "sglang"):
         raise InputError(f"pools of {ENGINES.get(engine, engine)} have no launch command", "deployment.pools")
-    return list(_placed(scenario))
+    return list(_placed(scenario, parts))
 
 
-def _placed(scenario: Scenario) -> Iterator[Member]:
+def _placed(scenario: Scenario, parts: Sequence[Part]) -> Iterator[Member]:
     at, number, per_host = 0, 0, scenario.hardware.devices_per_host
-    for pool, hardware, d in pool_parts(scenario):
+    for pool, hardware, d in parts:
         if pool.role not in _ROLES:
             raise InputError("pools of mixed engines have no launch command", "deployment.pools")
         if pool.hardware is not None:

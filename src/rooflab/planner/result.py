@@ -143,16 +143,16 @@ class Choice:
         return deployment_label(self.scenario)
 
     def launch_command(self, engine: str | None = None) -> str:
-        """The command that starts one replica (see `rooflab.launch.command`)."""
+        """The command that starts one replica, or every engine of pools (see `rooflab.launch.command`)."""
         from rooflab.launch.command import launch_command
 
-        return launch_command(self.scenario, engine)
+        return launch_command(self.scenario, engine, pool_parts(self.scenario))
 
     def kubernetes(self) -> str:
         """A manifest that runs all replicas (see `rooflab.launch.kubernetes`)."""
         from rooflab.launch.kubernetes import kubernetes
 
-        return kubernetes(self.scenario)
+        return kubernetes(self.scenario, pool_parts(self.scenario))
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""

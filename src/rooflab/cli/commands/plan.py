@@ -210,13 +210,15 @@ def _completed(given: Given) -> Scenario:
 
 def _launch(scenario: Scenario, engine: str) -> str:
     """Launch command or manifest of a completed scenario."""
+    from rooflab.deploy.pools import pool_parts
+
     if engine == "kubernetes":
         from rooflab.launch.kubernetes import kubernetes
 
-        return kubernetes(scenario)
+        return kubernetes(scenario, pool_parts(scenario))
     from rooflab.launch.command import launch_command
 
-    return launch_command(scenario, engine)
+    return launch_command(scenario, engine, pool_parts(scenario))
 
 
 def _show(
