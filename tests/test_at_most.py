@@ -139,6 +139,14 @@ def test_a_claim_beyond_the_ceiling_is_told(chat) -> None:
     json.dumps([a.record() for a in chat[1]], allow_nan=False)
 
 
+def test_what_would_make_a_scenario_possible_stands_first() -> None:
+    large = {"model": "meta-llama/Llama-3.1-70B", "hardware": "h100-sxm", "deployment": {"weights": "bf16", "tp": 1}}
+    found = at_most(entries(), ceiling(rl.load(large | {"workload": {"isl": 512, "osl": 128, "rate": "1/s"}})))
+    assert math.isinf(found[0].gain)
+    assert "memory" in found[0].works
+    assert not found[0].claim_exceeds
+
+
 def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["feed", "list", "--for", CHAT, "--budget", "6s", "--runnable", "--objective", "throughput"]
     assert run([*words, "--json"]) == 0

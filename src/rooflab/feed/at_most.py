@@ -49,8 +49,8 @@ class AtMost:
 
     @property
     def bounded(self) -> bool:
-        """Whether there is a bound to speak of."""
-        return self.gain < _ENDLESS
+        """Whether there is a bound to speak of; what makes a scenario possible that is not has one, without end."""
+        return self.gain < _ENDLESS or math.isinf(self.gain)
 
     @property
     def claim_exceeds(self) -> bool:

@@ -189,8 +189,11 @@ def _moved(base: Scenario, target: Objective, found: Callable[..., Found]) -> Ce
     """The ceiling of a plan that is made anew for each kind of work."""
     now = found({})
 
+    @cache
     def one(work: str) -> Headroom:
-        if work in _UNPAID:
+        # of prompts that begin apart only what memory throws out is computed anew
+        apart = work == "recomputation" and not base.workload.mean_reused_tokens
+        if work in _UNPAID or (apart and one("memory").free == 1.0):
             return Headroom(work=work, free=1.0, halved=1.0, value=now.cost, devices=now.devices)
         free = found({work: FREE})
         gain = gain_of(now.cost, free.cost, more=False)

@@ -42,7 +42,8 @@ def show_at_most(papers: Sequence[AtMost], top: Ceiling, path: str, limit: int, 
     said = [f"{len(worth) - limit} more (-n {len(worth)})"] if len(worth) > limit else []
     little = len(papers) - len(worth) - len(open_)
     said += [f"{little} could give less than 3 %, or are about other work"] if little else []
-    said += [f"no bound for {', '.join(a.card.key for a in open_)}: they spare next to all work"] if open_ else []
+    named = ", ".join(a.card.key for a in open_)
+    said += [f"no bound for {named}: next to all work is spared, or none is named"] if open_ else []
     if said:
         out.print(literal(f"\n{'; '.join(said)}."), soft_wrap=True)
     if not quiet and worth:
