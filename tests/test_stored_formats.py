@@ -176,7 +176,7 @@ FOUR = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}
 @pytest.mark.parametrize(
     ("stated", "model", "mixer", "feed_forward"),
     [
-        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, "int4", None, None),
+        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, "packed-4.0000", None, None),
         ({"quant_method": "gptq", "bits": 8, "group_size": -1}, "int8", None, None),
         ({"quant_method": "gptq", "bits": 4, "dynamic": {"-:.*self_attn.*": {}}}, "int4", "bf16", None),
         ({"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*self_attn.*": {"bits": 8}}}, "int4", "int8", None),

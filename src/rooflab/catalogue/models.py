@@ -203,6 +203,10 @@ def _with_quantisation(config: dict[str, Any], beside: Path) -> dict[str, Any]:
     return {**config, "quantization_config": stated} if isinstance(stated, dict) and stated else config
 
 
+_FORMAT_KEYS: Final = ("quantization_config", "compression_config", "quantization", "torch_dtype", "dtype")
+"""Keys of a config.json that say what weights are stored in."""
+
+
 def _inline(config: Mapping[str, Any], where: str) -> Model:
     fields = dict(config)
     name = str(fields.pop("name", "") or fields.get("_name_or_path") or fields.get("like") or "inline")
@@ -212,8 +216,9 @@ def _inline(config: Mapping[str, Any], where: str) -> Model:
         return replace(found, sources=("given inline", *found.sources))
     key = resolve(str(like), f"{where}.like")
     found = model_from_config({**_config(key), **fields}, name, where)
+    own = any(n in fields for n in _FORMAT_KEYS)
     return replace(
-        _formats(found, _entry_formats(key)),
+        found if own else _formats(found, _entry_formats(key)),
         sources=(f"{key} with {', '.join(fields) or 'no'} changed", *found.sources),
     )
 

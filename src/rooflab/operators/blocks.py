@@ -14,7 +14,7 @@ from rooflab.scenario.model import Attention, Dense, Experts, LatentAttention, M
 
 __all__ = ["block_problem"]
 
-_BLOCKS: Final = {"fp8-block": 128, "int4": 128, "int4-g32": 32}
+_BLOCKS: Final = {"fp8-block": 128, "int4": 128}
 """Elements of a block or group along the width that tensor parallelism cuts."""
 _ENGINES: Final = ("vllm", "sglang", "")
 
@@ -29,7 +29,8 @@ def block_problem(model: Model, deployment: Priced) -> tuple[str, str] | None:
     experts = asked.experts or asked.weights or model.expert_dtype or model.dtype
     shared = tp * split.dp * split.cp // (split.ep or 1)
     for name, what, width, ways in _cut(model, weights, experts, tp, shared):
-        block = _BLOCKS.get(name)
+        _, of_groups, group = name.partition("-g")
+        block = int(group) if of_groups and name.startswith("int") and group.isdigit() else _BLOCKS.get(name)
         if block is None or width % ways or not (width // ways) % block:
             continue
         good = [1 << i for i in range(ways.bit_length()) if 1 << i < ways and not width % ((1 << i) * block)][-3:]

@@ -83,6 +83,12 @@ _ALIASES: Final = {
 _OF_A_FILE: Final = re.compile(r"^gguf-(\d{1,2}\.\d{4})$")
 
 
+_OF_GROUPS: Final = re.compile(r"^int([2-8])-g(16|32|64|128|256|512|1024)$")
+
+
+_PACKED: Final = re.compile(r"^packed-(\d{1,2}\.\d{4})$")
+
+
 _OF_MLX: Final = re.compile(r"^mlx-([2-68])-g(32|64|128)$")
 
 
@@ -99,7 +105,8 @@ def dtype(name: str, where: str = "") -> DType:
     """The format called `name` (case and common aliases accepted); InputError names the nearest otherwise.
 
     ``gguf-4.8500`` is that of a file whose tensors have so many bits a weight on average, ``mlx-4-g64`` that of MLX:
-    integers of so many bits, a scale and a bias of 16 bits for each group.
+    integers of so many bits, a scale and a bias of 16 bits for each group; ``int4-g64`` that of integers with a scale
+    of 16 bits and a zero point for each group, ``packed-2.0000`` that of so many bits a weight, whatever holds them.
     """
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
@@ -108,6 +115,12 @@ def dtype(name: str, where: str = "") -> DType:
     if of_mlx := _OF_MLX.match(key):
         bits, group = int(of_mlx[1]), int(of_mlx[2])
         return DType(key, bits + 32 / group, bits, "int8" if bits > 4 else "int4", True)
+    if key not in DTYPES and (own := _OF_GROUPS.match(key)):
+        bits, group = int(own[1]), int(own[2])
+        return DType(key, bits + (16 + bits) / group, bits, "int8" if bits > 4 else "int4")
+    if (own := _PACKED.match(key)) and 1.0 <= float(own[1]) <= 16.0:
+        stored = float(own[1])
+        return DType(key, stored, min(int(stored), 8), "int8" if stored > 4.9 else "int4")
     if key not in DTYPES:
         raise unknown("number format", name, DTYPES, where)
     return DTYPES[key]

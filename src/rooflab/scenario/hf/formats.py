@@ -9,6 +9,7 @@ from typing import Any, Final
 from rooflab.errors import InputError, unknown
 from rooflab.scenario.dtype import dtype
 from rooflab.scenario.hf.config import Config
+from rooflab.scenario.hf.packings import MORE, integers, packed
 from rooflab.scenario.hf.stored import KEPT, Listing, Modules, root_of
 
 __all__ = ["Formats", "quantisation", "read_formats"]
@@ -39,9 +40,16 @@ _METHODS: Final = (
     "quark",
     "nvfp4",
     "auto-round",
+    "torchao",
+    "hqq",
+    "bitnet",
+    "aqlm",
+    "exl2",
+    "exl3",
 )
 _KEPT_LISTS: Final = (
     "modules_to_not_convert", "exclude_modules", "ignore", "exclude", "ignored_layers", "llm_int8_skip_modules",
+    "skip_modules", "linear_weights_not_to_quantize",
 )  # fmt: skip
 _QUARK: Final = {"fp8_e4m3": "fp8", "fp4": "mxfp4", "int8": "int8", "int4": "int4", "uint4": "int4"}
 
@@ -69,6 +77,8 @@ def read_formats(outer: Config, text: Config) -> Formats:
     kv, listing = _kv(quantised), _listing(quantised, text.text("expert_dtype") or outer.text("expert_dtype"))
     if listing is None:
         return Formats(base, kv=kv)
+    if quantised.has("head_bits"):  # ExLlama
+        return Formats(base, listing, packed(quantised.number("head_bits", 16.0), quantised.at("head_bits")), kv)
     head = next((name for modules, name in listing.named if "lm_head" in modules), None)
     if head is None and quantised.data.get("lm_head") is True:
         head = listing.rest
@@ -168,17 +178,17 @@ def _apart(q: Config) -> list[tuple[str, str]]:
                 found.append((path, _quark_format(facts) or KEPT))
             elif facts.has("bits"):
                 bits, expression = facts.count("bits"), path.startswith("+:") or any(s in path for s in "*\\^$|[(")
-                name = KEPT if bits >= 16 else _integers(bits, _group_size(facts, q), facts.at("bits"))
+                name = KEPT if bits >= 16 else integers(bits, _group_size(facts, q), facts.at("bits"))
                 found.append((f"re:{path.removeprefix('+:')}" if expression else path, name))
     return found
 
 
 def _group_size(*parts: Config) -> int:
-    """The first group that one of `parts` states; a group of -1, the whole row, has as few scales as the largest."""
+    """The first group that one of `parts` states; 0 for -1, the whole row."""
     for q in parts:
         for key in ("group_size", "q_group_size"):
             if (size := q.data.get(key)) is not None:
-                return 128 if size == -1 else q.count(key)
+                return 0 if size == -1 else q.count(key)
     return 128
 
 
@@ -231,21 +241,16 @@ def _format(q: Config, method: str = "") -> str | None:
     if method in ("mxfp4", "nvfp4"):
         return method
     if method in ("awq", "gptq", "auto-round", "intel/auto-round"):
-        return _integers(q.count("bits", "w_bit", default=4), _group_size(q), q.at("bits"))
+        return integers(q.count("bits", "w_bit", default=4), _group_size(q), q.at("bits"))
     if method == "bitsandbytes":
         return "int4" if q.flag("load_in_4bit") else "int8" if q.flag("load_in_8bit") else None
     if method in ("compressed-tensors", "modelopt"):
         return _groups(q)
     if method == "quark":
         return _quark(q)
+    if method in MORE:
+        return MORE[method](q)
     raise unknown("quantisation method", method, _METHODS, q.at("quant_method"))
-
-
-def _integers(bits: int, group: int, where: str) -> str:
-    names = {2: "int2", 3: "int3", 4: "int4-g32" if group == 32 else "int4", 5: "int5", 6: "int6", 8: "int8"}
-    if bits not in names:
-        raise InputError(f"{bits}-bit integers are not known (2 to 6, 8)", where)
-    return names[bits]
 
 
 def _groups(q: Config) -> str | None:
@@ -272,7 +277,8 @@ def _group(group: Config) -> str | None:
         return "fp8-block" if weights.text("strategy") == "block" else "mxfp8" if size == 32 else "fp8"
     if kind == "float" and bits == 4:
         return "mxfp4" if size == 32 else "nvfp4" if group.data.get("input_activations") else "nvfp4-a16"
-    return _integers(bits, size or 128, weights.at("num_bits"))
+    # one scale for a row or a tensor, unless groups are stated
+    return integers(bits, size or 0, weights.at("num_bits"))
 
 
 def _quark(q: Config) -> str | None:
