@@ -129,3 +129,21 @@ def test_what_is_not_searched_is_refused_before_the_plan(
     monkeypatch.setattr("rooflab.api.plan", None)
     assert run(["plan", "--model", "Llama-3.1-8B", "--hardware", "h100-sxm", "--rate", "1/s", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--hardware", "h100-sxm", "--slo", "tpot_p99=3ms"), "Not tried: speculation (--space speculation)"),
+        (("--hardware", "2 x h100-sxm", "--slo", "tpot_p99=3ms"), "--space pools --space speculation"),
+        (("--hardware", "h100-sxm", "--slo", "tpot_p99=0.5ms"), ""),
+    ],
+)
+def test_nothing_will_do_names_the_spaces_that_may(
+    arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--model", "Llama-3.1-8B", "--isl", "1000", "--osl", "200", "--rate", "1/s", "--no-prove"]
+    assert run(["plan", *asked, *arguments]) == 1
+    said = capsys.readouterr().out
+    assert says in said
+    assert bool(says) == ("Not tried" in said)

@@ -7,6 +7,7 @@ holds stands behind the plan's own choices, with a number of its own that every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -24,7 +25,7 @@ from rooflab.planner.speculation import check_speculation, speculations_of
 from rooflab.scenario.deployment import Deployment
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["SPACES", "check_spaces", "plan_beside", "spaces_of"]
+__all__ = ["SPACES", "check_spaces", "plan_beside", "spaces_of", "worth_trying"]
 
 _Space = tuple[Callable[[Scenario], None], Callable[[Scenario, Plan], list[Proposed]]]
 SPACES: Final[Mapping[str, _Space]] = {
@@ -39,6 +40,9 @@ _KEPT: Final = 4
 _TRIED: Final = 3
 """Proposals of a kind that are simulated until one holds."""
 _RUNS: Final = 10
+_NEAR: Final = 4.0
+"""How far over a target (a factor) the nearest candidate may be for another space to be worth a try: more than four
+tokens a step are seldom accepted."""
 
 
 def spaces_of(names: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
@@ -65,6 +69,24 @@ def check_spaces(scenario: Scenario) -> tuple[str, ...]:
             continue
         found.append(name)
     return tuple(found)
+
+
+def worth_trying(scenario: Scenario, plan: Plan) -> tuple[str, ...]:
+    """Spaces that may do where nothing of a plan does: the host's memory where no candidate fits or prefixes come back,
+    drafts where a token takes little too long, pools where prompts and answers are in each other's way."""
+    broken = [r.violation for r in plan.rejected if r.violation is not None and r.violation.bound != "memory"]
+    w = scenario.workload
+    found: set[str] = set()
+    if not broken:
+        found |= set() if plan.scenario.deployment.runtime.offload is not None else {"offload"}
+    elif w.sessions or w.prefixes or w.shared_prefix:
+        found.add("offload")
+    latencies = {v.bound.partition("_")[0] for v in broken}
+    near = min((v.over for v in broken if v.bound != "rate"), default=math.inf)
+    if near <= _NEAR:
+        found |= {"speculation"} if {"tpot", "e2e"} & latencies else set()
+        found |= {"pools"} if {"tpot", "ttft"} & latencies else set()
+    return tuple(name for name in check_spaces(scenario) if name in found and name not in plan.spaces)
 
 
 def plan_beside(scenario: Scenario, plan: Plan, names: Sequence[str]) -> Plan:

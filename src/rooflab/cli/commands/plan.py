@@ -238,19 +238,15 @@ def _show(
             click.echo(chosen.launch_command())
         click.echo()
         click.echo(f"Next    {_next(out, chosen.rank)}")
-    if chosen is None and (untried := _untried(plan, scenario)):
-        click.echo(f"\nNot tried: {', '.join(untried)} (--space {untried[0] if len(untried) == 1 else 'all'})")
+    if chosen is None:
+        from rooflab.planner.beside import worth_trying
+
+        if untried := worth_trying(scenario, plan):
+            click.echo(f"\nNot tried: {', '.join(untried)} ({' '.join(f'--space {name}' for name in untried)})")
     if options:
         from rooflab.report.text.papers import show_options
 
         show_options(options)
-
-
-def _untried(plan: Plan, scenario: Scenario) -> tuple[str, ...]:
-    """Spaces that the scenario can be planned in and was not."""
-    from rooflab.planner.beside import check_spaces
-
-    return tuple(name for name in check_spaces(scenario) if name not in plan.spaces)
 
 
 def _next(out: str | None, rank: int) -> str:
