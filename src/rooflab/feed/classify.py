@@ -85,6 +85,7 @@ class Classifier:
     def __init__(self, cards: Sequence[Card], runnable: Iterable[str]) -> None:
         self._cards = {card.key: card for card in cards}
         self._runnable = frozenset(runnable)
+        self._known: dict[tuple[str, str], Mapping[str, float]] = {}
         self._db = sqlite3.connect(":memory:")
         self._db.execute("CREATE VIRTUAL TABLE c USING fts5 (key UNINDEXED, title, does, tokenize='porter unicode61')")
         self._db.executemany(
@@ -153,16 +154,25 @@ class Classifier:
         for card, weight in voters:
             for resource in card.saves:
                 score[resource] += _VOTE_SAVES * weight / total
-        others = [card for card in self._cards.values() if card.key != without]
-        same = [card for card in others if card.kind == kind]
-        for resource in RESOURCES:
-            share = (sum(resource in c.saves for c in others) + 0.5) / (len(others) + 1)
-            own = (sum(resource in c.saves for c in same) + 2 * share) / (len(same) + 2)
-            score[resource] += _PRIOR_SAVES * math.log(own / (1 - own))
+        for resource, odds in self._odds(kind, without).items():
+            score[resource] += _PRIOR_SAVES * odds
         ordered = sorted(RESOURCES, key=lambda resource: -score[resource])
         least = max(_LEAST_SAVES, _NEXT_SAVES * score[ordered[0]])
         kept = [resource for resource in ordered[:_MOST_SAVES] if score[resource] >= least]
         return tuple(kept or ordered[:1])
+
+    def _odds(self, kind: str, without: str) -> Mapping[str, float]:
+        """Log-odds of each resource among the cards of a kind, drawn towards those among all."""
+        if (kind, without) not in self._known:
+            others = [card for card in self._cards.values() if card.key != without]
+            same = [card for card in others if card.kind == kind]
+            odds = {}
+            for resource in RESOURCES:
+                share = (sum(resource in c.saves for c in others) + 0.5) / (len(others) + 1)
+                own = (sum(resource in c.saves for c in same) + 2 * share) / (len(same) + 2)
+                odds[resource] = math.log(own / (1 - own))
+            self._known[kind, without] = odds
+        return self._known[kind, without]
 
 
 def _relevance(head: Mapping[str, int], body: Mapping[str, int], claims: int) -> float:

@@ -24,6 +24,10 @@ __all__ = ["WAIT_S", "Store"]
 WAIT_S: Final = 30.0
 """Seconds that a writer waits for another."""
 
+_CACHE_KIB: Final = 64 * 1024
+_MAPPED_BYTES: Final = 1 << 30
+"""Of the file, what is held and what is mapped: an index of a hundred thousand papers is read at random."""
+
 _TOLD: Final = {
     "SQLITE_NOTADB": "is no store: not a SQLite file",
     "SQLITE_FULL": "cannot be written: the disk is full; nothing of this was kept",
@@ -115,6 +119,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA foreign_keys=ON")
     db.execute("PRAGMA synchronous=FULL")
+    db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    db.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
     _own(db, path)
     db.execute("PRAGMA journal_mode=WAL")
     (said,) = db.execute("PRAGMA quick_check(1)").fetchone()

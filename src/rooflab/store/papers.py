@@ -198,7 +198,7 @@ def find_paper(store: Store, word: str) -> Paper:
 
 _WORD: Final = re.compile(r"\w+")
 _TITLE_WEIGHT: Final = 3.0
-_DEEP: Final = 2_000
+_DEEP: Final = 1_000
 """Matches that are ranked: of words that stand in more papers than these, those that came last are taken."""
 
 
@@ -218,11 +218,17 @@ def search_papers(store: Store, words: str, wanted: Wanted) -> list[tuple[float,
 
 def _matching(store: Store, query: str, wanted: Wanted) -> list[tuple[float, Paper]]:
     conditions, values = wanted.conditions()
-    more = "".join(f" AND {one}" for one in conditions)
-    beside = "CROSS JOIN papers p ON p.id = w.rowid" if conditions else ""
+    beside = more = ""
+    if wanted.kind or wanted.day:
+        # few papers pass: which is found first; the plus keeps SQLite from asking the index of words for each of them
+        index = "papers_by_kind" if wanted.kind else "papers_by_day"
+        more = f"AND +w.rowid IN (SELECT p.id FROM papers p INDEXED BY {index} WHERE {' AND '.join(conditions)})"
+    elif conditions:
+        # many pass: each match is looked at until there are enough
+        beside, more = "CROSS JOIN papers p ON p.id = w.rowid", f"AND {' AND '.join(conditions)}"
     rows = store.rows(
         f"SELECT {_COLUMNS}, -hit.score AS score FROM (SELECT w.rowid, bm25(papers_words, {_TITLE_WEIGHT}, 1.0) AS "
-        f"score FROM papers_words w {beside} WHERE papers_words MATCH ?{more} ORDER BY w.rowid DESC LIMIT ?) hit "
+        f"score FROM papers_words w {beside} WHERE papers_words MATCH ? {more} ORDER BY w.rowid DESC LIMIT ?) hit "
         "JOIN papers p ON p.id = hit.rowid ORDER BY hit.score, p.id DESC LIMIT ?",
         [query, *values, _DEEP, wanted.limit + wanted.offset],
     )
