@@ -64,7 +64,7 @@ class Document:
     unchanged: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Downloader:
     """What asks; use as a context. `sleep`, `jitter` (0 to 1) and `told` (a line about a wait) may be replaced."""
 

@@ -126,7 +126,7 @@ def _proven(name: str, p: Proposed, plan: Plan) -> Choice | None:
     if proof is None or not proof.holds:
         return None
     assumed = None if p.assumed is None else _at_its_ends(plan.scenario, p.assumed, target)
-    choice = Choice(0, p.estimate, quality(plan.scenario, d), proof=proof)
+    choice = Choice(rank=0, estimate=p.estimate, quality=quality(plan.scenario, d), proof=proof)
     return replace(choice, beside=Beside(name, _gain(choice, plan.best, target), assumed))
 
 

@@ -32,7 +32,7 @@ class Violation:
     over: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assumed:
     """What a choice rests on that nobody has measured here: a value with its range and source, the same deployment at
     both ends of the range, and what simulations say there (NaN: not tried)."""
@@ -85,7 +85,7 @@ class Beside:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """A deployment that meets the targets, with its metrics.
 

@@ -313,7 +313,8 @@ def _choices(base: Scenario, deployments: Sequence[Deployment], proofs: Proofs |
         if isinstance(e, RooflabError):
             raise Infeasible(str(e))
         proof = None if proofs is None else proofs.found.get(deployments[len(out)])
-        out.append(Choice(len(out) + 1, e, quality(base, e.scenario.deployment), proof=proof))
+        answers = quality(base, e.scenario.deployment)
+        out.append(Choice(rank=len(out) + 1, estimate=e, quality=answers, proof=proof))
     return tuple(out)
 
 

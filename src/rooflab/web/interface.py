@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rooflab import __version__
 from rooflab.errors import InputError
 from rooflab.evidence.claims.check import known
 from rooflab.feed.listing import entries, select
 from rooflab.feed.search import search
-from rooflab.papers.cards import KINDS, RESOURCES
 from rooflab.source.text import parse_json
 from rooflab.web.computed import WORKS, client_of, jobs_of
+from rooflab.web.document import openapi
 from rooflab.web.jobs import Job
 from rooflab.web.papers import found
 from rooflab.web.seal import inline
@@ -29,12 +28,6 @@ __all__ = ["routes"]
 
 _STATUS: Final = {"input": 422, "infeasible": 422, "memory": 503, "time": 503, "fault": 500}
 _MOST: Final = 200
-_SUMMARIES: Final = {
-    "plan": "The best deployments for a scenario.",
-    "estimate": "Closed-form metrics of a scenario.",
-    "simulate": "Event-by-event metrics of a scenario.",
-    "ceiling": "What any paper could give a scenario at the most.",
-}
 
 
 def routes() -> list[Route]:
@@ -111,132 +104,4 @@ def _seconds(text: str) -> float:
 
 
 async def _document(request: Request) -> Response:
-    return JSONResponse(_openapi())
-
-
-def _openapi() -> dict[str, Any]:
-    error = {
-        "description": "what is wrong and where",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
-
-    def told(schema: dict[str, Any], words: str) -> dict[str, Any]:
-        return {"description": words, "content": {"application/json": {"schema": schema}}}
-
-    def query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-        return {"name": name, "in": "query", "required": False, "schema": schema}
-
-    def key(words: str) -> dict[str, Any]:
-        return {"name": "key", "in": "path", "required": True, "description": words, "schema": {"type": "string"}}
-
-    paths: dict[str, Any] = {
-        "/api/papers": {
-            "get": {
-                "summary": "Papers of the feed, newest first.",
-                "parameters": [
-                    query("q", {"type": "string"}),
-                    query("kind", {"type": "string", "enum": list(KINDS)}),
-                    query("saves", {"type": "string", "enum": list(RESOURCES)}),
-                    query("day", {"type": "string"}),
-                ],
-                "responses": {
-                    "200": told({"type": "array", "items": {"$ref": "#/components/schemas/Card"}}, "papers"),
-                    "422": error,
-                },
-            }
-        },
-        "/api/papers/{key}": {
-            "get": {
-                "summary": "A paper with its claims.",
-                "parameters": [key("a paper's key")],
-                "responses": {"200": told({"$ref": "#/components/schemas/Card"}, "the paper"), "404": error},
-            }
-        },
-        "/api/jobs/{key}": {
-            "get": {
-                "summary": "What became of a job.",
-                "parameters": [key("as the 202 said")],
-                "responses": {
-                    "200": told({"type": "object"}, "its record"),
-                    "202": told({"$ref": "#/components/schemas/Job"}, "not done yet"),
-                    "404": error,
-                    "410": error,
-                    "422": error,
-                    "503": error,
-                },
-            }
-        },
-    }
-    for work in WORKS:
-        paths[f"/api/{work}"] = {
-            "post": {
-                "summary": _SUMMARIES[work],
-                "parameters": [query("wait", {"type": "number", "minimum": 0, "maximum": 120, "default": 30})],
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Scenario"}}},
-                },
-                "responses": {
-                    "200": told({"type": "object"}, "the record that the command prints with --json"),
-                    "202": told({"$ref": "#/components/schemas/Job"}, "not done yet"),
-                    "413": error,
-                    "415": error,
-                    "422": error,
-                    "503": error,
-                },
-            }
-        }
-    text = {"type": "string"}
-    field = {"type": ["string", "object"]}
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Rooflab",
-            "version": __version__,
-            "description": "Records are those of the commands' --json.",
-        },
-        "paths": paths,
-        "components": {
-            "schemas": {
-                "Error": {
-                    "type": "object",
-                    "required": ["error", "where"],
-                    "properties": {"error": text, "where": text},
-                },
-                "Job": {
-                    "type": "object",
-                    "required": ["job", "state", "share", "at"],
-                    "properties": {
-                        "job": text,
-                        "state": {"enum": ["waiting", "running"]},
-                        "share": {"type": "number"},
-                        "at": text,
-                    },
-                },
-                "Scenario": {
-                    "type": "object",
-                    "required": ["model", "hardware"],
-                    "properties": {
-                        "model": field,
-                        "hardware": field,
-                        "workload": {"type": "object"},
-                        "deployment": {"type": "object"},
-                        "slo": {"type": "object"},
-                        "techniques": {"type": "array"},
-                    },
-                },
-                "Card": {
-                    "type": "object",
-                    "required": ["key", "title", "kind", "saves"],
-                    "properties": {
-                        "key": text,
-                        "title": text,
-                        "kind": text,
-                        "saves": {"type": "array", "items": text},
-                        "date": text,
-                        "url": text,
-                    },
-                },
-            }
-        },
-    }
+    return JSONResponse(openapi())

@@ -34,7 +34,7 @@ class Busy(Exception):
     """Too much waits already; come again later."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Job:
     """A piece of work: `state` is waiting, running, done, failed or cancelled; `done` its answer, `error` why not."""
 
@@ -149,7 +149,7 @@ class Jobs:
             raise Busy
         if len(self._waiting) >= _WAITING or (client and mine >= _EACH_WAITING):
             raise Busy
-        job = Job(key, work, given, client)
+        job = Job(key=key, work=work, given=given, client=client)
         self._known[key] = job
         self._waiting.append(job)
         self._next()
