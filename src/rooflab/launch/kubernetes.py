@@ -112,13 +112,17 @@ def _pools(scenario: Scenario, parts: Sequence[Part]) -> list[dict[str, Any]]:
     return [*documents, *_router(scenario, name, pods)]
 
 
+_PROXY_COMMIT: Final = "e009930196c9a5da69d0a6c025ae580efff00168"
+"""Of vLLM's repository: what runs is what was looked at, and it is an example of theirs, not a product."""
+
+
 def _router(scenario: Scenario, name: str, pods: dict[str, list[str]]) -> list[dict[str, Any]]:
     """What clients talk to: a Deployment of one pod without a device, and its Service."""
     engine, labels = scenario.deployment.runtime.engine, {"app": name, "role": "router"}
     prefill = [(host, _PORT, BOOTSTRAP) for host in pods["prefill"]]
     words = router(engine, prefill, [(host, _PORT) for host in pods["decode"]], port=_PORT)
     if engine == "vllm":
-        script = "https://raw.githubusercontent.com/vllm-project/vllm/main/" + PROXY
+        script = f"https://raw.githubusercontent.com/vllm-project/vllm/{_PROXY_COMMIT}/{PROXY}"
         words = ["sh", "-c", f"curl -sSLo proxy.py {script} && python3 proxy.py {shlex.join(words[2:])}"]
     container = {
         "name": "router", "image": _image(scenario), "command": words, "ports": [{"containerPort": _PORT}],
