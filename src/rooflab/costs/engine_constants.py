@@ -211,11 +211,13 @@ _WARP_EXPERTS: Final = (("trtllm", "2023"), ("trtllm", "2024-02"))
 _PROMPT_LAYER_S: Final = 4.6e-4
 """Seconds in which a host launches a layer of a prompt's step that no graph holds: assumed, 3e-4 to 1.4e-3.
 
-16.6 and 16.4 ms for 129 and 513 tokens through the 36 layers of Qwen3-4B (wejoncy/sfllm pull 46); more in mixtures
-with latent attention: 82.6 ms for one token through 61 layers (sgl-project/sglang pull 12160)."""
-_CAPTURES_PROMPTS: Final = ((0, 5, 10), "2026-04")
-"""The first version and month of SGLang that holds steps with prompts in graphs unless told otherwise (its release
-notes); before, only decoding was."""
+16.6 and 16.4 ms for 129 and 513 tokens through the 36 layers of Qwen3-4B (wejoncy/sfllm pull 46)."""
+_CAPTURES_PROMPTS: Final[Mapping[str, tuple[tuple[int, int, int], str]]] = {"sglang": ((0, 5, 10), "2026-04")}
+"""By engine that launches the kernels of steps with prompts one by one: the first version and month that holds them in
+graphs unless told otherwise (SGLang's release notes); before, only decoding was."""
+_LAUNCHES_PROMPTS: Final = (("sglang", "2024"), ("sglang", "2025"), ("trtllm", "2025"))
+"""Engines and generations whose graphs hold decoding alone: SGLang, and TensorRT-LLM since PyTorch runs its models (the
+default from 1.0 on; `CudaGraphConfig` speaks of batches that generate)."""
 _NARROW_SUMS: Final = ("llamacpp",)
 """Engines that sum fp16 products in fp16 (llama.cpp asks cuBLAS for it unless built otherwise)."""
 
@@ -345,7 +347,7 @@ def engine_overhead(runtime: Runtime, *, moe: bool, family: str = "") -> EngineO
         "narrow_sums": runtime.engine in _NARROW_SUMS,
         "shared_group": _SHARED_GROUP.get((runtime.engine, generation), 0.0),
         "warp_experts": (runtime.engine, generation) in _WARP_EXPERTS,
-        "prompt_layer_s": 0.0 if _captures_prompts(runtime) else _PROMPT_LAYER_S,
+        "prompt_layer_s": 0.0 if _captures_prompts(runtime, generation) else _PROMPT_LAYER_S,
         "generation": "" if tuned else generation,
     }
     if runtime.host == "slow":
@@ -373,11 +375,13 @@ def _as_paid(overhead: EngineOverhead) -> EngineOverhead:
     return replace(overhead, **{name: share * getattr(overhead, name) for name in seconds})
 
 
-def _captures_prompts(runtime: Runtime) -> bool:
+def _captures_prompts(runtime: Runtime, generation: str) -> bool:
     """Whether the engine's graphs hold steps with prompts; a version that is not stated is one of those measured."""
-    if runtime.engine != "sglang":
+    if (runtime.engine, generation) not in _LAUNCHES_PROMPTS:
         return True
-    version, (first, month) = runtime.engine_version.removeprefix(_TUNED), _CAPTURES_PROMPTS
+    if runtime.engine not in _CAPTURES_PROMPTS:
+        return False
+    version, (first, month) = runtime.engine_version.removeprefix(_TUNED), _CAPTURES_PROMPTS[runtime.engine]
     date, number = _DATE.match(version), _PATCH.search(version)
     later = version[:7] >= month if date else number is not None and tuple(map(int, number.groups())) >= first
     return later and runtime.cuda_graphs

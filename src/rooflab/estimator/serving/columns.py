@@ -99,7 +99,9 @@ class Table:
         self.group = column([x.burst_size if x.arrivals == "burst" else 1 for x in w])
         self.rounds = column([x.each_user for x in w])
         self.burst = column([x.start != "staggered" for x in w]) > 0
-        self.lockstep = column([x.start == "lockstep" for x in w]) > 0
+        # answers that differ by a token and more come out of step, however they began
+        alike = [x.spread("osl") * x.mean_output_tokens < 1 for x in w]
+        self.lockstep = column([x.start == "lockstep" and same for x, same in zip(w, alike, strict=True)]) > 0
         modes = {"static": "static", "open": "open", "trace": "open", "burst": "burst"}
         self.mode = column([MODES.index(modes.get(x.mode, "closed")) for x in w])
         wanted = [x.concurrency or 0 for x in w]

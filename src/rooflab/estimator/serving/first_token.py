@@ -3,17 +3,16 @@
     TTFT = frontend + queue + 1/n · opening + (1 − 1/n) · later
     opening = mean over a wave of C prompts that start together, in steps of at most `chunk` tokens
     later   = ½ plain step + (prompt and the decodes beside it) + held + met
-    met     = S · [κ · (min(convoy, (C + 1)/2) − 1) + (1 − κ) · ρ / (2 (1 − ρ))],   ρ = C · S / (O · TPOT)
+    met     = S · (min(convoy, (C + 1)/2) − 1)
 
 S is the prefill of one prompt.  Requests that start together and are equally long finish together and come back
-together: each meets the `convoy` of an engine, round after round.  Lengths that vary (σ of O · TPOT) spread the ends,
-as a random walk over the rounds, so of the convoy only κ = w / (w + σ · O · TPOT · √(n/2)) is left, w = convoy · S
-being how long it takes. Prompts that come independently of each other queue as in M/D/1 (ρ is the share of time that
-prompts take; its wait is cut at a whole wave).  Where prompts stop the decodes, or all of them fit a step, requests
-whose answers are equal to a token do not come apart at all: everybody waits for the whole wave each time, some of it
-after the own first token, and no decode is ever stopped.  `held`: decode steps for which the scheduler does not look at
-the line (half of `admit_every`), or for which a prompt waits for company (`batch_wait_steps` W for the first one;
-others come meanwhile, a = W · N / O of them, and wait half).
+together: each meets the `convoy` of an engine, round after round (those whose lengths differ come apart, see `loops`).
+Users of a load without an end come independently of each other and queue as in M/D/1: met = S · ρ / (2 (1 − ρ)), where
+ρ = C · S / (O · TPOT) is the share of time that prompts take (cut at a whole wave).  Where prompts stop the decodes, or
+all of them fit a step, requests whose answers are equal to a token do not come apart at all: everybody waits for the
+whole wave each time, some of it after the own first token, and no decode is ever stopped.  `held`: decode steps for
+which the scheduler does not look at the line (half of `admit_every`), or for which a prompt waits for company
+(`batch_wait_steps` W for the first one; others come meanwhile, a = W · N / O of them, and wait half).
 """
 
 from __future__ import annotations
@@ -76,11 +75,9 @@ def first_tokens(
     opening_s = wave_s * (1 + 1 / steps) / 2
     stay_s = np.maximum(case.osl * steady.tpot_s, 1e-12)
     company = np.minimum(convoy, (running + 1) / 2) - 1
-    spread_s = client.osl_cv * stay_s * np.sqrt(client.rounds / 2)
-    in_step = np.where(client.burst, convoy * alone_s / np.maximum(convoy * alone_s + spread_s, 1e-12), 0.0)
     load = np.minimum(running * alone_s / stay_s, _FULL)
     random = np.minimum(load / (1 - load) / 2, (running - 1) / 2)
-    met_s = alone_s * (in_step * company + (1 - in_step) * random)
+    met_s = alone_s * np.where(client.burst, company, random)
     whole = in_phase(case, client)
     met_s = whole * (opening_s - alone_s) + (1 - whole) * met_s
     held_s = held_steps(admission, running / np.maximum(case.osl, 1.0)) * steady.tpot_s * (running > 1)

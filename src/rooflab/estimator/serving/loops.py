@@ -144,6 +144,7 @@ def closed_loop(
     steady = _steady(costs, computed, settled, places, pace)
     held_s = _held_s(case, steady, settled, admission) * (users.count > 1)
     first = _first_tokens(costs, case, pace, settled, frontend_s + held_s)
+    first = _no_sooner(first, _own_s(costs, case, np.zeros_like(places)))
     # who finds no place waits as long as keeps all users busy (Little's law)
     tail = np.maximum(case.osl - 1, 0.0)
     missing_s = users.count / settled.rate - tail * steady.tpot_s - first.later_s
