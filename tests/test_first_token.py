@@ -40,6 +40,13 @@ def test_equal_lengths_come_back_together_and_wait_for_each_other():
     assert _ttft({"osl": {"uniform": {"low": 819, "high": 1229}}, "start": "lockstep"}) < together
 
 
+@pytest.mark.parametrize("users", [4, 64])
+def test_answers_that_differ_are_out_of_step_however_they_began(users: int):
+    """In step is who is answered in the same step, which a token's difference ends."""
+    jittered = {"isl": 8192, "length_jitter": 0.2, "concurrency": users}
+    assert _ttft({**jittered, "start": "lockstep"}) == _ttft({**jittered, "start": "burst"})
+
+
 def test_a_staggered_start_has_neither_an_opening_wave_nor_a_convoy():
     assert _ttft({"start": "staggered"}) < _ttft({"length_jitter": 0.2})
 

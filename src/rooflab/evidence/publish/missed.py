@@ -26,8 +26,9 @@ _WHY: Final[Mapping[str, str]] = {
     "throughput of a static batch": (
         "one source alone measures vLLM on MI250 and DeepSpeed on Gaudi2: without it nothing of ROCm of 2024 is left, "
         "whose launches and kernels differed from those of 2025 by more than a vendor's tuned MI300X tells (and vLLM "
-        "runs a process on each of the card's two dies, which is priced as one device). So it is with what several "
-        "devices add under vLLM of 2024. Its batches of a mixture under TensorRT-LLM and DeepSpeed repeat one prompt, "
+        "runs a process on each of the card's two dies, which is priced as one device). vLLM of 2024 is met within 5 % "
+        "on one H100 or A100; several take 10 to 15 % longer than others measure (8B on two A100, vllm pull 9856, "
+        "is met within 2 %). Its batches of a mixture under TensorRT-LLM and DeepSpeed repeat one prompt, "
         "so that few experts are read, and are priced as if they did not."
     ),
     "greatest throughput, MoE": (
@@ -48,9 +49,11 @@ _WHY: Final[Mapping[str, str]] = {
     ),
     "first token in a closed loop": (
         "runs whose first tokens hold compilation or the client's own limit (contradictions below), caches whose "
-        "format and memory share "
-        "decide whether users queue at all, and mixtures under TensorRT-LLM on B200, of which no other group is left "
-        "when one is out."
+        "format and memory share decide whether users queue at all, and mixtures under TensorRT-LLM on B200, of which "
+        "no other group is left when one is out. How many prompts of equal answers come back together one source "
+        "alone tells: that they gather while the frontend holds the first of them, as follows from the rest of the "
+        "model, was tried and foretells twice the wait. Prompts of 1,000 tokens under vLLM take some 50 ms longer on "
+        "B200 than on H200, whatever the split and format: their hosts differ in what no row states."
     ),
     "ML.ENERGY (vLLM on a slow host)": (
         "mixtures on B200, whose host this source alone has, and of whose prompts no row states the lengths."

@@ -157,9 +157,11 @@ def price(sim: Sim, r: int) -> None:
     fixed = sim.constants[rep.cost]
     products = _products(sim, rep, fixed)
     mixers = _mixers(sim, rep, products.joules)
-    # a host that others keep busy launches ahead of the device
-    alone = rep.n_chunks > 0 and rep.n_priced == 0 and rep.n_decode == 0
-    least_s = max(fixed.stream_s, fixed.prompt_launches_s) if alone else fixed.stream_s
+    least_s = fixed.stream_s
+    if rep.n_chunks > 0:
+        # while others decode, the host launches ahead of the device by the step before
+        ahead_s = rep.step_s if rep.n_priced + rep.n_decode > 0 else 0.0
+        least_s = max(least_s, fixed.prompt_launches_s - ahead_s)
     device = (
         _beside(fixed, least_s, products, mixers)
         if fixed.attention_beside > 0.0
