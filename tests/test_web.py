@@ -137,6 +137,12 @@ class TestComputing:
         record = site.get("/ceiling", params={"s": packed(SMALL), "as": "json"}).json()
         assert record == json.loads(json.dumps(rl.ceiling(rl.load(fields_of(SMALL))).record()))
 
+    def test_the_feed_is_sorted_by_what_it_could_give_a_scenario(self, site: TestClient) -> None:
+        html = finished(site, f"/gains?s={packed(SMALL)}")
+        assert "What could papers give you?" in html
+        found = site.get("/gains", params={"s": packed(SMALL), "as": "json"}).json()
+        assert {a["key"] for a in found} == {e.key for e in entries()}
+
     def test_what_does_not_fit_is_said_as_the_command_says_it(self, site: TestClient) -> None:
         text = SMALL.replace("8B", "405B")
         answer = site.get("/estimate", params={"s": packed(text), "as": "json"})
@@ -316,7 +322,7 @@ class TestInterface:
     def test_the_document_names_every_address(self, site: TestClient) -> None:
         paths = site.get("/api/openapi.json").json()["paths"]
         assert set(paths) == {"/api/papers", "/api/papers/{key}", "/api/jobs/{key}", "/api/plan", "/api/estimate",
-                              "/api/simulate", "/api/ceiling"}  # fmt: skip
+                              "/api/simulate", "/api/ceiling", "/api/gains"}  # fmt: skip
 
     def test_records_are_the_commands(self, site: TestClient) -> None:
         answer = site.post("/api/estimate", json=dict(fields_of(SMALL)))

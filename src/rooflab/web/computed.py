@@ -19,7 +19,7 @@ from rooflab.web.jobs import Job, Jobs
 
 __all__ = ["WORKS", "cancel", "client_of", "events", "go", "jobs_of", "page", "waited"]
 
-WORKS: Final = ("plan", "estimate", "simulate", "ceiling")
+WORKS: Final = ("plan", "estimate", "simulate", "ceiling", "gains")
 _AT_ONCE_S: Final = 1.5
 """Seconds that a reader waits for the answer before a page of progress is shown."""
 _STATUS: Final = {"input": 422, "infeasible": 422, "memory": 503, "time": 503, "fault": 500}

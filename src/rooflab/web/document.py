@@ -17,6 +17,7 @@ _SUMMARIES: Final = {
     "estimate": "Closed-form metrics of a scenario.",
     "simulate": "Event-by-event metrics of a scenario.",
     "ceiling": "What any paper could give a scenario at the most.",
+    "gains": "The papers of the feed by what they could give a scenario.",
 }
 _SCHEMAS: Final[dict[str, Any]] = {
     "Error": {"type": "object", "required": ["error", "where"], "properties": {"error": _TEXT, "where": _TEXT}},

@@ -12,6 +12,8 @@ from rooflab.web.given import fields_of
 __all__ = ["TEMPLATES", "WORK", "warm"]
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
+_RANK_S: Final = 8.0
+"""Seconds in which techniques that run are tried on a reader's scenario."""
 Tell = Callable[..., None]
 
 
@@ -74,6 +76,30 @@ def _ceiling(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         return {"html": ceiling_page(found), "record": found.record()}
 
 
+def _gains(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    """The feed for a scenario: ceilings, and what those give that run, as far as there is time."""
+    from rooflab.api import ceiling, engines
+    from rooflab.feed.at_most import at_most
+    from rooflab.feed.listing import entries
+    from rooflab.papers.rank import rank
+    from rooflab.report.pages.at_most import at_most_page
+    from rooflab.report.pages.render import dressed
+
+    scenario = _scenario(given)
+    tell(0.0, "asking the engine again with each kind of work free, and halved")
+    top = ceiling(scenario)
+    ranked = rank(
+        scenario,
+        _RANK_S,
+        engines=engines(),
+        told=lambda stage: tell((stage.done + 1) / (stage.wanted + 1), f"trying {stage.what}"),
+        keeps=False,
+    ).ranked
+    papers = at_most(entries(), top, ranked)
+    with dressed(TEMPLATES):
+        return {"html": at_most_page(papers, top), "record": [a.record() for a in papers]}
+
+
 def _check(given: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """What a scenario says, in words."""
     from rooflab.report.text.headline import load_words, targets_words, title
@@ -134,6 +160,7 @@ WORK: Final[Mapping[str, Callable[[Mapping[str, Any], Tell], dict[str, Any]]]] =
     "estimate": _estimate,
     "simulate": _simulate,
     "ceiling": _ceiling,
+    "gains": _gains,
     "check": _check,
     "paper": _paper,
 }
