@@ -193,6 +193,8 @@ FAMILIES: Final[dict[str, Family]] = {
     ),
     "bloom": Family(gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, tied=True, window="none"),
     "falcon": Family(gated=False, norms=1, norm_bias=True, tied=True, parallel=True, bias_key="bias", window="none"),
+    "dbrx": Family(window="none"),
+    "openelm": Family(tied=True, window="none"),
     "mpt": Family(gated=False, tied=True, window="none"),
     "palm": Family(norms=1, parallel=True, tied=True, multi_query=True, window="none"),
     "persimmon": Family(gated=False, qkv_bias=True, out_bias=True, mlp_bias=True, norm_bias=True, window="none"),

@@ -17,6 +17,7 @@ from rooflab.scenario.hf.decoder import read_decoder
 from rooflab.scenario.hf.encoders import read_bart, read_bert, read_t5, read_vit, read_whisper
 from rooflab.scenario.hf.family import FAMILIES, NOT_READ, Family
 from rooflab.scenario.hf.formats import Formats, read_formats
+from rooflab.scenario.hf.spelt import read_dbrx, read_openelm
 from rooflab.scenario.hf.stored import KEPT, settled
 from rooflab.scenario.hf.towers import tower_parameters
 from rooflab.scenario.hf.unread import refuse_unread
@@ -34,6 +35,8 @@ _VARIANTS: Final[dict[str, Callable[[Config, Family, str, Formats], Model]]] = {
     "falcon_mamba": read_mamba,
     "jamba": read_jamba,
     "longcat_flash": read_longcat,
+    "dbrx": read_dbrx,
+    "openelm": read_openelm,
 }
 _ENCODERS: Final[dict[str, Callable[[Config, str], Model]]] = {
     **dict.fromkeys(

@@ -48,6 +48,7 @@ _SAID_ELSEWHERE: Final = frozenset(
         "num_nextn_predict_layers", "mtp_layer_types", "mtp_num_hidden_layers", "moe_capacity", "moe_use_aux_free",
         "ep_size", "pretraining_tp", "image_token_index", "video_token_index", "audio_token_index",
         "image_start_token_index", "vision_feature_layer", "num_experts_per_tok", "use_moe",
+        "moe_loss_weight", "moe_normalize_expert_weights",
     )
 )  # fmt: skip
 
