@@ -40,7 +40,8 @@ def _attention(mixer: Attention, place: Place) -> Iterator[Operator]:
     kv_width = kv_heads * (mixer.kv_width / mixer.kv_heads)
     q_width = heads * (mixer.q_width / mixer.heads)
     yield place.product("attention", "qkv", n=q_width if mixer.cross else q_width + kv_width, k=place.hidden)
-    cached = kv_heads * (mixer.head_dim + mixer.v_head_dim)
+    made = 0.0 if mixer.shared else kv_heads
+    cached = made * (mixer.head_dim + mixer.v_head_dim)
     yield Elementwise(
         "rotary and cache write",
         "attention",
@@ -49,8 +50,11 @@ def _attention(mixer: Attention, place: Place) -> Iterator[Operator]:
     )
     if mixer.qk_norm:
         # queries and keys are normed by two kernels of their own, each a pass in and out
-        normed = 2.0 * (heads + kv_heads) * mixer.head_dim * 2.0
-        yield Elementwise("query and key norms", "attention", place.count, place.here * normed, 2.0, launches=2.0)
+        normed = 2.0 * (heads + made) * mixer.head_dim * 2.0
+        kernels = 1.0 if mixer.shared else 2.0
+        yield Elementwise(
+            "query and key norms", "attention", place.count, place.here * normed, kernels, launches=kernels
+        )
     window = float("inf") if mixer.window is None else float(mixer.window)
     yield AttentionOp(
         name=("chunked " if mixer.chunked else "sliding " if mixer.window else "cross " if mixer.cross else "")

@@ -45,7 +45,8 @@ class Attention:
     learned choice of tokens; the query then sees `window` of them and the cache keeps all (MiniMax-M3).  `qk_norm`:
     "head" one scale shared by all heads, "full" one for each column.
     `k_bias` False: of q, k and v only k has no bias (Whisper).  `head_gate`: a gate for each head beside the
-    projections (Step 3).
+    projections (Step 3).  `shared`: keys and values are those that an earlier layer has made and cached (Gemma 4 E);
+    the layer reads them, and has no projections and no cache for them.
     """
 
     heads: int
@@ -65,6 +66,7 @@ class Attention:
     indexer: Indexer | None = None
     k_bias: bool = True
     head_gate: bool = False
+    shared: bool = False
 
     @property
     def q_width(self) -> int:
@@ -74,11 +76,15 @@ class Attention:
     @property
     def kv_width(self) -> int:
         """Columns of the key and value projections together."""
+        if self.shared:
+            return 0
         return self.kv_heads * (self.head_dim + (0 if self.k_is_v else self.v_head_dim))
 
     @property
     def kv_elements_per_token(self) -> int:
         """Elements cached per token and layer: keys, values and an indexer's key (per encoder token where `cross`)."""
+        if self.shared:
+            return 0
         return self.kv_heads * (self.head_dim + self.v_head_dim) + (self.indexer.key_elements if self.indexer else 0)
 
     @property
@@ -105,7 +111,7 @@ class Attention:
         if self.out_bias:
             n += hidden
         if self.qk_norm == "head":
-            n += 2 * self.head_dim
+            n += self.head_dim if self.shared else 2 * self.head_dim
         elif self.qk_norm == "full":
             n += (self.heads + self.kv_heads) * self.head_dim
         if self.indexer:

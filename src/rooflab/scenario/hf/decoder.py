@@ -13,7 +13,7 @@ from rooflab.scenario.hf.formats import Formats
 from rooflab.scenario.hf.mixers import layer_kinds, mixer, softmax
 from rooflab.scenario.hf.states import mamba1, mamba2
 from rooflab.scenario.hf.stored import stored_as
-from rooflab.scenario.model import Block, Experts, LatentAttention, Mixer, Model, Run
+from rooflab.scenario.model import Attention, Block, Dense, Experts, LatentAttention, Mixer, Model, Run
 
 __all__ = ["assemble", "decoder_blocks", "norms_of", "read_decoder", "runs"]
 
@@ -28,7 +28,7 @@ def runs(blocks: Iterable[Block]) -> tuple[Run, ...]:
 
 def read_decoder(c: Config, family: Family, name: str, formats: Formats) -> Model:
     """A decoder whose blocks follow from `layer_types` and its kin."""
-    blocks = decoder_blocks(c, family)
+    blocks = _sharing(c, layer_kinds(c, family), decoder_blocks(c, family))
     return assemble(c, family, name, formats, blocks)
 
 
@@ -51,6 +51,26 @@ def decoder_blocks(c: Config, family: Family) -> list[Block]:
             made[key] = _block(c, family, kind, i, sparse)
         blocks.append(made[key])
     return blocks
+
+
+def _sharing(c: Config, kinds: Sequence[str], blocks: list[Block]) -> list[Block]:
+    """`blocks`, the last of which attend to keys and values that the last layer of their kind before them has cached,
+    with a feed-forward of twice the width where the config says so (Gemma 4 E)."""
+    count = c.whole("num_kv_shared_layers", default=0) if c.text("model_type") == "gemma4" else 0
+    if not count:
+        return blocks
+    first = len(blocks) - count
+    if first < 1 or set(kinds[first:]) - set(kinds[:first]):
+        raise InputError(
+            f"{count} of {len(blocks)} layers leave none of some kind to share from", c.at("num_kv_shared_layers")
+        )
+    return blocks[:first] + [_sharing_block(block, wide=c.flag("use_double_wide_mlp")) for block in blocks[first:]]
+
+
+def _sharing_block(block: Block, *, wide: bool) -> Block:
+    mixers = tuple(replace(m, shared=True) if isinstance(m, Attention) else m for m in block.mixers)
+    ffn = replace(block.ffn, width=2 * block.ffn.width) if wide and isinstance(block.ffn, Dense) else block.ffn
+    return replace(block, mixers=mixers, ffn=ffn)
 
 
 def _layers_of_their_own(c: Config, layers: int) -> dict[int, Config]:
