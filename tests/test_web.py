@@ -98,6 +98,13 @@ class TestReading:
         assert len(rows) > 2
         assert {len(r) for r in rows} == {len(rows[0])}
         assert site.get("/catalogue/hardware", params={"as": "csv", "table": "9"}).status_code == 404
+        assert site.get("/catalogue/hardware", params={"as": "csv", "table": "9" * 5000}).status_code == 404
+
+    def test_errors_come_in_the_form_that_is_asked_for(self, site: TestClient) -> None:
+        wrong = SMALL.replace("h100-sxm", "h100-smx")
+        for address in ("/estimate?s=x", f"/estimate?s={packed(wrong)}", "/papers/nothing?", "/catalogue/modles?"):
+            told = site.get(f"{address}&as=json").json()["error"]
+            assert site.get(f"{address}&as=csv").text.strip().endswith(told), address
 
     def test_what_is_not_there_is_told_in_words(self, site: TestClient) -> None:
         for address in ("/nothing", "/papers/nothing", "/static/../app.py", "/static/app.py", "/jobs/x/events"):
@@ -234,6 +241,28 @@ class TestWhoMayAsk:
 
         assert site.post("/api/plan", content=parts(), headers={"content-type": "application/json"}).status_code == 413
 
+    def test_an_origin_that_is_none_is_refused_in_a_line(self, site: TestClient) -> None:
+        for origin in ("http://[evil", "null", "http://127.0.0.1.evil"):
+            assert site.post("/api/plan", json={}, headers={"origin": origin}).status_code == 403
+
+    def test_cookies_of_other_programs_hide_none_of_ours(self) -> None:
+        client = TestClient(application(Settings(workers=1, token="s;x ü", hosts=("box",))), base_url="http://box")
+        first = client.get("/", params={"token": "s;x ü"})
+        held = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        assert first.status_code == 200
+        bare = TestClient(client.app, base_url="http://box")
+        again = bare.get("/", headers={"cookie": f'json={{"a":1}}; b=c d,e; {held}'})
+        assert again.status_code == 200
+        assert "set-cookie" not in again.headers
+
+    def test_a_wrong_token_in_an_address_writes_no_cookie(self) -> None:
+        client = TestClient(application(Settings(workers=1, token="secret", hosts=("box",))), base_url="http://box")
+        for wrong in ("evil", "evil; Domain=x", "evil\r\nx: y"):
+            answer = client.get("/", params={"token": wrong}, headers={"authorization": "Bearer secret"})
+            assert answer.status_code == 200
+            assert "evil" not in str(answer.headers)
+        assert client.get("/api/papers", headers={"authorization": "secret"}).status_code == 401
+
     def test_elsewhere_a_token_is_needed(self) -> None:
         settings = Settings(workers=1, token="secret", hosts=("box",))
         client = TestClient(application(settings), base_url="http://box")
@@ -266,6 +295,16 @@ class TestSealed:
             answer = site.post("/api/estimate", json={"model": model, "hardware": "1 x h100-sxm"})
             assert answer.status_code == 422
             assert "reads no files" in answer.json()["error"]
+
+    @pytest.mark.parametrize(
+        "value", ["2020-01-01", "&a [*a]", "!!binary aGVsbG8=", "!!set {a}", "/etc/passwd", "[x, {y: ../x}]", "{",
+                  "[&a [1,1,1,1,1,1,1,1,1,1], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a], &c [*b,*b,*b,*b,*b,*b,*b,*b,*b],"
+                  "&d [*c,*c,*c,*c,*c,*c,*c,*c,*c], &e [*d,*d,*d,*d,*d,*d,*d,*d], [*e,*e,*e,*e,*e,*e,*e,*e,*e]]"],
+    )  # fmt: skip
+    def test_settings_in_an_address_are_values_of_bounded_size(self, site: TestClient, value: str) -> None:
+        for settings in ({"batch": value}, {"nothing": value}, [value], {str(n): "1" for n in range(51)}):
+            answer = site.get("/papers/nanoflow/run", params={"set": json.dumps(settings), "as": "json"})
+            assert answer.status_code == 422, answer.text
 
     def test_a_sealed_process_opens_reads_and_runs_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("x")
@@ -335,6 +374,12 @@ class TestInterface:
         answer = site.post("/api/estimate", content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 422
         assert set(answer.json()) == {"error", "where"}
+
+    def test_characters_and_numbers_come_as_they_were_sent(self, site: TestClient) -> None:
+        sent = dict(fields_of(SMALL)) | {"model": "🤗 \u2028 \x7f"}
+        assert "🤗" in site.post("/api/estimate", json=sent).json()["error"]
+        sent = dict(fields_of(SMALL)) | {"workload": {"isl": 512, "osl": 128, "rate": 1e22}}
+        assert "is not a rate" not in site.post("/api/estimate", json=sent).text
 
     def test_a_form_is_no_json(self, site: TestClient) -> None:
         assert site.post("/api/estimate", data={"model": "x"}).status_code == 415

@@ -118,7 +118,8 @@ class _Yaml:
 
 
 def in_line(value: Any) -> str:
-    """A value as YAML in one line of ASCII: JSON, with floats that YAML takes for floats (a point, a sign)."""
+    """A value as YAML in one line of ASCII: JSON, with floats that YAML takes for floats (a point, a sign), and
+    characters beyond the first 65,536 as YAML escapes them, not as two halves."""
     if isinstance(value, float):
         mantissa, e, exponent = repr(value).partition("e")
         return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}" if e else mantissa
@@ -126,6 +127,9 @@ def in_line(value: Any) -> str:
         return "{" + ", ".join(f"{in_line(k)}: {in_line(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(in_line(v) for v in value) + "]"
+    if isinstance(value, str):
+        inside = (json.dumps(c)[1:-1] if c <= "\uffff" else f"\\U{ord(c):08x}" for c in value)
+        return f'"{"".join(inside)}"'
     return json.dumps(value)
 
 

@@ -40,16 +40,18 @@ def answer(request: Request, html: str, record: Any = None, *, status: int = 200
 
 def refused(request: Request, error: RooflabError, status: int = 422) -> Response:
     """What is wrong, in the words of the command line."""
-    if request.url.path.startswith("/api/"):
+    if request.url.path.startswith("/api/") or request.query_params.get("as") == "json":
         message, where = (error.message, error.where) if isinstance(error, InputError) else (str(error), "")
         return JSONResponse({"error": message, "where": where}, status_code=status)
+    if request.query_params.get("as"):
+        return PlainTextResponse(f"{error}\n", status_code=status)
     return show(request, "wrong.html.j2", status, message=str(error))
 
 
 def _csv(html: str, number: str) -> Response:
     reader = _Tables()
     reader.feed(html)
-    if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= len(reader.tables):
+    if number not in map(str, range(1, len(reader.tables) + 1)):
         return PlainTextResponse(f"this page has {len(reader.tables)} tables\n", status_code=404)
     out = io.StringIO()
     writer = csv.writer(out)

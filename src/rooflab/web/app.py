@@ -95,9 +95,9 @@ async def _none(request: Request, error: Exception) -> Response:
 
 
 def _plainly(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    if request.url.path.startswith("/api/"):
+    if request.url.path.startswith("/api/") or request.query_params.get("as") == "json":
         return JSONResponse({"error": message, "where": ""}, status_code=status, headers=headers)
-    if request.url.path.startswith("/static/") or request.headers.get("hx-request"):
+    if request.url.path.startswith("/static/") or request.headers.get("hx-request") or request.query_params.get("as"):
         return PlainTextResponse(f"{message}\n", status_code=status, headers=headers)
     out = answers.show(request, "wrong.html.j2", status, message=message)
     out.headers.update(headers or {})

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from rooflab.errors import InputError
 from rooflab.web.answers import answer, show
@@ -66,6 +66,8 @@ async def waited(request: Request, job: Job) -> Response:
         message = f"{e['where']}: {e['error']}" if e["where"] else e["error"]
         if request.query_params.get("as") == "json":
             return JSONResponse({"error": e["error"], "where": e["where"]}, status_code=_STATUS[e["kind"]])
+        if request.query_params.get("as"):
+            return PlainTextResponse(f"{message}\n", status_code=_STATUS[e["kind"]])
         return show(request, "wrong.html.j2", _STATUS[e["kind"]], message=message, scenario=job.given.get("s", ""))
     if job.state == "cancelled":
         return show(request, "wrong.html.j2", 410, message="this was cancelled", scenario=job.given.get("s", ""))

@@ -8,11 +8,13 @@ loopback answers to the names of loopback only, so that no foreign name can be p
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote
+
+from starlette.requests import cookie_parser
 
 __all__ = ["COOKIE", "Guard", "Sent"]
 
@@ -22,6 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 COOKIE: Final = "rooflab-csrf"
 _ACCESS: Final = "rooflab-token"
+_OURS: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _LARGEST_BODY: Final = 512_000
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]", "testserver")
 HEADERS: Final = {
@@ -52,15 +55,16 @@ class Guard:
             await self.inner(scope, receive, send)
             return
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        cookies = _cookies(headers.get("cookie", ""))
+        # as forms read them: one that another program of this host set, whatever it holds, hides no other
+        cookies = cookie_parser(headers.get("cookie", ""))
         no = self._refused(scope, headers, cookies)
         if no is not None:
             await _plain(send, *no)
             return
         fresh = cookies.get(COOKIE, "")
-        made = "" if len(fresh) == 43 else secrets.token_urlsafe(32)
+        made = "" if _OURS.fullmatch(fresh) else secrets.token_urlsafe(32)
         scope["csrf"] = made or fresh
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0] if self.token else ""
+        given = bool(self.token) and _is(_asked(scope), self.token)
 
         async def sent(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -68,7 +72,12 @@ class Guard:
                 if made:
                     own.append((b"set-cookie", f"{COOKIE}={made}; Path=/; SameSite=Strict; HttpOnly".encode()))
                 if given:
-                    own.append((b"set-cookie", f"{_ACCESS}={given}; Path=/; SameSite=Strict; HttpOnly".encode()))
+                    own.append(
+                        (
+                            b"set-cookie",
+                            f"{_ACCESS}={quote(self.token, safe='')}; Path=/; SameSite=Strict; HttpOnly".encode(),
+                        )
+                    )
                 message["headers"] = [*message.get("headers", []), *own]
             await send(message)
 
@@ -80,18 +89,16 @@ class Guard:
         if _name(host) not in self.hosts:
             return 421, f"this server does not answer to {host[:60]!a}"
         if self.token:
-            query = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-            bearer = headers.get("authorization", "").removeprefix("Bearer ")
-            if not any(
-                hmac.compare_digest(t.encode(), self.token.encode()) for t in (query, bearer, cookies.get(_ACCESS, ""))
-            ):
+            scheme, _, bearer = headers.get("authorization", "").partition(" ")
+            bearer = bearer.strip() if scheme.lower() == "bearer" else ""
+            if not any(_is(t, self.token) for t in (_asked(scope), bearer, unquote(cookies.get(_ACCESS, "")))):
                 return 401, "this server wants its token: the address that it printed when it started"
         if not headers.get("content-length", "0").isdigit() or int(headers.get("content-length", "0")) > _LARGEST_BODY:
             return 413, f"more than {_LARGEST_BODY:,} bytes"
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, f"{scope['method'][:12]} is not answered"
         origin = headers.get("origin", "")
-        foreign = bool(origin) and urlsplit(origin).netloc != host
+        foreign = bool(origin) and origin.partition("://")[2] != host
         if scope["method"] == "POST" and (
             foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
         ):
@@ -103,11 +110,13 @@ def _name(host: str) -> str:
     return host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
 
 
-def _cookies(text: str) -> dict[str, str]:
-    try:
-        return {name: m.value for name, m in SimpleCookie(text).items()}
-    except CookieError:
-        return {}
+def _asked(scope: Scope) -> str:
+    """The token in the address, empty where there is none."""
+    return parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+
+
+def _is(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -18,6 +18,7 @@ from rooflab.evidence.claims.check import known
 from rooflab.feed.listing import entries, select
 from rooflab.feed.search import search
 from rooflab.source.text import parse_json
+from rooflab.source.yaml_file import in_line
 from rooflab.web.computed import WORKS, client_of, jobs_of
 from rooflab.web.document import openapi
 from rooflab.web.jobs import Job
@@ -68,7 +69,7 @@ async def _compute(request: Request) -> Response:
         raise InputError("expected an object: the fields of a scenario", "body")
     inline(given)
     wait = _seconds(request.query_params.get("wait", "30"))
-    text = json.dumps(given, sort_keys=True)
+    text = in_line(json.loads(json.dumps(given, sort_keys=True)))
     job = jobs_of(request).ask(request.url.path.rpartition("/")[2], {"yaml": text}, client_of(request))
     await job.settled(wait)
     return _answered(job)

@@ -6,7 +6,6 @@ import json
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import yaml
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,14 +22,20 @@ from rooflab.papers.parameters import described
 from rooflab.papers.registry import paper
 from rooflab.report.pages.parts import Cell, Column, Table, table
 from rooflab.report.text.claims import got_words, published_words
+from rooflab.source.text import parse_json
+from rooflab.source.yaml_file import parse_yaml
 from rooflab.web.answers import show
 from rooflab.web.computed import client_of, jobs_of, waited
 from rooflab.web.forms import form
 from rooflab.web.given import fields_of, packed, unpacked
+from rooflab.web.seal import inline
 
 __all__ = ["found", "go", "page", "run"]
 
 _BUDGET_S: Final = 60.0
+_MOST_SETTINGS: Final = 50
+_LONGEST_SETTINGS: Final = 4_000
+"""Characters of the settings in an address; what aliases repeat may make it twice as many."""
 _TONES: Final = {"reproduced": "good", "failing": "bad"}
 
 
@@ -112,6 +117,7 @@ async def go(request: Request) -> Response:
     settings = {n.removeprefix("set."): v for n, v in fields.items() if n.startswith("set.") and v.strip()}
     if settings:
         asked["set"] = json.dumps(settings)
+        _settings(asked["set"])
     return RedirectResponse(f"/papers/{entry(request.path_params['key']).key}/run?{urlencode(asked)}", status_code=303)
 
 
@@ -135,7 +141,15 @@ def _settings(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        held = json.loads(text)
-        return {str(name): yaml.safe_load(str(value)) for name, value in held.items()}
-    except (ValueError, AttributeError, yaml.YAMLError, RecursionError):
+        held = parse_json(text, "set")
+    except InputError:
         raise InputError("holds no settings", "set") from None
+    if not isinstance(held, dict) or not all(isinstance(v, (str, int, float)) for v in held.values()):
+        raise InputError("holds no settings", "set")
+    if len(text) > _LONGEST_SETTINGS or len(held) > _MOST_SETTINGS:
+        raise InputError(f"is too much: {_MOST_SETTINGS} settings and {_LONGEST_SETTINGS:,} characters are read", "set")
+    settings = {name: parse_yaml(str(value), f"set.{name[:40]}") for name, value in held.items()}
+    inline(settings, "set")
+    if len(json.dumps(settings)) > 2 * _LONGEST_SETTINGS:
+        raise InputError("repeats itself", "set")
+    return settings
