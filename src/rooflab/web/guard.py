@@ -112,7 +112,8 @@ def _name(host: str) -> str:
 
 def _asked(scope: Scope) -> str:
     """The token in the address, empty where there is none."""
-    return parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+    query: str = scope["query_string"].decode("latin-1")
+    return parse_qs(query).get("token", [""])[0]
 
 
 def _is(given: str, token: str) -> bool:
