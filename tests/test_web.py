@@ -132,6 +132,11 @@ class TestComputing:
         record = site.get("/plan", params={"s": packed(SMALL), "as": "json"}).json()
         assert record["choices"][0]["devices"] == 1
 
+    @pytest.mark.parametrize("load", ["burst: 64", "batch: 16", "concurrency: 8"])
+    def test_every_kind_of_load_has_a_page_of_its_plan(self, site: TestClient, load: str) -> None:
+        text = SMALL.replace("rate: 2/s", load).replace("slo: {ttft_p99: 1 s}\n", "")
+        assert "How to launch" in finished(site, f"/plan?s={packed(text)}")
+
     def test_a_paper_runs_on_a_scenario(self, site: TestClient) -> None:
         answer = site.post(
             "/papers/nanoflow/go", data={"csrf": token(site), "yaml": SMALL, "method": ""}, follow_redirects=False

@@ -40,6 +40,7 @@ _TRAFFIC: Final = {
     "rate": "request rate",
     "concurrency": "users",
     "batch": "batch",
+    "burst": "burst",
     "isl": "prompt length",
     "osl": "output length",
 }
