@@ -218,11 +218,20 @@ FAMILIES: Final[dict[str, Family]] = {
 NOT_READ: Final = {
     "albert": "its layers share their weights",
     "esmc": "it reads both ways",
+    "gemma3n": "its four residual streams and low-rank branches are weights that no reader counts",
     "hy_v4": "its latent attention has gates and sinks",
     "hy_v4_vl": "its latent attention has gates and sinks",
     "idefics": "layers that look at the image stand between its own",
     "jetmoe": "its attention has experts, too",
     "moonshine_streaming": "only its decoder has these keys",
+    "m2m_100": "its encoder and decoder have keys of their own",
+    "nllb_moe": "its encoder and decoder have keys of their own",
     "openai_privacy_filter": "it reads both ways",
+    "recurrent_gemma": "its gated linear recurrence has no reader",
+    "rwkv": "its time mixing has no reader",
+    "rwkv6": "its time mixing has no reader",
+    "rwkv7": "its time mixing has no reader",
+    "t5gemma": "its encoder and decoder have configs of their own",
+    "zamba2": "its attention blocks share their weights between layers",
 }
-"""Types with a Llama's keys that are none, and why."""
+"""Types that are not read, and why; some have all of a Llama's keys."""
