@@ -218,7 +218,6 @@ FAMILIES: Final[dict[str, Family]] = {
 NOT_READ: Final = {
     "albert": "its layers share their weights",
     "esmc": "it reads both ways",
-    "gemma3n": "its four residual streams and low-rank branches are weights that no reader counts",
     "hy_v4": "its latent attention has gates and sinks",
     "hy_v4_vl": "its latent attention has gates and sinks",
     "idefics": "layers that look at the image stand between its own",
