@@ -206,6 +206,11 @@ class TestComputing:
             time.sleep(0.1)
         assert answer.status_code == 503
         assert "ended" in answer.json()["error"]
+        job = site.app.inner.state.jobs.find(key[1])
+        assert site.get(f"/simulate?s={packed(long)}").status_code == 503
+        job.failed_at -= 31  # what may pass is tried again, though not at once
+        assert site.get(f"/simulate?s={packed(long)}").status_code == 202
+        site.post(f"/jobs/{key[1]}/cancel", data={"csrf": token(site), "back": "/scenario"})
         assert site.get("/estimate", params={"s": packed(SMALL.replace("512", "768")), "as": "json"}).status_code == 200
 
     def test_names_with_markup_stay_names(self, site: TestClient) -> None:

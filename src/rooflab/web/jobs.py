@@ -12,7 +12,9 @@ import hashlib
 import json
 import multiprocessing
 import threading
+import time
 from collections import OrderedDict, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -26,6 +28,8 @@ _KEPT_BYTES: Final = 64_000_000
 _WAITING: Final = 32
 _MOST_STILLBORN: Final = 5
 """Processes that end before they could answer, one after the other, until no more are started."""
+_TOLD_S: Final = 30.0
+"""Seconds after which what took too long or too much is tried again for who asks."""
 _EACH_WAITING: Final = 6
 """Jobs of one client that wait or run at a time."""
 
@@ -47,12 +51,17 @@ class Job:
     said: str = ""
     done: dict[str, Any] = field(default_factory=dict)
     error: dict[str, str] = field(default_factory=dict)
+    failed_at: float = 0.0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come."""
         return self.state in ("done", "failed", "cancelled")
+
+    def may_pass(self) -> bool:
+        """Whether it failed for want of time or memory, long enough ago that who waited has been told."""
+        return self.error.get("kind") in ("time", "memory") and time.monotonic() - self.failed_at > _TOLD_S
 
     def tell(self) -> None:
         """Wake all who wait for news."""
@@ -141,7 +150,7 @@ class Jobs:
         """The job that computes this: a known one, or a new one. Raises Busy."""
         key = self.key(work, given)
         job = self._known.get(key)
-        if job is not None and job.state != "cancelled":
+        if job is not None and job.state != "cancelled" and not job.may_pass():
             self._known.move_to_end(key)
             return job
         mine = sum(j.client == client for j in self._known.values() if not j.over)
@@ -179,7 +188,8 @@ class Jobs:
                 p.job = self._waiting.popleft()
                 p.job.state = "running"
                 p.timer = asyncio.get_running_loop().call_later(self.seconds, self._too_long, p, p.job)
-                p.pipe.send_bytes(json.dumps({"work": p.job.work, "given": p.job.given}).encode())
+                with suppress(OSError):  # it has just ended, which is heard next and told to the job
+                    p.pipe.send_bytes(json.dumps({"work": p.job.work, "given": p.job.given}).encode())
                 p.job.tell()
 
     def _too_long(self, p: _Process, job: Job) -> None:
@@ -189,6 +199,7 @@ class Jobs:
 
     @staticmethod
     def _fail(job: Job, error: str, kind: str, where: str = "") -> None:
+        job.failed_at = time.monotonic()
         job.state, job.error = "failed", {"error": error, "kind": kind, "where": where}
         job.tell()
 
@@ -231,7 +242,7 @@ class Jobs:
             self._next()
 
     def _forget(self) -> None:
-        """Answers beyond the room that they have, oldest first; failures are not kept, as they may pass."""
+        """Answers beyond the room that they have, oldest first."""
         sizes = {key: len(j.done.get("html", "")) * 2 for key, j in self._known.items() if j.over}
         total = sum(sizes.values())
         for key, size in sizes.items():
