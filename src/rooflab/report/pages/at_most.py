@@ -57,7 +57,7 @@ def _answer(worth: Sequence[AtMost], what: str) -> Answer:
 
 def _table(worth: Sequence[AtMost]) -> Table:
     columns: list[Column | str] = [
-        "paper", "at most", "halved", Column("it gives", text=True), "abstract", Column("day", text=True),
+        "paper", "at most", "halved", Column("it gives", text=True), "abstract", "day",
         Column("spares", text=True),
     ]  # fmt: skip
     rows = []
