@@ -62,7 +62,7 @@ def test_first_tokens_agree_with_the_simulator() -> None:
         return float(np.median(np.abs(np.log(ratios))))
 
     found = {metric: missed(metric) for metric in ("ttft_s_mean", "ttft_s_p50", "ttft_s_p90", "ttft_s_p99")}
-    within = {"ttft_s_mean": 0.07, "ttft_s_p50": 0.02, "ttft_s_p90": 0.13, "ttft_s_p99": 0.14}
+    within = {"ttft_s_mean": 0.07, "ttft_s_p50": 0.02, "ttft_s_p90": 0.13, "ttft_s_p99": 0.16}
     assert all(found[metric] < within[metric] for metric in within), found
     assert missed("requests_per_s") < 0.04
 

@@ -31,6 +31,9 @@ _UNCHUNKED: Final = ("fastertransformer", "transformers", "pytorch", "onnxruntim
 """Engines that always prefill whole prompts."""
 
 
+_DIFFER: Final = 0.05
+"""Coefficient of variation from which answers differ as far as admission by an estimate goes: read off the simulator,
+which throws out many at 0 and few at 0.1."""
 _RELAYING: Final = ("llamacpp",)
 """Engines whose layer split works on several micro-batches of one prompt at once, a stage each."""
 
@@ -83,9 +86,10 @@ class Table:
         # admission reserves room for the whole answer; and those with long answers for longer
         whole = by_deployment([self.rules(d).reserve == "whole" for d in distinct]) > 0
         self.capacity_steady = fitting(self.standing + self.written * self.beams * np.where(whole, 2.0, 1.0))
-        # who takes in as many as are thought to grow up throws out few
+        # who takes in as many as are thought to grow up throws out few where answers differ; those that are alike come
+        # to their end together, and what is thought to be needed has fallen too far by then
         guarded = by_deployment([self.rules(d).estimate[0] for d in distinct]) > 0
-        self.growing = ~whole & ~guarded & (self.capacity_steady < self.max_seqs)
+        self.growing = ~whole & ~(guarded & (self.osl_cv > _DIFFER)) & (self.capacity_steady < self.max_seqs)
         self.causal = np.full(len(scenarios), model.kind == "decoder")
 
     def _loads(self, w: list[Workload], column: Callable[[Sequence[Any]], Array]) -> None:
