@@ -104,6 +104,7 @@ def price_of(sim: Sim, step: dict[str, Any]) -> Rep:
     rep.n_step, rep.context = step["n_decode"], step["context"]
     rep.n_priced, rep.context_priced = rep.n_step, rep.context  # no contiguous caches: what runs is what is computed
     rep.n_chunks, rep.chunk_tokens, rep.area = step["n_prefill"], step["prefill_tokens"], step["area"]
+    rep.step_s = 1e3 if rep.n_step > 0 else 0.0  # a step before it that hides the launches of its prompts
     priced(sim)
     return rep
 
