@@ -124,7 +124,7 @@ def questions(store: Store, maker: Maker) -> None:
 
     def wanted(i: int, **more: object) -> Wanted:
         given = {"kind": KINDS[i % len(KINDS)], "saves": RESOURCES[i % len(RESOURCES)], "limit": 50}
-        return Wanted(**(given | more))  # type: ignore[arg-type]
+        return Wanted(**(given | more))
 
     def day(i: int) -> str:
         return f"{2016 + i % 10}-{1 + i % 12:02d}"

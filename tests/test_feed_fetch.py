@@ -187,7 +187,7 @@ def arxiv(papers: int) -> object:
 
 def test_arxiv_is_read_page_by_page_with_waits(server: Server, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROOFLAB_ARXIV_API", f"{server.address}/api")
-    server.answers["/api"] = arxiv(230)  # type: ignore[assignment]
+    server.answers["/api"] = arxiv(230)
     waits: list[float] = []
     with Downloader(sleep=waits.append) as downloader:
         (found,) = fetch_all(store, read_sources(["arxiv:cs.DC,cs.LG/KV cache"]), downloader, list, limit=1000)
@@ -216,10 +216,10 @@ def test_a_fetch_that_failed_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setenv("ROOFLAB_ARXIV_API", f"{server.address}/api")
     full = arxiv(250)
-    server.answers["/api"] = lambda q, h: full(q, h) if int(q["start"]) < 200 else Answer(status=500)  # type: ignore[operator]
+    server.answers["/api"] = lambda q, h: full(q, h) if int(q["start"]) < 200 else Answer(status=500)
     (found,) = fetch(store, "arxiv:cs.DC", limit=1000)
     assert (found.kept.new, found.error) == (200, "answers 500")
-    server.answers["/api"] = full  # type: ignore[assignment]
+    server.answers["/api"] = full
     server.asked.clear()
     (found,) = fetch(store, "arxiv:cs.DC", limit=1000)
     assert (found.kept.new, found.error) == (50, "")
@@ -233,9 +233,9 @@ def test_a_killed_fetch_goes_on_where_it_was(server: Server, tmp_path: Path) -> 
         if int(query["start"]) >= 200:
             stop.set()
             time.sleep(3)
-        return full(query, headers)  # type: ignore[operator, no-any-return]
+        return full(query, headers)
 
-    server.answers["/api"] = answer  # type: ignore[assignment]
+    server.answers["/api"] = answer
     code = (
         "import sys\nfrom rooflab.feed.download import Downloader, Patience\nfrom rooflab.feed.fetch import fetch_all\n"
         "from rooflab.feed.sources import read_sources\nfrom rooflab.store.opening import Store\n"
@@ -249,7 +249,7 @@ def test_a_killed_fetch_goes_on_where_it_was(server: Server, tmp_path: Path) -> 
     assert stop.wait(30)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    server.answers["/api"] = full  # type: ignore[assignment]
+    server.answers["/api"] = full
     server.asked.clear()
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store")], env=environment, check=False)
     assert done.returncode == 0

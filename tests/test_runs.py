@@ -128,7 +128,7 @@ def test_mistakes_are_one_line(cli, words: tuple[str, ...], told: str) -> None:
 
 def made(name: str, result: object, **more: object) -> Run:
     given = {"kind": "estimate", "inputs": {}, "version": "1", "code": "c"} | more
-    asked = Asked(**given)  # type: ignore[arg-type]
+    asked = Asked(**given)
     return Run(name=name, asked=asked, result=result, status=0, seconds=0.0, kept_at="2026-01-01T00:00:00+00:00")
 
 

@@ -27,7 +27,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 def asked(rate: float = 4.0, **more: object) -> Asked:
     given = {"kind": "estimate", "inputs": {}, "version": "1", "code": "c", "seed": 0} | more
-    return Asked(scenario={"workload": {"rate": rate}}, scenario_hash=f"hash {rate}", **given)  # type: ignore[arg-type]
+    return Asked(scenario={"workload": {"rate": rate}}, scenario_hash=f"hash {rate}", **given)
 
 
 def process(code: str, *arguments: object) -> subprocess.Popen[str]:

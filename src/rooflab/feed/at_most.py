@@ -19,7 +19,7 @@ from rooflab.planner.ceiling import Ceiling
 from rooflab.planner.spares import ENDS, works_of
 from rooflab.scenario.scenario import Scenario
 
-__all__ = ["AtMost", "at_most"]
+__all__ = ["LITTLE", "AtMost", "at_most"]
 
 _OTHER_WORK: Final[Mapping[str, str]] = {
     "training": "training", "retrieval": "search in an index", "data-systems": "data systems",
@@ -31,6 +31,8 @@ _ENDLESS: Final = 1e3
 """Gains that are no bound any more: next to all work is spared."""
 _CLOSE: Final = 1.005
 """A claim that is larger than a ceiling by less is not."""
+LITTLE: Final = 1.03
+"""A gain below which a paper is not worth a line of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,11 @@ class AtMost:
     def bounded(self) -> bool:
         """Whether there is a bound to speak of; what makes a scenario possible that is not has one, without end."""
         return self.gain < _ENDLESS or math.isinf(self.gain)
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether it could give enough to have a line of its own."""
+        return self.bounded and self.gain >= LITTLE
 
     @property
     def claim_exceeds(self) -> bool:

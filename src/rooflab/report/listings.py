@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rooflab.units import format_quantity, significant
 
-__all__ = ["LISTINGS", "Listing"]
+__all__ = ["LISTINGS", "Listing", "matches"]
 
 Row = Mapping[str, Any]
 
@@ -25,6 +25,12 @@ class Listing:
     def cells(self, row: Row) -> dict[str, Any]:
         """The row as text by column, with its source lines."""
         return {name: text(row) for name, text in self.columns.items()} | {"sources": source_lines(row)}
+
+
+def matches(row: Row, words: Sequence[str]) -> bool:
+    """Whether a row's own text (not its sources) contains every word."""
+    text = " ".join(str(value) for name, value in row.items() if name not in ("sources", "source")).lower()
+    return all(word.lower() in text for word in words)
 
 
 def source_lines(row: Row) -> list[str]:

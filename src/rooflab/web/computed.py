@@ -17,12 +17,12 @@ from rooflab.web.forms import form
 from rooflab.web.given import fields_of, packed, unpacked
 from rooflab.web.jobs import Job, Jobs
 
-__all__ = ["WORKS", "cancel", "client_of", "events", "go", "jobs_of", "page", "waited"]
+__all__ = ["STATUS", "WORKS", "cancel", "client_of", "events", "go", "jobs_of", "page", "waited"]
 
 WORKS: Final = ("plan", "estimate", "simulate", "ceiling", "gains")
 _AT_ONCE_S: Final = 1.5
 """Seconds that a reader waits for the answer before a page of progress is shown."""
-_STATUS: Final = {"input": 422, "infeasible": 422, "memory": 503, "time": 503, "fault": 500}
+STATUS: Final = {"input": 422, "infeasible": 422, "memory": 503, "time": 503, "fault": 500}
 _BEAT_S: Final = 10.0
 
 
@@ -65,10 +65,10 @@ async def waited(request: Request, job: Job) -> Response:
         e = job.error
         message = f"{e['where']}: {e['error']}" if e["where"] else e["error"]
         if request.query_params.get("as") == "json":
-            return JSONResponse({"error": e["error"], "where": e["where"]}, status_code=_STATUS[e["kind"]])
+            return JSONResponse({"error": e["error"], "where": e["where"]}, status_code=STATUS[e["kind"]])
         if request.query_params.get("as"):
-            return PlainTextResponse(f"{message}\n", status_code=_STATUS[e["kind"]])
-        return show(request, "wrong.html.j2", _STATUS[e["kind"]], message=message, scenario=job.given.get("s", ""))
+            return PlainTextResponse(f"{message}\n", status_code=STATUS[e["kind"]])
+        return show(request, "wrong.html.j2", STATUS[e["kind"]], message=message, scenario=job.given.get("s", ""))
     if job.state == "cancelled":
         return show(request, "wrong.html.j2", 410, message="this was cancelled", scenario=job.given.get("s", ""))
     return show(

@@ -19,7 +19,7 @@ from rooflab.feed.listing import entries, select
 from rooflab.feed.search import search
 from rooflab.source.text import parse_json
 from rooflab.source.yaml_file import in_line
-from rooflab.web.computed import WORKS, client_of, jobs_of
+from rooflab.web.computed import STATUS, WORKS, client_of, jobs_of
 from rooflab.web.document import openapi
 from rooflab.web.jobs import Job
 from rooflab.web.papers import found
@@ -27,7 +27,6 @@ from rooflab.web.seal import inline
 
 __all__ = ["routes"]
 
-_STATUS: Final = {"input": 422, "infeasible": 422, "memory": 503, "time": 503, "fault": 500}
 _MOST: Final = 200
 
 
@@ -87,7 +86,7 @@ def _answered(job: Job) -> Response:
         return JSONResponse(job.done.get("record", {}))
     if job.state == "failed":
         e = job.error
-        return JSONResponse({"error": e["error"], "where": e["where"]}, status_code=_STATUS[e["kind"]])
+        return JSONResponse({"error": e["error"], "where": e["where"]}, status_code=STATUS[e["kind"]])
     if job.state == "cancelled":
         return JSONResponse({"error": "cancelled", "where": ""}, status_code=410)
     held = {"job": job.key, "state": job.state, "share": job.share, "at": f"/api/jobs/{job.key}"}

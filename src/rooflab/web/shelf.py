@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rooflab.errors import unknown
-from rooflab.report.listings import LISTINGS
+from rooflab.report.listings import LISTINGS, matches
 from rooflab.report.pages.parts import Cell, Column, Table, table
 from rooflab.web.answers import answer, show
 
@@ -35,10 +35,7 @@ async def catalogue(request: Request) -> Response:
 
 
 def _rows(kind: str, words: str) -> list[dict[str, object]]:
-    def text(row: dict[str, object]) -> str:
-        return " ".join(str(v) for name, v in row.items() if name not in ("sources", "source")).lower()
-
-    return [row for row in LISTINGS[kind].rows() if all(word in text(row) for word in words.lower().split())]
+    return [row for row in LISTINGS[kind].rows() if matches(row, words.split())]
 
 
 def _table(kind: str, rows: list[dict[str, object]]) -> Table:

@@ -24,13 +24,13 @@ def command(kind: str, words: tuple[str, ...], sources: bool, as_json: bool, qui
     that model. Exit status 1 when none is left.
     """
     from rooflab.errors import unknown
-    from rooflab.report.listings import LISTINGS
+    from rooflab.report.listings import LISTINGS, matches
 
     listing = LISTINGS.get(kind)
     if listing is None:
         raise unknown("kind of facts", kind, LISTINGS)
     rows = (_file(words[0]) if kind == "models" and len(words) == 1 else None) or [
-        row for row in listing.rows() if _matches(row, words)
+        row for row in listing.rows() if matches(row, words)
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
@@ -57,9 +57,3 @@ def _file(label: str) -> list[dict[str, object]] | None:
     from rooflab.catalogue.models import list_file
 
     return list_file(label)
-
-
-def _matches(row: dict[str, object], words: tuple[str, ...]) -> bool:
-    """Whether a row's own text (not its sources) contains every word."""
-    text = " ".join(str(value) for name, value in row.items() if name not in ("sources", "source")).lower()
-    return all(word.lower() in text for word in words)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from rooflab.feed.at_most import LITTLE
 from rooflab.planner.spares import works_of
 from rooflab.report.outcomes import gain_words
 from rooflab.report.pages.parts import Answer, Cell, Column, Table, table
@@ -19,14 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["at_most_page"]
 
-_LITTLE: Final = 1.03
-"""A gain below which a paper is not worth a line of its own."""
-
 
 def at_most_page(papers: Sequence[AtMost], top: Ceiling) -> str:
     """The page as text."""
     s, what = top.scenario, top.objective.title
-    worth = [a for a in papers if a.bounded and a.gain >= _LITTLE]
+    worth = [a for a in papers if a.worthwhile]
     unbounded = [a.card.key for a in papers if not a.bounded]
     notes = [f"{len(papers) - len(worth) - len(unbounded)} papers could give less than 3 %, or are about other work."]
     if unbounded:
@@ -43,7 +41,7 @@ def at_most_page(papers: Sequence[AtMost], top: Ceiling) -> str:
 
 
 def _answer(worth: Sequence[AtMost], what: str) -> Answer:
-    tried = [a for a in worth if a.real is not None and a.real.gain > _LITTLE]
+    tried = [a for a in worth if a.real is not None and a.real.gain > LITTLE]
     if not worth:
         return Answer(f"No paper here could give you more than 3 % in {what}.")
     best = max(tried, key=lambda a: a.real.gain if a.real else 0.0, default=None)

@@ -11,7 +11,7 @@ from rooflab.charts.palette import GOOD, GREY, TEAL
 from rooflab.files import write_text
 from rooflab.report.pages.parts import Answer, Card, Cell, Column, Table, table
 from rooflab.report.pages.render import render
-from rooflab.report.text.ceiling import WORK_WORDS, at_most_words, now_words, value_words
+from rooflab.report.text.ceiling import NOTHING, WORK_WORDS, at_most_words, now_words, value_words
 from rooflab.report.text.headline import load_words, title
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ __all__ = ["ceiling_page", "write_ceiling_page"]
 
 _LONGEST: Final = 10.0
 """Gain at which a bar ends, so that one without a limit leaves the others to be seen."""
-_NOTHING: Final = 1.005
 
 
 def write_ceiling_page(found: Ceiling, path: str | Path) -> None:
@@ -33,7 +32,7 @@ def ceiling_page(found: Ceiling) -> str:
     """The page as text."""
     s = found.scenario
     works = sorted(found.works, key=lambda w: (-w.free, WORK_WORDS[w.work]))
-    gaining = [w for w in works if w.free >= _NOTHING]
+    gaining = [w for w in works if w.free >= NOTHING]
     return render(
         "ceiling.html.j2",
         name=title(s),

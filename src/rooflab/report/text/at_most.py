@@ -24,8 +24,6 @@ _COLUMNS: Final = (
     Column(name="it gives", least=12, folds=True), Column(name="abstract", right=True), Column(name="day"),
     Column(name="spares", least=16, folds=True, needed=False),
 )  # fmt: skip
-_LITTLE: Final = 1.03
-"""A gain below which a paper is not worth a line of its own."""
 
 
 def show_at_most(papers: Sequence[AtMost], top: Ceiling, path: str, limit: int, *, quiet: bool = False) -> None:
@@ -35,7 +33,7 @@ def show_at_most(papers: Sequence[AtMost], top: Ceiling, path: str, limit: int, 
     out.print(literal(f"{title(s)}, {load_words(s.workload, s.model)}"), soft_wrap=True)
     out.print(literal(f"What papers could give you at the most in {top.objective.title}\n"), style="bold")
     open_ = [a for a in papers if not a.bounded]
-    worth = [a for a in papers if a.bounded and a.gain >= _LITTLE]
+    worth = [a for a in papers if a.worthwhile]
     show_columns(_COLUMNS, [_line(a) for a in worth[:limit]])
     if not worth:
         out.print("nothing here could give you more than 3 %", markup=False)

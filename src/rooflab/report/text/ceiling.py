@@ -13,7 +13,7 @@ from rooflab.units import format_seconds, significant
 if TYPE_CHECKING:
     from rooflab.planner.ceiling import Ceiling, Headroom
 
-__all__ = ["WORK_WORDS", "at_most_words", "now_words", "show_ceiling", "value_words"]
+__all__ = ["NOTHING", "WORK_WORDS", "at_most_words", "now_words", "show_ceiling", "value_words"]
 
 WORK_WORDS: Final = {
     "weight_reads": "weight reads", "kv_reads": "KV reads", "attention": "attention arithmetic",
@@ -28,7 +28,7 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _ENDLESS: Final = 1e3
 """Gains beyond which there is no limit to speak of."""
-_NOTHING: Final = 1.005
+NOTHING: Final = 1.005
 """Gains below which a figure of two decimals says 1."""
 _PROMISE: Final = 3.0
 
@@ -39,10 +39,10 @@ def show_ceiling(found: Ceiling, path: str, *, quiet: bool = False) -> None:
     s = found.scenario
     out.print(literal(f"{title(s)}, {load_words(s.workload, s.model)}"), soft_wrap=True)
     out.print(literal(f"{_question(found)}\n"), style="bold", soft_wrap=True)
-    gaining = sorted((w for w in found.works if w.free >= _NOTHING), key=lambda w: -w.free)
+    gaining = sorted((w for w in found.works if w.free >= NOTHING), key=lambda w: -w.free)
     show_columns(_named(found), [_line(w, found) for w in gaining])
     gap = "\n" if gaining else ""
-    rest = [WORK_WORDS[w.work] for w in found.works if w.free < _NOTHING]
+    rest = [WORK_WORDS[w.work] for w in found.works if w.free < NOTHING]
     if rest:
         out.print(literal(f"{gap}Nothing to gain from {_listed(rest)}."), soft_wrap=True)
     out.print(literal(f"All of it free: {at_most_words(found.together)}.  {now_words(found)}"), soft_wrap=True)
